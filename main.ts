@@ -1,0 +1,62 @@
+/**
+ * Rollcall: who is online right now?
+ *
+ * Reads the configuration, starts the server, waits for a signal, stops the server.
+ *
+ * @module
+ */
+import { readConfig } from "./src/config.ts";
+import { readDemoSecret } from "./src/data_directory.ts";
+import { createLog, type Log } from "./src/log.ts";
+import { startServer } from "./src/server.ts";
+import { START_ERROR_EXIT_CODE, StartError } from "./src/start_error.ts";
+
+if (import.meta.main) Deno.exit(await main());
+
+async function main(): Promise<number> {
+  try {
+    const isTerminal = Deno.stdout.isTerminal();
+    const config = readConfig(Deno.env.toObject(), readDemoSecret, isTerminal);
+    const log = createLog(config.log.level, config.log.format);
+    surviveFaults(log);
+    const signal = nextSignal();
+    const server = await startServer(config, log);
+    log.info({ url: server.url, demo: config.demo }, "listening");
+    if (config.demo) {
+      log.info(
+        { url: server.url },
+        "try it: open the page in two tabs, connect as two users, close one tab",
+      );
+    }
+    log.info({ signal: await signal }, "stopping");
+    await server.stop();
+    log.info({}, "stopped");
+    return 0;
+  } catch (err) {
+    if (!(err instanceof StartError)) throw err;
+    Deno.stderr.writeSync(new TextEncoder().encode(`${err.message}\n`));
+    return START_ERROR_EXIT_CODE;
+  }
+}
+
+/** The first SIGINT or SIGTERM. Later ones change nothing: Ctrl-C often arrives twice. */
+function nextSignal(): Promise<Deno.Signal> {
+  return new Promise((resolve) => {
+    Deno.addSignalListener("SIGINT", () => resolve("SIGINT"));
+    if (Deno.build.os !== "windows") {
+      Deno.addSignalListener("SIGTERM", () => resolve("SIGTERM"));
+    }
+  });
+}
+
+/** A fault in one socket's handler must not end everybody else's presence. */
+function surviveFaults(log: Log): void {
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    log.error({ err: event.error }, "unhandled error");
+  });
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    log.error({ err: event.reason }, "unhandled rejection");
+  });
+}

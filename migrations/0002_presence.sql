@@ -1,0 +1,44 @@
+create schema if not exists rollcall;
+
+-- One row per running node. Its claims count until it is reaped, which only the end of its lease allows.
+create table rollcall.nodes (
+  id uuid primary key,
+  joined_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  leaving boolean not null default false
+);
+
+-- A node holds at least one connection of a user. No foreign keys: apply() and reap() keep both
+-- sides under row locks, and checking each row again would double the cost of a write.
+create table rollcall.claims (
+  user_id integer not null,
+  node_id uuid not null,
+  primary key (user_id, node_id)
+);
+create index claims_by_node on rollcall.claims (node_id);
+
+-- The log of transitions, in commit order and without holes.
+create table rollcall.feed (
+  seq bigint primary key,
+  user_id integer not null,
+  username text not null,
+  status text not null check (status in ('online', 'offline')),
+  at timestamptz not null default clock_timestamp()
+);
+
+-- The newest seq. One row, locked last and until commit: that is what makes the order and forbids holes.
+create table rollcall.counter (
+  one_row boolean primary key default true check (one_row),
+  seq bigint not null
+);
+insert into rollcall.counter (seq) values (0);
+
+-- Who is online, for other applications. Right even while nobody has reaped a node that died.
+create view online_users as
+select u.id, u.username, u.status_changed_at as since
+  from users u
+ where exists (
+   select from rollcall.claims c
+     join rollcall.nodes n on n.id = c.node_id
+    where c.user_id = u.id and n.expires_at > clock_timestamp()
+ );

@@ -1,0 +1,184 @@
+/**
+ * Admission decides who may open a socket, and counts those that did until they are gone.
+ *
+ * A socket that we closed still counts while its peer has not answered, because until then
+ * it costs what an open one costs. Nothing here knows what a token says.
+ *
+ * @module
+ */
+import type { Config } from "./config.ts";
+import { ADDRESSES_MAX } from "./limits.ts";
+import type { UserId } from "./protocol.ts";
+
+export interface Refusal {
+  readonly status: 429 | 503;
+  readonly code: string;
+  readonly message: string;
+  /** Jittered, so that those who are refused together do not come back together. */
+  readonly retryAfterSeconds: number;
+}
+
+/** A place for one socket. */
+export interface Ticket {
+  /** Counts the socket against its user, once its token told whose it is. */
+  claim(userId: UserId): "claimed" | "full";
+  /** Gives the place back. Safe to repeat. */
+  release(): void;
+}
+
+const FAILURE_WINDOW_MS = 60_000;
+
+export class Admission {
+  readonly #limits: Config["admission"];
+  readonly #now: () => number;
+  readonly #random: () => number;
+  readonly #socketsByAddress = new Map<string, number>();
+  readonly #socketsByUser = new Map<UserId, number>();
+  /** Failed tokens in the current minute, oldest minute first. */
+  readonly #failures = new Map<
+    string,
+    { readonly since: number; count: number }
+  >();
+  #sockets = 0;
+  /** A token bucket of one second's worth. */
+  #credit: number;
+  #creditedAt: number;
+
+  constructor(
+    limits: Config["admission"],
+    now = () => performance.now(),
+    random = Math.random,
+  ) {
+    this.#limits = limits;
+    this.#now = now;
+    this.#random = random;
+    this.#credit = limits.newConnectionsPerSecondMax;
+    this.#creditedAt = now();
+  }
+
+  /** Asks for a place, before anything is spent on the request. */
+  enter(address: string): Ticket | Refusal {
+    const {
+      connectionsMax,
+      connectionsPerAddressMax,
+      failedTokensPerMinuteMax,
+    } = this.#limits;
+    if (this.#failuresOf(address) >= failedTokensPerMinuteMax) {
+      return this.#refuse(
+        429,
+        "too_many_failed_tokens",
+        30,
+        "too many bad tokens from this address",
+      );
+    }
+    if (
+      (this.#socketsByAddress.get(address) ?? 0) >= connectionsPerAddressMax
+    ) {
+      return this.#refuse(
+        429,
+        "too_many_connections",
+        10,
+        "too many connections from this address",
+      );
+    }
+    if (this.#sockets >= connectionsMax) {
+      return this.#refuse(
+        503,
+        "full",
+        5,
+        "this node has as many connections as it takes",
+      );
+    }
+    if (!this.#takeCredit()) {
+      return this.#refuse(503, "busy", 1, "too many new connections at once");
+    }
+    return this.#admit(address);
+  }
+
+  /** A token from this address was refused. */
+  failed(address: string): void {
+    const failures = this.#failures.get(address);
+    if (
+      failures !== undefined && this.#now() - failures.since < FAILURE_WINDOW_MS
+    ) {
+      failures.count += 1;
+      return;
+    }
+    this.#failures.delete(address);
+    this.#failures.set(address, { since: this.#now(), count: 1 });
+    const oldest = this.#failures.keys().next();
+    if (this.#failures.size > ADDRESSES_MAX && !oldest.done) {
+      this.#failures.delete(oldest.value);
+    }
+  }
+
+  #admit(address: string): Ticket {
+    this.#sockets += 1;
+    increment(this.#socketsByAddress, address);
+    let owner: UserId | undefined;
+    let released = false;
+    return {
+      claim: (userId) => {
+        const sockets = this.#socketsByUser.get(userId) ?? 0;
+        if (sockets >= this.#limits.connectionsPerUserMax) return "full";
+        owner = userId;
+        increment(this.#socketsByUser, userId);
+        return "claimed";
+      },
+      release: () => {
+        if (released) return;
+        released = true;
+        this.#sockets -= 1;
+        decrement(this.#socketsByAddress, address);
+        if (owner !== undefined) decrement(this.#socketsByUser, owner);
+      },
+    };
+  }
+
+  #failuresOf(address: string): number {
+    const failures = this.#failures.get(address);
+    if (
+      failures === undefined ||
+      this.#now() - failures.since >= FAILURE_WINDOW_MS
+    ) return 0;
+    return failures.count;
+  }
+
+  #takeCredit(): boolean {
+    const rate = this.#limits.newConnectionsPerSecondMax;
+    const now = this.#now();
+    this.#credit = Math.min(
+      rate,
+      this.#credit + (now - this.#creditedAt) / 1000 * rate,
+    );
+    this.#creditedAt = now;
+    if (this.#credit < 1) return false;
+    this.#credit -= 1;
+    return true;
+  }
+
+  #refuse(
+    status: 429 | 503,
+    code: string,
+    seconds: number,
+    message: string,
+  ): Refusal {
+    return {
+      status,
+      code,
+      message,
+      retryAfterSeconds: Math.ceil(seconds * (1 + this.#random())),
+    };
+  }
+}
+
+function increment<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+/** Invariant: no count is zero, so the maps are bounded by the sockets. */
+function decrement<Key>(counts: Map<Key, number>, key: Key): void {
+  const count = (counts.get(key) ?? 0) - 1;
+  if (count > 0) counts.set(key, count);
+  else counts.delete(key);
+}

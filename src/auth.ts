@@ -1,0 +1,115 @@
+/**
+ * Turns a token into a user id, or into the reason why not.
+ *
+ * The algorithm is pinned to the kind of key: a secret verifies HS256 and nothing else, a
+ * key set verifies RS256, ES256 and EdDSA and nothing else, so `none` and key confusion
+ * have no way in. `exp` is always required.
+ *
+ * @module
+ */
+import {
+  createRemoteJWKSet,
+  errors,
+  jwtVerify,
+  type JWTVerifyOptions,
+  SignJWT,
+} from "jose";
+import type { Config } from "./config.ts";
+import { TOKEN_BYTES_MAX, TOKEN_CLOCK_TOLERANCE_SECONDS } from "./limits.ts";
+import { parseUserId, type UserId } from "./protocol.ts";
+
+export type Verdict =
+  | { readonly ok: true; readonly userId: UserId }
+  | { readonly ok: false; readonly reason: string };
+
+/**
+ * Judges a token. The reason is short enough for a close frame and never quotes the token.
+ *
+ * @throws when the key set cannot be had: that is our fault, not the token's.
+ */
+export type Verify = (token: string | undefined) => Promise<Verdict>;
+
+type TokenConfig = Config["token"];
+
+export function createVerifier(config: TokenConfig): Verify {
+  const { key, issuer, audience, userClaim } = config;
+  const options: JWTVerifyOptions = {
+    algorithms: key.kind === "secret" ? ["HS256"] : ["RS256", "ES256", "EdDSA"],
+    requiredClaims: ["exp"],
+    clockTolerance: TOKEN_CLOCK_TOLERANCE_SECONDS,
+    ...(issuer === undefined ? {} : { issuer }),
+    ...(audience === undefined ? {} : { audience }),
+  };
+  const secret = key.kind === "secret"
+    ? new TextEncoder().encode(key.secret)
+    : undefined;
+  const keySet = key.kind === "jwks" ? createRemoteJWKSet(key.url) : undefined;
+
+  async function verified(token: string) {
+    if (secret !== undefined) return await jwtVerify(token, secret, options);
+    if (keySet !== undefined) return await jwtVerify(token, keySet, options);
+    throw new Error("Cannot verify tokens: no key");
+  }
+
+  return async (token) => {
+    if (token === undefined || token === "") return refuse("token missing");
+    if (token.length > TOKEN_BYTES_MAX) return refuse("token too long");
+    try {
+      const { payload } = await verified(token);
+      const userId = parseUserId(payload[userClaim]);
+      if (userId === undefined) {
+        return refuse(
+          `token claim ${userClaim} is not a user id from 1 to 2147483647`,
+        );
+      }
+      return { ok: true, userId };
+    } catch (fault) {
+      const reason = reasonFor(fault);
+      if (reason === undefined) throw fault;
+      return refuse(reason);
+    }
+  };
+}
+
+function refuse(reason: string): Verdict {
+  return { ok: false, reason };
+}
+
+/** What the token did wrong; `undefined` when it did nothing wrong. */
+function reasonFor(fault: unknown): string | undefined {
+  if (fault instanceof errors.JWTExpired) return "token expired";
+  if (fault instanceof errors.JWTClaimValidationFailed) {
+    return fault.reason === "missing"
+      ? `token has no ${fault.claim} claim`
+      : `token claim ${fault.claim} is wrong`;
+  }
+  if (fault instanceof errors.JWSSignatureVerificationFailed) {
+    return "token signature is wrong";
+  }
+  if (fault instanceof errors.JOSEAlgNotAllowed) {
+    return "token algorithm is not allowed";
+  }
+  if (fault instanceof errors.JWKSNoMatchingKey) return "token key is unknown";
+  if (
+    fault instanceof errors.JWSInvalid || fault instanceof errors.JWTInvalid ||
+    fault instanceof errors.JOSENotSupported
+  ) return "token malformed";
+  return undefined;
+}
+
+/** Signs a token for a user with the shared secret. */
+export function signToken(
+  config: TokenConfig & {
+    readonly key: { readonly kind: "secret"; readonly secret: string };
+  },
+  userId: UserId,
+  ttlSeconds: number,
+): Promise<string> {
+  const token = new SignJWT({ [config.userClaim]: String(userId) })
+    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+    .setIssuedAt()
+    .setExpirationTime(Math.floor(Date.now() / 1000) + ttlSeconds);
+  if (config.issuer !== undefined) token.setIssuer(config.issuer);
+  if (config.audience !== undefined) token.setAudience(config.audience);
+  return token.sign(new TextEncoder().encode(config.key.secret));
+}

@@ -1,0 +1,115 @@
+/**
+ * The two commands beside the server: `token` prints a token, `migrate` updates the schema.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { signToken } from "./auth.ts";
+import { type Config, readConfig } from "./config.ts";
+import { DATA_DIRECTORY, readDemoSecret } from "./data_directory.ts";
+import { createLog } from "./log.ts";
+import { parseUserId, USER_ID_MAX } from "./protocol.ts";
+import { START_ERROR_EXIT_CODE, StartError } from "./start_error.ts";
+
+const USAGE = `Usage:
+  deno task token <userId> [--ttl 1h]   print a token for a user (ttl: 30s, 15m, 1h, 7d)
+  deno task migrate                     bring the database's schema up to date`;
+
+const SECONDS_PER_UNIT: Readonly<Record<string, number>> = {
+  s: 1,
+  m: 60,
+  h: 3_600,
+  d: 86_400,
+};
+
+/** @throws {StartError} when it is not a positive number with a unit. */
+export function parseTtlSeconds(ttl: string): number {
+  const [, count, unit] = /^([1-9]\d{0,5})([smhd])$/.exec(ttl) ?? [];
+  const secondsPerUnit = SECONDS_PER_UNIT[unit ?? ""];
+  if (count === undefined || secondsPerUnit === undefined) {
+    throw new StartError(
+      `Cannot read --ttl "${ttl}": expected a number and s, m, h or d, as in 1h`,
+    );
+  }
+  return Number(count) * secondsPerUnit;
+}
+
+async function printToken(
+  config: Config,
+  args: readonly string[],
+  ttl: string,
+): Promise<void> {
+  const userId = parseUserId(args[0]);
+  if (args.length !== 1 || userId === undefined) {
+    throw new StartError(
+      `Cannot make a token for "${
+        args.join(" ")
+      }": expected a user id from 1 to ${USER_ID_MAX}\n${USAGE}`,
+    );
+  }
+  const { key } = config.token;
+  if (key.kind !== "secret") {
+    throw new StartError(
+      "Cannot make a token: JWT_JWKS_URL is set, so only its issuer can sign; expected JWT_SECRET",
+    );
+  }
+  const token = await signToken(
+    { ...config.token, key },
+    userId,
+    parseTtlSeconds(ttl),
+  );
+  writeLine(Deno.stdout, token);
+}
+
+async function migrateOnce(config: Config): Promise<void> {
+  const { migrateDatabase } = await import("./store/postgres.ts");
+  await using stack = new AsyncDisposableStack();
+  const log = createLog(config.log.level, config.log.format);
+  let url: string | undefined;
+  if (config.database.kind === "embedded") {
+    const { startEmbedded } = await import("./store/embedded.ts");
+    const embedded = await startEmbedded(DATA_DIRECTORY, log);
+    stack.defer(() => embedded.stop());
+    url = embedded.url;
+  } else {
+    url = config.database.url;
+  }
+  const applied = await migrateDatabase(url);
+  log.info(
+    { applied },
+    applied.length === 0 ? "schema is up to date" : "schema updated",
+  );
+}
+
+function writeLine(
+  stream: { writeSync(bytes: Uint8Array): number },
+  line: string,
+): void {
+  stream.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+async function run(args: string[]): Promise<number> {
+  try {
+    const { values, positionals: [command, ...rest] } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { ttl: { type: "string", default: "1h" } },
+    });
+    const config = readConfig(
+      Deno.env.toObject(),
+      readDemoSecret,
+      Deno.stdout.isTerminal(),
+    );
+    if (command === "token") await printToken(config, rest, values.ttl);
+    else if (command === "migrate") await migrateOnce(config);
+    else throw new StartError(USAGE);
+    return 0;
+  } catch (err) {
+    const isUsage = err instanceof TypeError && "code" in err;
+    if (!(err instanceof StartError) && !isUsage) throw err;
+    writeLine(Deno.stderr, isUsage ? `${err.message}\n${USAGE}` : err.message);
+    return START_ERROR_EXIT_CODE;
+  }
+}
+
+if (import.meta.main) Deno.exit(await run(Deno.args));

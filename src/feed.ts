@@ -1,0 +1,194 @@
+/**
+ * The feed brings the store's transitions to the roster, in order and without holes.
+ *
+ * Transitions come from this node's own commits, which are applied at once when they are
+ * next in order, and from reading the log whenever it is known to reach further than the
+ * roster. A notification only says that there is something to read; losing one is noticed
+ * by a heartbeat on the listening connection. It does not know who is told.
+ *
+ * @module
+ */
+import { type Clock, retryMs, within } from "./clock.ts";
+import { FEED_READ_ROWS_MAX, LISTENER_ANSWER_MS } from "./limits.ts";
+import type { Log } from "./log.ts";
+import type { Roster } from "./roster.ts";
+import type { Store, Subscription, Transition } from "./store/store.ts";
+
+export interface FeedParts {
+  readonly store: Pick<Store, "readFeed" | "snapshot" | "subscribe">;
+  readonly roster: Roster;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly heartbeatMs: number;
+  /** The roster moved. */
+  readonly onAdvance: () => void;
+}
+
+/**
+ * - `starting`: no roster yet.
+ * - `listening`: growth of the feed reaches us as it happens.
+ * - `broken`: there is no listening connection; the roster is as of its `seq`, and waits.
+ */
+type FeedState = "starting" | "listening" | "broken";
+
+export class Feed {
+  readonly #parts: FeedParts;
+  readonly #random: () => number;
+  readonly #stop = new AbortController();
+  #state: FeedState = "starting";
+  #subscription: Subscription | undefined;
+  #following: Promise<void> | undefined;
+  #reading: Promise<void> | undefined;
+  /** The log may reach further than the roster. */
+  #behind = false;
+  /** A snapshot is on its way. Until it is here the roster stands still. */
+  #loading = false;
+
+  constructor(parts: FeedParts, random = Math.random) {
+    this.#parts = parts;
+    this.#random = random;
+  }
+
+  get listening(): boolean {
+    return this.#state === "listening";
+  }
+
+  /** Loads the roster and follows the feed from there. Rejects as the store does. */
+  async start(): Promise<void> {
+    this.#subscription = await this.#subscribe();
+    await this.#load();
+    this.#following = this.#follow();
+  }
+
+  /** Transitions that this node committed itself. */
+  ingest(transitions: readonly Transition[]): void {
+    const last = transitions.at(-1);
+    if (last === undefined) return;
+    this.#advance(transitions);
+    this.#reaches(last.seq);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#subscription?.close();
+    await this.#following;
+    await this.#reading;
+  }
+
+  /** Keeps one subscription after another alive. After each loss: listen first, then read. */
+  async #follow(): Promise<void> {
+    const { clock, log } = this.#parts;
+    let failures = 0;
+    while (!this.#stop.signal.aborted) {
+      try {
+        this.#subscription ??= await this.#subscribe();
+        this.#state = "listening";
+        await this.#watch(this.#subscription, () => failures = 0);
+      } catch (err) {
+        if (this.#stop.signal.aborted) break;
+        log.warn({ err }, "lost the listening connection, trying again");
+      }
+      this.#state = "broken";
+      await this.#subscription?.close();
+      this.#subscription = undefined;
+      await clock.sleep(retryMs(failures, this.#random), this.#stop.signal);
+      failures += 1;
+    }
+    this.#state = "broken";
+  }
+
+  #subscribe(): Promise<Subscription> {
+    return this.#parts.store.subscribe((seq) => this.#reaches(seq));
+  }
+
+  /** Asks over the listening connection how far the log reaches, until that fails. */
+  async #watch(
+    subscription: Subscription,
+    onAnswer: () => void,
+  ): Promise<void> {
+    const { clock, heartbeatMs, roster } = this.#parts;
+    const over = new AbortController();
+    void subscription.ended.then(() => over.abort());
+    while (!over.signal.aborted) {
+      const known = roster.seq;
+      const head = await within(
+        LISTENER_ANSWER_MS,
+        "the listening connection's heartbeat",
+        subscription.head(),
+        clock,
+      );
+      onAnswer();
+      if (head !== known) this.#readSoon();
+      await clock.sleep(heartbeatMs, over.signal);
+    }
+    throw new Error("the listening connection ended");
+  }
+
+  #reaches(seq: number): void {
+    if (seq > this.#parts.roster.seq) this.#readSoon();
+  }
+
+  /** Any number of calls during a read cause one more read. */
+  #readSoon(): void {
+    this.#behind = true;
+    if (this.#state === "starting" || this.#stop.signal.aborted) return;
+    this.#reading ??= this.#readAll();
+  }
+
+  async #readAll(): Promise<void> {
+    while (this.#behind && !this.#stop.signal.aborted) {
+      this.#behind = false;
+      try {
+        await this.#read();
+      } catch (err) {
+        // The next heartbeat or notification finds us behind again.
+        this.#parts.log.warn({ err }, "cannot read the feed");
+        break;
+      }
+    }
+    this.#reading = undefined;
+  }
+
+  async #read(): Promise<void> {
+    const { store, roster, log } = this.#parts;
+    const after = roster.seq;
+    const { head, transitions } = await store.readFeed(
+      after,
+      FEED_READ_ROWS_MAX,
+    );
+    const first = transitions[0]?.seq ?? head + 1;
+    if (first !== after + 1) {
+      log.warn(
+        { after, first, head },
+        "the feed does not reach back, loading a snapshot",
+      );
+      await this.#load();
+    } else {
+      this.#advance(transitions);
+    }
+    this.#reaches(head);
+  }
+
+  /** Takes those that come next; older ones are known, and a gap is left for a read. */
+  #advance(transitions: readonly Transition[]): void {
+    const { roster, onAdvance } = this.#parts;
+    if (this.#loading || this.#state === "starting") return;
+    const before = roster.seq;
+    for (const transition of transitions) {
+      if (transition.seq === roster.seq + 1) roster.advance(transition);
+    }
+    if (roster.seq !== before) onAdvance();
+  }
+
+  /** Becomes what the store holds now; the differences are told like any transition. */
+  async #load(): Promise<void> {
+    const { store, roster, onAdvance } = this.#parts;
+    this.#loading = true;
+    try {
+      roster.replace(await store.snapshot());
+    } finally {
+      this.#loading = false;
+    }
+    onAdvance();
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The HTTP routes.
+ *
+ * `/ws` stays outside of every middleware: one that touches headers breaks the upgrade.
+ *
+ * @module
+ */
+import { type Context, Hono } from "@hono/hono";
+import { cors } from "@hono/hono/cors";
+import type { Verify } from "../auth.ts";
+import type { Config } from "../config.ts";
+import { FILTER_IDS_MAX } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { type OnlineUsers, parseUserId, type UserId } from "../protocol.ts";
+import type { Roster } from "../roster.ts";
+import { problem } from "./problem.ts";
+import { requestToken } from "./request_token.ts";
+import type { SocketDoor } from "./socket.ts";
+
+/** Whether the node can do its work, part by part: `"ok"` or what is wrong. */
+export type Readiness = Readonly<
+  Record<"database" | "listener" | "lease" | "drain", string>
+>;
+
+export interface AppParts {
+  readonly config: Pick<Config, "allowedOrigins" | "rosterAccess">;
+  readonly roster: Roster;
+  readonly verify: Verify;
+  readonly door: SocketDoor;
+  readonly readiness: () => Readiness;
+  readonly log: Log;
+  /** The demo's routes, in demo mode. */
+  readonly demo: Hono | undefined;
+}
+
+/** What `Deno.serve` knows of a request beside the request itself. */
+interface Env {
+  readonly Bindings: { readonly address: string };
+}
+
+export function createApp(
+  parts: AppParts,
+): (request: Request, address: string) => Promise<Response> {
+  const { config, door, log, demo } = parts;
+  const app = new Hono<Env>();
+  const origin = config.allowedOrigins === "*"
+    ? "*"
+    : [...config.allowedOrigins];
+  app.use(
+    "/users/online",
+    cors({ origin, allowMethods: ["GET"], exposeHeaders: ["ETag"] }),
+  );
+
+  app.get("/ws", (c) => door.open(c.req.raw, c.env.address));
+  app.get("/users/online", (c) => onlineUsers(c, parts));
+  app.get("/healthz", () => Response.json({ status: "ok" }));
+  app.get("/readyz", () => ready(parts.readiness()));
+  if (demo !== undefined) app.route("/", demo);
+
+  for (
+    const { path } of [...app.routes].filter((route) => route.method === "GET")
+  ) {
+    app.all(
+      path,
+      (c) =>
+        problem(
+          405,
+          "method_not_allowed",
+          `${c.req.method} is not allowed here, use GET`,
+          {
+            allow: "GET, HEAD",
+          },
+        ),
+    );
+  }
+  app.notFound((c) =>
+    problem(404, "not_found", `there is nothing at ${c.req.path}`)
+  );
+  app.onError((err, c) => {
+    log.error(
+      { method: c.req.method, path: c.req.path, err },
+      "request failed",
+    );
+    return problem(500, "internal", "internal error");
+  });
+  return async (request, address) => await app.fetch(request, { address });
+}
+
+async function onlineUsers(
+  c: Context<Env>,
+  parts: AppParts,
+): Promise<Response> {
+  const { config, roster, verify } = parts;
+  if (config.rosterAccess === "token") {
+    const verdict = await verify(requestToken(c.req.raw));
+    if (!verdict.ok) {
+      const headers = { "www-authenticate": "Bearer" };
+      return problem(401, "unauthorized", verdict.reason, headers);
+    }
+  }
+  const filter = readFilter(c.req.query("ids"));
+  if (filter === "invalid") {
+    return problem(
+      400,
+      "bad_ids",
+      `ids must be up to ${FILTER_IDS_MAX} user ids with commas between them`,
+    );
+  }
+  const etag = `"${roster.seq}"`;
+  const headers = {
+    etag,
+    "cache-control": "no-cache",
+    "content-type": "application/json",
+  };
+  if (isKnown(etag, c.req.header("if-none-match"))) {
+    return new Response(null, { status: 304, headers });
+  }
+  if (filter === undefined) return new Response(roster.json(), { headers });
+  const body: OnlineUsers = { online_users: roster.users(filter) };
+  return new Response(JSON.stringify(body), { headers });
+}
+
+/** RFC 9110, section 13.1.2: a list of tags, each possibly weak, or `*`. */
+function isKnown(etag: string, ifNoneMatch = ""): boolean {
+  const tags = ifNoneMatch.split(",").map((tag) =>
+    tag.trim().replace(/^W\//, "")
+  );
+  return tags.includes(etag) || tags.includes("*");
+}
+
+function readFilter(
+  ids: string | undefined,
+): ReadonlySet<UserId> | undefined | "invalid" {
+  if (ids === undefined) return undefined;
+  const names = ids === "" ? [] : ids.split(",", FILTER_IDS_MAX + 1);
+  if (names.length > FILTER_IDS_MAX) return "invalid";
+  const userIds = names.map(parseUserId);
+  if (!userIds.every((userId) => userId !== undefined)) return "invalid";
+  return new Set(userIds);
+}
+
+function ready(checks: Readiness): Response {
+  const faults = Object.entries(checks).filter(([, state]) => state !== "ok");
+  if (faults.length === 0) return Response.json({ status: "ready", checks });
+  const message = faults.map(([part, state]) => `${part}: ${state}`).join("; ");
+  return Response.json({ error: { code: "not_ready", message }, checks }, {
+    status: 503,
+  });
+}

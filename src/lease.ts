@@ -1,0 +1,141 @@
+/**
+ * The lease is this node's right to claim users, renewed by a heartbeat.
+ *
+ * Only the database's clock decides when a lease ends. The node's own reckoning, which
+ * starts before the request is sent and so ends earlier, serves readiness alone. A node
+ * that finds its lease ended takes a new id and claims its users again.
+ *
+ * @module
+ */
+import { type Clock, retryMs } from "./clock.ts";
+import type { Log } from "./log.ts";
+import {
+  FencedError,
+  type NodeId,
+  type Store,
+  type Transition,
+} from "./store/store.ts";
+
+export interface LeaseParts {
+  readonly store: Pick<Store, "join" | "heartbeat" | "leave">;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  /** Transitions of users whom an ended node left behind. */
+  readonly onTransitions: (transitions: readonly Transition[]) => void;
+  /** There is a new node id, and nothing is claimed under it for certain. */
+  readonly onRenewed: () => void;
+}
+
+export class Lease {
+  readonly #parts: LeaseParts;
+  readonly #random: () => number;
+  readonly #newId: () => NodeId;
+  readonly #stop = new AbortController();
+  #nodeId: NodeId | undefined;
+  #endsAt = -Infinity;
+  /** Heartbeats in a row that failed. */
+  #failures = 0;
+  #beating: Promise<void> | undefined;
+  #rejoining: Promise<void> | undefined;
+
+  constructor(
+    parts: LeaseParts,
+    random = Math.random,
+    newId: () => NodeId = () => crypto.randomUUID(),
+  ) {
+    this.#parts = parts;
+    this.#random = random;
+    this.#newId = newId;
+  }
+
+  get nodeId(): NodeId {
+    if (this.#nodeId === undefined) {
+      throw new Error("Cannot act as a node before joining");
+    }
+    return this.#nodeId;
+  }
+
+  /** Whether the lease has certainly not ended yet. */
+  get held(): boolean {
+    return this.#parts.clock.now() < this.#endsAt;
+  }
+
+  /** Whether the database answered the last heartbeat. */
+  get renewing(): boolean {
+    return this.#failures === 0;
+  }
+
+  /** Becomes a node and starts the heartbeat. Rejects as the store does. */
+  async join(): Promise<void> {
+    await this.#join();
+    this.#beating = this.#beat();
+  }
+
+  /** Replaces an id that the store refused. Any number of callers cause one new id. */
+  async rejoin(refused: NodeId): Promise<void> {
+    if (refused !== this.#nodeId) return;
+    this.#rejoining ??= this.#join(refused).finally(() =>
+      this.#rejoining = undefined
+    );
+    await this.#rejoining;
+  }
+
+  /** Ends the node. Its claims go now, or after the handover if other nodes live. */
+  async leave(handoverMs: number): Promise<void> {
+    this.#stop.abort();
+    await this.#beating;
+    this.#endsAt = -Infinity;
+    await this.#parts.store.leave(this.nodeId, handoverMs);
+  }
+
+  async #join(predecessor?: NodeId): Promise<void> {
+    const { store, clock, log, leaseMs, onTransitions, onRenewed } =
+      this.#parts;
+    const nodeId = this.#newId();
+    const sentAt = clock.now();
+    const transitions = await store.join(nodeId, leaseMs, predecessor);
+    this.#nodeId = nodeId;
+    this.#endsAt = sentAt + leaseMs;
+    if (predecessor === undefined) log.info({ nodeId }, "node joined");
+    else log.warn({ nodeId, predecessor }, "lease was lost, node joined anew");
+    onRenewed();
+    onTransitions(transitions);
+  }
+
+  async #beat(): Promise<void> {
+    const { clock, log, heartbeatMs } = this.#parts;
+    let failures = 0;
+    while (true) {
+      const pauseMs = failures === 0
+        ? heartbeatMs
+        : retryMs(failures, this.#random);
+      await clock.sleep(pauseMs, this.#stop.signal);
+      if (this.#stop.signal.aborted) return;
+      try {
+        await this.#renew();
+        failures = 0;
+      } catch (err) {
+        failures += 1;
+        log.warn(
+          { nodeId: this.#nodeId, failures, err },
+          "cannot renew the lease, trying again",
+        );
+      }
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { store, clock, leaseMs, onTransitions } = this.#parts;
+    const nodeId = this.nodeId;
+    const sentAt = clock.now();
+    try {
+      onTransitions(await store.heartbeat(nodeId, leaseMs));
+      if (nodeId === this.#nodeId) this.#endsAt = sentAt + leaseMs;
+    } catch (err) {
+      if (!(err instanceof FencedError)) throw err;
+      await this.rejoin(nodeId);
+    }
+  }
+}

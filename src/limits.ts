@@ -1,0 +1,115 @@
+/**
+ * Every bound of the server that is not an operator's to set, with its unit in its
+ * name and its reason beside it. What an operator may set is in `config.ts`.
+ *
+ * @module
+ */
+
+/** Version 1 clients have nothing to say; this leaves room for a keep-alive of their own. */
+export const CLIENT_MESSAGE_BYTES_MAX = 4_096;
+
+/**
+ * Unsent bytes at which a connection is passed over until its peer reads again. About
+ * 1,400 messages: a reader that is merely late never notices, a dead one costs no more.
+ */
+export const SEND_BUFFER_BYTES_MAX = 65_536;
+
+/** Messages sent to one connection between two looks at its buffer. */
+export const SENDS_PER_LOOK_MAX = 64;
+
+/** How often passed-over connections are looked at again; the socket has no drain event. */
+export const STALLED_RECHECK_MS = 100;
+
+/** A peer that takes nothing off its full buffer for so long is closed with 1013. */
+export const SLOW_READER_MS = 10_000;
+
+/** How long the fan-out works before it lets accepts, pings and HTTP have their turn. */
+export const FANOUT_SLICE_MS = 5;
+
+/**
+ * Transitions kept in memory for connections that are behind, about 10 MB. Four times the
+ * default connections of a node, so a storm of all of them does not outrun a healthy reader.
+ */
+export const RING_TRANSITIONS_MAX = 65_536;
+
+/** Users in one transaction. Larger batches gain little and hold row locks longer. */
+export const BATCH_USERS_MAX = 1_000;
+
+/** Rows per read of the feed, so that catching up never builds one huge result. */
+export const FEED_READ_ROWS_MAX = 5_000;
+
+/** Rows of the feed that are kept for nodes that were away; past it they load a snapshot. */
+export const FEED_KEEP_ROWS_MAX = 1_000_000;
+
+/** Age past which feed rows go, so that a quiet cluster's log does not keep names for ever. */
+export const FEED_KEEP_MS = 24 * 3_600_000;
+
+/** Rows that one heartbeat prunes at most, so that no heartbeat is held up by housekeeping. */
+export const FEED_PRUNE_ROWS_MAX = 10_000;
+
+/** Users of ended nodes that one heartbeat puts right at most; the rest wait for the next. */
+export const REAP_USERS_MAX = 10_000;
+
+/** Retries wait between half of and the whole of a doubling time, from the first to the last. */
+export const RETRY_FIRST_MS = 50;
+export const RETRY_LAST_MS = 2_000;
+
+/** Rows that somebody else has locked are asked for again after this. */
+export const BUSY_RETRY_MS = 20;
+
+/** Database connections of a node: one flusher, one heartbeat, readers. A cluster shares the rest. */
+export const POOL_CONNECTIONS_MAX = 4;
+
+/** A database that does not take a connection in this time is away. */
+export const DATABASE_CONNECT_MS = 5_000;
+
+/** A statement that runs longer is ended by the database, so that no lock is held for ever. */
+export const DATABASE_STATEMENT_MS = 8_000;
+
+/** The client's own deadline behind the database's, for a link that went half-open. */
+export const DATABASE_ANSWER_MS = 10_000;
+
+/** A listening connection that does not answer its heartbeat in this time is given up. */
+export const LISTENER_ANSWER_MS = 5_000;
+
+/** Time for all pending migrations, among them another node's that we wait for. */
+export const MIGRATE_MS = 120_000;
+
+/**
+ * Seconds after which a silent peer counts as gone; Deno pings it at half of that.
+ * Phones sleep in shorter naps, and proxies commonly cut at 60 seconds.
+ */
+export const IDLE_TIMEOUT_SECONDS = 30;
+
+/** A socket that has not opened so long after our answer never will; its place is given back. */
+export const HANDSHAKE_MS = 10_000;
+
+/** Entries per table of client addresses. Past it the oldest go: memory before precision. */
+export const ADDRESSES_MAX = 50_000;
+
+/** Bytes of a token. Real ones are below 2 KiB; larger input is refused unread. */
+export const TOKEN_BYTES_MAX = 8_192;
+
+/** Clock difference that is forgiven between the token's issuer and us. */
+export const TOKEN_CLOCK_TOLERANCE_SECONDS = 5;
+
+/** Ids that one `GET /users/online?ids=` may name. */
+export const FILTER_IDS_MAX = 1_000;
+
+/** Time for the peers' answers after the last 1001 was sent; one may never answer. */
+export const DRAIN_SETTLE_MS = 1_000;
+
+/** Time for each part's own stop; the rest of the process does not wait for a part that hangs. */
+export const PART_STOP_MS = 2_000;
+
+/** Time for everything above the database, so that an orderly stop fits into ten seconds. */
+export const ORDERLY_STOP_MS = 6_500;
+
+/** First start initialises a cluster; a start after a crash replays its log. */
+export const EMBEDDED_START_MS = 30_000;
+
+/** Postgres gets this long for an orderly stop before it is made to stop. */
+export const EMBEDDED_STOP_MS = 2_000;
+
+/** Pause before an embedded Postgres that died is started again. */
+export const EMBEDDED_RESTART_MS = 500;

@@ -1,0 +1,253 @@
+/**
+ * Presence keeps this node's claims in the store equal to what the hub holds.
+ *
+ * It is level-triggered: an open or a close only says "look at this user again". One
+ * flusher takes the users to look at in batches, asks the hub for the truth, and writes
+ * the difference. Order per user, batching under load, retry after a fault and flaps that
+ * cancel out all follow from that. It does not decide whether a user is online in the
+ * cluster: the store does.
+ *
+ * @module
+ */
+import { type Clock, retryMs } from "./clock.ts";
+import type { Connection } from "./connection.ts";
+import type { Hub } from "./hub.ts";
+import { BATCH_USERS_MAX, BUSY_RETRY_MS } from "./limits.ts";
+import type { Log } from "./log.ts";
+import { CLOSE, type Close, type UserId } from "./protocol.ts";
+import {
+  FencedError,
+  type NodeId,
+  type Store,
+  type Transition,
+} from "./store/store.ts";
+
+/**
+ * What this node knows of its claim on a user. `unsure`: a write is on its way, or failed in
+ * a way that may have been committed; only another write can tell. No entry: no claim.
+ */
+type Claim = "held" | "unsure";
+
+export interface PresenceParts {
+  readonly hub: Hub;
+  readonly store: Pick<Store, "apply">;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long a user who left stays claimed, in case of a return. 0: not at all. */
+  readonly offlineGraceMs: number;
+  readonly nodeId: () => NodeId;
+  /** Transitions that our own write committed. */
+  readonly onTransitions: (transitions: readonly Transition[]) => void;
+  /** Connections became live. */
+  readonly onLive: () => void;
+  /** The store refused this node id. Resolves when there is a new one. */
+  readonly onFenced: (nodeId: NodeId) => Promise<void>;
+}
+
+export class Presence {
+  readonly #parts: PresenceParts;
+  readonly #random: () => number;
+  readonly #stop = new AbortController();
+  /** Users to look at. At most those with a connection or a claim, which admission bounds. */
+  readonly #dirty = new Set<UserId>();
+  readonly #claims = new Map<UserId, Claim>();
+  /** When a claimed user's last connection went, oldest first. Only with a grace. */
+  readonly #absentSince = new Map<UserId, number>();
+  #flushing: Promise<void> | undefined;
+  #sweeping: Promise<void> | undefined;
+
+  constructor(parts: PresenceParts, random = Math.random) {
+    this.#parts = parts;
+    this.#random = random;
+  }
+
+  /** A connection is there. It is live at once if its user is claimed already. */
+  opened(connection: Connection): void {
+    const { userId } = connection;
+    this.#parts.hub.register(userId, connection);
+    this.#absentSince.delete(userId);
+    if (this.#claims.get(userId) === "held") connection.confirm();
+    else this.#look(userId);
+  }
+
+  /** A connection's socket has ended. Safe to repeat. */
+  closed(connection: Connection): void {
+    connection.end();
+    this.#remove(connection);
+  }
+
+  /** Ends a connection from our side. It counts as gone now, whenever its peer answers. */
+  disconnect(connection: Connection, close: Close, reason: string): void {
+    connection.close(close, reason);
+    this.#remove(connection);
+  }
+
+  /** Nothing that was known of our claims holds any more: looks at everybody again. */
+  reclaim(): void {
+    for (const userId of this.#claims.keys()) {
+      this.#claims.set(userId, "unsure");
+      this.#look(userId);
+    }
+    for (const userId of this.#parts.hub.userIds()) this.#look(userId);
+  }
+
+  /** Writes nothing any more, and waits for a write that is on its way. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#flushing;
+    await this.#sweeping;
+  }
+
+  #remove(connection: Connection): void {
+    const { userId } = connection;
+    if (this.#parts.hub.unregister(userId, connection) !== "last") return;
+    if (this.#parts.offlineGraceMs > 0 && this.#claims.has(userId)) {
+      this.#absentSince.set(userId, this.#parts.clock.now());
+      this.#sweeping ??= this.#sweep();
+    } else {
+      this.#look(userId);
+    }
+  }
+
+  #look(userId: UserId): void {
+    this.#dirty.add(userId);
+    if (!this.#stop.signal.aborted) this.#flushing ??= this.#flushAll();
+  }
+
+  /** The single flusher. While one batch is under way the next one gathers. */
+  async #flushAll(): Promise<void> {
+    await Promise.resolve();
+    let failures = 0;
+    while (this.#dirty.size > 0 && !this.#stop.signal.aborted) {
+      if (await this.#flush() === "failed") {
+        await this.#parts.clock.sleep(
+          retryMs(failures, this.#random),
+          this.#stop.signal,
+        );
+        failures += 1;
+      } else {
+        failures = 0;
+      }
+    }
+    this.#flushing = undefined;
+  }
+
+  async #flush(): Promise<"done" | "failed"> {
+    const { store, nodeId, onTransitions } = this.#parts;
+    const { arriving, leaving } = this.#takeBatch();
+    if (arriving.length + leaving.length === 0) return "done";
+    const writer = nodeId();
+    for (const userId of [...arriving, ...leaving]) {
+      this.#claims.set(userId, "unsure");
+    }
+    try {
+      const applied = await store.apply(writer, arriving, leaving);
+      if (writer === nodeId()) {
+        this.#settle(
+          arriving,
+          leaving,
+          new Set(applied.unknown),
+          new Set(applied.busy),
+        );
+      } else {
+        // The lease was lost and replaced while we waited: these claims are the old node's.
+        this.#lookAgain([...arriving, ...leaving]);
+      }
+      onTransitions(applied.transitions);
+      return "done";
+    } catch (err) {
+      this.#lookAgain([...arriving, ...leaving]);
+      return await this.#recover(err, writer);
+    }
+  }
+
+  /** A new node id is as good as a success: the same users are written again under it. */
+  async #recover(err: unknown, writer: NodeId): Promise<"done" | "failed"> {
+    const { log, onFenced } = this.#parts;
+    try {
+      if (!(err instanceof FencedError)) throw err;
+      await onFenced(writer);
+      return "done";
+    } catch (err) {
+      log.warn(
+        { waiting: this.#dirty.size, err },
+        "cannot write presence, trying again",
+      );
+      return "failed";
+    }
+  }
+
+  /** Compares the hub's truth, as of now, with what is claimed. */
+  #takeBatch(): { arriving: UserId[]; leaving: UserId[] } {
+    const arriving: UserId[] = [];
+    const leaving: UserId[] = [];
+    for (const userId of this.#dirty) {
+      if (arriving.length + leaving.length >= BATCH_USERS_MAX) break;
+      this.#dirty.delete(userId);
+      const claim = this.#claims.get(userId);
+      if (this.#parts.hub.has(userId)) {
+        if (claim !== "held") arriving.push(userId);
+      } else if (claim !== undefined && !this.#absentSince.has(userId)) {
+        leaving.push(userId);
+      }
+    }
+    return { arriving, leaving };
+  }
+
+  /** Takes down what a committed write means for this node. */
+  #settle(
+    arriving: readonly UserId[],
+    leaving: readonly UserId[],
+    unknown: ReadonlySet<UserId>,
+    busy: ReadonlySet<UserId>,
+  ): void {
+    for (const userId of arriving) {
+      if (busy.has(userId)) continue;
+      if (unknown.has(userId)) this.#refuse(userId);
+      else this.#confirm(userId);
+    }
+    for (const userId of leaving) {
+      if (!busy.has(userId)) this.#claims.delete(userId);
+    }
+    if (busy.size > 0) void this.#lookLater([...busy]);
+    this.#parts.onLive();
+  }
+
+  #confirm(userId: UserId): void {
+    this.#claims.set(userId, "held");
+    for (const connection of this.#parts.hub.connectionsOf(userId)) {
+      connection.confirm();
+    }
+  }
+
+  #refuse(userId: UserId): void {
+    this.#claims.delete(userId);
+    for (const connection of this.#parts.hub.connectionsOf(userId)) {
+      this.disconnect(connection, CLOSE.policy, "unknown user");
+    }
+  }
+
+  #lookAgain(userIds: readonly UserId[]): void {
+    for (const userId of userIds) this.#dirty.add(userId);
+  }
+
+  /** Somebody else works on these rows. Everyone else's changes go on meanwhile. */
+  async #lookLater(userIds: readonly UserId[]): Promise<void> {
+    await this.#parts.clock.sleep(BUSY_RETRY_MS, this.#stop.signal);
+    for (const userId of userIds) this.#look(userId);
+  }
+
+  /** One timer for all users in their grace: the oldest entry is always due first. */
+  async #sweep(): Promise<void> {
+    const { clock, offlineGraceMs } = this.#parts;
+    for (const [userId, since] of this.#absentSince) {
+      const restMs = since + offlineGraceMs - clock.now();
+      if (restMs > 0) await clock.sleep(restMs, this.#stop.signal);
+      if (this.#stop.signal.aborted) break;
+      if (this.#absentSince.get(userId) !== since) continue;
+      this.#absentSince.delete(userId);
+      this.#look(userId);
+    }
+    this.#sweeping = undefined;
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The server: the only file that names every part. It builds them in order and takes them
+ * down in the opposite one.
+ *
+ * @module
+ */
+import { Admission } from "./admission.ts";
+import { createVerifier } from "./auth.ts";
+import { systemClock, within } from "./clock.ts";
+import type { Config } from "./config.ts";
+import { DATA_DIRECTORY } from "./data_directory.ts";
+import { Fanout } from "./fanout.ts";
+import { Feed } from "./feed.ts";
+import { createApp, type Readiness } from "./http/app.ts";
+import { createDemo, DEMO_USERS } from "./http/demo/demo.ts";
+import { SocketDoor } from "./http/socket.ts";
+import { hub } from "./hub.ts";
+import { Lease } from "./lease.ts";
+import { DRAIN_SETTLE_MS, ORDERLY_STOP_MS, PART_STOP_MS } from "./limits.ts";
+import type { Log } from "./log.ts";
+import { Presence } from "./presence.ts";
+import { CLOSE } from "./protocol.ts";
+import { Roster } from "./roster.ts";
+import { StartError } from "./start_error.ts";
+import { addUsers, migrateDatabase, PostgresStore } from "./store/postgres.ts";
+
+export interface Server {
+  /** Where it listens. */
+  readonly url: string;
+  /** Drains, leaves and stops; over within ten seconds whatever a peer or the database does. */
+  stop(): Promise<void>;
+}
+
+/** The database that a server uses, and how to stop it if it is our own. */
+interface Database {
+  readonly url: string | undefined;
+  stop(): Promise<void>;
+}
+
+/** @throws {StartError} for a fault of the configuration or of what it names. */
+export async function startServer(config: Config, log: Log): Promise<Server> {
+  const database = await openDatabase(config, log);
+  try {
+    const node = await startNode(config, database.url, log);
+    return {
+      url: node.url,
+      stop: async () => {
+        await settled(log, "node", ORDERLY_STOP_MS, node.stop());
+        await database.stop();
+      },
+    };
+  } catch (err) {
+    await database.stop();
+    throw err;
+  }
+}
+
+async function openDatabase(config: Config, log: Log): Promise<Database> {
+  if (config.database.kind === "external") {
+    return { url: config.database.url, stop: async () => {} };
+  }
+  // Not loaded where it is not used: it needs write and run permission, and 60 MB.
+  const { startEmbedded } = await import("./store/embedded.ts");
+  return await startEmbedded(DATA_DIRECTORY, log);
+}
+
+/** Everything above the database. */
+async function startNode(
+  config: Config,
+  databaseUrl: string | undefined,
+  log: Log,
+): Promise<Server> {
+  await using building = new AsyncDisposableStack();
+  const stopLater = (part: string, ms: number, stop: () => Promise<void>) =>
+    building.defer(() => settled(log, part, ms, stop()));
+  const clock = systemClock;
+
+  const applied = await migrateDatabase(databaseUrl);
+  if (applied.length > 0) log.info({ applied }, "schema updated");
+  if (config.demo) await addUsers(databaseUrl, DEMO_USERS);
+  const store = new PostgresStore(databaseUrl, log);
+  stopLater("store", PART_STOP_MS, () => store.close());
+
+  const roster = new Roster();
+  const feed = new Feed({
+    ...{ store, roster, clock, log, heartbeatMs: config.heartbeatMs },
+    onAdvance: () => fanout.wake(),
+  });
+  const lease = new Lease({
+    ...{
+      store,
+      clock,
+      log,
+      leaseMs: config.leaseMs,
+      heartbeatMs: config.heartbeatMs,
+    },
+    onTransitions: (transitions) => feed.ingest(transitions),
+    onRenewed: () => presence.reclaim(),
+  });
+  const presence = new Presence({
+    ...{ hub, store, clock, log, offlineGraceMs: config.offlineGraceMs },
+    nodeId: () => lease.nodeId,
+    onTransitions: (transitions) => feed.ingest(transitions),
+    onLive: () => fanout.wake(),
+    onFenced: (nodeId) => lease.rejoin(nodeId),
+  });
+  const fanout = new Fanout({
+    ...{ hub, ring: roster.ring, clock, log },
+    disconnect: (connection, close, reason) =>
+      presence.disconnect(connection, close, reason),
+  });
+  stopLater("fan-out", PART_STOP_MS, () => fanout.stop());
+
+  await lease.join();
+  stopLater("lease", PART_STOP_MS, () => lease.leave(config.drainGraceMs));
+  await feed.start();
+  stopLater("feed", PART_STOP_MS, () => feed.stop());
+
+  let draining = false;
+  const verify = createVerifier(config.token);
+  const admission = new Admission(config.admission);
+  const door = new SocketDoor({
+    ...{ config, admission, verify, presence, log },
+    ring: roster.ring,
+    draining: () => draining,
+  });
+  const readiness = (): Readiness => ({
+    database: lease.renewing ? "ok" : "the last heartbeat was not answered",
+    listener: feed.listening ? "ok" : "not connected",
+    lease: lease.held ? "ok" : "ended",
+    drain: draining ? "this node is going away" : "ok",
+  });
+  const demo = config.demo ? createDemo(config.token) : undefined;
+  const handle = createApp({
+    config,
+    roster,
+    verify,
+    door,
+    readiness,
+    log,
+    demo,
+  });
+  const http = listen(config, handle);
+  stopLater("http", DRAIN_SETTLE_MS, () => http.shutdown());
+
+  const parts = building.move();
+  return {
+    url: `http://${hostInUrl(http.addr.hostname)}:${http.addr.port}/`,
+    stop: async () => {
+      draining = true;
+      // What is claimed stays claimed from here on; leaving settles all of it at once.
+      await settled(log, "presence", PART_STOP_MS, presence.stop());
+      await sendAway(presence, config.drainMs);
+      await parts.disposeAsync();
+    },
+  };
+}
+
+function listen(
+  config: Config,
+  handle: (request: Request, address: string) => Promise<Response>,
+): Deno.HttpServer<Deno.NetAddr> {
+  try {
+    return Deno.serve(
+      { hostname: config.host, port: config.port, onListen: () => {} },
+      (request, info) => handle(request, info.remoteAddr.hostname),
+    );
+  } catch (cause) {
+    throw new StartError(
+      `Cannot listen on HOST=${config.host} PORT=${config.port}: ${
+        (cause as Error).message
+      }`,
+      { cause },
+    );
+  }
+}
+
+/** Spreads the closing, so that the clients' return does not hit the other nodes at once. */
+async function sendAway(presence: Presence, drainMs: number): Promise<void> {
+  const connections = [...hub.connections()];
+  const startedAt = systemClock.now();
+  for (const [index, connection] of connections.entries()) {
+    const dueMs = startedAt + drainMs * index / connections.length -
+      systemClock.now();
+    if (dueMs > 0) await systemClock.sleep(dueMs);
+    presence.disconnect(connection, CLOSE.goingAway, CLOSE.goingAway.meaning);
+  }
+}
+
+/** Waits for a part to stop, but not for ever, and not in vain if it fails. */
+async function settled(
+  log: Log,
+  part: string,
+  ms: number,
+  stopping: Promise<void>,
+): Promise<void> {
+  try {
+    await within(ms, `stopping the ${part}`, stopping);
+  } catch (err) {
+    log.warn({ part, err }, "a part did not stop in order");
+  }
+}
+
+/** An address as a person can open it. */
+function hostInUrl(hostname: string): string {
+  if (hostname === "0.0.0.0" || hostname === "::") return "localhost";
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
+}

@@ -1,0 +1,115 @@
+/**
+ * Applies the numbered SQL files of `migrations/`, each once and each in a transaction.
+ *
+ * Written here because no runner in the registry takes plain SQL files, holds a lock while
+ * it works, and refuses files that were edited after they were applied.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { Client } from "pg";
+import { StartError } from "../start_error.ts";
+
+interface Migration {
+  readonly name: string;
+  readonly sql: string;
+  readonly sha256: string;
+}
+
+const DIRECTORY = new URL("../../migrations/", import.meta.url);
+
+/** Any number of servers may start together: the lock lets one work and the others find it done. */
+const LOCK = "select pg_advisory_lock(hashtext('rollcall.migrate'))";
+const UNLOCK = "select pg_advisory_unlock(hashtext('rollcall.migrate'))";
+
+/**
+ * Brings the schema up to date and returns the names of the files applied now.
+ *
+ * @throws {StartError} when an applied file was edited or is gone, or a file fails.
+ */
+export async function migrate(
+  client: Client,
+  directory = DIRECTORY,
+): Promise<string[]> {
+  const migrations = await readMigrations(directory);
+  await client.query(LOCK);
+  try {
+    await client.query(`
+      create schema if not exists rollcall;
+      create table if not exists rollcall.migrations (
+        name text primary key,
+        sha256 text not null,
+        applied_at timestamptz not null default now()
+      )`);
+    const { rows } = await client.query(
+      "select name, sha256 from rollcall.migrations",
+    );
+    const applied = new Map<string, string>(
+      rows.map((row) => [row.name, row.sha256]),
+    );
+    const pending = findPending(migrations, applied);
+    for (const migration of pending) await apply(client, migration);
+    return pending.map((migration) => migration.name);
+  } finally {
+    await client.query(UNLOCK);
+  }
+}
+
+async function readMigrations(directory: URL): Promise<Migration[]> {
+  const migrations: Migration[] = [];
+  for await (const { name } of Deno.readDir(directory)) {
+    if (!/^\d{4}_\w+\.sql$/.test(name)) continue;
+    const sql = await Deno.readTextFile(new URL(name, directory));
+    migrations.push({
+      name,
+      sql,
+      sha256: createHash("sha256").update(sql).digest("hex"),
+    });
+  }
+  return migrations.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** A database that is newer than the files is refused too: an older server must not write to it. */
+function findPending(
+  migrations: Migration[],
+  applied: Map<string, string>,
+): Migration[] {
+  for (const [name, sha256] of applied) {
+    const migration = migrations.find((candidate) => candidate.name === name);
+    if (migration === undefined) {
+      throw new StartError(
+        `Cannot migrate: the database has ${name}, which is not in migrations/; expected a server of the same or a newer version`,
+      );
+    }
+    if (migration.sha256 !== sha256) {
+      throw new StartError(
+        `Cannot migrate: migrations/${name} was edited after it was applied; restore it and add a new file instead`,
+      );
+    }
+  }
+  return migrations.filter((migration) => !applied.has(migration.name));
+}
+
+async function apply(
+  client: Client,
+  { name, sql, sha256 }: Migration,
+): Promise<void> {
+  try {
+    await client.query("begin");
+    await client.query(sql);
+    await client.query(
+      "insert into rollcall.migrations (name, sha256) values ($1, $2)",
+      [
+        name,
+        sha256,
+      ],
+    );
+    await client.query("commit");
+  } catch (cause) {
+    await client.query("rollback").catch(() => {});
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StartError(`Cannot apply migrations/${name}: ${reason}`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,311 @@
+/**
+ * The store over Postgres. Every decision is a function in `migrations/`; this file sends
+ * arrays in and reads rows out.
+ *
+ * No call waits without a bound: connecting, the statement in the database and the answer
+ * each have a deadline in `limits.ts`.
+ *
+ * @module
+ */
+import pg from "pg";
+import {
+  DATABASE_ANSWER_MS,
+  DATABASE_CONNECT_MS,
+  DATABASE_STATEMENT_MS,
+  FEED_KEEP_MS,
+  FEED_KEEP_ROWS_MAX,
+  FEED_PRUNE_ROWS_MAX,
+  MIGRATE_MS,
+  POOL_CONNECTIONS_MAX,
+  REAP_USERS_MAX,
+} from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { Status, UserId } from "../protocol.ts";
+import { StartError } from "../start_error.ts";
+import { migrate } from "./migrate.ts";
+import {
+  type Applied,
+  type FeedRead,
+  FencedError,
+  type NodeId,
+  type Snapshot,
+  type Store,
+  type Subscription,
+  type Transition,
+} from "./store.ts";
+
+/** Raised by the functions in `migrations/` when a node's lease has ended. */
+const FENCED_SQLSTATE = "RC001";
+
+/** A row of a deciding function. Postgres sends `bigint` as text. */
+interface TransitionRow {
+  readonly seq: string;
+  readonly user_id: UserId;
+  readonly username: string;
+  readonly status: Status;
+}
+
+/** A row of `apply`, which also tells of users that it did not touch. */
+interface ApplyRow extends Omit<TransitionRow, "status"> {
+  readonly status: Status | "unknown" | "busy";
+}
+
+function clientOptions(url: string | undefined): pg.ClientConfig {
+  return {
+    // Without a URL, pg reads the PG* variables itself.
+    ...(url === undefined ? {} : { connectionString: url }),
+    application_name: "rollcall",
+    connectionTimeoutMillis: DATABASE_CONNECT_MS,
+    keepAlive: true,
+  };
+}
+
+/** Applies pending migrations over a connection of their own, and returns their names. */
+export async function migrateDatabase(
+  url: string | undefined,
+): Promise<string[]> {
+  const client = await connectFirst(url);
+  try {
+    await client.query(`set statement_timeout = ${MIGRATE_MS}`);
+    return await migrate(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Adds users that are not there yet, ids ascending from 1. */
+export async function addUsers(
+  url: string | undefined,
+  usernames: readonly string[],
+): Promise<void> {
+  const client = await connectFirst(url);
+  try {
+    await client.query(
+      `insert into users (id, username)
+       select position, name from unnest($1::text[]) with ordinality as given (name, position)
+           on conflict do nothing`,
+      [usernames],
+    );
+  } finally {
+    await client.end();
+  }
+}
+
+/** @throws {StartError} that names the database, never its password, and what it answered. */
+async function connectFirst(url: string | undefined): Promise<pg.Client> {
+  let client: pg.Client | undefined;
+  try {
+    client = new pg.Client(clientOptions(url));
+    client.on("error", () => {});
+    await client.connect();
+    return client;
+  } catch (cause) {
+    const where = client === undefined
+      ? "the database"
+      : `postgres://${client.user}@${client.host}:${client.port}/${client.database}`;
+    throw new StartError(
+      `Cannot connect to ${where}: ${
+        describe(cause)
+      }; check DATABASE_URL (or the PG* variables) and that Postgres runs`,
+      { cause },
+    );
+  }
+}
+
+/** A refused connection arrives as an `AggregateError` without a message of its own. */
+function describe(fault: unknown): string {
+  if (fault instanceof AggregateError) {
+    return fault.errors.map(describe).join(", ");
+  }
+  return fault instanceof Error ? fault.message : String(fault);
+}
+
+export class PostgresStore implements Store {
+  readonly #url: string | undefined;
+  readonly #log: Log;
+  readonly #pool: pg.Pool;
+
+  /** Connects when first used. The schema must be up to date. */
+  constructor(url: string | undefined, log: Log) {
+    this.#url = url;
+    this.#log = log;
+    this.#pool = new pg.Pool({
+      ...clientOptions(url),
+      max: POOL_CONNECTIONS_MAX,
+      statement_timeout: DATABASE_STATEMENT_MS,
+      query_timeout: DATABASE_ANSWER_MS,
+    });
+    // An idle connection that breaks is replaced by the pool at the next call.
+    this.#pool.on(
+      "error",
+      (err) => log.debug({ err }, "an idle database connection ended"),
+    );
+  }
+
+  join(
+    nodeId: NodeId,
+    leaseMs: number,
+    predecessor?: NodeId,
+  ): Promise<readonly Transition[]> {
+    return this.#decide("select * from rollcall.join_node($1, $2, $3, $4)", [
+      nodeId,
+      leaseMs,
+      predecessor ?? null,
+      REAP_USERS_MAX,
+    ]);
+  }
+
+  heartbeat(nodeId: NodeId, leaseMs: number): Promise<readonly Transition[]> {
+    return this.#decide(
+      "select * from rollcall.heartbeat($1, $2, $3, $4, $5, $6)",
+      [
+        nodeId,
+        leaseMs,
+        REAP_USERS_MAX,
+        FEED_KEEP_ROWS_MAX,
+        FEED_KEEP_MS,
+        FEED_PRUNE_ROWS_MAX,
+      ],
+    );
+  }
+
+  async apply(
+    nodeId: NodeId,
+    arriving: readonly UserId[],
+    leaving: readonly UserId[],
+  ): Promise<Applied> {
+    const rows = await this.#query<ApplyRow>(
+      "select * from rollcall.apply($1, $2, $3)",
+      [
+        nodeId,
+        arriving,
+        leaving,
+      ],
+    );
+    const idsWith = (status: string) =>
+      rows.filter((row) => row.status === status).map((row) => row.user_id);
+    return {
+      transitions: toTransitions(rows),
+      unknown: idsWith("unknown"),
+      busy: idsWith("busy"),
+    };
+  }
+
+  async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
+    await this.#query("select * from rollcall.leave_node($1, $2)", [
+      nodeId,
+      handoverMs,
+    ]);
+  }
+
+  async readFeed(after: number, limit: number): Promise<FeedRead> {
+    const rows = await this.#query<
+      TransitionRow & { head: string; seq: string | null }
+    >(
+      `select counter.seq as head, feed.seq, feed.user_id, feed.username, feed.status
+         from rollcall.counter
+         left join lateral (
+           select * from rollcall.feed where seq > $1 order by seq limit $2
+         ) feed on true`,
+      [after, limit],
+    );
+    return {
+      head: Number(rows[0]?.head ?? 0),
+      transitions: toTransitions(rows),
+    };
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    const rows = await this.#query<
+      { seq: string; id: UserId | null; username: string }
+    >(
+      `select counter.seq, online.id, online.username
+         from rollcall.counter
+         left join lateral (
+           select id, coalesce(username, '') as username from users where status = 'online'
+         ) online on true`,
+      [],
+    );
+    const users = rows.flatMap(({ id, username }) =>
+      id === null ? [] : [{ id, username }]
+    );
+    return { seq: Number(rows[0]?.seq ?? 0), users };
+  }
+
+  async subscribe(onHead: (seq: number) => void): Promise<Subscription> {
+    const client = new pg.Client({
+      ...clientOptions(this.#url),
+      query_timeout: DATABASE_ANSWER_MS,
+    });
+    const ended = Promise.withResolvers<void>();
+    client.on(
+      "error",
+      (err) => this.#log.debug({ err }, "the listening connection broke"),
+    );
+    client.on("end", () => ended.resolve());
+    client.on("notification", (message) => onHead(Number(message.payload)));
+    const close = async () => {
+      // Without waiting for the peer: this may be a link on which nothing arrives any more.
+      client.connection.stream.destroy();
+      await ended.promise;
+    };
+    try {
+      await client.connect();
+      await client.query("listen rollcall");
+    } catch (err) {
+      client.connection.stream.destroy();
+      throw err;
+    }
+    return {
+      ended: ended.promise,
+      close,
+      head: async () => {
+        const { rows } = await client.query("select seq from rollcall.counter");
+        return Number(rows[0]?.seq ?? 0);
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+
+  async #decide(
+    sql: string,
+    values: unknown[],
+  ): Promise<readonly Transition[]> {
+    return toTransitions(await this.#query<TransitionRow>(sql, values));
+  }
+
+  async #query<Row extends pg.QueryResultRow>(
+    sql: string,
+    values: unknown[],
+  ): Promise<Row[]> {
+    try {
+      return (await this.#pool.query<Row>(sql, values)).rows;
+    } catch (err) {
+      if (err instanceof pg.DatabaseError && err.code === FENCED_SQLSTATE) {
+        throw new FencedError(err.message, { cause: err });
+      }
+      throw err;
+    }
+  }
+}
+
+/** The rows that are transitions, in the feed's order. */
+function toTransitions(
+  rows: readonly (Omit<TransitionRow, "seq" | "status"> & {
+    seq: string | null;
+    status: string;
+  })[],
+): Transition[] {
+  return rows
+    .filter((row) => row.seq !== null)
+    .map((row) => ({
+      seq: Number(row.seq),
+      userId: row.user_id,
+      username: row.username,
+      status: row.status as Status,
+    }))
+    .sort((a, b) => a.seq - b.seq);
+}

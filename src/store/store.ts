@@ -1,0 +1,107 @@
+/**
+ * What the core asks of a database, and what it may rely on.
+ *
+ * Whether a user is online in the whole cluster is decided here and nowhere else: by
+ * claims, each a pair of user and node, held under a node's lease. `tests/contract/`
+ * holds every implementation to the sentences below.
+ *
+ * @module
+ */
+import type { OnlineUserInfo, Status, UserId } from "../protocol.ts";
+
+/** One process from boot to exit. Every boot, and every return from a lost lease, is a new one. */
+export type NodeId = string;
+
+/** A user became online or offline in the whole cluster. */
+export interface Transition {
+  /** Position in the feed: grows by one per transition, in commit order, without holes. */
+  readonly seq: number;
+  readonly userId: UserId;
+  readonly username: string;
+  readonly status: Status;
+}
+
+/** What became of a batch. A user in none of the lists is now as asked, and was before for others. */
+export interface Applied {
+  readonly transitions: readonly Transition[];
+  /** Ids among the arriving that are no users; nothing was written for them. */
+  readonly unknown: readonly UserId[];
+  /** Users whose rows somebody else has locked; nothing was written for them, ask again. */
+  readonly busy: readonly UserId[];
+}
+
+/** Who is online as of one `seq`. */
+export interface Snapshot {
+  readonly seq: number;
+  readonly users: readonly OnlineUserInfo[];
+}
+
+/** Rows of the feed after a `seq`, and the newest `seq` of that same instant. */
+export interface FeedRead {
+  readonly head: number;
+  readonly transitions: readonly Transition[];
+}
+
+/** A connection on which the database tells that the feed grew. */
+export interface Subscription {
+  /** The newest `seq`, asked over this very connection: a dead link rejects or never answers. */
+  head(): Promise<number>;
+  /** Settles when the connection has ended, for whatever reason. */
+  readonly ended: Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Store {
+  /**
+   * Makes the node known under a lease, moves to it what `predecessor` still claims, and
+   * puts right what nodes without a lease left behind.
+   */
+  join(
+    nodeId: NodeId,
+    leaseMs: number,
+    predecessor?: NodeId,
+  ): Promise<readonly Transition[]>;
+
+  /**
+   * Renews the lease, and does for nodes whose lease ended what they can no longer do:
+   * their claims go, users who are nowhere else become offline.
+   *
+   * @throws {FencedError} when this node's own lease had ended.
+   */
+  heartbeat(nodeId: NodeId, leaseMs: number): Promise<readonly Transition[]>;
+
+  /**
+   * Claims the arriving users and releases the leaving ones, all in one transaction. Users
+   * whose status in the cluster changes by it come back as transitions, already committed.
+   * Repeating a call changes nothing. A rejection other than `FencedError` may have been
+   * committed all the same.
+   *
+   * @throws {FencedError} when the node's lease had ended; then nothing was written.
+   */
+  apply(
+    nodeId: NodeId,
+    arriving: readonly UserId[],
+    leaving: readonly UserId[],
+  ): Promise<Applied>;
+
+  /**
+   * Ends the node. If others live, its claims count for `handoverMs` more, so that clients
+   * which reappear there cause no transition; otherwise its users become offline now.
+   */
+  leave(nodeId: NodeId, handoverMs: number): Promise<void>;
+
+  /** At most `limit` transitions after `after`, in order. Older ones may have been pruned. */
+  readFeed(after: number, limit: number): Promise<FeedRead>;
+
+  snapshot(): Promise<Snapshot>;
+
+  /** Calls back with the newest `seq` whenever the feed grew. Calls may be lost with the link. */
+  subscribe(onHead: (seq: number) => void): Promise<Subscription>;
+
+  close(): Promise<void>;
+}
+
+/** This node's lease had ended: others may have told that its users are gone. */
+export class FencedError extends Error {
+  override readonly name = "FencedError";
+}
