@@ -27,6 +27,19 @@ export interface Embedded {
   stop(): Promise<void>;
 }
 
+/** Its log goes to files of its own, one per weekday: a pipe would break when we are killed. */
+const SETTINGS = [
+  "listen_addresses=127.0.0.1",
+  "unix_socket_directories=",
+  "logging_collector=on",
+  "log_directory=log",
+  "log_filename=postgres-%a.log",
+  "log_rotation_age=1d",
+  "log_rotation_size=0",
+  "log_truncate_on_rotation=on",
+  "log_checkpoints=off",
+];
+
 interface Binaries {
   readonly postgres: string;
   readonly initdb: string;
@@ -228,6 +241,7 @@ class Postmaster {
   readonly #log: Log;
   readonly #killOnExit = () => this.#process?.kill("SIGQUIT");
   #process: Deno.ChildProcess | undefined;
+  /** What it said before its log was open: why it did not start. */
   #lastOutput = "";
   #stopping = false;
   #watching: Promise<void> | undefined;
@@ -245,8 +259,11 @@ class Postmaster {
     this.#owner = owner;
     this.#log = log;
     this.#args = [
-      ...["-D", cluster, "-p", String(port)],
-      ...["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
+      "-D",
+      cluster,
+      "-p",
+      String(port),
+      ...SETTINGS.flatMap((item) => ["-c", item]),
     ];
   }
 
@@ -295,10 +312,7 @@ class Postmaster {
     while (true) {
       await this.#process?.status;
       if (this.#stopping) return;
-      this.#log.error(
-        { output: this.#lastOutput.trim() },
-        "the embedded Postgres died, starting it again",
-      );
+      this.#log.error({}, "the embedded Postgres died, starting it again");
       await new Promise((resolve) => setTimeout(resolve, EMBEDDED_RESTART_MS));
       if (this.#stopping) return;
       this.#spawn();
@@ -308,7 +322,6 @@ class Postmaster {
   async #relay(output: ReadableStream<Uint8Array>): Promise<void> {
     for await (const text of output.pipeThrough(new TextDecoderStream())) {
       this.#lastOutput = text;
-      this.#log.debug({ output: text.trim() }, "embedded Postgres");
     }
   }
 }

@@ -1,0 +1,376 @@
+/** What a stranger may send: each gets a clear answer, and nobody else notices. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { SignJWT, UnsecuredJWT } from "jose";
+import {
+  connect,
+  connectWith,
+  socketUrl,
+  tokenFor,
+} from "../support/client.ts";
+import { postgresForThisFile, query, statusOf } from "../support/database.ts";
+import {
+  startServer,
+  TEST_SECRET,
+  type TestServer,
+} from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+const hour = () => Math.floor(Date.now() / 1000) + 3_600;
+
+let url: string;
+let server: TestServer;
+
+Deno.test.beforeAll(async () => {
+  url = await postgres.database();
+  server = await startServer({
+    env: {
+      DATABASE_URL: url,
+      JWT_SECRET: TEST_SECRET,
+      MAX_FAILED_TOKENS_PER_MINUTE: "1000",
+    },
+  });
+});
+Deno.test.afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+function sign(
+  claims: Record<string, unknown>,
+  secret = TEST_SECRET,
+): Promise<string> {
+  return new SignJWT(claims).setProtectedHeader({ alg: "HS256" })
+    .sign(new TextEncoder().encode(secret));
+}
+
+const notAnId = "token claim sub is not a user id from 1 to 2147483647";
+const badTokens: Record<
+  string,
+  { token: () => Promise<string> | string | undefined; reason: string }
+> = {
+  "no token": { token: () => undefined, reason: "token missing" },
+  "an empty token": { token: () => "", reason: "token missing" },
+  "garbage": { token: () => "garbage", reason: "token malformed" },
+  "three dots of garbage": { token: () => "a.b.c", reason: "token malformed" },
+  "a huge token": { token: () => "x".repeat(9_000), reason: "token too long" },
+  "a wrong signature": {
+    token: () => sign({ sub: "1", exp: hour() }, `${TEST_SECRET}!`),
+    reason: "token signature is wrong",
+  },
+  "an expired token": {
+    token: () => sign({ sub: "1", exp: hour() - 3_700 }),
+    reason: "token expired",
+  },
+  "a token that is not valid yet": {
+    token: () => sign({ sub: "1", exp: hour(), nbf: hour() - 1_800 }),
+    reason: "token claim nbf is wrong",
+  },
+  "alg: none": {
+    token: () => new UnsecuredJWT({ sub: "1", exp: hour() }).encode(),
+    reason: "token algorithm is not allowed",
+  },
+  "no exp": {
+    token: () => sign({ sub: "1" }),
+    reason: "token has no exp claim",
+  },
+  "sub 0": { token: () => sign({ sub: "0", exp: hour() }), reason: notAnId },
+  "sub -1": { token: () => sign({ sub: "-1", exp: hour() }), reason: notAnId },
+  "sub 2147483648": {
+    token: () => sign({ sub: "2147483648", exp: hour() }),
+    reason: notAnId,
+  },
+  "sub 1.5": { token: () => sign({ sub: 1.5, exp: hour() }), reason: notAnId },
+  "sub ada": {
+    token: () => sign({ sub: "ada", exp: hour() }),
+    reason: notAnId,
+  },
+  "sub 1e0": {
+    token: () => sign({ sub: "1e0", exp: hour() }),
+    reason: notAnId,
+  },
+  "no sub": { token: () => sign({ exp: hour() }), reason: notAnId },
+  "an unknown user": {
+    token: () => tokenFor(2_147_483_647),
+    reason: "unknown user",
+  },
+};
+
+for (const [name, { token, reason }] of Object.entries(badTokens)) {
+  Deno.test(`[P1] ${name}: upgraded and closed with 1008 "${reason}"`, async () => {
+    const client = await connectWith(
+      new WebSocket(socketUrl(server.url, await token())),
+    );
+    deepEqual(await client.closed, { code: 1008, reason });
+    deepEqual(client.messages, []);
+  });
+}
+
+Deno.test("[P1] an unknown user does not keep others of its batch from coming online", async () => {
+  await using watcher = await connect(server.url, 9);
+  const users = [5, 999_999, 6];
+  const clients = await Promise.all(
+    users.map((userId) => connect(server.url, userId)),
+  );
+  await watcher.hears("user_online", 5);
+  await watcher.hears("user_online", 6);
+  equal((await clients[1]?.closed)?.code, 1008);
+  for (const client of clients) await client.close();
+});
+
+Deno.test("[P1] the largest user id is served like any other", async () => {
+  await query(
+    url,
+    "insert into users (id, username) values (2147483647, 'max')",
+  );
+  await using watcher = await connect(server.url, 9);
+  await using _max = await connect(server.url, 2_147_483_647);
+  await watcher.hears("user_online", 2_147_483_647);
+  equal(await statusOf(url, 2_147_483_647), "online");
+  await query(url, "select pg_sleep(0)");
+});
+
+Deno.test("the token is also taken from a bearer subprotocol, which is not echoed", async () => {
+  const token = await tokenFor(1);
+  const socket = new WebSocket(socketUrl(server.url), [
+    "rollcall.v1",
+    `bearer.${token}`,
+  ]);
+  await using _client = await connectWith(socket);
+  equal(socket.protocol, "rollcall.v1");
+});
+
+Deno.test("the token is also taken from an Authorization header, in any case and spacing of the offer", async () => {
+  const socket = await rawHandshake({
+    authorization: `bearer ${await tokenFor(1)}`,
+    "sec-websocket-protocol": "chat,rollcall.v1",
+  });
+  match(socket.head, /^HTTP\/1\.1 101 /);
+  match(socket.head, /sec-websocket-protocol: rollcall\.v1\r\n/i);
+  socket.conn.close();
+});
+
+Deno.test("an offer of subprotocols without one that is spoken here is refused with 400", async () => {
+  const socket = await rawHandshake({
+    "sec-websocket-protocol": "bearer.x, chat",
+  });
+  match(socket.head, /^HTTP\/1\.1 400 /);
+  socket.conn.close();
+});
+
+const requests: Record<
+  string,
+  { path: string; method?: string; status: number; code: string }
+> = {
+  "a GET on /ws that is no upgrade": {
+    path: "ws",
+    status: 426,
+    code: "upgrade_required",
+  },
+  "a POST on /ws": {
+    path: "ws",
+    method: "POST",
+    status: 405,
+    code: "method_not_allowed",
+  },
+  "a POST on /users/online": {
+    path: "users/online",
+    method: "POST",
+    status: 405,
+    code: "method_not_allowed",
+  },
+  "a DELETE on /healthz": {
+    path: "healthz",
+    method: "DELETE",
+    status: 405,
+    code: "method_not_allowed",
+  },
+  "an unknown path": { path: "nothing/here", status: 404, code: "not_found" },
+  "the demo page outside of demo mode": {
+    path: "",
+    status: 404,
+    code: "not_found",
+  },
+  "a demo token outside of demo mode": {
+    path: "demo/token?user=ada",
+    status: 404,
+    code: "not_found",
+  },
+  "/users/online without a token": {
+    path: "users/online",
+    status: 401,
+    code: "unauthorized",
+  },
+  "/users/online with a bad token": {
+    path: "users/online?token=x",
+    status: 401,
+    code: "unauthorized",
+  },
+};
+
+for (
+  const [name, { path, method = "GET", status, code }] of Object.entries(
+    requests,
+  )
+) {
+  Deno.test(`${name}: ${status} with JSON`, async () => {
+    const response = await fetch(server.url + path, { method });
+    equal(response.status, status);
+    const { error } = await response.json();
+    equal(error.code, code);
+    ok(error.message.length > 0);
+  });
+}
+
+Deno.test("ids that are no user ids are refused with 400, and others filter the list", async () => {
+  await using _ada = await connect(server.url, 1);
+  await using _bob = await connect(server.url, 2);
+  const headers = { authorization: `Bearer ${await tokenFor(1)}` };
+  const get = (ids: string) =>
+    fetch(`${server.url}users/online?ids=${ids}`, { headers });
+  for (const ids of ["x", "1,,2", "0", "1,-2", Array(1_001).fill(1).join()]) {
+    const response = await get(ids);
+    equal(response.status, 400);
+    equal((await response.json()).error.code, "bad_ids");
+  }
+  await until("both are listed", async () => {
+    const { online_users } = await (await get("2,7,1")).json();
+    return online_users.length === 2;
+  });
+  deepEqual(await (await get("2")).json(), {
+    online_users: [{ id: 2, username: "user2" }],
+  });
+  deepEqual(await (await get("")).json(), { online_users: [] });
+});
+
+Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
+  const headers = { authorization: `Bearer ${await tokenFor(1)}` };
+  const list = `${server.url}users/online`;
+  await using watcher = await connect(server.url, 9);
+  await until("the list is quiet", async () => {
+    const { online_users } = await (await fetch(list, { headers })).json();
+    return online_users.length === 1;
+  });
+  const first = await fetch(list, { headers });
+  await first.body?.cancel();
+  const etag = first.headers.get("etag") ?? "";
+  const again = await fetch(list, {
+    headers: { ...headers, "if-none-match": `W/${etag}` },
+  });
+  equal(again.status, 304);
+  await using _bob = await connect(server.url, 2);
+  await watcher.hears("user_online", 2);
+  const changed = await fetch(list, {
+    headers: { ...headers, "if-none-match": etag },
+  });
+  equal(changed.status, 200);
+  await changed.body?.cancel();
+});
+
+Deno.test("[L1] messages of a v1 client are ignored up to the limit, and close with 1009 past it", async () => {
+  await using ada = await connect(server.url, 1);
+  ada.socket.send("hello");
+  ada.socket.send(new Uint8Array(4_096));
+  ada.socket.send("x".repeat(4_096));
+  await using bob = await connect(server.url, 2);
+  await ada.hears("user_online", 2);
+  for (
+    const message of [
+      "x".repeat(4_097),
+      "\u20ac".repeat(1_366),
+      new Uint8Array(4_097),
+    ]
+  ) {
+    const rude = await connect(server.url, 3);
+    rude.socket.send(message);
+    equal((await rude.closed).code, 1009);
+  }
+  await ada.hears("user_offline", 3);
+  equal(ada.socket.readyState, WebSocket.OPEN);
+  equal(bob.socket.readyState, WebSocket.OPEN);
+});
+
+Deno.test("[P4] a socket that is dropped without a close frame counts as closed", async () => {
+  await using ada = await connect(server.url, 1);
+  const { conn } = await rawHandshake({
+    authorization: `Bearer ${await tokenFor(2)}`,
+  });
+  await ada.hears("user_online", 2);
+  conn.close();
+  await ada.hears("user_offline", 2);
+  equal(await statusOf(url, 2), "offline");
+});
+
+Deno.test("[P6] a socket that closes during its own registration leaves nothing behind", async () => {
+  await using ada = await connect(server.url, 1);
+  for (let round = 0; round < 50; round++) {
+    const { conn } = await rawHandshake({
+      authorization: `Bearer ${await tokenFor(2)}`,
+    }, "no answer");
+    conn.close();
+  }
+  await using _chen = await connect(server.url, 3);
+  await ada.hears("user_online", 3);
+  await until("nothing of user 2 is left", async () => {
+    const [{ count }] = await query(
+      url,
+      "select count(*)::int from rollcall.claims where user_id = 2",
+    );
+    return count === 0;
+  });
+  equal(await statusOf(url, 2), "offline");
+  const heard = ada.messages.filter(({ userId }) => userId === 2).map((
+    { type },
+  ) => type);
+  deepEqual(
+    heard,
+    heard.map((_, index) => index % 2 === 0 ? "user_online" : "user_offline"),
+  );
+});
+
+Deno.test("a username with quotes, emoji and a closing script tag is data everywhere", async () => {
+  const username =
+    `"quoted" \u{1F600} </script><script>alert(1)</script> \u0007 ' ; drop table users`;
+  await query(url, "update users set username = $1 where id = 4", [username]);
+  await using watcher = await connect(server.url, 9);
+  await using _client = await connect(server.url, 4);
+  await watcher.hears("user_online", 4);
+  const headers = { authorization: `Bearer ${await tokenFor(9)}` };
+  const response = await fetch(`${server.url}users/online?ids=4`, { headers });
+  equal(response.headers.get("content-type"), "application/json");
+  deepEqual(await response.json(), { online_users: [{ id: 4, username }] });
+});
+
+Deno.test("no token is in the log", () => {
+  equal(
+    server.log.filter((line) => /eyJ[A-Za-z0-9_-]{10,}/.test(line)).length,
+    0,
+  );
+  for (const line of server.log) JSON.parse(line);
+});
+
+/** A handshake over plain TCP. Resolves with the head of the answer. */
+async function rawHandshake(
+  headers: Record<string, string>,
+  wait: "answer" | "no answer" = "answer",
+): Promise<{ conn: Deno.TcpConn; head: string }> {
+  const { hostname, port } = new URL(server.url);
+  const conn = await Deno.connect({ hostname, port: Number(port) });
+  const lines = [
+    "GET /ws HTTP/1.1",
+    `Host: ${hostname}:${port}`,
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+  ];
+  await conn.write(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`));
+  let head = "";
+  const buffer = new Uint8Array(4_096);
+  while (wait === "answer" && !head.includes("\r\n\r\n")) {
+    const size = await conn.read(buffer);
+    if (size === null) break;
+    head += new TextDecoder().decode(buffer.subarray(0, size));
+  }
+  return { conn, head };
+}

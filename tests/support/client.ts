@@ -1,0 +1,83 @@
+/**
+ * A client that remembers everything it hears.
+ *
+ * @module
+ */
+import { signToken } from "../../src/auth.ts";
+import type { UserId, UserStatusBroadcast } from "../../src/protocol.ts";
+import { TEST_SECRET } from "./server.ts";
+import { until } from "./until.ts";
+
+export interface TestClient extends AsyncDisposable {
+  readonly messages: readonly UserStatusBroadcast[];
+  readonly socket: WebSocket;
+  readonly closed: Promise<{ code: number; reason: string }>;
+  /** Resolves with the first message that fits, told before or after the call. */
+  hears(
+    type: UserStatusBroadcast["type"],
+    userId: UserId,
+  ): Promise<UserStatusBroadcast>;
+  close(): Promise<void>;
+}
+
+/** A token that a test server with `TEST_SECRET` accepts. */
+export function tokenFor(userId: UserId, ttlSeconds = 3_600): Promise<string> {
+  const key = { kind: "secret", secret: TEST_SECRET } as const;
+  const config = {
+    key,
+    issuer: undefined,
+    audience: undefined,
+    userClaim: "sub",
+  };
+  return signToken(config, userId, ttlSeconds);
+}
+
+export function socketUrl(serverUrl: string, token?: string): string {
+  const url = new URL("ws", serverUrl.replace(/^http/, "ws"));
+  if (token !== undefined) url.searchParams.set("token", token);
+  return url.href;
+}
+
+/** Connects a user and resolves when the socket is open. */
+export async function connect(
+  serverUrl: string,
+  userId: UserId,
+): Promise<TestClient> {
+  return await connectWith(
+    new WebSocket(socketUrl(serverUrl, await tokenFor(userId))),
+  );
+}
+
+/** Resolves when the socket is open. */
+export async function connectWith(socket: WebSocket): Promise<TestClient> {
+  const messages: UserStatusBroadcast[] = [];
+  socket.onmessage = ({ data }) => messages.push(JSON.parse(data));
+  const closed = new Promise<{ code: number; reason: string }>((resolve) => {
+    socket.onclose = ({ code, reason }) => resolve({ code, reason });
+  });
+  await new Promise<void>((resolve, reject) => {
+    socket.onopen = () => resolve();
+    socket.onerror = (event) =>
+      reject(new Error(`cannot connect: ${(event as ErrorEvent).message}`));
+  });
+  socket.onerror = () => {};
+  const close = async () => {
+    if (socket.readyState === WebSocket.OPEN) socket.close(1000);
+    await closed;
+  };
+  return {
+    messages,
+    socket,
+    closed,
+    hears: (type, userId) =>
+      until(
+        `${type} of ${userId} is heard`,
+        () =>
+          messages.find((message) =>
+            message.type === type && message.userId === userId
+          ),
+      ),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

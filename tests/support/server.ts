@@ -1,0 +1,125 @@
+/**
+ * A real server process for a test.
+ *
+ * @module
+ */
+import { until } from "./until.ts";
+
+export const ROOT = new URL("../../", import.meta.url).pathname;
+
+/** Long enough for HS256, and no secret at all. */
+export const TEST_SECRET = "a-secret-that-every-test-knows-0123456789";
+
+export interface TestServer extends AsyncDisposable {
+  /** Ends with a slash. */
+  readonly url: string;
+  readonly pid: number;
+  /** Lines of its output so far; JSON unless the process failed. */
+  readonly log: readonly string[];
+  /** Sends SIGTERM (or another signal) and resolves with the exit code. */
+  stop(signal?: Deno.Signal): Promise<number>;
+  /** Sends SIGKILL. What the process started may live on. */
+  kill(): Promise<void>;
+}
+
+export interface ServerOptions {
+  /** Added to an environment that holds nothing of ours. Without any: demo mode. */
+  readonly env?: Record<string, string>;
+  /** The working directory, below which `.data/` lies. Default: a new folder. */
+  readonly cwd?: string;
+}
+
+const COMMAND = [
+  "run",
+  "--allow-all",
+  "--no-prompt",
+  "--config",
+  `${ROOT}deno.json`,
+];
+
+/** Runs a file of the project in its own process, and waits until it has ended. */
+export async function runFile(
+  file: string,
+  args: readonly string[],
+  { env = {}, cwd }: ServerOptions = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const output = await command(file, args, env, cwd ?? await Deno.makeTempDir())
+    .output();
+  const decoder = new TextDecoder();
+  return {
+    code: output.code,
+    stdout: decoder.decode(output.stdout),
+    stderr: decoder.decode(output.stderr),
+  };
+}
+
+export async function startServer(
+  { env = {}, cwd }: ServerOptions = {},
+): Promise<TestServer> {
+  const directory = cwd ?? await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  const output = await Deno.makeTempFile({ prefix: "rollcall-log-" });
+  const process = command(
+    "main.ts",
+    [],
+    { PORT: "0", ...env },
+    directory,
+    output,
+  ).spawn();
+  let code: number | undefined;
+  const ended = process.status.then((status) => code = status.code);
+  const readLog = () =>
+    Deno.readTextFileSync(output).split("\n").filter((line) => line !== "");
+  const listening = await until("the server listens", () => {
+    if (code !== undefined) {
+      throw new Error(
+        `The server ended with ${code}:\n${readLog().join("\n")}`,
+      );
+    }
+    return readLog().find((line) => line.includes('"msg":"listening"'));
+  }, 60_000);
+  const signal = async (name: Deno.Signal) => {
+    if (code === undefined) process.kill(name);
+    return await ended;
+  };
+  return {
+    url: JSON.parse(listening).url,
+    pid: process.pid,
+    get log() {
+      return readLog();
+    },
+    stop: (name = "SIGTERM") => signal(name),
+    kill: async () => void await signal("SIGKILL"),
+    [Symbol.asyncDispose]: async () => {
+      await signal("SIGTERM");
+      await Deno.remove(output);
+      if (cwd === undefined) await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
+
+/**
+ * With an output file, both streams go there and not through a pipe: a server that several
+ * tests share would otherwise be read across their borders.
+ */
+function command(
+  file: string,
+  args: readonly string[],
+  env: Record<string, string>,
+  cwd: string,
+  output?: string,
+): Deno.Command {
+  const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME"]
+    .map((name) => [name, Deno.env.get(name)] as const)
+    .filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const words = [Deno.execPath(), ...COMMAND, `${ROOT}${file}`, ...args];
+  const redirect = output === undefined ? "" : ` >>"${output}" 2>&1`;
+  return new Deno.Command("sh", {
+    args: ["-c", `exec "$@"${redirect}`, "sh", ...words],
+    cwd,
+    clearEnv: true,
+    env: { ...Object.fromEntries(kept), ...env },
+    stdin: "null",
+    stdout: output === undefined ? "piped" : "null",
+    stderr: output === undefined ? "piped" : "null",
+  });
+}
