@@ -179,11 +179,13 @@ begin
 end
 $$;
 
--- Ends a node. Its users become offline at once if nobody is left to see them return.
+-- Ends a node. If others live its claims wait for its users to reappear there; if not, everything that
+-- was waiting so becomes offline at once, since nobody is left to see a return or the end of the wait.
 create function rollcall.leave_node(node uuid, handover_ms integer)
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql as $$
 declare
+  gone uuid[];
   held integer[];
 begin
   -- Two nodes that leave together must not each count on the other.
@@ -196,16 +198,22 @@ begin
     return;
   end if;
 
-  perform from rollcall.nodes n where n.id = node for update;
+  select array_agg(locked.id) into gone
+    from (
+      select n.id from rollcall.nodes n
+       where n.id = node or n.leaving or n.expires_at <= clock_timestamp()
+       order by n.id
+         for update
+    ) locked;
   select coalesce(array_agg(locked.id), '{}') into held
     from (
       select u.id from users u
-       where u.id in (select c.user_id from rollcall.claims c where c.node_id = node)
+       where u.id in (select c.user_id from rollcall.claims c where c.node_id = any (gone))
        order by u.id
          for no key update
     ) locked;
-  delete from rollcall.claims c where c.node_id = node;
-  delete from rollcall.nodes n where n.id = node;
+  delete from rollcall.claims c where c.node_id = any (gone);
+  delete from rollcall.nodes n where n.id = any (gone);
   return query select * from rollcall.settle(held);
 end
 $$;

@@ -1,0 +1,303 @@
+/**
+ * What every store must keep, whatever it is made of.
+ *
+ * @module
+ */
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import {
+  FencedError,
+  type Store,
+  type Transition,
+} from "../../src/store/store.ts";
+import { until } from "../support/until.ts";
+
+/** A fresh store with users 1 to 5, and the means to see and spoil what it holds. */
+export interface Subject {
+  readonly store: Store;
+  /** Lets a node's lease end now. */
+  expire(nodeId: string): Promise<void>;
+  /** Holds a user's row locked until the returned function is called. */
+  lock(userId: number): Promise<() => Promise<void>>;
+  /** Writes a status behind the store's back. */
+  setStatus(userId: number, status: string): Promise<void>;
+  status(userId: number): Promise<string>;
+  /** Ids of users and nodes, as "1@a", ascending. */
+  claims(): Promise<string[]>;
+  /** Removes the oldest rows of the feed, up to a seq. */
+  prune(seq: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+const [A, B, C] = [1, 2, 3].map((n) =>
+  `00000000-0000-4000-8000-00000000000${n}`
+) as [
+  string,
+  string,
+  string,
+];
+const LEASE_MS = 60_000;
+
+export function storeContract(
+  name: string,
+  create: () => Promise<Subject>,
+): void {
+  const test = (title: string, run: (subject: Subject) => Promise<void>) =>
+    // A promise's id comes first, whoever keeps it.
+    Deno.test(title.replace(/^(\[\w+\] )?/, `$1${name}: `), async () => {
+      const subject = await create();
+      try {
+        await run(subject);
+      } finally {
+        await subject.close();
+      }
+    });
+
+  test("the first claim of a user is a transition, further ones are not", async ({ store, status }) => {
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    const first = await store.apply(A, [2, 1], []);
+    deepEqual(brief(first.transitions), ["1 1 online", "2 2 online"]);
+    deepEqual(first.transitions[0]?.username, "user1");
+    deepEqual((await store.apply(B, [1], [])).transitions, []);
+    deepEqual((await store.apply(A, [1], [])).transitions, []);
+    equal(await status(1), "online");
+  });
+
+  test("the last release of a user is a transition, earlier ones are not", async ({ store, status }) => {
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1], []);
+    await store.apply(B, [1], []);
+    deepEqual((await store.apply(A, [], [1])).transitions, []);
+    equal(await status(1), "online");
+    deepEqual(brief((await store.apply(B, [], [1])).transitions), [
+      "2 1 offline",
+    ]);
+    equal(await status(1), "offline");
+    deepEqual((await store.apply(B, [], [1])).transitions, []);
+  });
+
+  test("one batch claims and releases", async ({ store, claims }) => {
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1, 2], []);
+    const { transitions } = await store.apply(A, [3], [1]);
+    deepEqual(brief(transitions), ["3 1 offline", "4 3 online"]);
+    deepEqual(await claims(), [`2@${A}`, `3@${A}`]);
+  });
+
+  test("ids that are no users come back as unknown, the rest is applied", async ({ store, claims }) => {
+    await store.join(A, LEASE_MS);
+    const { transitions, unknown, busy } = await store.apply(
+      A,
+      [99, 1, 77],
+      [],
+    );
+    deepEqual(brief(transitions), ["1 1 online"]);
+    deepEqual([...unknown].sort(), [77, 99]);
+    deepEqual(busy, []);
+    deepEqual(await claims(), [`1@${A}`]);
+  });
+
+  test("locked users come back as busy and untouched, the rest is applied", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [2], []);
+    const unlock1 = await subject.lock(1);
+    const unlock2 = await subject.lock(2);
+    const { transitions, unknown, busy } = await store.apply(A, [1, 3], [2]);
+    deepEqual(brief(transitions), ["2 3 online"]);
+    deepEqual([...busy].sort(), [1, 2]);
+    deepEqual(unknown, []);
+    deepEqual(await subject.claims(), [`2@${A}`, `3@${A}`]);
+    await unlock1();
+    await unlock2();
+    deepEqual(brief((await store.apply(A, [1], [2])).transitions), [
+      "3 1 online",
+      "4 2 offline",
+    ]);
+  });
+
+  test("a node without a lease is fenced and writes nothing", async (subject) => {
+    const { store } = subject;
+    await rejects(store.apply(A, [1], []), FencedError);
+    await rejects(store.heartbeat(A, LEASE_MS), FencedError);
+    await store.join(A, LEASE_MS);
+    await subject.expire(A);
+    await rejects(store.apply(A, [1], []), FencedError);
+    await rejects(store.heartbeat(A, LEASE_MS), FencedError);
+    deepEqual(await subject.claims(), []);
+  });
+
+  test("[C2] a heartbeat puts right what an ended node left, and touches nobody else", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1, 2], []);
+    await store.apply(B, [2, 3], []);
+    await subject.expire(A);
+    deepEqual(brief(await store.heartbeat(B, LEASE_MS)), ["4 1 offline"]);
+    deepEqual(await store.heartbeat(B, LEASE_MS), []);
+    deepEqual(await subject.claims(), [`2@${B}`, `3@${B}`]);
+  });
+
+  test("[C3] joining puts right ended nodes and statuses without a claim, and no live ones", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1], []);
+    await store.apply(B, [2], []);
+    await subject.expire(A);
+    await subject.setStatus(5, "online");
+    const transitions = await store.join(C, LEASE_MS);
+    deepEqual(
+      transitions.map(({ userId, status }) => `${userId} ${status}`).sort(),
+      [
+        "1 offline",
+        "5 offline",
+      ],
+    );
+    equal(await subject.status(2), "online");
+  });
+
+  test("[C4] a node that joins anew takes over what its predecessor still claims", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1, 2], []);
+    await subject.expire(A);
+    deepEqual(await store.join(B, LEASE_MS, A), []);
+    deepEqual(await subject.claims(), [`1@${B}`, `2@${B}`]);
+    await rejects(store.apply(A, [3], []), FencedError);
+  });
+
+  test("a node id is used once", async ({ store }) => {
+    await store.join(A, LEASE_MS);
+    await rejects(store.join(A, LEASE_MS));
+  });
+
+  test("the last node to leave takes its users offline at once", async ({ store, status, claims }) => {
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1], []);
+    await store.leave(A, LEASE_MS);
+    equal(await status(1), "offline");
+    deepEqual(await claims(), []);
+  });
+
+  test("[C7] a node that leaves others behind keeps its claims for the handover", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1, 2], []);
+    await store.leave(A, LEASE_MS);
+    deepEqual(await store.heartbeat(B, LEASE_MS), []);
+    deepEqual((await store.apply(B, [1], [])).transitions, []);
+    await subject.expire(A);
+    deepEqual(brief(await store.heartbeat(B, LEASE_MS)), ["3 2 offline"]);
+  });
+
+  test("the last of several nodes to leave takes along what the others handed over", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1], []);
+    await store.leave(A, LEASE_MS);
+    equal(await subject.status(1), "online");
+    await store.leave(B, LEASE_MS);
+    equal(await subject.status(1), "offline");
+    deepEqual(await subject.claims(), []);
+  });
+
+  test("the feed is read in order, in pieces, and with its head", async ({ store }) => {
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1, 2, 3], []);
+    await store.apply(A, [], [2]);
+    const { head, transitions } = await store.readFeed(1, 2);
+    equal(head, 4);
+    deepEqual(brief(transitions), ["2 2 online", "3 3 online"]);
+    deepEqual(await store.readFeed(4, 2), { head: 4, transitions: [] });
+  });
+
+  test("what was pruned from the feed is missing, and the head still tells", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1, 2, 3], []);
+    await subject.prune(2);
+    deepEqual(brief((await store.readFeed(0, 10)).transitions), ["3 3 online"]);
+    await subject.prune(3);
+    deepEqual(await store.readFeed(0, 10), { head: 3, transitions: [] });
+  });
+
+  test("a snapshot is who is online as of its seq", async ({ store }) => {
+    deepEqual(await store.snapshot(), { seq: 0, users: [] });
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1, 2], []);
+    await store.apply(A, [], [1]);
+    deepEqual(await store.snapshot(), {
+      seq: 3,
+      users: [{ id: 2, username: "user2" }],
+    });
+  });
+
+  test("a subscription tells of growth, and knows its head", async ({ store }) => {
+    await store.join(A, LEASE_MS);
+    let heard = 0;
+    const subscription = await store.subscribe((seq) => heard = seq);
+    equal(await subscription.head(), 0);
+    await store.apply(A, [1, 2], []);
+    await until("growth is told", () => heard === 2);
+    equal(await subscription.head(), 2);
+    await subscription.close();
+    await subscription.ended;
+  });
+
+  test("[C1] two nodes that race for the same users never disagree with the claims", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    const bounce = async (node: string) => {
+      for (let round = 0; round < 30; round++) {
+        await apply(store, node, [1, 2, 3], []);
+        await apply(store, node, [], [3, 2, 1]);
+      }
+    };
+    await Promise.all([bounce(A), bounce(B)]);
+    for (const userId of [1, 2, 3]) {
+      equal(await subject.status(userId), "offline");
+    }
+    deepEqual(await subject.claims(), []);
+    const { transitions } = await store.readFeed(0, 10_000);
+    ok(transitions.length >= 6);
+    for (const userId of [1, 2, 3]) {
+      const told = transitions.filter((one) => one.userId === userId).map((
+        { status },
+      ) => status);
+      deepEqual(
+        told,
+        told.map((_, index) => index % 2 === 0 ? "online" : "offline"),
+      );
+    }
+    deepEqual(
+      transitions.map(({ seq }) => seq),
+      transitions.map((_, index) => index + 1),
+    );
+  });
+}
+
+/** Asks again for users whose rows the other node has locked at the moment. */
+async function apply(
+  store: Store,
+  node: string,
+  arriving: number[],
+  leaving: number[],
+) {
+  while (arriving.length + leaving.length > 0) {
+    const busy = new Set((await store.apply(node, arriving, leaving)).busy);
+    arriving = arriving.filter((userId) => busy.has(userId));
+    leaving = leaving.filter((userId) => busy.has(userId));
+  }
+}
+
+function brief(transitions: readonly Transition[]): string[] {
+  return transitions.map(({ seq, userId, status }) =>
+    `${seq} ${userId} ${status}`
+  );
+}

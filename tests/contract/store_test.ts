@@ -1,0 +1,83 @@
+// deno-lint-ignore-file require-await -- memory answers at once where Postgres does not
+/** The contract, kept by Postgres and by its stand-in of the simulation. */
+import pg from "pg";
+import type { Status } from "../../src/protocol.ts";
+import { PostgresStore } from "../../src/store/postgres.ts";
+import {
+  postgresForThisFile,
+  query,
+  silentLog,
+  statusOf,
+} from "../support/database.ts";
+import { MemoryDatabase, MemoryStore } from "../support/memory_store.ts";
+import { storeContract, type Subject } from "./store_contract.ts";
+
+const postgres = postgresForThisFile();
+
+storeContract("Postgres", async (): Promise<Subject> => {
+  const url = await postgres.database(5);
+  const store = new PostgresStore(url, silentLog);
+  return {
+    store,
+    expire: async (nodeId) => {
+      const sql =
+        "update rollcall.nodes set expires_at = clock_timestamp() where id = $1";
+      await query(url, sql, [nodeId]);
+    },
+    lock: async (userId) => {
+      const application = new pg.Client({ connectionString: url });
+      await application.connect();
+      await application.query("begin");
+      await application.query("select from users where id = $1 for update", [
+        userId,
+      ]);
+      return () => application.end();
+    },
+    setStatus: async (userId, status) => {
+      await query(url, "update users set status = $2 where id = $1", [
+        userId,
+        status,
+      ]);
+    },
+    status: (userId) => statusOf(url, userId),
+    claims: async () => {
+      const sql =
+        "select user_id || '@' || node_id as claim from rollcall.claims order by 1";
+      return (await query(url, sql)).map(({ claim }) => claim);
+    },
+    prune: async (seq) => {
+      await query(url, "delete from rollcall.feed where seq <= $1", [seq]);
+    },
+    close: () => store.close(),
+  };
+});
+
+storeContract("memory", async (): Promise<Subject> => {
+  const database = new MemoryDatabase([1, 2, 3, 4, 5], () => 1_000);
+  return {
+    store: new MemoryStore(database),
+    expire: async (nodeId) => {
+      const node = database.nodes.get(nodeId);
+      if (node !== undefined) node.expiresAt = 0;
+    },
+    lock: async (userId) => {
+      database.locked.add(userId);
+      return async () => void database.locked.delete(userId);
+    },
+    setStatus: async (userId, status) => {
+      const user = database.users.get(userId);
+      if (user !== undefined) user.status = status as Status;
+    },
+    status: async (userId) => database.users.get(userId)?.status ?? "",
+    claims: async () => {
+      const all = [...database.claims].flatMap(([userId, nodes]) =>
+        [...nodes].map((nodeId) => `${userId}@${nodeId}`)
+      );
+      return all.sort();
+    },
+    prune: async (until) => {
+      database.feed = database.feed.filter(({ seq }) => seq > until);
+    },
+    close: async () => {},
+  };
+});

@@ -1,0 +1,250 @@
+/**
+ * Random opens, closes and faults against the core on one and two nodes, compared with a simple model.
+ *
+ * Time is simulated, so a minute of it costs a millisecond. A failing run prints its seed
+ * and path; `fc.assert` with the two reproduces it.
+ */
+import { deepEqual, equal, ok } from "node:assert/strict";
+import fc from "fast-check";
+import type { UserId } from "../../src/protocol.ts";
+import { silentLog } from "../support/database.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { MemoryDatabase } from "../support/memory_store.ts";
+import {
+  type Faults,
+  NO_FAULTS,
+  type SimClient,
+  SimNode,
+} from "../support/sim_node.ts";
+
+const USERS: readonly UserId[] = [1, 2, 3, 4, 5];
+const STRANGER: UserId = 99;
+const RUNS = 1_500;
+const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
+
+/** One step of a run. `node` is taken modulo the number of nodes. */
+type Step =
+  | { readonly do: "open"; readonly userId: UserId; readonly node: number }
+  | { readonly do: "close"; readonly pick: number }
+  | { readonly do: "wait"; readonly ms: number }
+  | { readonly do: "lock"; readonly userId: UserId }
+  | { readonly do: "unlock" }
+  | {
+    readonly do: "faults";
+    readonly faults: Partial<Faults>;
+    readonly node: number;
+  }
+  | { readonly do: "link broken"; readonly node: number }
+  | { readonly do: "down"; readonly node: number }
+  | { readonly do: "healed"; readonly node: number };
+
+const userId = fc.constantFrom(...USERS, STRANGER);
+const share = fc.constantFrom(0, 0.2, 0.6);
+const node = fc.nat(1);
+const kind = <const Name extends Step["do"]>(name: Name) => fc.constant(name);
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ do: kind("open"), userId, node }) },
+  { weight: 8, arbitrary: fc.record({ do: kind("close"), pick: fc.nat(20) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: kind("wait"),
+      ms: fc.constantFrom(0, 1, 20, 400, 12_000),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: kind("lock"), userId }) },
+  { weight: 1, arbitrary: fc.record({ do: kind("unlock") }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: kind("faults"),
+      faults: fc.record({
+        lostRequests: share,
+        lostAnswers: share,
+        lostNotifications: fc.constantFrom(0, 1),
+        delayMs: fc.constantFrom(0, 5, 300, 15_000),
+      }),
+      node,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: kind("link broken"), node }) },
+  { weight: 1, arbitrary: fc.record({ do: kind("down"), node }) },
+  { weight: 3, arbitrary: fc.record({ do: kind("healed"), node }) },
+);
+const steps = fc.array(step, { maxLength: 60, size: "max" });
+
+/** Everything of one run. */
+interface World {
+  readonly clock: FakeClock;
+  readonly database: MemoryDatabase;
+  readonly nodes: readonly SimNode[];
+  /** The model: whoever has a socket is online, but strangers. */
+  readonly open: { readonly client: SimClient; readonly node: SimNode }[];
+}
+
+/** Runs the schedule, heals everything, waits for quiet, and compares with the model. */
+async function run(
+  schedule: readonly Step[],
+  randomSeed: number,
+  nodeCount: number,
+  graceMs: number,
+): Promise<void> {
+  const clock = new FakeClock();
+  const database = new MemoryDatabase(USERS, () => clock.now());
+  const random = randomFrom(randomSeed);
+  const names = ["a", "b"].slice(0, nodeCount);
+  const nodes = names.map((name) =>
+    new SimNode(name, database, clock, silentLog, random, graceMs)
+  );
+  for (const one of nodes) await one.start();
+  const world: World = { clock, database, nodes, open: [] };
+  for (const one of schedule) await perform(one, world);
+
+  for (const one of nodes) Object.assign(one.faults, NO_FAULTS);
+  database.locked.clear();
+  await clock.advance(60_000);
+  judge(world);
+
+  const stopped = Promise.all(nodes.map((one) => one.stop()));
+  await clock.advance(1_000);
+  await stopped;
+  deepEqual([...database.claims.keys()], [], "claims after leaving");
+}
+
+async function perform(one: Step, world: World): Promise<void> {
+  const { clock, database, nodes, open } = world;
+  const at = (index: number) => nodes[index % nodes.length] as SimNode;
+  switch (one.do) {
+    case "open":
+      open.push({ client: at(one.node).open(one.userId), node: at(one.node) });
+      break;
+    case "close": {
+      const [entry] = open.splice(one.pick % Math.max(1, open.length), 1);
+      entry?.node.close(entry.client);
+      break;
+    }
+    case "wait":
+      await clock.advance(one.ms);
+      break;
+    case "lock":
+      database.locked.add(one.userId);
+      break;
+    case "unlock":
+      database.locked.clear();
+      break;
+    case "faults":
+      Object.assign(at(one.node).faults, one.faults);
+      break;
+    case "link broken":
+      at(one.node).breakLinks();
+      break;
+    case "down":
+      at(one.node).faults.down = true;
+      at(one.node).breakLinks();
+      break;
+    case "healed":
+      Object.assign(at(one.node).faults, NO_FAULTS);
+      break;
+  }
+}
+
+function judge({ database, nodes, open }: World): void {
+  const users = new Set(open.map(({ client }) => client.userId));
+  const online = [...users].filter((id) => id !== STRANGER).sort();
+  const inDatabase = [...database.users].filter(([, { status }]) =>
+    status === "online"
+  );
+  deepEqual(inDatabase.map(([id]) => id), online, "users.status");
+  deepEqual([...database.claims.keys()].sort(), online, "claims");
+  equal(database.nodes.size, nodes.length, "node rows");
+  for (const one of nodes) {
+    ok(one.ready, "a node is not ready");
+    deepEqual(one.roster.users().map(({ id }) => id), online, "roster");
+    equal(one.roster.seq, database.seq, "roster seq");
+  }
+  for (const { client } of open) judgeClient(client, database);
+  for (const id of USERS) judgeAlternation(database, id);
+}
+
+/** P2, P4, P6: exactly the feed since its registration, without its own user. */
+function judgeClient(client: SimClient, database: MemoryDatabase): void {
+  if (client.userId === STRANGER) {
+    equal(client.closed, 1008, "a stranger is closed");
+    deepEqual(client.heard, [], "a stranger hears nothing");
+    return;
+  }
+  equal(client.closed, undefined, "a user is not closed");
+  const wanted = database.feed
+    .filter(({ seq, userId }) =>
+      seq > client.sinceSeq && userId !== client.userId
+    )
+    .map(({ userId, status }) => ({ type: `user_${status}`, userId }));
+  deepEqual(
+    client.heard,
+    wanted,
+    `what a connection of ${client.userId} heard`,
+  );
+}
+
+function judgeAlternation(database: MemoryDatabase, id: UserId): void {
+  const told = database.feed.filter(({ userId }) => userId === id).map((
+    { status },
+  ) => status);
+  deepEqual(
+    told,
+    told.map((_, index) => index % 2 === 0 ? "online" : "offline"),
+    `feed of ${id}`,
+  );
+}
+
+/** A small generator with a seed: mulberry32. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6D2B79F5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+for (const nodeCount of [1, 2]) {
+  for (const graceMs of [0, 500]) {
+    const title =
+      `[P6] ${nodeCount} node(s) agree with a model over ${RUNS} random runs, grace ${graceMs} ms, seed ${SEED}`;
+    Deno.test(title, async () => {
+      const property = fc.asyncProperty(
+        steps,
+        fc.nat(),
+        (schedule, randomSeed) => run(schedule, randomSeed, nodeCount, graceMs),
+      );
+      await fc.assert(property, { numRuns: RUNS, seed: SEED });
+    });
+  }
+}
+
+Deno.test("[C5] an outage longer than the lease causes no transition of users who stayed", async () => {
+  const clock = new FakeClock();
+  const database = new MemoryDatabase(USERS, () => clock.now());
+  const alone = new SimNode("a", database, clock, silentLog, () => 0.5);
+  await alone.start();
+  const clients = USERS.map((id) => alone.open(id));
+  await clock.advance(100);
+  equal(database.seq, USERS.length);
+
+  alone.faults.down = true;
+  alone.breakLinks();
+  await clock.advance(30_000);
+  equal(alone.ready, false);
+  Object.assign(alone.faults, NO_FAULTS);
+  await clock.advance(10_000);
+  equal(alone.ready, true);
+  equal(database.seq, USERS.length);
+  deepEqual([...database.nodes.keys()], ["a2"]);
+  equal(clients[0]?.heard.length, USERS.length - 1);
+
+  const stopped = alone.stop();
+  await clock.advance(1_000);
+  await stopped;
+});

@@ -1,0 +1,215 @@
+// deno-lint-ignore-file require-await -- a throw must be a rejection, as with a real database
+/**
+ * The store's contract kept in memory, for runs that Postgres would be too slow for.
+ *
+ * Each call is one atomic step on a `MemoryDatabase`; several stores may share one, as
+ * several nodes share Postgres. The contract suite holds it to the same sentences.
+ *
+ * @module
+ */
+import type { Status, UserId } from "../../src/protocol.ts";
+import {
+  type Applied,
+  type FeedRead,
+  FencedError,
+  type NodeId,
+  type Snapshot,
+  type Store,
+  type Subscription,
+  type Transition,
+} from "../../src/store/store.ts";
+
+export class MemoryDatabase {
+  readonly users = new Map<UserId, { username: string; status: Status }>();
+  readonly claims = new Map<UserId, Set<NodeId>>();
+  readonly nodes = new Map<NodeId, { expiresAt: number; leaving: boolean }>();
+  /** Rows that an application keeps locked. */
+  readonly locked = new Set<UserId>();
+  readonly listeners = new Set<(seq: number) => void>();
+  feed: Transition[] = [];
+  seq = 0;
+  readonly now: () => number;
+
+  constructor(users: readonly UserId[], now: () => number) {
+    this.now = now;
+    for (const id of users) {
+      this.users.set(id, { username: `user${id}`, status: "offline" });
+    }
+  }
+
+  /** Makes status agree with the claims, and tells. */
+  settle(userIds: Iterable<UserId>): Transition[] {
+    const transitions: Transition[] = [];
+    for (const userId of [...userIds].sort((a, b) => a - b)) {
+      const user = this.users.get(userId);
+      const status = this.claims.has(userId) ? "online" : "offline";
+      if (user === undefined || user.status === status) continue;
+      user.status = status;
+      this.seq += 1;
+      transitions.push({
+        seq: this.seq,
+        userId,
+        username: user.username,
+        status,
+      });
+    }
+    this.feed.push(...transitions);
+    if (transitions.length > 0) {
+      for (const listener of [...this.listeners]) listener(this.seq);
+    }
+    return transitions;
+  }
+
+  claim(userId: UserId, nodeId: NodeId): void {
+    this.claims.set(userId, (this.claims.get(userId) ?? new Set()).add(nodeId));
+  }
+
+  release(userId: UserId, nodeId: NodeId): void {
+    const nodes = this.claims.get(userId);
+    nodes?.delete(nodeId);
+    if (nodes?.size === 0) this.claims.delete(userId);
+  }
+
+  claimedBy(nodeId: NodeId): UserId[] {
+    return [...this.claims].filter(([, nodes]) => nodes.has(nodeId)).map((
+      [userId],
+    ) => userId);
+  }
+
+  reap(): Transition[] {
+    const touched: UserId[] = [];
+    for (const [nodeId, { expiresAt }] of [...this.nodes]) {
+      if (expiresAt > this.now()) continue;
+      for (const userId of this.claimedBy(nodeId)) {
+        if (this.locked.has(userId)) continue;
+        this.release(userId, nodeId);
+        touched.push(userId);
+      }
+      if (this.claimedBy(nodeId).length === 0) this.nodes.delete(nodeId);
+    }
+    return this.settle(touched);
+  }
+
+  requireLease(nodeId: NodeId): void {
+    const node = this.nodes.get(nodeId);
+    if (node === undefined || node.expiresAt <= this.now()) {
+      throw new FencedError(`node ${nodeId} holds no lease`);
+    }
+  }
+}
+
+export class MemoryStore implements Store {
+  readonly #database: MemoryDatabase;
+
+  constructor(database: MemoryDatabase) {
+    this.#database = database;
+  }
+
+  async join(
+    nodeId: NodeId,
+    leaseMs: number,
+    predecessor?: NodeId,
+  ): Promise<Transition[]> {
+    const { nodes, users, claims, now } = this.#database;
+    if (nodes.has(nodeId)) throw new Error(`node ${nodeId} exists`);
+    nodes.set(nodeId, { expiresAt: now() + leaseMs, leaving: false });
+    if (predecessor !== undefined) {
+      for (const userId of this.#database.claimedBy(predecessor)) {
+        this.#database.claim(userId, nodeId);
+        this.#database.release(userId, predecessor);
+      }
+      nodes.delete(predecessor);
+    }
+    const reaped = this.#database.reap();
+    const stray = [...users].filter(([id, user]) =>
+      user.status === "online" && !claims.has(id)
+    );
+    return [...reaped, ...this.#database.settle(stray.map(([id]) => id))];
+  }
+
+  async heartbeat(nodeId: NodeId, leaseMs: number): Promise<Transition[]> {
+    this.#database.requireLease(nodeId);
+    this.#database.nodes.set(nodeId, {
+      expiresAt: this.#database.now() + leaseMs,
+      leaving: false,
+    });
+    return this.#database.reap();
+  }
+
+  async apply(
+    nodeId: NodeId,
+    arriving: readonly UserId[],
+    leaving: readonly UserId[],
+  ): Promise<Applied> {
+    const { users, locked } = this.#database;
+    this.#database.requireLease(nodeId);
+    const all = [...arriving, ...leaving];
+    const unknown = all.filter((userId) => !users.has(userId));
+    const busy = all.filter((userId) =>
+      users.has(userId) && locked.has(userId)
+    );
+    const free = (userId: UserId) => users.has(userId) && !locked.has(userId);
+    for (const userId of arriving.filter(free)) {
+      this.#database.claim(userId, nodeId);
+    }
+    for (const userId of leaving.filter((id) => !locked.has(id))) {
+      this.#database.release(userId, nodeId);
+    }
+    return {
+      transitions: this.#database.settle(all.filter(free)),
+      unknown,
+      busy,
+    };
+  }
+
+  async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
+    const { nodes, now } = this.#database;
+    const others = [...nodes].filter(([id, node]) =>
+      id !== nodeId && !node.leaving && node.expiresAt > now()
+    );
+    if (others.length > 0) {
+      if (nodes.has(nodeId)) {
+        nodes.set(nodeId, { expiresAt: now() + handoverMs, leaving: true });
+      }
+      return;
+    }
+    const gone = [...nodes].filter(([id, node]) =>
+      id === nodeId || node.leaving || node.expiresAt <= now()
+    );
+    const userIds = gone.flatMap(([id]) => this.#database.claimedBy(id));
+    for (const [id] of gone) {
+      for (const userId of userIds) this.#database.release(userId, id);
+      nodes.delete(id);
+    }
+    this.#database.settle(userIds);
+  }
+
+  async readFeed(after: number, limit: number): Promise<FeedRead> {
+    const transitions = this.#database.feed.filter(({ seq }) => seq > after)
+      .slice(0, limit);
+    return { head: this.#database.seq, transitions };
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    const users = [...this.#database.users]
+      .filter(([, { status }]) => status === "online")
+      .map(([id, { username }]) => ({ id, username }));
+    return { seq: this.#database.seq, users };
+  }
+
+  async subscribe(onHead: (seq: number) => void): Promise<Subscription> {
+    const { listeners } = this.#database;
+    const ended = Promise.withResolvers<void>();
+    listeners.add(onHead);
+    return {
+      ended: ended.promise,
+      head: () => Promise.resolve(this.#database.seq),
+      close: async () => {
+        listeners.delete(onHead);
+        ended.resolve();
+      },
+    };
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,236 @@
+/**
+ * A node of the simulation: the real core over a store that fails as it is told to.
+ *
+ * @module
+ */
+import type { Clock } from "../../src/clock.ts";
+import { Connection, type Socket } from "../../src/connection.ts";
+import { Fanout } from "../../src/fanout.ts";
+import { Feed } from "../../src/feed.ts";
+import { Hub } from "../../src/hub.ts";
+import { Lease } from "../../src/lease.ts";
+import type { Log } from "../../src/log.ts";
+import { Presence } from "../../src/presence.ts";
+import type { UserId, UserStatusBroadcast } from "../../src/protocol.ts";
+import { Roster } from "../../src/roster.ts";
+import type { Store, Subscription } from "../../src/store/store.ts";
+import { type MemoryDatabase, MemoryStore } from "./memory_store.ts";
+
+/** What can be wrong with a node's link to the database. */
+export interface Faults {
+  /** No call gets through. */
+  down: boolean;
+  /** Share of calls that fail before, and after, the database did its part. */
+  lostRequests: number;
+  lostAnswers: number;
+  /** Share of notifications that never arrive. */
+  lostNotifications: number;
+  /** The longest that a call takes. */
+  delayMs: number;
+}
+
+export const NO_FAULTS: Readonly<Faults> = {
+  down: false,
+  lostRequests: 0,
+  lostAnswers: 0,
+  lostNotifications: 0,
+  delayMs: 0,
+};
+
+export const LEASE_MS = 10_000;
+export const HEARTBEAT_MS = 3_000;
+
+/** A store behind a bad link. */
+function unreliable(
+  inner: Store,
+  faults: Faults,
+  clock: Clock,
+  random: () => number,
+): { store: Store; breakLinks: () => void } {
+  const links = new Set<() => void>();
+  const delay = async () => {
+    if (faults.delayMs > 0) await clock.sleep(random() * faults.delayMs);
+  };
+  const call = async <T>(perform: () => Promise<T>): Promise<T> => {
+    await delay();
+    if (faults.down || random() < faults.lostRequests) {
+      throw new Error("injected: request lost");
+    }
+    const answer = await perform();
+    await delay();
+    if (faults.down || random() < faults.lostAnswers) {
+      throw new Error("injected: answer lost");
+    }
+    return answer;
+  };
+  const subscribe = async (
+    onHead: (seq: number) => void,
+  ): Promise<Subscription> => {
+    const subscription = await inner.subscribe((seq) => {
+      if (!faults.down && random() >= faults.lostNotifications) onHead(seq);
+    });
+    links.add(() => void subscription.close());
+    return { ...subscription, head: () => call(() => subscription.head()) };
+  };
+  return {
+    store: {
+      join: (...args) => call(() => inner.join(...args)),
+      heartbeat: (...args) => call(() => inner.heartbeat(...args)),
+      apply: (...args) => call(() => inner.apply(...args)),
+      leave: (...args) => call(() => inner.leave(...args)),
+      readFeed: (...args) => call(() => inner.readFeed(...args)),
+      snapshot: () => call(() => inner.snapshot()),
+      subscribe: (onHead) => call(() => subscribe(onHead)),
+      close: () => inner.close(),
+    },
+    breakLinks: () => {
+      for (const breakLink of links) breakLink();
+      links.clear();
+    },
+  };
+}
+
+/** A client's end of a connection, which remembers what it was told and when. */
+export class SimClient implements Socket {
+  readonly userId: UserId;
+  readonly connection: Connection;
+  /** The roster's seq when the connection was registered. */
+  readonly sinceSeq: number;
+  readonly heard: UserStatusBroadcast[] = [];
+  closed: number | undefined;
+  bufferedAmount = 0;
+  readonly #onMessage: (message: UserStatusBroadcast) => void;
+
+  constructor(
+    userId: UserId,
+    cursor: number,
+    sinceSeq: number,
+    onMessage: (message: UserStatusBroadcast) => void,
+  ) {
+    this.userId = userId;
+    this.sinceSeq = sinceSeq;
+    this.#onMessage = onMessage;
+    this.connection = new Connection(userId, this, cursor);
+  }
+
+  send(text: string): void {
+    const message: UserStatusBroadcast = JSON.parse(text);
+    this.#onMessage(message);
+    this.heard.push(message);
+  }
+
+  close(code: number): void {
+    this.closed = code;
+  }
+}
+
+export class SimNode {
+  readonly faults: Faults = { ...NO_FAULTS };
+  readonly hub = new Hub();
+  readonly roster: Roster;
+  readonly presence: Presence;
+  readonly clients = new Set<SimClient>();
+  /** Breaks the listening connection. */
+  readonly breakLinks: () => void;
+  readonly #database: MemoryDatabase;
+  readonly #lease: Lease;
+  readonly #feed: Feed;
+  readonly #fanout: Fanout;
+
+  constructor(
+    name: string,
+    database: MemoryDatabase,
+    clock: Clock,
+    log: Log,
+    random: () => number,
+    offlineGraceMs = 0,
+    ringCapacity = 10_000,
+  ) {
+    const { store, breakLinks } = unreliable(
+      new MemoryStore(database),
+      this.faults,
+      clock,
+      random,
+    );
+    const times = { leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS };
+    let count = 0;
+    this.#database = database;
+    this.breakLinks = breakLinks;
+    this.roster = new Roster(ringCapacity);
+    this.#feed = new Feed({
+      ...{ store, clock, log, ...times, roster: this.roster },
+      onAdvance: () => this.#fanout.wake(),
+    }, random);
+    this.#lease = new Lease(
+      {
+        ...{ store, clock, log, ...times },
+        onTransitions: (transitions) => this.#feed.ingest(transitions),
+        onRenewed: () => this.presence.reclaim(),
+      },
+      random,
+      () => `${name}${++count}`,
+    );
+    this.presence = new Presence({
+      ...{ hub: this.hub, store, clock, log, offlineGraceMs },
+      nodeId: () => this.#lease.nodeId,
+      onTransitions: (transitions) => this.#feed.ingest(transitions),
+      onLive: () => this.#fanout.wake(),
+      onFenced: (nodeId) => this.#lease.rejoin(nodeId),
+    }, random);
+    this.#fanout = new Fanout({
+      ...{ hub: this.hub, ring: this.roster.ring, clock, log },
+      disconnect: (connection, close, reason) =>
+        this.presence.disconnect(connection, close, reason),
+    });
+  }
+
+  get ready(): boolean {
+    return this.#lease.held && this.#lease.renewing && this.#feed.listening;
+  }
+
+  async start(): Promise<void> {
+    await this.#lease.join();
+    await this.#feed.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([
+      this.presence.stop(),
+      this.#lease.leave(0),
+      this.#feed.stop(),
+      this.#fanout.stop(),
+    ]);
+  }
+
+  open(userId: UserId): SimClient {
+    const { ring, seq } = this.roster;
+    const client = new SimClient(
+      userId,
+      ring.head,
+      seq,
+      (message) => this.#judge(message),
+    );
+    this.clients.add(client);
+    this.presence.opened(client.connection);
+    return client;
+  }
+
+  /** Ends a client's socket, as Deno does: now and then twice. */
+  close(client: SimClient): void {
+    this.clients.delete(client);
+    this.presence.closed(client.connection);
+    this.presence.closed(client.connection);
+  }
+
+  /** P5: what is told is committed. */
+  #judge({ type, userId }: UserStatusBroadcast): void {
+    const committed = this.#database.feed.some((transition) =>
+      transition.userId === userId && type === `user_${transition.status}`
+    );
+    if (!committed) {
+      throw new Error(
+        `[P5] ${type} of ${userId} was told before it was committed`,
+      );
+    }
+  }
+}
