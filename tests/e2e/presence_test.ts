@@ -9,6 +9,7 @@ import {
   TEST_SECRET,
   type TestServer,
 } from "../support/server.ts";
+import { alternates, heardOf, listed } from "../support/roster.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -38,7 +39,7 @@ Deno.test("[P1] a connection with a valid token stays open", async () => {
 Deno.test("[P2][P4] others hear one user_online and one user_offline, the user hears nothing of itself", async () => {
   await using server = await serverOn(await postgres.database());
   await using ada = await connect(server.url, 1);
-  await onlineIds(server, [1]);
+  await listed(server, [1]);
   await using bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);
   const chen = await connect(server.url, 3);
@@ -129,7 +130,7 @@ Deno.test("[P6] every connection hears the feed, in order, from its registration
   const early = await Promise.all(
     [1, 2, 3].map((userId) => connect(server.url, userId)),
   );
-  await onlineIds(server, [1, 2, 3]);
+  await listed(server, [1, 2, 3]);
   const others = Array.from({ length: 27 }, (_, index) => index + 4);
   const churn = async (userId: number) => {
     for (let round = 0; round < 8; round++) {
@@ -138,7 +139,7 @@ Deno.test("[P6] every connection hears the feed, in order, from its registration
   };
   await Promise.all(others.map(churn));
   await using _last = await connect(server.url, 4);
-  await onlineIds(server, [1, 2, 3, 4]);
+  await listed(server, [1, 2, 3, 4]);
 
   const feed = await query(
     url,
@@ -169,7 +170,7 @@ Deno.test("[P6] a thousand opens and closes of one user within a second end righ
     }
   };
   await Promise.all(Array.from({ length: 10 }, bounce));
-  await onlineIds(server, [1]);
+  await listed(server, [1]);
   equal(await statusOf(url, 2), "offline");
   const [{ count }] = await query(
     url,
@@ -189,13 +190,13 @@ Deno.test("[P7] GET /users/online lists ids ascending, and is [] when nobody is 
   for (const userId of [33, 4, 20]) {
     clients.push(await connect(server.url, userId));
   }
-  await onlineIds(server, [4, 20, 33]);
+  await listed(server, [4, 20, 33]);
   equal(
     await list(),
     '{"online_users":[{"id":4,"username":"user4"},{"id":20,"username":"user20"},{"id":33,"username":"user33"}]}',
   );
   for (const client of clients) await client.close();
-  await onlineIds(server, []);
+  await listed(server, []);
   equal(await list(), '{"online_users":[]}');
 });
 
@@ -233,28 +234,3 @@ Deno.test("[P8] a user who returns within the grace causes no transition and no 
   );
   equal(await statusOf(url, 2), "offline");
 });
-
-function heardOf(client: TestClient, userId: number): string[] {
-  return client.messages.filter((message) => message.userId === userId).map((
-    { type },
-  ) => type);
-}
-
-function alternates(types: readonly string[]): void {
-  const wanted = types.map((_, index) =>
-    index % 2 === 0 ? "user_online" : "user_offline"
-  );
-  deepEqual(types, wanted);
-}
-
-async function onlineIds(
-  server: TestServer,
-  wanted: readonly number[],
-): Promise<void> {
-  await until(`${wanted} are online`, async () => {
-    const { online_users } = await (await fetch(`${server.url}users/online`))
-      .json();
-    return online_users.map(({ id }: { id: number }) => id).join() ===
-      wanted.join();
-  });
-}

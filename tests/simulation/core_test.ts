@@ -19,7 +19,7 @@ import {
 
 const USERS: readonly UserId[] = [1, 2, 3, 4, 5];
 const STRANGER: UserId = 99;
-const RUNS = 1_500;
+const RUNS = Number(Deno.env.get("RUNS") ?? 2_000);
 const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
 
 /** One step of a run. `node` is taken modulo the number of nodes. */

@@ -52,13 +52,12 @@ export function postgresForThisFile(): TestPostgres {
   };
 }
 
-/** One statement over a connection of its own. */
-// deno-lint-ignore no-explicit-any -- rows are what the statement says
+/** One statement over a connection of its own. Its rows are what the statement says. */
 export async function query(
   url: string,
   sql: string,
   values?: unknown[],
-): Promise<any[]> {
+): Promise<pg.QueryResult["rows"]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

@@ -1,0 +1,248 @@
+/** Start and stop: the embedded database, signals, and what is left behind. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import {
+  connect,
+  connectWith,
+  socketUrl,
+  tokenFor,
+} from "../support/client.ts";
+import { postgresForThisFile, query, statusOf } from "../support/database.ts";
+import { isRunning, postmasterPid } from "../support/process.ts";
+import { copyProject, ORDINARY_USER, startTask } from "../support/project.ts";
+import { startProxy } from "../support/proxy.ts";
+import { rawHandshake } from "../support/raw_socket.ts";
+import { listed } from "../support/roster.ts";
+import { runFile, startServer, TEST_SECRET } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+const embedded = { JWT_SECRET: TEST_SECRET, ROSTER_ACCESS: "public" };
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.test(`${signal}: sockets get 1001, claims go, status is right, exit code 0`, async () => {
+    const url = await postgres.database();
+    const env = { ...embedded, DATABASE_URL: url, DRAIN_MS: "300" };
+    await using server = await startServer({ env });
+    const clients = await Promise.all(
+      [1, 2, 3].map((userId) => connect(server.url, userId)),
+    );
+    await listed(server, [1, 2, 3]);
+    equal(await server.stop(signal), 0);
+    for (const client of clients) equal((await client.closed).code, 1001);
+    for (const userId of [1, 2, 3]) {
+      equal(await statusOf(url, userId), "offline");
+    }
+    deepEqual(await query(url, "select from rollcall.claims"), []);
+    deepEqual(await query(url, "select from rollcall.nodes"), []);
+  });
+}
+
+Deno.test("while draining the node is not ready and refuses new sockets", async () => {
+  const env = {
+    ...embedded,
+    DATABASE_URL: await postgres.database(),
+    DRAIN_MS: "3000",
+  };
+  await using server = await startServer({ env });
+  await using _ada = await connect(server.url, 1);
+  await using _bob = await connect(server.url, 2);
+  const stopping = server.stop();
+  const body = await until("the node is not ready", async () => {
+    const response = await fetch(`${server.url}readyz`);
+    const body = await response.json();
+    return response.status === 503 && body;
+  });
+  match(body.error.message, /drain/);
+  using refused = await rawHandshake(server.url);
+  equal(refused.status, 503);
+  equal(await stopping, 0);
+});
+
+Deno.test("a peer that never answers does not hold up the end", async () => {
+  const url = await postgres.database();
+  await using server = await startServer({
+    env: { ...embedded, DATABASE_URL: url },
+  });
+  using _mute = await rawHandshake(server.url, {
+    authorization: `Bearer ${await tokenFor(1)}`,
+  });
+  await listed(server, [1]);
+  const startedAt = performance.now();
+  equal(await server.stop(), 0);
+  ok(performance.now() - startedAt < 10_000);
+  equal(await statusOf(url, 1), "offline");
+});
+
+Deno.test("a database that hangs does not hold up the end", async () => {
+  await using proxy = startProxy(await postgres.database());
+  await using server = await startServer({
+    env: { ...embedded, DATABASE_URL: proxy.url },
+  });
+  await using _ada = await connect(server.url, 1);
+  await listed(server, [1]);
+  proxy.set("silent");
+  const startedAt = performance.now();
+  equal(await server.stop(), 0);
+  ok(performance.now() - startedAt < 10_000);
+});
+
+Deno.test("the embedded database keeps its data over stops, and stops with the server", async () => {
+  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  const first = await startServer({ cwd, env: embedded });
+  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await query(url, "insert into users (id, username) values (7, 'grace')");
+  const pid = await postmasterPid(cwd);
+  ok(await isRunning(pid));
+  equal(await first.stop(), 0);
+  equal(await isRunning(pid), false);
+
+  const second = await startServer({ cwd, env: embedded });
+  await using grace = await connect(second.url, 7);
+  await listed(second, [7]);
+  equal(await second.stop(), 0);
+  equal((await grace.closed).code, 1001);
+  await Promise.all(
+    [first, second].map((server) => server[Symbol.asyncDispose]()),
+  );
+  await Deno.remove(cwd, { recursive: true });
+});
+
+Deno.test("[C3] after kill -9 of the server and a new start nobody is left online who is not", async () => {
+  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  const env = { ...embedded, LEASE_MS: "2000", HEARTBEAT_MS: "500" };
+  const first = await startServer({ cwd, env });
+  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await query(
+    url,
+    "insert into users (id, username) values (1, 'ada'), (2, 'bob')",
+  );
+  const clients = [await connect(first.url, 1), await connect(first.url, 2)];
+  await listed(first, [1, 2]);
+  const orphan = await postmasterPid(cwd);
+  await first.kill();
+  for (const client of clients) await client.closed;
+  ok(await isRunning(orphan), "the database of a killed server lives on");
+
+  const second = await startServer({ cwd, env });
+  equal(await isRunning(orphan), false);
+  await using _ada = await connect(second.url, 1);
+  await listed(second, [1]);
+  const again = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  equal(await statusOf(again, 1), "online");
+  equal(await statusOf(again, 2), "offline");
+  equal(await second.stop(), 0);
+  await Promise.all(
+    [first, second].map((server) => server[Symbol.asyncDispose]()),
+  );
+  await Deno.remove(cwd, { recursive: true });
+});
+
+Deno.test("[C5] after kill -9 of the embedded database it is started again and all agree", async () => {
+  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  const server = await startServer({ cwd, env: embedded });
+  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await query(
+    url,
+    "insert into users select n, 'user' || n from generate_series(1, 3) n",
+  );
+  const ada = await connect(server.url, 1);
+  const bob = await connect(server.url, 2);
+  await listed(server, [1, 2]);
+
+  Deno.kill(await postmasterPid(cwd), "SIGKILL");
+  await bob.close();
+  const chen = await connect(server.url, 3);
+  await ada.hears("user_offline", 2);
+  await ada.hears("user_online", 3);
+  await listed(server, [1, 3]);
+  equal(await statusOf(url, 2), "offline");
+  equal(ada.socket.readyState, WebSocket.OPEN);
+  equal(await server.stop(), 0);
+  await Promise.all([ada.closed, chen.closed]);
+  await server[Symbol.asyncDispose]();
+  await Deno.remove(cwd, { recursive: true });
+});
+
+Deno.test("a second server on the same folder is refused with a clear message", async () => {
+  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  const first = await startServer({ cwd, env: embedded });
+  const { code, stderr } = await runFile("main.ts", [], {
+    cwd,
+    env: { ...embedded, PORT: "0" },
+  });
+  equal(code, 2);
+  match(
+    stderr,
+    new RegExp(
+      `^Cannot use .*\\.data: another Rollcall server \\(process ${first.pid}\\)`,
+    ),
+  );
+  equal(
+    (await fetch(`${first.url}healthz`).then((response) => response.json()))
+      .status,
+    "ok",
+  );
+  await first[Symbol.asyncDispose]();
+  await Deno.remove(cwd, { recursive: true });
+});
+
+Deno.test("a port that is taken is told and ends with 2, and leaves no database behind", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  const env = {
+    ...embedded,
+    HOST: "127.0.0.1",
+    PORT: String(listener.addr.port),
+  };
+  const { code, stderr } = await runFile("main.ts", [], { cwd, env });
+  equal(code, 2);
+  match(
+    stderr,
+    new RegExp(
+      `^Cannot listen on HOST=127\\.0\\.0\\.1 PORT=${listener.addr.port}: .*in use`,
+    ),
+  );
+  await until("the database is gone", async () => {
+    const pidFile = await Deno.stat(`${cwd}/.data/postgres/postmaster.pid`)
+      .catch(() => undefined);
+    return pidFile === undefined;
+  });
+  await Deno.remove(cwd, { recursive: true });
+});
+
+Deno.test("deno task start: demo mode without configuration; a signal to the task ends all of it", async () => {
+  await using project = await copyProject();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    await using task = await startTask(project.directory);
+    const page = await fetch(task.url);
+    match(await page.text(), /<html/);
+    const { token } = await (await fetch(`${task.url}demo/token?user=ada`))
+      .json();
+    await using ada = await connectWith(
+      new WebSocket(socketUrl(task.url, token)),
+    );
+    await listed(task, [1]);
+    const database = await postmasterPid(project.directory);
+    equal(await task.stop(signal), 0);
+    equal((await ada.closed).code, 1001);
+    equal(await isRunning(database), false);
+    match(task.output, /try it/);
+    match(task.output, /"msg":"stopped"/);
+  }
+});
+
+Deno.test({
+  name: "the embedded database works for an ordinary user",
+  // Only root can become somebody else; for anybody else every other test here is this one.
+  ignore: Deno.build.os === "windows" || Deno.uid() !== 0,
+  fn: async () => {
+    await using project = await copyProject();
+    await project.giveTo(ORDINARY_USER);
+    await using task = await startTask(project.directory, ORDINARY_USER);
+    const { uid } = await Deno.stat(
+      `${project.directory}/.data/postgres/PG_VERSION`,
+    );
+    equal(uid, ORDINARY_USER.uid);
+    equal(await task.stop("SIGTERM"), 0);
+  },
+});

@@ -1,0 +1,17 @@
+/**
+ * Looking at processes from outside.
+ *
+ * @module
+ */
+
+/** The process id of the embedded Postgres below a working directory. */
+export async function postmasterPid(cwd: string): Promise<number> {
+  const file = await Deno.readTextFile(`${cwd}/.data/postgres/postmaster.pid`);
+  return Number(file.split("\n")[0]);
+}
+
+/** Whether a process is there and not merely waiting for its parent to notice its end. */
+export async function isRunning(pid: number): Promise<boolean> {
+  const state = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
+  return state !== "" && !/\) Z /.test(state);
+}

@@ -1,0 +1,103 @@
+/**
+ * A TCP proxy that can break in the ways networks break.
+ *
+ * @module
+ */
+
+/**
+ * - `open`: passes everything on.
+ * - `refusing`: ends every connection, and takes no new one.
+ * - `silent`: keeps connections and takes new ones, but nothing arrives any more.
+ */
+export type ProxyMode = "open" | "refusing" | "silent";
+
+export interface Proxy extends AsyncDisposable {
+  /** The given URL with the proxy's address in it. */
+  readonly url: string;
+  set(mode: ProxyMode): void;
+}
+
+export function startProxy(targetUrl: string): Proxy {
+  const target = new URL(targetUrl);
+  const connections = new Set<Deno.TcpConn>();
+  let mode: ProxyMode = "open";
+  let listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  const pipes = new Set<Promise<void>>();
+
+  const drop = (connection: Deno.TcpConn) => {
+    if (!connections.delete(connection)) return;
+    connection.close();
+  };
+  const pipe = async (from: Deno.TcpConn, to: Deno.TcpConn) => {
+    const buffer = new Uint8Array(65_536);
+    try {
+      while (true) {
+        const size = await from.read(buffer);
+        if (size === null) break;
+        if (mode !== "silent") await writeAll(to, buffer.subarray(0, size));
+      }
+    } catch {
+      // Either end is gone, which is what a proxy is for here.
+    }
+    drop(from);
+    drop(to);
+  };
+  const track = (work: Promise<void>) => {
+    pipes.add(work);
+    void work.finally(() => pipes.delete(work));
+  };
+  const accept = async (inbound: Deno.TcpListener) => {
+    for await (const client of inbound) {
+      connections.add(client);
+      try {
+        const server = await Deno.connect({
+          hostname: target.hostname,
+          port: Number(target.port),
+        });
+        connections.add(server);
+        track(pipe(client, server));
+        track(pipe(server, client));
+      } catch {
+        drop(client);
+      }
+    }
+  };
+  track(accept(listener));
+
+  const refuse = () => {
+    listener.close();
+    for (const connection of [...connections]) drop(connection);
+  };
+  const url = new URL(targetUrl);
+  url.hostname = "127.0.0.1";
+  url.port = String(port);
+  return {
+    url: url.href,
+    set: (next) => {
+      if (next === "refusing" && mode !== "refusing") refuse();
+      if (next !== "refusing" && mode === "refusing") {
+        listener = Deno.listen({ hostname: "127.0.0.1", port });
+        track(accept(listener));
+      }
+      // What was swallowed is missing: such connections can only end.
+      if (mode === "silent") {
+        for (const connection of [...connections]) drop(connection);
+      }
+      mode = next;
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (mode !== "refusing") refuse();
+      await Promise.all(pipes);
+    },
+  };
+}
+
+async function writeAll(
+  connection: Deno.TcpConn,
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let sent = 0; sent < bytes.length;) {
+    sent += await connection.write(bytes.subarray(sent));
+  }
+}
