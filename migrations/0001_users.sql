@@ -1,8 +1,15 @@
 -- The application's users. An existing table is adopted: it keeps its rows and gains what is missing.
-create table if not exists users (
-  id integer primary key check (id > 0),
-  username text not null
-);
+-- Looked up on the search path: "create table if not exists" would only look where it creates.
+do $$
+begin
+  if to_regclass('users') is null then
+    create table users (
+      id integer primary key check (id > 0),
+      username text not null
+    );
+  end if;
+end
+$$;
 
 alter table users add column if not exists status text not null default 'offline';
 alter table users add column if not exists status_changed_at timestamptz;

@@ -1,7 +1,8 @@
-create schema if not exists rollcall;
+-- Not named like a likely role: "$user" comes first on the default search path.
+create schema if not exists rollcall_internal;
 
 -- One row per running node. Its claims count until it is reaped, which only the end of its lease allows.
-create table rollcall.nodes (
+create table rollcall_internal.nodes (
   id uuid primary key,
   joined_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz not null,
@@ -10,15 +11,15 @@ create table rollcall.nodes (
 
 -- A node holds at least one connection of a user. No foreign keys: apply() and reap() keep both
 -- sides under row locks, and checking each row again would double the cost of a write.
-create table rollcall.claims (
+create table rollcall_internal.claims (
   user_id integer not null,
   node_id uuid not null,
   primary key (user_id, node_id)
 );
-create index claims_by_node on rollcall.claims (node_id);
+create index claims_by_node on rollcall_internal.claims (node_id);
 
 -- The log of transitions, in commit order and without holes.
-create table rollcall.feed (
+create table rollcall_internal.feed (
   seq bigint primary key,
   user_id integer not null,
   username text not null,
@@ -27,18 +28,18 @@ create table rollcall.feed (
 );
 
 -- The newest seq. One row, locked last and until commit: that is what makes the order and forbids holes.
-create table rollcall.counter (
+create table rollcall_internal.counter (
   one_row boolean primary key default true check (one_row),
   seq bigint not null
 );
-insert into rollcall.counter (seq) values (0);
+insert into rollcall_internal.counter (seq) values (0);
 
 -- Who is online, for other applications. Right even while nobody has reaped a node that died.
 create view online_users as
 select u.id, u.username, u.status_changed_at as since
   from users u
  where exists (
-   select from rollcall.claims c
-     join rollcall.nodes n on n.id = c.node_id
+   select from rollcall_internal.claims c
+     join rollcall_internal.nodes n on n.id = c.node_id
     where c.user_id = u.id and n.expires_at > clock_timestamp()
  );

@@ -35,14 +35,14 @@ export async function migrate(
   await client.query(LOCK);
   try {
     await client.query(`
-      create schema if not exists rollcall;
-      create table if not exists rollcall.migrations (
+      create schema if not exists rollcall_internal;
+      create table if not exists rollcall_internal.migrations (
         name text primary key,
         sha256 text not null,
         applied_at timestamptz not null default now()
       )`);
     const { rows } = await client.query(
-      "select name, sha256 from rollcall.migrations",
+      "select name, sha256 from rollcall_internal.migrations",
     );
     const applied = new Map<string, string>(
       rows.map((row) => [row.name, row.sha256]),
@@ -98,7 +98,7 @@ async function apply(
     await client.query("begin");
     await client.query(sql);
     await client.query(
-      "insert into rollcall.migrations (name, sha256) values ($1, $2)",
+      "insert into rollcall_internal.migrations (name, sha256) values ($1, $2)",
       [
         name,
         sha256,

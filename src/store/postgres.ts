@@ -147,17 +147,20 @@ export class PostgresStore implements Store {
     leaseMs: number,
     predecessor?: NodeId,
   ): Promise<readonly Transition[]> {
-    return this.#decide("select * from rollcall.join_node($1, $2, $3, $4)", [
-      nodeId,
-      leaseMs,
-      predecessor ?? null,
-      REAP_USERS_MAX,
-    ]);
+    return this.#decide(
+      "select * from rollcall_internal.join_node($1, $2, $3, $4)",
+      [
+        nodeId,
+        leaseMs,
+        predecessor ?? null,
+        REAP_USERS_MAX,
+      ],
+    );
   }
 
   heartbeat(nodeId: NodeId, leaseMs: number): Promise<readonly Transition[]> {
     return this.#decide(
-      "select * from rollcall.heartbeat($1, $2, $3, $4, $5, $6)",
+      "select * from rollcall_internal.heartbeat($1, $2, $3, $4, $5, $6)",
       [
         nodeId,
         leaseMs,
@@ -175,7 +178,7 @@ export class PostgresStore implements Store {
     leaving: readonly UserId[],
   ): Promise<Applied> {
     const rows = await this.#query<ApplyRow>(
-      "select * from rollcall.apply($1, $2, $3)",
+      "select * from rollcall_internal.apply($1, $2, $3)",
       [
         nodeId,
         arriving,
@@ -192,7 +195,7 @@ export class PostgresStore implements Store {
   }
 
   async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
-    await this.#query("select * from rollcall.leave_node($1, $2)", [
+    await this.#query("select * from rollcall_internal.leave_node($1, $2)", [
       nodeId,
       handoverMs,
     ]);
@@ -203,9 +206,9 @@ export class PostgresStore implements Store {
       TransitionRow & { head: string; seq: string | null }
     >(
       `select counter.seq as head, feed.seq, feed.user_id, feed.username, feed.status
-         from rollcall.counter
+         from rollcall_internal.counter
          left join lateral (
-           select * from rollcall.feed where seq > $1 order by seq limit $2
+           select * from rollcall_internal.feed where seq > $1 order by seq limit $2
          ) feed on true`,
       [after, limit],
     );
@@ -220,7 +223,7 @@ export class PostgresStore implements Store {
       { seq: string; id: UserId | null; username: string }
     >(
       `select counter.seq, online.id, online.username
-         from rollcall.counter
+         from rollcall_internal.counter
          left join lateral (
            select id, coalesce(username, '') as username from users where status = 'online'
          ) online on true`,
@@ -260,7 +263,9 @@ export class PostgresStore implements Store {
       ended: ended.promise,
       close,
       head: async () => {
-        const { rows } = await client.query("select seq from rollcall.counter");
+        const { rows } = await client.query(
+          "select seq from rollcall_internal.counter",
+        );
         return Number(rows[0]?.seq ?? 0);
       },
     };

@@ -21,7 +21,7 @@ storeContract("Postgres", async (): Promise<Subject> => {
     store,
     expire: async (nodeId) => {
       const sql =
-        "update rollcall.nodes set expires_at = clock_timestamp() where id = $1";
+        "update rollcall_internal.nodes set expires_at = clock_timestamp() where id = $1";
       await query(url, sql, [nodeId]);
     },
     lock: async (userId) => {
@@ -42,11 +42,13 @@ storeContract("Postgres", async (): Promise<Subject> => {
     status: (userId) => statusOf(url, userId),
     claims: async () => {
       const sql =
-        "select user_id || '@' || node_id as claim from rollcall.claims order by 1";
+        "select user_id || '@' || node_id as claim from rollcall_internal.claims order by 1";
       return (await query(url, sql)).map(({ claim }) => claim);
     },
     prune: async (seq) => {
-      await query(url, "delete from rollcall.feed where seq <= $1", [seq]);
+      await query(url, "delete from rollcall_internal.feed where seq <= $1", [
+        seq,
+      ]);
     },
     close: () => store.close(),
   };

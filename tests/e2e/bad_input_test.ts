@@ -311,7 +311,7 @@ Deno.test("[P6] a socket that closes during its own registration leaves nothing 
   await until("nothing of user 2 is left", async () => {
     const [{ count }] = await query(
       url,
-      "select count(*)::int from rollcall.claims where user_id = 2",
+      "select count(*)::int from rollcall_internal.claims where user_id = 2",
     );
     return count === 0;
   });

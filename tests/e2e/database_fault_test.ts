@@ -65,7 +65,7 @@ async function agrees(
   deepEqual(rows.map(({ id }) => id), online);
   const claims = await query(
     url,
-    "select distinct user_id from rollcall.claims order by 1",
+    "select distinct user_id from rollcall_internal.claims order by 1",
   );
   deepEqual(claims.map(({ user_id }) => user_id), online);
   for (let userId = 2; userId <= USERS; userId++) {
@@ -129,13 +129,13 @@ Deno.test("[C5] an outage longer than the lease: fenced, claimed anew, nobody fl
   await using bob = await connect(server.url, 2);
   const chen = await connect(server.url, 3);
   await listed(server, [1, 2, 3]);
-  const [before] = await query(url, "select id from rollcall.nodes");
+  const [before] = await query(url, "select id from rollcall_internal.nodes");
 
   proxy.set("refusing");
   await until("the lease has ended", async () => {
     const [{ ended }] = await query(
       url,
-      "select expires_at < now() as ended from rollcall.nodes",
+      "select expires_at < now() as ended from rollcall_internal.nodes",
     );
     return ended;
   });
@@ -146,7 +146,7 @@ Deno.test("[C5] an outage longer than the lease: fenced, claimed anew, nobody fl
   await bob.hears("user_offline", 3);
   deepEqual(heardOf(ada, 2).filter((type) => type === "user_offline"), []);
   deepEqual(heardOf(bob, 1).filter((type) => type === "user_offline"), []);
-  const nodes = await query(url, "select id from rollcall.nodes");
+  const nodes = await query(url, "select id from rollcall_internal.nodes");
   equal(nodes.length, 1);
   ok(nodes[0].id !== before.id, "the node has a new id");
   await listed(server, [1, 2]);
@@ -195,7 +195,7 @@ Deno.test("[C3] what a whole cluster that died left behind is put right by the f
   // Ada was back before her old lease ended, so nothing happened to her.
   const rows = await query(
     url,
-    "select user_id, status from rollcall.feed order by seq",
+    "select user_id, status from rollcall_internal.feed order by seq",
   );
   deepEqual(rows.map((row) => `${row.user_id} ${row.status}`), [
     "1 online",

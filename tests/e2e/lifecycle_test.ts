@@ -32,8 +32,8 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     for (const userId of [1, 2, 3]) {
       equal(await statusOf(url, userId), "offline");
     }
-    deepEqual(await query(url, "select from rollcall.claims"), []);
-    deepEqual(await query(url, "select from rollcall.nodes"), []);
+    deepEqual(await query(url, "select from rollcall_internal.claims"), []);
+    deepEqual(await query(url, "select from rollcall_internal.nodes"), []);
   });
 }
 

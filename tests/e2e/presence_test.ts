@@ -143,7 +143,7 @@ Deno.test("[P6] every connection hears the feed, in order, from its registration
 
   const feed = await query(
     url,
-    "select user_id, status from rollcall.feed where user_id > 3 order by seq",
+    "select user_id, status from rollcall_internal.feed where user_id > 3 order by seq",
   );
   const wanted = feed.map((row) => ({
     type: `user_${row.status}`,
@@ -174,7 +174,7 @@ Deno.test("[P6] a thousand opens and closes of one user within a second end righ
   equal(await statusOf(url, 2), "offline");
   const [{ count }] = await query(
     url,
-    "select count(*)::int from rollcall.feed where user_id = 2",
+    "select count(*)::int from rollcall_internal.feed where user_id = 2",
   );
   await until("all is heard", () => heardOf(ada, 2).length === count);
   alternates(heardOf(ada, 2));
@@ -209,8 +209,8 @@ Deno.test("[P8] a user who returns within the grace causes no transition and no 
   const written = () =>
     query(
       url,
-      `select u.xmin::text, c.xmin::text as claim, (select seq from rollcall.counter)
-         from users u join rollcall.claims c on c.user_id = u.id where u.id = 2`,
+      `select u.xmin::text, c.xmin::text as claim, (select seq from rollcall_internal.counter)
+         from users u join rollcall_internal.claims c on c.user_id = u.id where u.id = 2`,
     );
   const before = await written();
   await bob.close();

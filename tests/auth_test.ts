@@ -1,0 +1,106 @@
+import { deepEqual, equal, rejects } from "node:assert/strict";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { createVerifier, signToken } from "../src/auth.ts";
+import type { Config } from "../src/config.ts";
+import { TEST_SECRET } from "./support/server.ts";
+
+const base: Config["token"] = {
+  key: { kind: "secret", secret: TEST_SECRET },
+  issuer: undefined,
+  audience: undefined,
+  userClaim: "sub",
+};
+const encode = (secret: string) => new TextEncoder().encode(secret);
+const soon = () => Math.floor(Date.now() / 1000) + 60;
+
+Deno.test("[P1] what is signed here is verified here", async () => {
+  const token = await signToken(
+    { ...base, key: { kind: "secret", secret: TEST_SECRET } },
+    42,
+    60,
+  );
+  deepEqual(await createVerifier(base)(token), { ok: true, userId: 42 });
+});
+
+Deno.test("[P1] a numeric user claim and one of another name are read", async () => {
+  const token = await new SignJWT({ uid: 7, exp: soon() }).setProtectedHeader({
+    alg: "HS256",
+  })
+    .sign(encode(TEST_SECRET));
+  deepEqual(await createVerifier({ ...base, userClaim: "uid" })(token), {
+    ok: true,
+    userId: 7,
+  });
+});
+
+Deno.test("[P1] issuer and audience must be as configured", async () => {
+  const verify = createVerifier({ ...base, issuer: "me", audience: "us" });
+  const sign = (claims: Record<string, unknown>) =>
+    new SignJWT({ sub: "1", exp: soon(), ...claims }).setProtectedHeader({
+      alg: "HS256",
+    })
+      .sign(encode(TEST_SECRET));
+  deepEqual(await verify(await sign({ iss: "me", aud: ["them", "us"] })), {
+    ok: true,
+    userId: 1,
+  });
+  const reasons = [
+    [{ iss: "you", aud: "us" }, "token claim iss is wrong"],
+    [{ iss: "me", aud: "them" }, "token claim aud is wrong"],
+    [{ aud: "us" }, "token has no iss claim"],
+  ] as const;
+  for (const [claims, reason] of reasons) {
+    deepEqual(await verify(await sign(claims)), { ok: false, reason });
+  }
+});
+
+Deno.test("[P1] a secret verifies no other algorithm than HS256", async () => {
+  const token = await new SignJWT({ sub: "1", exp: soon() }).setProtectedHeader(
+    { alg: "HS512" },
+  )
+    .sign(encode(TEST_SECRET.repeat(2)));
+  deepEqual(await createVerifier(base)(token), {
+    ok: false,
+    reason: "token algorithm is not allowed",
+  });
+});
+
+Deno.test("[P1] a key set verifies its own keys and nothing signed with a secret", async () => {
+  const { publicKey, privateKey } = await generateKeyPair("ES256", {
+    extractable: true,
+  });
+  const jwk = { ...await exportJWK(publicKey), kid: "k1", alg: "ES256" };
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    () => Response.json({ keys: [jwk] }),
+  );
+  const url = new URL(`http://127.0.0.1:${server.addr.port}/jwks`);
+  const verify = createVerifier({ ...base, key: { kind: "jwks", url } });
+  const sign = (kid: string) =>
+    new SignJWT({ sub: "5", exp: soon() }).setProtectedHeader({
+      alg: "ES256",
+      kid,
+    })
+      .sign(privateKey);
+  deepEqual(await verify(await sign("k1")), { ok: true, userId: 5 });
+  deepEqual(await verify(await sign("k2")), {
+    ok: false,
+    reason: "token key is unknown",
+  });
+  const forged = await new SignJWT({ sub: "5", exp: soon() })
+    .setProtectedHeader({ alg: "HS256", kid: "k1" }).sign(
+      encode(JSON.stringify(jwk)),
+    );
+  equal((await verify(forged)).ok, false);
+});
+
+Deno.test("a key set that cannot be had is our fault and not the token's", async () => {
+  const url = new URL("http://127.0.0.1:1/jwks");
+  const verify = createVerifier({ ...base, key: { kind: "jwks", url } });
+  const { privateKey } = await generateKeyPair("ES256");
+  const token = await new SignJWT({ sub: "5", exp: soon() }).setProtectedHeader(
+    { alg: "ES256" },
+  )
+    .sign(privateKey);
+  await rejects(verify(token));
+});
