@@ -1,0 +1,164 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { Feed } from "../src/feed.ts";
+import { LISTENER_ANSWER_MS } from "../src/limits.ts";
+import { Roster } from "../src/roster.ts";
+import type { Subscription } from "../src/store/store.ts";
+import { FakeClock } from "./support/fake_clock.ts";
+import { rememberingLog } from "./support/fakes.ts";
+import { MemoryDatabase, MemoryStore } from "./support/memory_store.ts";
+
+const HEARTBEAT_MS = 3_000;
+
+/** A feed over a database that others write to, with a count of reads. */
+async function follow() {
+  const clock = new FakeClock();
+  const database = new MemoryDatabase([1, 2, 3, 4, 5], () => clock.now());
+  const store = new MemoryStore(database);
+  const roster = new Roster();
+  const log = rememberingLog();
+  const counts = { reads: 0, snapshots: 0, advances: 0, subscriptions: 0 };
+  const link = {
+    deaf: false,
+    mute: false,
+    subscription: undefined as Subscription | undefined,
+  };
+  await store.join("other", 1_000_000);
+  const feed = new Feed({
+    ...{ roster, clock, log, heartbeatMs: HEARTBEAT_MS },
+    store: {
+      readFeed: (after, limit) => {
+        counts.reads += 1;
+        return store.readFeed(after, limit);
+      },
+      snapshot: () => {
+        counts.snapshots += 1;
+        return store.snapshot();
+      },
+      subscribe: async (onHead) => {
+        counts.subscriptions += 1;
+        const subscription = await store.subscribe((seq) => {
+          if (!link.deaf) onHead(seq);
+        });
+        link.subscription = {
+          ...subscription,
+          head: () =>
+            link.mute ? new Promise<number>(() => {}) : subscription.head(),
+        };
+        return link.subscription;
+      },
+    },
+    onAdvance: () => counts.advances += 1,
+  }, () => 0.5);
+  await feed.start();
+  const online = () => roster.users().map(({ id }) => id);
+  const write = (arriving: number[], leaving: number[] = []) =>
+    store.apply("other", arriving, leaving);
+  return { clock, database, feed, roster, log, counts, link, online, write };
+}
+
+Deno.test("[P6] growth that is told is read at once", async () => {
+  const { clock, feed, online, write } = await follow();
+  await write([1, 2]);
+  await clock.advance(0);
+  deepEqual(online(), [1, 2]);
+  await feed.stop();
+});
+
+Deno.test("own commits are applied without a read when they are next", async () => {
+  const { clock, feed, online, write, counts, link } = await follow();
+  link.deaf = true;
+  const { transitions } = await write([3]);
+  feed.ingest(transitions);
+  deepEqual(online(), [3]);
+  feed.ingest(transitions);
+  await clock.advance(0);
+  equal(counts.reads, 0);
+  await feed.stop();
+});
+
+Deno.test("[P6] own commits after a gap wait for what is missing", async () => {
+  const { clock, feed, online, write, counts, link, roster } = await follow();
+  link.deaf = true;
+  await write([1]);
+  const { transitions } = await write([2]);
+  feed.ingest(transitions);
+  deepEqual(online(), []);
+  await clock.advance(0);
+  deepEqual(online(), [1, 2]);
+  equal(roster.seq, 2);
+  equal(counts.reads, 1);
+  await feed.stop();
+});
+
+Deno.test("[C6] a notification that was lost is noticed by the heartbeat", async () => {
+  const { clock, feed, online, write, link } = await follow();
+  await clock.advance(10);
+  link.deaf = true;
+  await write([1]);
+  await clock.advance(HEARTBEAT_MS);
+  deepEqual(online(), [1]);
+  await feed.stop();
+});
+
+Deno.test("[C6] a link that went silent is given up, and what was missed is read", async () => {
+  const { clock, feed, online, write, link, counts } = await follow();
+  await clock.advance(10);
+  link.deaf = true;
+  link.mute = true;
+  await write([1]);
+  await clock.advance(HEARTBEAT_MS + LISTENER_ANSWER_MS - 100);
+  equal(feed.listening, true);
+  link.mute = false;
+  await clock.advance(200);
+  equal(counts.subscriptions, 2);
+  equal(feed.listening, true);
+  deepEqual(online(), [1]);
+  await feed.stop();
+});
+
+Deno.test("a link that ended is replaced, listening first and then reading", async () => {
+  const { clock, feed, online, write, link, counts, log } = await follow();
+  await link.subscription?.close();
+  await write([1]);
+  await clock.advance(0);
+  equal(feed.listening, false);
+  await clock.advance(100);
+  equal(feed.listening, true);
+  deepEqual(online(), [1]);
+  equal(counts.subscriptions, 2);
+  deepEqual(log.events, ["warn: lost the listening connection, trying again"]);
+  await feed.stop();
+});
+
+Deno.test("[P6] a log that does not reach back any more leads to a snapshot, and the difference is told", async () => {
+  const { clock, feed, online, write, link, counts, database, roster } =
+    await follow();
+  await write([1, 2]);
+  await clock.advance(10);
+  link.deaf = true;
+  await write([3], [1]);
+  await write([4], [2]);
+  database.feed = database.feed.filter(({ seq }) => seq > 5);
+  const before = roster.ring.head;
+  await clock.advance(HEARTBEAT_MS);
+  deepEqual(online(), [3, 4]);
+  equal(counts.snapshots, 2);
+  equal(roster.seq, database.seq);
+  equal(roster.ring.head - before, 4);
+  await feed.stop();
+});
+
+Deno.test("a counter that went back, as after a restored backup, leads to a snapshot", async () => {
+  const { clock, feed, online, write, database, roster } = await follow();
+  await write([1, 2, 3]);
+  await clock.advance(10);
+  database.feed = [];
+  database.seq = 1;
+  database.users.forEach((user, id) =>
+    user.status = id === 1 ? "online" : "offline"
+  );
+  await clock.advance(HEARTBEAT_MS);
+  deepEqual(online(), [1]);
+  equal(roster.seq, 1);
+  await feed.stop();
+});

@@ -1,0 +1,44 @@
+import { deepEqual, equal, match } from "node:assert/strict";
+import { createLog } from "../src/log.ts";
+
+function collect(format: "json" | "text", level: "debug" | "warn" = "debug") {
+  const lines: string[] = [];
+  return { lines, log: createLog(level, format, (line) => lines.push(line)) };
+}
+
+Deno.test("JSON: one line per event with level, time, fields and sentence", () => {
+  const { lines, log } = collect("json");
+  log.info({ userId: 1, name: 'a"\n\u{1F600}' }, "something happened");
+  equal(lines.length, 1);
+  const { time, ...rest } = JSON.parse(lines[0] ?? "");
+  match(time, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  deepEqual(rest, {
+    ...{ level: "info", userId: 1, name: 'a"\n\u{1F600}' },
+    msg: "something happened",
+  });
+});
+
+Deno.test("text: one line that a person reads, and an error's stack below it", () => {
+  const { lines, log } = collect("text");
+  log.warn(
+    { userId: 1, name: "a\nb", err: new Error("broken") },
+    "something happened",
+  );
+  match(
+    lines[0] ?? "",
+    /^[\d:.]{12} warn {2}something happened userId=1 name="a\\nb"\n {2}Error: broken/,
+  );
+});
+
+Deno.test("events below the level are not written", () => {
+  const { lines, log } = collect("json", "warn");
+  log.info({}, "not this");
+  log.error({}, "but this");
+  equal(lines.length, 1);
+});
+
+Deno.test("fields named like secrets are not written", () => {
+  const { lines, log } = collect("json");
+  log.error({ token: "eyJ", password: "x1", secret: "x2" }, "oops");
+  equal(/eyJ|x1|x2/.test(lines[0] ?? ""), false);
+});

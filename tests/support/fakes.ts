@@ -1,0 +1,54 @@
+/**
+ * Stand-ins for unit tests of the core.
+ *
+ * @module
+ */
+import { Connection, type Socket } from "../../src/connection.ts";
+import type { Log } from "../../src/log.ts";
+import type { UserId } from "../../src/protocol.ts";
+
+/** A socket whose peer reads only when told to. */
+export class FakeSocket implements Socket {
+  bufferedAmount = 0;
+  readonly sent: string[] = [];
+  readonly closes: string[] = [];
+  /** Whether the peer takes what is sent at once. */
+  reading = true;
+  /** Thrown by `send`, if set. */
+  failure: Error | undefined;
+
+  send(message: string): void {
+    if (this.failure !== undefined) throw this.failure;
+    this.sent.push(message);
+    if (!this.reading) this.bufferedAmount += message.length;
+  }
+
+  close(code: number, reason: string): void {
+    this.closes.push(`${code} ${reason}`);
+  }
+}
+
+/** A live connection over a fake socket. */
+export function liveConnection(userId: UserId, cursor = 0): {
+  connection: Connection;
+  socket: FakeSocket;
+} {
+  const socket = new FakeSocket();
+  const connection = new Connection(userId, socket, cursor);
+  connection.confirm();
+  return { connection, socket };
+}
+
+/** A log that remembers its events. */
+export function rememberingLog(): Log & { readonly events: string[] } {
+  const events: string[] = [];
+  const remember = (level: string) => (_fields: unknown, event: string) =>
+    void events.push(`${level}: ${event}`);
+  return {
+    events,
+    debug: remember("debug"),
+    info: remember("info"),
+    warn: remember("warn"),
+    error: remember("error"),
+  };
+}
