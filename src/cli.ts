@@ -62,7 +62,7 @@ async function printToken(
 }
 
 async function migrateOnce(config: Config): Promise<void> {
-  const { migrateDatabase } = await import("./store/postgres.ts");
+  const { migrateDatabase } = await import("./store/migrate.ts");
   await using stack = new AsyncDisposableStack();
   const log = createLog(config.log.level, config.log.format);
   let url: string | undefined;

@@ -122,8 +122,12 @@ const environment = z.object({
 
 type Environment = z.infer<typeof environment>;
 
-/** The variables that are read, for the README's table. */
-export const VARIABLES: readonly string[] = Object.keys(environment.shape);
+/** The variables that are read, with their defaults, for the README's table. */
+export const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
+  Object.entries(environment.shape).map((
+    [name, type],
+  ) => [name, type.parse(undefined)]),
+);
 
 /**
  * @param env The variables; an empty one counts as not set.

@@ -22,7 +22,9 @@ import { Presence } from "./presence.ts";
 import { CLOSE } from "./protocol.ts";
 import { Roster } from "./roster.ts";
 import { StartError } from "./start_error.ts";
-import { addUsers, migrateDatabase, PostgresStore } from "./store/postgres.ts";
+import { migrateDatabase } from "./store/migrate.ts";
+import { PostgresStore } from "./store/postgres.ts";
+import { addUsers } from "./store/users.ts";
 
 export interface Server {
   /** Where it listens. */

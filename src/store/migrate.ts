@@ -8,7 +8,9 @@
  */
 import { createHash } from "node:crypto";
 import type { Client } from "pg";
+import { MIGRATE_MS } from "../limits.ts";
 import { StartError } from "../start_error.ts";
+import { connect } from "./connect.ts";
 
 interface Migration {
   readonly name: string;
@@ -21,6 +23,19 @@ const DIRECTORY = new URL("../../migrations/", import.meta.url);
 /** Any number of servers may start together: the lock lets one work and the others find it done. */
 const LOCK = "select pg_advisory_lock(hashtext('rollcall.migrate'))";
 const UNLOCK = "select pg_advisory_unlock(hashtext('rollcall.migrate'))";
+
+/** Applies pending migrations over a connection of their own, and returns their names. */
+export async function migrateDatabase(
+  url: string | undefined,
+): Promise<string[]> {
+  const client = await connect(url);
+  try {
+    await client.query(`set statement_timeout = ${MIGRATE_MS}`);
+    return await migrate(client);
+  } finally {
+    await client.end();
+  }
+}
 
 /**
  * Brings the schema up to date and returns the names of the files applied now.

@@ -10,19 +10,16 @@
 import pg from "pg";
 import {
   DATABASE_ANSWER_MS,
-  DATABASE_CONNECT_MS,
   DATABASE_STATEMENT_MS,
   FEED_KEEP_MS,
   FEED_KEEP_ROWS_MAX,
   FEED_PRUNE_ROWS_MAX,
-  MIGRATE_MS,
   POOL_CONNECTIONS_MAX,
   REAP_USERS_MAX,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Status, UserId } from "../protocol.ts";
-import { StartError } from "../start_error.ts";
-import { migrate } from "./migrate.ts";
+import { clientOptions } from "./connect.ts";
 import {
   type Applied,
   type FeedRead,
@@ -48,76 +45,6 @@ interface TransitionRow {
 /** A row of `apply`, which also tells of users that it did not touch. */
 interface ApplyRow extends Omit<TransitionRow, "status"> {
   readonly status: Status | "unknown" | "busy";
-}
-
-function clientOptions(url: string | undefined): pg.ClientConfig {
-  return {
-    // Without a URL, pg reads the PG* variables itself.
-    ...(url === undefined ? {} : { connectionString: url }),
-    application_name: "rollcall",
-    connectionTimeoutMillis: DATABASE_CONNECT_MS,
-    keepAlive: true,
-  };
-}
-
-/** Applies pending migrations over a connection of their own, and returns their names. */
-export async function migrateDatabase(
-  url: string | undefined,
-): Promise<string[]> {
-  const client = await connectFirst(url);
-  try {
-    await client.query(`set statement_timeout = ${MIGRATE_MS}`);
-    return await migrate(client);
-  } finally {
-    await client.end();
-  }
-}
-
-/** Adds users that are not there yet, ids ascending from 1. */
-export async function addUsers(
-  url: string | undefined,
-  usernames: readonly string[],
-): Promise<void> {
-  const client = await connectFirst(url);
-  try {
-    await client.query(
-      `insert into users (id, username)
-       select position, name from unnest($1::text[]) with ordinality as given (name, position)
-           on conflict do nothing`,
-      [usernames],
-    );
-  } finally {
-    await client.end();
-  }
-}
-
-/** @throws {StartError} that names the database, never its password, and what it answered. */
-async function connectFirst(url: string | undefined): Promise<pg.Client> {
-  let client: pg.Client | undefined;
-  try {
-    client = new pg.Client(clientOptions(url));
-    client.on("error", () => {});
-    await client.connect();
-    return client;
-  } catch (cause) {
-    const where = client === undefined
-      ? "the database"
-      : `postgres://${client.user}@${client.host}:${client.port}/${client.database}`;
-    throw new StartError(
-      `Cannot connect to ${where}: ${
-        describe(cause)
-      }; check DATABASE_URL (or the PG* variables) and that Postgres runs`,
-      { cause },
-    );
-  }
-}
-
-/** A refused connection arrives as an `AggregateError` without a message of its own. */
-function describe(fault: unknown): string {
-  if (fault instanceof AggregateError) {
-    return fault.errors.map(describe).join(", ");
-  }
-  return fault instanceof Error ? fault.message : String(fault);
 }
 
 export class PostgresStore implements Store {

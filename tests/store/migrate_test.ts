@@ -1,8 +1,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import pg from "pg";
 import { StartError } from "../../src/start_error.ts";
-import { migrate } from "../../src/store/migrate.ts";
-import { migrateDatabase } from "../../src/store/postgres.ts";
+import { migrate, migrateDatabase } from "../../src/store/migrate.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 
 const postgres = postgresForThisFile();

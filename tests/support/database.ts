@@ -6,7 +6,7 @@
 import pg from "pg";
 import type { Log } from "../../src/log.ts";
 import { type Embedded, startEmbedded } from "../../src/store/embedded.ts";
-import { migrateDatabase } from "../../src/store/postgres.ts";
+import { migrateDatabase } from "../../src/store/migrate.ts";
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
