@@ -71,15 +71,20 @@ export class SocketDoor {
       return problem(ticket.status, ticket.code, ticket.message, headers);
     }
     const token = offer.token ?? requestToken(request);
-    const response = await this.#answer(
-      request,
-      token,
-      offer.protocol,
-      ticket,
-      address,
-    );
-    if (response.status !== 101) ticket.release();
-    return response;
+    let isOpening = false;
+    try {
+      const response = await this.#answer(
+        request,
+        token,
+        offer.protocol,
+        ticket,
+        address,
+      );
+      isOpening = response.status === 101;
+      return response;
+    } finally {
+      if (!isOpening) ticket.release();
+    }
   }
 
   /** What is refused whoever asks. */
@@ -149,7 +154,7 @@ export class SocketDoor {
       if (protocol !== undefined) {
         response.headers.set("sec-websocket-protocol", protocol);
       }
-      this.#attend(socket, enter(verdict, ticket), ticket);
+      this.#attend(socket, verdict, ticket);
       return response;
     } catch (err) {
       if (!(err instanceof TypeError)) throw err;
@@ -158,11 +163,15 @@ export class SocketDoor {
   }
 
   /** Ties a socket's events to a connection. Its ticket is given back when it is gone. */
-  #attend(socket: WebSocket, entrance: Entrance, ticket: Ticket): void {
+  #attend(socket: WebSocket, verdict: Verdict, ticket: Ticket): void {
     const { presence, ring, draining, log } = this.#parts;
+    let entrance = enter(verdict, ticket);
     let connection: Connection | undefined;
     // A peer that leaves before the handshake is through causes no event at all.
-    const handshake = setTimeout(() => ticket.release(), HANDSHAKE_MS);
+    const handshake = setTimeout(() => {
+      ticket.release();
+      entrance = { close: CLOSE.overloaded, reason: "handshake took too long" };
+    }, HANDSHAKE_MS);
     socket.onopen = () => {
       clearTimeout(handshake);
       if ("close" in entrance) {
