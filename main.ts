@@ -33,18 +33,24 @@ async function main(): Promise<number> {
     log.info({}, "stopped");
     return 0;
   } catch (err) {
-    if (!(err instanceof StartError)) throw err;
-    Deno.stderr.writeSync(new TextEncoder().encode(`${err.message}\n`));
-    return START_ERROR_EXIT_CODE;
+    const isStartError = err instanceof StartError;
+    const text = isStartError ? err.message : Deno.inspect(err);
+    Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
+    return isStartError ? START_ERROR_EXIT_CODE : 1;
   }
 }
 
-/** The first SIGINT or SIGTERM. Later ones change nothing: Ctrl-C often arrives twice. */
+/**
+ * The first signal to stop: Ctrl-C, a supervisor, or a terminal that was closed. Later ones
+ * change nothing, for Ctrl-C often arrives twice.
+ */
 function nextSignal(): Promise<Deno.Signal> {
+  const signals = Deno.build.os === "windows"
+    ? ["SIGINT"] as const
+    : ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   return new Promise((resolve) => {
-    Deno.addSignalListener("SIGINT", () => resolve("SIGINT"));
-    if (Deno.build.os !== "windows") {
-      Deno.addSignalListener("SIGTERM", () => resolve("SIGTERM"));
+    for (const signal of signals) {
+      Deno.addSignalListener(signal, () => resolve(signal));
     }
   });
 }

@@ -18,6 +18,27 @@ create table rollcall_internal.claims (
 );
 create index claims_by_node on rollcall_internal.claims (node_id);
 
+-- Users that the application deleted while they were online. What they leave behind is put right by
+-- the next heartbeat, and not by the deleting transaction: that may be long, and would hold the counter.
+create table rollcall_internal.deleted_users (
+  user_id integer primary key
+);
+
+create function rollcall_internal.note_deleted_users() returns trigger
+-- The application's role need not know of our tables.
+language plpgsql security definer set search_path = pg_catalog as $$
+begin
+  insert into rollcall_internal.deleted_users (user_id)
+  select gone.id from gone where gone.status = 'online'
+      on conflict do nothing;
+  return null;
+end
+$$;
+
+create trigger rollcall_note_deleted_users
+  after delete on users referencing old table as gone
+  for each statement execute function rollcall_internal.note_deleted_users();
+
 -- The log of transitions, in commit order and without holes.
 create table rollcall_internal.feed (
   seq bigint primary key,

@@ -2,6 +2,23 @@
 -- COMMITTED, where every statement sees what was committed before it began. Locks are taken in one
 -- order everywhere: node row, user rows by id, counter.
 
+-- Appends transitions to the feed, in the order given, and tells everybody how far it reaches now.
+create function rollcall_internal.append(ids integer[], names text[], states text[])
+returns table (seq bigint, user_id integer, username text, status text)
+language plpgsql as $$
+declare
+  head bigint;
+begin
+  update rollcall_internal.counter c set seq = c.seq + cardinality(ids) returning c.seq into head;
+  return query
+    insert into rollcall_internal.feed as f (seq, user_id, username, status)
+    select head - cardinality(ids) + changed.position, changed.id, changed.name, changed.state
+      from unnest(ids, names, states) with ordinality as changed (id, name, state, position)
+    returning f.seq, f.user_id, f.username, f.status;
+  perform pg_notify('rollcall', head::text);
+end
+$$;
+
 -- Makes users.status agree with the claims and tells of every change. The caller holds the user rows.
 create function rollcall_internal.settle(user_ids integer[])
 returns table (seq bigint, user_id integer, username text, status text)
@@ -10,7 +27,6 @@ declare
   ids integer[];
   names text[];
   states text[];
-  head bigint;
 begin
   with truth as (
     select t.id,
@@ -29,22 +45,45 @@ begin
          array_agg(f.state order by f.id)
     into ids, names, states
     from flipped f;
+  if ids is not null then
+    return query select * from rollcall_internal.append(ids, names, states);
+  end if;
+end
+$$;
+
+-- Tells that deleted users went offline and drops their claims. Whoever still holds a connection of
+-- theirs hears it, claims again, and learns that there is no such user.
+create function rollcall_internal.forget_deleted(most integer)
+returns table (seq bigint, user_id integer, username text, status text)
+language plpgsql as $$
+declare
+  ids integer[];
+begin
+  with gone as (
+    delete from rollcall_internal.deleted_users d
+     where d.user_id in (
+       select waiting.user_id from rollcall_internal.deleted_users waiting
+        order by waiting.user_id
+        limit most
+          for update skip locked
+     )
+    returning d.user_id
+  )
+  select array_agg(gone.user_id order by gone.user_id) into ids from gone;
   if ids is null then
     return;
   end if;
-
-  update rollcall_internal.counter c set seq = c.seq + cardinality(ids) returning c.seq into head;
+  delete from rollcall_internal.claims c where c.user_id = any (ids);
   return query
-    insert into rollcall_internal.feed as f (seq, user_id, username, status)
-    select head - cardinality(ids) + changed.position, changed.id, changed.name, changed.state
-      from unnest(ids, names, states) with ordinality as changed (id, name, state, position)
-    returning f.seq, f.user_id, f.username, f.status;
-  perform pg_notify('rollcall', head::text);
+    select * from rollcall_internal.append(
+      ids, array_fill(''::text, array[cardinality(ids)]), array_fill('offline'::text, array[cardinality(ids)])
+    );
 end
 $$;
 
 -- Claims the arriving, releases the leaving. status: 'online' or 'offline' for a transition,
--- 'unknown' for an id that is no user, 'busy' for a user whose row somebody else has locked.
+-- 'unknown' for an id that is no user, 'busy' for a user whose row somebody else has locked, or whose
+-- deletion has not been told yet.
 create function rollcall_internal.apply(node uuid, arriving integer[], leaving integer[])
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql as $$
@@ -66,11 +105,13 @@ begin
        where u.id = any (arriving || leaving)
        order by u.id
          for no key update skip locked
-    ) locked;
+    ) locked
+   where locked.id not in (select d.user_id from rollcall_internal.deleted_users d);
 
-  select coalesce(array_agg(u.id), '{}') into busy
-    from users u
-   where u.id in (select unnest(arriving || leaving) except select unnest(held));
+  select coalesce(array_agg(missed.id), '{}') into busy
+    from (select unnest(arriving || leaving) as id except select unnest(held)) missed
+   where exists (select from users u where u.id = missed.id)
+      or exists (select from rollcall_internal.deleted_users d where d.user_id = missed.id);
 
   insert into rollcall_internal.claims (user_id, node_id)
   select a.id, node from unnest(arriving) as a (id) join unnest(held) as h (id) using (id)
@@ -137,6 +178,7 @@ begin
   update rollcall_internal.claims c set node_id = node where c.node_id = predecessor;
   delete from rollcall_internal.nodes n where n.id = predecessor;
 
+  return query select * from rollcall_internal.forget_deleted(most);
   return query select * from rollcall_internal.reap(most);
 
   select coalesce(array_agg(locked.id), '{}') into held
@@ -175,6 +217,7 @@ begin
         or oldest.at < clock_timestamp() - keep_ms * interval '1 millisecond';
     delete from rollcall_internal.feed f where f.seq <= last;
   end if;
+  return query select * from rollcall_internal.forget_deleted(most);
   return query select * from rollcall_internal.reap(most);
 end
 $$;

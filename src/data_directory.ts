@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { reasonOf } from "./reason.ts";
 import { StartError } from "./start_error.ts";
 
 export const DATA_DIRECTORY = ".data";
@@ -13,20 +14,25 @@ const SECRET_FILE = `${DATA_DIRECTORY}/secret`;
 export function readDemoSecret(): string {
   try {
     Deno.mkdirSync(DATA_DIRECTORY, { recursive: true });
-    const secret = crypto.getRandomValues(new Uint8Array(32)).toBase64();
-    Deno.writeTextFileSync(SECRET_FILE, secret, {
-      createNew: true,
-      mode: 0o600,
-    });
+    createOnce(
+      SECRET_FILE,
+      () => crypto.getRandomValues(new Uint8Array(32)).toBase64(),
+    );
+    return Deno.readTextFileSync(SECRET_FILE);
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.AlreadyExists)) {
-      throw new StartError(
-        `Cannot keep the demo's secret in ${SECRET_FILE}: ${
-          (cause as Error).message
-        }`,
-        { cause },
-      );
-    }
+    throw new StartError(
+      `Cannot keep the demo's secret in ${SECRET_FILE}: ${
+        reasonOf(cause)
+      }; start the server as the user who owns ${DATA_DIRECTORY}, or in another folder`,
+      { cause },
+    );
   }
-  return Deno.readTextFileSync(SECRET_FILE);
+}
+
+function createOnce(path: string, content: () => string): void {
+  try {
+    Deno.writeTextFileSync(path, content(), { createNew: true, mode: 0o600 });
+  } catch (err) {
+    if (!(err instanceof Deno.errors.AlreadyExists)) throw err;
+  }
 }

@@ -11,7 +11,8 @@
 import { type Clock, retryMs, within } from "./clock.ts";
 import { FEED_READ_ROWS_MAX, LISTENER_ANSWER_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
-import type { Roster } from "./roster.ts";
+import { reasonOf } from "./reason.ts";
+import type { Change, Roster } from "./roster.ts";
 import type { Store, Subscription, Transition } from "./store/store.ts";
 
 export interface FeedParts {
@@ -20,8 +21,8 @@ export interface FeedParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
-  /** The roster moved. */
-  readonly onAdvance: () => void;
+  /** The roster moved, by these changes. */
+  readonly onAdvance: (changes: readonly Change[]) => void;
 }
 
 /**
@@ -86,7 +87,10 @@ export class Feed {
         await this.#watch(this.#subscription, () => failures = 0);
       } catch (err) {
         if (this.#stop.signal.aborted) break;
-        log.warn({ err }, "lost the listening connection, trying again");
+        log.warn(
+          { reason: reasonOf(err) },
+          "lost the listening connection, trying again",
+        );
       }
       this.#state = "broken";
       await this.#subscription?.close();
@@ -142,7 +146,10 @@ export class Feed {
         await this.#read();
       } catch (err) {
         // The next heartbeat or notification finds us behind again.
-        this.#parts.log.warn({ err }, "cannot read the feed");
+        this.#parts.log.warn(
+          { reason: reasonOf(err) },
+          "cannot read the feed",
+        );
         break;
       }
     }
@@ -173,22 +180,25 @@ export class Feed {
   #advance(transitions: readonly Transition[]): void {
     const { roster, onAdvance } = this.#parts;
     if (this.#loading || this.#state === "starting") return;
-    const before = roster.seq;
+    const changes: Change[] = [];
     for (const transition of transitions) {
-      if (transition.seq === roster.seq + 1) roster.advance(transition);
+      if (transition.seq === roster.seq + 1) {
+        changes.push(...roster.advance(transition));
+      }
     }
-    if (roster.seq !== before) onAdvance();
+    if (changes.length > 0) onAdvance(changes);
   }
 
   /** Becomes what the store holds now; the differences are told like any transition. */
   async #load(): Promise<void> {
     const { store, roster, onAdvance } = this.#parts;
     this.#loading = true;
+    let changes: readonly Change[];
     try {
-      roster.replace(await store.snapshot());
+      changes = roster.replace(await store.snapshot());
     } finally {
       this.#loading = false;
     }
-    onAdvance();
+    onAdvance(changes);
   }
 }

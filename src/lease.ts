@@ -9,6 +9,7 @@
  */
 import { type Clock, retryMs } from "./clock.ts";
 import type { Log } from "./log.ts";
+import { reasonOf } from "./reason.ts";
 import {
   FencedError,
   type NodeId,
@@ -106,20 +107,19 @@ export class Lease {
 
   async #beat(): Promise<void> {
     const { clock, log, heartbeatMs } = this.#parts;
-    let failures = 0;
     while (true) {
-      const pauseMs = failures === 0
+      const pauseMs = this.renewing
         ? heartbeatMs
-        : retryMs(failures, this.#random);
+        : retryMs(this.#failures, this.#random);
       await clock.sleep(pauseMs, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
       try {
         await this.#renew();
-        failures = 0;
+        this.#failures = 0;
       } catch (err) {
-        failures += 1;
+        this.#failures += 1;
         log.warn(
-          { nodeId: this.#nodeId, failures, err },
+          { nodeId: this.#nodeId, held: this.held, reason: reasonOf(err) },
           "cannot renew the lease, trying again",
         );
       }

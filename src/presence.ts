@@ -15,6 +15,8 @@ import type { Hub } from "./hub.ts";
 import { BATCH_USERS_MAX, BUSY_RETRY_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { CLOSE, type Close, type UserId } from "./protocol.ts";
+import { reasonOf } from "./reason.ts";
+import type { Change } from "./roster.ts";
 import {
   FencedError,
   type NodeId,
@@ -80,6 +82,18 @@ export class Presence {
   disconnect(connection: Connection, close: Close, reason: string): void {
     connection.close(close, reason);
     this.#remove(connection);
+  }
+
+  /**
+   * The feed told of changes. Somebody who is here and became offline all the same lost the
+   * claim: the row was deleted, or others took this node for dead. Only a write can tell.
+   */
+  noticed(changes: readonly Change[]): void {
+    for (const { userId, status } of changes) {
+      if (status !== "offline" || !this.#parts.hub.has(userId)) continue;
+      if (this.#claims.has(userId)) this.#claims.set(userId, "unsure");
+      this.#look(userId);
+    }
   }
 
   /** Nothing that was known of our claims holds any more: looks at everybody again. */
@@ -170,7 +184,7 @@ export class Presence {
       return "done";
     } catch (err) {
       log.warn(
-        { waiting: this.#dirty.size, err },
+        { waiting: this.#dirty.size, reason: reasonOf(err) },
         "cannot write presence, trying again",
       );
       return "failed";

@@ -19,6 +19,7 @@ import type { Snapshot, Transition } from "./store/store.ts";
 /** A change of the roster, ready to be sent. */
 export interface Change {
   readonly userId: UserId;
+  readonly status: Status;
   readonly message: string;
 }
 
@@ -80,8 +81,8 @@ export class Roster {
     return this.#seq;
   }
 
-  /** Takes the next transition. The caller has made sure that it is the next. */
-  advance(transition: Transition): void {
+  /** Takes the next transition, which the caller has made sure that it is. */
+  advance(transition: Transition): Change[] {
     if (transition.seq !== this.#seq + 1) {
       throw new RangeError(
         `Cannot advance the roster: expected seq ${
@@ -90,19 +91,24 @@ export class Roster {
       );
     }
     this.#seq = transition.seq;
-    this.#change(transition.userId, transition.status, transition.username);
+    return this.#change(
+      transition.userId,
+      transition.status,
+      transition.username,
+    );
   }
 
   /** Becomes the snapshot. Every difference enters the ring, so that nobody misses one. */
-  replace(snapshot: Snapshot): void {
+  replace(snapshot: Snapshot): Change[] {
     const present = new Set(snapshot.users.map((user) => user.id));
-    for (const userId of [...this.#users.keys()]) {
-      if (!present.has(userId)) this.#change(userId, "offline", "");
-    }
-    for (const { id, username } of snapshot.users) {
-      this.#change(id, "online", username);
-    }
+    const absent = [...this.#users.keys()].filter((id) => !present.has(id));
     this.#seq = snapshot.seq;
+    return [
+      ...absent.flatMap((id) => this.#change(id, "offline", "")),
+      ...snapshot.users.flatMap(({ id, username }) =>
+        this.#change(id, "online", username)
+      ),
+    ];
   }
 
   /** The users online, ids ascending. With `ids`, only those among them. */
@@ -122,13 +128,14 @@ export class Roster {
   }
 
   /** Per user, online and offline alternate in the ring whatever the feed repeats. */
-  #change(userId: UserId, status: Status, username: string): void {
+  #change(userId: UserId, status: Status, username: string): Change[] {
     const wasOnline = this.#users.has(userId);
     if (status === "online") this.#users.set(userId, username);
     else this.#users.delete(userId);
     this.#json = undefined;
-    if (wasOnline !== (status === "online")) {
-      this.ring.push({ userId, message: encodeStatus(userId, status) });
-    }
+    if (wasOnline === (status === "online")) return [];
+    const change = { userId, status, message: encodeStatus(userId, status) };
+    this.ring.push(change);
+    return [change];
   }
 }

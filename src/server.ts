@@ -86,7 +86,10 @@ async function startNode(
   const roster = new Roster();
   const feed = new Feed({
     ...{ store, roster, clock, log, heartbeatMs: config.heartbeatMs },
-    onAdvance: () => fanout.wake(),
+    onAdvance: (changes) => {
+      presence.noticed(changes);
+      fanout.wake();
+    },
   });
   const lease = new Lease({
     ...{

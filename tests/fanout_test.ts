@@ -29,10 +29,8 @@ function fanout(userIds: readonly number[], capacity = 100_000) {
   });
   const tell = (userId: number, count = 1) => {
     for (let n = 0; n < count; n++) {
-      ring.push({
-        userId,
-        message: encodeStatus(userId, n % 2 === 0 ? "online" : "offline"),
-      });
+      const status = n % 2 === 0 ? "online" : "offline";
+      ring.push({ userId, status, message: encodeStatus(userId, status) });
     }
     subject.wake();
   };

@@ -74,7 +74,7 @@ Deno.test("[P6] per user online and offline alternate in the ring, whatever the 
 Deno.test("[L1] the ring keeps its capacity and says so past it", () => {
   const ring = new Ring(3);
   for (let userId = 1; userId <= 5; userId++) {
-    ring.push({ userId, message: "" });
+    ring.push({ userId, status: "online", message: "" });
   }
   deepEqual([ring.tail, ring.head], [2, 5]);
   deepEqual([2, 3, 4].map((position) => ring.at(position).userId), [3, 4, 5]);

@@ -5,6 +5,7 @@
  */
 import pg from "pg";
 import { DATABASE_CONNECT_MS } from "../limits.ts";
+import { reasonOf } from "../reason.ts";
 import { StartError } from "../start_error.ts";
 
 /** Options of every connection; those of a pool are added to them. */
@@ -36,17 +37,9 @@ export async function connect(url: string | undefined): Promise<pg.Client> {
       : `postgres://${client.user}@${client.host}:${client.port}/${client.database}`;
     throw new StartError(
       `Cannot connect to ${where}: ${
-        describe(cause)
+        reasonOf(cause)
       }; check DATABASE_URL (or the PG* variables) and that Postgres runs`,
       { cause },
     );
   }
-}
-
-/** A refused connection arrives as an `AggregateError` without a message of its own. */
-function describe(fault: unknown): string {
-  if (fault instanceof AggregateError) {
-    return fault.errors.map(describe).join(", ");
-  }
-  return fault instanceof Error ? fault.message : String(fault);
 }

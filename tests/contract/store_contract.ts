@@ -21,6 +21,9 @@ export interface Subject {
   /** Writes a status behind the store's back. */
   setStatus(userId: number, status: string): Promise<void>;
   status(userId: number): Promise<string>;
+  /** Deletes a user's row, and makes one of the same id anew. */
+  deleteUser(userId: number): Promise<void>;
+  createUser(userId: number): Promise<void>;
   /** Ids of users and nodes, as "1@a", ascending. */
   claims(): Promise<string[]>;
   /** Removes the oldest rows of the feed, up to a seq. */
@@ -192,6 +195,34 @@ export function storeContract(
     deepEqual((await store.apply(B, [1], [])).transitions, []);
     await subject.expire(A);
     deepEqual(brief(await store.heartbeat(B, LEASE_MS)), ["3 2 offline"]);
+  });
+
+  test("[P4] a user whose row is deleted while online goes offline once, and is unknown from then on", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1, 2], []);
+    await store.apply(B, [1], []);
+    await subject.deleteUser(1);
+    deepEqual((await store.apply(A, [], [1])).busy, [1]);
+    deepEqual(brief(await store.heartbeat(B, LEASE_MS)), ["3 1 offline"]);
+    deepEqual(await store.heartbeat(A, LEASE_MS), []);
+    deepEqual(await subject.claims(), [`2@${A}`]);
+    deepEqual((await store.apply(A, [1], [])).unknown, [1]);
+    deepEqual((await store.apply(B, [], [1])).transitions, []);
+  });
+
+  test("[P6] a user who is deleted and made anew while online goes offline before coming online", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1], []);
+    await subject.deleteUser(1);
+    await subject.createUser(1);
+    deepEqual((await store.apply(A, [1], [])).busy, [1]);
+    deepEqual(brief(await store.heartbeat(A, LEASE_MS)), ["2 1 offline"]);
+    deepEqual(brief((await store.apply(A, [1], [])).transitions), [
+      "3 1 online",
+    ]);
   });
 
   test("the last of several nodes to leave takes along what the others handed over", async (subject) => {

@@ -40,6 +40,14 @@ storeContract("Postgres", async (): Promise<Subject> => {
       ]);
     },
     status: (userId) => statusOf(url, userId),
+    deleteUser: async (userId) => {
+      await query(url, "delete from users where id = $1", [userId]);
+    },
+    createUser: async (userId) => {
+      await query(url, "insert into users (id, username) values ($1, 'new')", [
+        userId,
+      ]);
+    },
     claims: async () => {
       const sql =
         "select user_id || '@' || node_id as claim from rollcall_internal.claims order by 1";
@@ -71,6 +79,10 @@ storeContract("memory", async (): Promise<Subject> => {
       if (user !== undefined) user.status = status as Status;
     },
     status: async (userId) => database.users.get(userId)?.status ?? "",
+    deleteUser: async (userId) => database.deleteUser(userId),
+    createUser: async (userId) => {
+      database.users.set(userId, { username: "new", status: "offline" });
+    },
     claims: async () => {
       const all = [...database.claims].flatMap(([userId, nodes]) =>
         [...nodes].map((nodeId) => `${userId}@${nodeId}`)

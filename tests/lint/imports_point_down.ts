@@ -7,7 +7,7 @@
 /** The floors of the house, from the bottom. A file may import from its own floor and below. */
 const FLOORS: readonly (readonly RegExp[])[] = [
   [
-    /^src\/(protocol|limits|clock|log|metrics|start_error)\.ts$/,
+    /^src\/(protocol|limits|clock|log|reason|start_error)\.ts$/,
     /^src\/store\/store\.ts$/,
   ],
   [/^src\/(connection|hub|roster)\.ts$/],
@@ -18,7 +18,7 @@ const FLOORS: readonly (readonly RegExp[])[] = [
 
 /** Files that touch no database, no HTTP, no environment and no clock of their own. */
 const CORE =
-  /^src\/(protocol|limits|connection|hub|roster|presence|lease|feed|fanout|store\/store)\.ts$/;
+  /^src\/(protocol|limits|reason|connection|hub|roster|presence|lease|feed|fanout|store\/store)\.ts$/;
 
 function projectPath(filename: string): string | undefined {
   return /(?:^|[\\/])((?:src[\\/].*|main)\.ts)$/.exec(filename)?.[1]

@@ -25,6 +25,8 @@ export class MemoryDatabase {
   readonly nodes = new Map<NodeId, { expiresAt: number; leaving: boolean }>();
   /** Rows that an application keeps locked. */
   readonly locked = new Set<UserId>();
+  /** Users that were deleted while online, until a heartbeat tells of it. */
+  readonly deleted = new Set<UserId>();
   readonly listeners = new Set<(seq: number) => void>();
   feed: Transition[] = [];
   seq = 0;
@@ -39,20 +41,37 @@ export class MemoryDatabase {
 
   /** Makes status agree with the claims, and tells. */
   settle(userIds: Iterable<UserId>): Transition[] {
-    const transitions: Transition[] = [];
+    const changes: Omit<Transition, "seq">[] = [];
     for (const userId of [...userIds].sort((a, b) => a - b)) {
       const user = this.users.get(userId);
       const status = this.claims.has(userId) ? "online" : "offline";
       if (user === undefined || user.status === status) continue;
       user.status = status;
-      this.seq += 1;
-      transitions.push({
-        seq: this.seq,
-        userId,
-        username: user.username,
-        status,
-      });
+      changes.push({ userId, username: user.username, status });
     }
+    return this.#append(changes);
+  }
+
+  deleteUser(userId: UserId): void {
+    if (this.users.get(userId)?.status === "online") this.deleted.add(userId);
+    this.users.delete(userId);
+  }
+
+  /** Tells that deleted users went offline, and drops their claims. */
+  forgetDeleted(): Transition[] {
+    const ids = [...this.deleted].sort((a, b) => a - b);
+    this.deleted.clear();
+    for (const userId of ids) this.claims.delete(userId);
+    return this.#append(
+      ids.map((userId) => ({ userId, username: "", status: "offline" })),
+    );
+  }
+
+  #append(changes: readonly Omit<Transition, "seq">[]): Transition[] {
+    const transitions = changes.map((change) => ({
+      ...change,
+      seq: ++this.seq,
+    }));
     this.feed.push(...transitions);
     if (transitions.length > 0) {
       for (const listener of [...this.listeners]) listener(this.seq);
@@ -120,7 +139,10 @@ export class MemoryStore implements Store {
       }
       nodes.delete(predecessor);
     }
-    const reaped = this.#database.reap();
+    const reaped = [
+      ...this.#database.forgetDeleted(),
+      ...this.#database.reap(),
+    ];
     const stray = [...users].filter(([id, user]) =>
       user.status === "online" && !claims.has(id)
     );
@@ -133,7 +155,7 @@ export class MemoryStore implements Store {
       expiresAt: this.#database.now() + leaseMs,
       leaving: false,
     });
-    return this.#database.reap();
+    return [...this.#database.forgetDeleted(), ...this.#database.reap()];
   }
 
   async apply(
@@ -141,18 +163,20 @@ export class MemoryStore implements Store {
     arriving: readonly UserId[],
     leaving: readonly UserId[],
   ): Promise<Applied> {
-    const { users, locked } = this.#database;
+    const { users, locked, deleted } = this.#database;
     this.#database.requireLease(nodeId);
     const all = [...arriving, ...leaving];
-    const unknown = all.filter((userId) => !users.has(userId));
-    const busy = all.filter((userId) =>
-      users.has(userId) && locked.has(userId)
+    const isBusy = (userId: UserId) =>
+      deleted.has(userId) || users.has(userId) && locked.has(userId);
+    const busy = all.filter(isBusy);
+    const unknown = all.filter((userId) =>
+      !users.has(userId) && !isBusy(userId)
     );
-    const free = (userId: UserId) => users.has(userId) && !locked.has(userId);
+    const free = (userId: UserId) => users.has(userId) && !isBusy(userId);
     for (const userId of arriving.filter(free)) {
       this.#database.claim(userId, nodeId);
     }
-    for (const userId of leaving.filter((id) => !locked.has(id))) {
+    for (const userId of leaving.filter((id) => !isBusy(id))) {
       this.#database.release(userId, nodeId);
     }
     return {

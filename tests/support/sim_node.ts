@@ -159,7 +159,10 @@ export class SimNode {
     this.roster = new Roster(ringCapacity);
     this.#feed = new Feed({
       ...{ store, clock, log, ...times, roster: this.roster },
-      onAdvance: () => this.#fanout.wake(),
+      onAdvance: (changes) => {
+        this.presence.noticed(changes);
+        this.#fanout.wake();
+      },
     }, random);
     this.#lease = new Lease(
       {
