@@ -58,41 +58,37 @@ export class Admission {
 
   /** Asks for a place, before anything is spent on the request. */
   enter(address: string): Ticket | Refusal {
-    const {
-      connectionsMax,
-      connectionsPerAddressMax,
-      failedTokensPerMinuteMax,
-    } = this.#limits;
-    if (this.#failuresOf(address) >= failedTokensPerMinuteMax) {
-      return this.#refuse(
-        429,
-        "too_many_failed_tokens",
-        30,
-        "too many bad tokens from this address",
-      );
-    }
+    const { connectionsMax, connectionsPerAddressMax } = this.#limits;
+    const distrust = this.distrust(address);
+    if (distrust !== undefined) return distrust;
     if (
       (this.#socketsByAddress.get(address) ?? 0) >= connectionsPerAddressMax
     ) {
-      return this.#refuse(
-        429,
-        "too_many_connections",
-        10,
-        "too many connections from this address",
-      );
+      const message = "too many connections from this address";
+      return this.#refuse(429, "too_many_connections", 10, message);
     }
     if (this.#sockets >= connectionsMax) {
-      return this.#refuse(
-        503,
-        "full",
-        5,
-        "this node has as many connections as it takes",
-      );
+      const message = "this node has as many connections as it takes";
+      return this.#refuse(503, "full", 5, message);
     }
     if (!this.#takeCredit()) {
       return this.#refuse(503, "busy", 1, "too many new connections at once");
     }
     return this.#admit(address);
+  }
+
+  /** Refuses an address that sent too many bad tokens, whatever it asks for. */
+  distrust(address: string): Refusal | undefined {
+    if (this.#failuresOf(address) < this.#limits.failedTokensPerMinuteMax) {
+      return undefined;
+    }
+    const message = "too many bad tokens from this address";
+    return this.#refuse(429, "too_many_failed_tokens", 30, message);
+  }
+
+  /** How many sockets are not gone yet. */
+  get sockets(): number {
+    return this.#sockets;
   }
 
   /** A token from this address was refused. */

@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { signToken } from "./auth.ts";
-import { type Config, readConfig } from "./config.ts";
+import { readDatabaseConfig, readTokenConfig } from "./config.ts";
 import { DATA_DIRECTORY, readDemoSecret } from "./data_directory.ts";
 import { createLog } from "./log.ts";
 import { parseUserId, USER_ID_MAX } from "./protocol.ts";
@@ -34,11 +34,7 @@ export function parseTtlSeconds(ttl: string): number {
   return Number(count) * secondsPerUnit;
 }
 
-async function printToken(
-  config: Config,
-  args: readonly string[],
-  ttl: string,
-): Promise<void> {
+async function printToken(args: readonly string[], ttl: string): Promise<void> {
   const userId = parseUserId(args[0]);
   if (args.length !== 1 || userId === undefined) {
     throw new StartError(
@@ -47,32 +43,36 @@ async function printToken(
       }": expected a user id from 1 to ${USER_ID_MAX}\n${USAGE}`,
     );
   }
-  const { key } = config.token;
+  const ttlSeconds = parseTtlSeconds(ttl);
+  const config = readTokenConfig(Deno.env.toObject(), readDemoSecret);
+  const { key } = config;
   if (key.kind !== "secret") {
     throw new StartError(
       "Cannot make a token: JWT_JWKS_URL is set, so only its issuer can sign; expected JWT_SECRET",
     );
   }
-  const token = await signToken(
-    { ...config.token, key },
-    userId,
-    parseTtlSeconds(ttl),
+  writeLine(
+    Deno.stdout,
+    await signToken({ ...config, key }, userId, ttlSeconds),
   );
-  writeLine(Deno.stdout, token);
 }
 
-async function migrateOnce(config: Config): Promise<void> {
+async function migrateOnce(): Promise<void> {
+  const { database, log: { level, format } } = readDatabaseConfig(
+    Deno.env.toObject(),
+    Deno.stdout.isTerminal(),
+  );
+  const log = createLog(level, format);
   const { migrateDatabase } = await import("./store/migrate.ts");
   await using stack = new AsyncDisposableStack();
-  const log = createLog(config.log.level, config.log.format);
   let url: string | undefined;
-  if (config.database.kind === "embedded") {
+  if (database.kind === "embedded") {
     const { startEmbedded } = await import("./store/embedded.ts");
     const embedded = await startEmbedded(DATA_DIRECTORY, log);
     stack.defer(() => embedded.stop());
     url = embedded.url;
   } else {
-    url = config.database.url;
+    url = database.url;
   }
   const applied = await migrateDatabase(url);
   log.info(
@@ -93,15 +93,14 @@ async function run(args: string[]): Promise<number> {
     const { values, positionals: [command, ...rest] } = parseArgs({
       args,
       allowPositionals: true,
-      options: { ttl: { type: "string", default: "1h" } },
+      options: {
+        ttl: { type: "string", default: "1h" },
+        help: { type: "boolean", short: "h", default: false },
+      },
     });
-    const config = readConfig(
-      Deno.env.toObject(),
-      readDemoSecret,
-      Deno.stdout.isTerminal(),
-    );
-    if (command === "token") await printToken(config, rest, values.ttl);
-    else if (command === "migrate") await migrateOnce(config);
+    if (values.help) writeLine(Deno.stdout, USAGE);
+    else if (command === "token") await printToken(rest, values.ttl);
+    else if (command === "migrate" && rest.length === 0) await migrateOnce();
     else throw new StartError(USAGE);
     return 0;
   } catch (err) {

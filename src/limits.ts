@@ -99,6 +99,9 @@ export const FILTER_IDS_MAX = 1_000;
 /** Time for the peers' answers after the last 1001 was sent; one may never answer. */
 export const DRAIN_SETTLE_MS = 1_000;
 
+/** Time for requests under way. A socket whose peer does not answer never ends, and is not waited for. */
+export const HTTP_STOP_MS = 500;
+
 /** Time for each part's own stop; the rest of the process does not wait for a part that hangs. */
 export const PART_STOP_MS = 2_000;
 
@@ -110,6 +113,9 @@ export const EMBEDDED_START_MS = 30_000;
 
 /** Postgres gets this long for an orderly stop before it is made to stop. */
 export const EMBEDDED_STOP_MS = 2_000;
+
+/** A Postgres that was killed is gone by then, even where its parent is slow to notice. */
+export const EMBEDDED_TAKEOVER_MS = 10_000;
 
 /** Pause before an embedded Postgres that died is started again. */
 export const EMBEDDED_RESTART_MS = 500;

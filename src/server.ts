@@ -16,7 +16,12 @@ import { createDemo, DEMO_USERS } from "./http/demo/demo.ts";
 import { SocketDoor } from "./http/socket.ts";
 import { hub } from "./hub.ts";
 import { Lease } from "./lease.ts";
-import { DRAIN_SETTLE_MS, ORDERLY_STOP_MS, PART_STOP_MS } from "./limits.ts";
+import {
+  DRAIN_SETTLE_MS,
+  HTTP_STOP_MS,
+  ORDERLY_STOP_MS,
+  PART_STOP_MS,
+} from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Presence } from "./presence.ts";
 import { CLOSE } from "./protocol.ts";
@@ -137,16 +142,10 @@ async function startNode(
   });
   const demo = config.demo ? createDemo(config.token) : undefined;
   const handle = createApp({
-    config,
-    roster,
-    verify,
-    door,
-    readiness,
-    log,
-    demo,
+    ...{ config, roster, admission, verify, door, readiness, log, demo },
   });
   const http = listen(config, handle);
-  stopLater("http", DRAIN_SETTLE_MS, () => http.shutdown());
+  stopLater("http", HTTP_STOP_MS, () => http.shutdown());
 
   const parts = building.move();
   return {
@@ -156,6 +155,11 @@ async function startNode(
       // What is claimed stays claimed from here on; leaving settles all of it at once.
       await settled(log, "presence", PART_STOP_MS, presence.stop());
       await sendAway(presence, config.drainMs);
+      // Deno would end the last ones in its own words.
+      const settleBy = clock.now() + DRAIN_SETTLE_MS;
+      while (admission.sockets > 0 && clock.now() < settleBy) {
+        await clock.sleep(10);
+      }
       await parts.disposeAsync();
     },
   };

@@ -64,6 +64,14 @@ Deno.test("all faults are told at once, each with variable, value and what is ex
   );
 });
 
+Deno.test("what no variable shows alone is told together with the rest", () => {
+  deepEqual(faults({ PGHOST: "db", PORT: "x", HEARTBEAT_MS: "9000" }), [
+    'PORT="x": expected a whole number from 0 to 65535',
+    "HEARTBEAT_MS=9000: expected less than half of LEASE_MS, which is 10000",
+    "JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them beside a database",
+  ]);
+});
+
 const refused: Record<string, { env: Record<string, string>; says: RegExp }> = {
   "a database without a key": {
     env: { DATABASE_URL: "postgres://x/y" },
@@ -75,7 +83,7 @@ const refused: Record<string, { env: Record<string, string>; says: RegExp }> = {
   },
   "a demo that others could reach": {
     env: { HOST: "0.0.0.0" },
-    says: /^HOST="0\.0\.0\.0": expected a loopback/,
+    says: /^HOST="0\.0\.0\.0": expected 127\.0\.0\.1 or localhost or ::1/,
   },
   "a heartbeat of half the lease": {
     env: { ...secret, LEASE_MS: "6000", HEARTBEAT_MS: "3000" },

@@ -1,6 +1,6 @@
 /** The documentation says what the code does. */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { DEFAULTS } from "../src/config.ts";
+import { DEFAULTS } from "../src/environment.ts";
 import * as limits from "../src/limits.ts";
 import { CLOSE } from "../src/protocol.ts";
 import { ROOT } from "./support/server.ts";

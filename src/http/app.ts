@@ -7,13 +7,14 @@
  */
 import { type Context, Hono } from "@hono/hono";
 import { cors } from "@hono/hono/cors";
+import type { Admission } from "../admission.ts";
 import type { Verify } from "../auth.ts";
 import type { Config } from "../config.ts";
 import { FILTER_IDS_MAX } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type OnlineUsers, parseUserId, type UserId } from "../protocol.ts";
 import type { Roster } from "../roster.ts";
-import { problem } from "./problem.ts";
+import { problem, refused } from "./problem.ts";
 import { requestToken } from "./request_token.ts";
 import type { SocketDoor } from "./socket.ts";
 
@@ -26,6 +27,7 @@ export interface AppParts {
   readonly config: Pick<Config, "allowedOrigins" | "rosterAccess">;
   readonly roster: Roster;
   readonly verify: Verify;
+  readonly admission: Admission;
   readonly door: SocketDoor;
   readonly readiness: () => Readiness;
   readonly log: Log;
@@ -90,10 +92,13 @@ async function onlineUsers(
   c: Context<Env>,
   parts: AppParts,
 ): Promise<Response> {
-  const { config, roster, verify } = parts;
+  const { config, admission, roster, verify } = parts;
   if (config.rosterAccess === "token") {
+    const distrust = admission.distrust(c.env.address);
+    if (distrust !== undefined) return refused(distrust);
     const verdict = await verify(requestToken(c.req.raw));
     if (!verdict.ok) {
+      admission.failed(c.env.address);
       const headers = { "www-authenticate": "Bearer" };
       return problem(401, "unauthorized", verdict.reason, headers);
     }

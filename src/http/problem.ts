@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Refusal } from "../admission.ts";
 import type { ErrorBody } from "../protocol.ts";
 
 export function problem(
@@ -13,4 +14,10 @@ export function problem(
 ): Response {
   const body: ErrorBody = { error: { code, message } };
   return Response.json(body, { status, headers });
+}
+
+/** A refusal that says when to come back. */
+export function refused(refusal: Refusal): Response {
+  const headers = { "retry-after": String(refusal.retryAfterSeconds) };
+  return problem(refusal.status, refusal.code, refusal.message, headers);
 }

@@ -26,7 +26,7 @@ import {
   type UserId,
 } from "../protocol.ts";
 import type { Ring } from "../roster.ts";
-import { problem } from "./problem.ts";
+import { problem, refused } from "./problem.ts";
 import { requestToken } from "./request_token.ts";
 
 export interface DoorParts {
@@ -66,10 +66,7 @@ export class SocketDoor {
       );
     }
     const ticket = admission.enter(address);
-    if ("status" in ticket) {
-      const headers = { "retry-after": String(ticket.retryAfterSeconds) };
-      return problem(ticket.status, ticket.code, ticket.message, headers);
-    }
+    if ("status" in ticket) return refused(ticket);
     const token = offer.token ?? requestToken(request);
     let isOpening = false;
     try {

@@ -9,6 +9,7 @@
 import { createHash } from "node:crypto";
 import type { Client } from "pg";
 import { MIGRATE_MS } from "../limits.ts";
+import { reasonOf } from "../reason.ts";
 import { StartError } from "../start_error.ts";
 import { connect } from "./connect.ts";
 
@@ -20,9 +21,13 @@ interface Migration {
 
 const DIRECTORY = new URL("../../migrations/", import.meta.url);
 
-/** Any number of servers may start together: the lock lets one work and the others find it done. */
-const LOCK = "select pg_advisory_lock(hashtext('rollcall.migrate'))";
-const UNLOCK = "select pg_advisory_unlock(hashtext('rollcall.migrate'))";
+const CREATE = `
+  create schema if not exists rollcall_internal;
+  create table rollcall_internal.migrations (
+    name text primary key,
+    sha256 text not null,
+    applied_at timestamptz not null default now()
+  )`;
 
 /** Applies pending migrations over a connection of their own, and returns their names. */
 export async function migrateDatabase(
@@ -47,26 +52,31 @@ export async function migrate(
   directory = DIRECTORY,
 ): Promise<string[]> {
   const migrations = await readMigrations(directory);
-  await client.query(LOCK);
+  // Held until the connection ends: any number of servers may start together.
+  await client.query("select pg_advisory_lock(hashtext('rollcall.migrate'))");
+  const pending = findPending(migrations, await readApplied(client));
+  for (const migration of pending) await apply(client, migration);
+  return pending.map((migration) => migration.name);
+}
+
+/** Names and hashes of what was applied. Creates the table only where it is missing, for want of rights. */
+async function readApplied(client: Client): Promise<Map<string, string>> {
   try {
-    await client.query(`
-      create schema if not exists rollcall_internal;
-      create table if not exists rollcall_internal.migrations (
-        name text primary key,
-        sha256 text not null,
-        applied_at timestamptz not null default now()
-      )`);
+    const { rows: [found] } = await client.query(
+      "select to_regclass('rollcall_internal.migrations') is not null as here",
+    );
+    if (!found.here) await client.query(CREATE);
     const { rows } = await client.query(
       "select name, sha256 from rollcall_internal.migrations",
     );
-    const applied = new Map<string, string>(
-      rows.map((row) => [row.name, row.sha256]),
+    return new Map(rows.map((row) => [row.name, row.sha256]));
+  } catch (cause) {
+    throw new StartError(
+      `Cannot prepare the schema rollcall_internal: ${
+        reasonOf(cause)
+      }; expected a role that may create it, or that was granted its use`,
+      { cause },
     );
-    const pending = findPending(migrations, applied);
-    for (const migration of pending) await apply(client, migration);
-    return pending.map((migration) => migration.name);
-  } finally {
-    await client.query(UNLOCK);
   }
 }
 
@@ -122,9 +132,9 @@ async function apply(
     await client.query("commit");
   } catch (cause) {
     await client.query("rollback").catch(() => {});
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new StartError(`Cannot apply migrations/${name}: ${reason}`, {
-      cause,
-    });
+    throw new StartError(
+      `Cannot apply migrations/${name}: ${reasonOf(cause)}`,
+      { cause },
+    );
   }
 }

@@ -12,7 +12,10 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   ],
   [/^src\/(connection|hub|roster)\.ts$/],
   [/^src\/(presence|lease|feed|fanout)\.ts$/],
-  [/^src\/(http|store)\//, /^src\/(auth|admission|config|data_directory)\.ts$/],
+  [
+    /^src\/(http|store)\//,
+    /^src\/(auth|admission|config|environment|data_directory)\.ts$/,
+  ],
   [/^src\/(server|cli)\.ts$/, /^main\.ts$/],
 ];
 
