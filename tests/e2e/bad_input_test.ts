@@ -338,6 +338,29 @@ Deno.test("a username with quotes, emoji and a closing script tag is data everyw
   deepEqual(await response.json(), { online_users: [{ id: 4, username }] });
 });
 
+Deno.test("[L1] an address that sent too many bad tokens gets 429, on the list as on the socket", async () => {
+  await using strict = await startServer({
+    env: {
+      DATABASE_URL: url,
+      JWT_SECRET: TEST_SECRET,
+      MAX_FAILED_TOKENS_PER_MINUTE: "3",
+    },
+  });
+  const list = `${strict.url}users/online?token=bad`;
+  const statuses: number[] = [];
+  for (let n = 0; n < 5; n++) {
+    const response = await fetch(list);
+    statuses.push(response.status);
+    await response.body?.cancel();
+  }
+  deepEqual(statuses, [401, 401, 401, 429, 429]);
+  using refused = await rawHandshake(strict.url, {
+    authorization: `Bearer ${await tokenFor(1)}`,
+  });
+  equal(refused.status, 429);
+  match(refused.head, /retry-after: \d+/i);
+});
+
 Deno.test("no token is in the log", () => {
   equal(
     server.log.filter((line) => /eyJ[A-Za-z0-9_-]{10,}/.test(line)).length,

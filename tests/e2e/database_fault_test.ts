@@ -95,6 +95,10 @@ Deno.test("[C5] a database that goes away for 5 s under load and returns", async
     return response.status === 503 && body;
   });
   equal(notReady.error.code, "not_ready");
+  await until("the failing heartbeat is reported", async () => {
+    const { checks } = await (await fetch(`${server.url}readyz`)).json();
+    return checks.database !== "ok";
+  });
   const heard = ada.messages.length;
   await new Promise((resolve) => setTimeout(resolve, 5_000));
   equal(
@@ -220,6 +224,56 @@ Deno.test("[C3] starting a node resets nobody", async () => {
     "2 user_online",
     "3 user_online",
   ]);
+});
+
+Deno.test("[P4] a user whose row is deleted while online is told offline, closed with 1008, and gone", async () => {
+  const url = await postgres.database();
+  await using server = await serverOn(url, { HEARTBEAT_MS: "300" });
+  await using ada = await connect(server.url, 1);
+  await using bob = await connect(server.url, 2);
+  await ada.hears("user_online", 2);
+  await query(url, "delete from users where id = 2");
+  deepEqual(await bob.closed, { code: 1008, reason: "unknown user" });
+  await ada.hears("user_offline", 2);
+  await listed(server, [1]);
+  deepEqual(heardOf(ada, 2), ["user_online", "user_offline"]);
+  deepEqual(
+    await query(url, "select from rollcall_internal.claims where user_id = 2"),
+    [],
+  );
+});
+
+Deno.test("a role with too few rights is told what is missing, and ends with 2", async () => {
+  const url = new URL(await postgres.emptyDatabase());
+  await query(url.href, "create role lowly login password 'secret'");
+  url.username = "lowly";
+  url.password = "secret";
+  const env = { DATABASE_URL: url.href, JWT_SECRET: TEST_SECRET };
+  const { code, stderr } = await runFile("main.ts", [], { env });
+  equal(code, 2);
+  match(
+    stderr,
+    /^Cannot prepare the schema rollcall_internal: permission denied/,
+  );
+});
+
+Deno.test("a role that was granted the use of the schema serves without the right to change it", async () => {
+  const url = new URL(await postgres.database());
+  await query(
+    url.href,
+    `create role server login password 'secret';
+     grant select, update on users to server;
+     grant usage on schema rollcall_internal to server;
+     grant select, insert, update, delete on all tables in schema rollcall_internal to server`,
+  );
+  const owner = url.href;
+  url.username = "server";
+  url.password = "secret";
+  await using server = await serverOn(url.href);
+  await using ada = await connect(server.url, 1);
+  await using _bob = await connect(server.url, 2);
+  await ada.hears("user_online", 2);
+  equal(await statusOf(owner, 2), "online");
 });
 
 const wrongUrls: Record<string, { change: (url: URL) => void; says: RegExp }> =

@@ -28,7 +28,12 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     );
     await listed(server, [1, 2, 3]);
     equal(await server.stop(signal), 0);
-    for (const client of clients) equal((await client.closed).code, 1001);
+    for (const client of clients) {
+      deepEqual(await client.closed, {
+        code: 1001,
+        reason: "server going away",
+      });
+    }
     for (const userId of [1, 2, 3]) {
       equal(await statusOf(url, userId), "offline");
     }
@@ -160,6 +165,34 @@ Deno.test("[C5] after kill -9 of the embedded database it is started again and a
   equal(await server.stop(), 0);
   await Promise.all([ada.closed, chen.closed]);
   await server[Symbol.asyncDispose]();
+  await Deno.remove(cwd, { recursive: true });
+});
+
+Deno.test("[C3] kill -9 of the server and its database at once, and a start right after, loses nothing", async () => {
+  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  const first = await startServer({ cwd, env: embedded });
+  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await query(url, "insert into users (id, username) values (7, 'grace')");
+  const database = await postmasterPid(cwd);
+  await first.kill();
+  Deno.kill(database, "SIGKILL");
+  const second = await startServer({ cwd, env: embedded });
+  const again = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  equal(await statusOf(again, 7), "offline");
+  equal(await second.stop(), 0);
+  await Promise.all(
+    [first, second].map((server) => server[Symbol.asyncDispose]()),
+  );
+  await Deno.remove(cwd, { recursive: true });
+});
+
+Deno.test("a demo secret that cannot be read is told and ends with 2", async () => {
+  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  // A folder in its place cannot be read by anybody, not even by root.
+  await Deno.mkdir(`${cwd}/.data/secret`, { recursive: true });
+  const { code, stderr } = await runFile("main.ts", [], { cwd });
+  equal(code, 2);
+  match(stderr, /^Cannot keep the demo's secret in \.data\/secret: /);
   await Deno.remove(cwd, { recursive: true });
 });
 

@@ -20,6 +20,8 @@ export const DEMO_USERS: readonly string[] = [
   "fatima",
 ];
 
+const LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"];
+
 const TOKEN_TTL_SECONDS = 12 * 3_600;
 
 const FILES = [
@@ -50,6 +52,16 @@ export function createDemo(token: Config["token"]): Hono {
     throw new Error("Cannot run the demo: it signs with a secret");
   }
   const app = new Hono();
+  // A page elsewhere whose name was made to point at this machine must not read tokens.
+  app.use("/demo/*", async (c, next) => {
+    const { hostname } = new URL(c.req.url);
+    if (LOOPBACK_NAMES.includes(hostname)) return await next();
+    return problem(
+      403,
+      "not_loopback",
+      `the demo answers at ${LOOPBACK_NAMES.join(", ")} only`,
+    );
+  });
   for (const { path, file, type } of FILES) {
     const url = new URL(file, import.meta.url);
     app.get(path, async () =>
