@@ -10,6 +10,7 @@ import type { UserId } from "../../src/protocol.ts";
 import { silentLog } from "../support/database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { MemoryDatabase } from "../support/memory_store.ts";
+import { randomFrom } from "../support/random.ts";
 import {
   type Faults,
   NO_FAULTS,
@@ -196,17 +197,6 @@ function judgeAlternation(database: MemoryDatabase, id: UserId): void {
     told.map((_, index) => index % 2 === 0 ? "online" : "offline"),
     `feed of ${id}`,
   );
-}
-
-/** A small generator with a seed: mulberry32. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6D2B79F5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 for (const nodeCount of [1, 2]) {

@@ -1,0 +1,245 @@
+/** The promises of several nodes, each a real process, on one real Postgres. */
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { PostgresStore } from "../../src/store/postgres.ts";
+import { connect, type TestClient } from "../support/client.ts";
+import {
+  postgresForThisFile,
+  query,
+  silentLog,
+  statusOf,
+} from "../support/database.ts";
+import { alternates, heardOf, listed } from "../support/roster.ts";
+import { until } from "../support/until.ts";
+import { Slot, TIMES } from "./cluster.ts";
+import { judgeFeed } from "./history.ts";
+
+const postgres = postgresForThisFile();
+const LEASE_MS = Number(TIMES.LEASE_MS);
+const HEARTBEAT_MS = Number(TIMES.HEARTBEAT_MS);
+
+/** Two nodes that are up, and a stack that takes them down. */
+async function twoNodes(url: string, env: Record<string, string> = {}) {
+  const [a, b] = [new Slot("a", url, env), new Slot("b", url, env)];
+  await Promise.all([a.start(), b.start()]);
+  const at = (slot: Slot) => ({ url: slot.url ?? "" });
+  return {
+    a,
+    b,
+    at,
+    connect: (slot: Slot, userId: number) => connect(at(slot).url, userId),
+    [Symbol.asyncDispose]: async () => {
+      await a[Symbol.asyncDispose]();
+      await b[Symbol.asyncDispose]();
+    },
+  };
+}
+
+Deno.test("[C1][P2][P3][P4] a user on two nodes is online once, and offline when the last connection closes", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url);
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(a, 1);
+  await using bob = await cluster.connect(b, 2);
+  await ada.hears("user_online", 2);
+  await listed(at(b), [1, 2]);
+  const before = bob.messages.length;
+  const chens = [
+    await cluster.connect(a, 3),
+    await cluster.connect(b, 3),
+    await cluster.connect(b, 3),
+  ];
+  await ada.hears("user_online", 3);
+  await bob.hears("user_online", 3);
+  await chens[0]?.close();
+  await chens[1]?.close();
+  await using _dora = await cluster.connect(a, 4);
+  await bob.hears("user_online", 4);
+  equal(await statusOf(url, 3), "online");
+  await chens[2]?.close();
+  await ada.hears("user_offline", 3);
+  await bob.hears("user_offline", 3);
+  equal(await statusOf(url, 3), "offline");
+  for (const client of [ada, bob]) {
+    deepEqual(heardOf(client, 3), ["user_online", "user_offline"]);
+  }
+  deepEqual(bob.messages.slice(before).map(({ userId }) => userId), [3, 4, 3]);
+});
+
+Deno.test("[C2] a killed node's users go offline once each, those who are elsewhere do not", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url);
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(b, 1);
+  const lost = [await cluster.connect(a, 2), await cluster.connect(a, 3)];
+  await using _chen = await cluster.connect(b, 3);
+  await listed(at(b), [1, 2, 3]);
+  const killedAt = performance.now();
+  await a.end("SIGKILL");
+  await ada.hears("user_offline", 2);
+  const took = performance.now() - killedAt;
+  ok(took < LEASE_MS + HEARTBEAT_MS + 1_000, `noticed after ${took} ms`);
+  await listed(at(b), [1, 3]);
+  deepEqual(heardOf(ada, 2), ["user_online", "user_offline"]);
+  deepEqual(heardOf(ada, 3), ["user_online"]);
+  deepEqual(
+    await query(url, "select count(*)::int from rollcall_internal.nodes"),
+    [{ count: 1 }],
+  );
+  for (const client of lost) await client.closed;
+});
+
+Deno.test("[C2] the view online_users is right before anybody has reaped", async () => {
+  const url = await postgres.database();
+  const alone = new Slot("a", url);
+  await alone.start();
+  const ada = await connect(alone.url ?? "", 1);
+  const online = async () =>
+    (await query(url, "select id from online_users")).map(({ id }) => id);
+  await until("she is there", async () => (await online()).join() === "1");
+  await alone.end("SIGKILL");
+  await ada.closed;
+  await until("her lease has ended", async () => (await online()).length === 0);
+  equal(await statusOf(url, 1), "online");
+  await alone[Symbol.asyncDispose]();
+});
+
+Deno.test("[C4] a node that was paused past its lease is fenced, and claims again what it still has", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url);
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(a, 1);
+  await using bob = await cluster.connect(b, 2);
+  await bob.hears("user_online", 1);
+  await ada.hears("user_online", 2);
+  const ids = async () =>
+    (await query(url, "select id from rollcall_internal.nodes")).map(({ id }) =>
+      id
+    );
+  const before = await ids();
+  a.signal("SIGSTOP");
+  await bob.hears("user_offline", 1);
+  equal(await statusOf(url, 1), "offline");
+  a.signal("SIGCONT");
+  await until("bob hears of her return", () => heardOf(bob, 1).length >= 2);
+  await listed(at(a), [1, 2]);
+  await listed(at(b), [1, 2]);
+  alternates(heardOf(bob, 1), heardOf(bob, 1)[0] as "user_online");
+  equal(heardOf(bob, 1).at(-1), "user_online");
+  deepEqual(heardOf(ada, 2), ["user_online"]);
+  equal(ada.socket.readyState, WebSocket.OPEN);
+  const after = await ids();
+  equal(after.length, 2);
+  equal(after.filter((id) => before.includes(id)).length, 1);
+});
+
+Deno.test("[C6] a listening connection that went silent is noticed and what it missed is read", async () => {
+  const url = await postgres.database();
+  // The lease is long, so that only the listener can be what notices.
+  await using cluster = await twoNodes(url, { LEASE_MS: "60000" });
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(a, 1);
+  await listed(at(b), [1]);
+  a.proxy.set("silent");
+  await using _bob = await cluster.connect(b, 2);
+  await listed(at(b), [1, 2]);
+  equal(ada.messages.length, 0);
+  await until("the node is not ready", async () => {
+    const response = await fetch(`${at(a).url}readyz`);
+    const { checks } = await response.json();
+    return checks.listener !== "ok";
+  }, HEARTBEAT_MS + 6_000);
+  a.proxy.set("open");
+  const openedAt = performance.now();
+  await ada.hears("user_online", 2);
+  ok(performance.now() - openedAt < HEARTBEAT_MS + 5_000);
+});
+
+Deno.test("[C7] users of a node that stops, who reappear elsewhere within the grace, cause no transition", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url);
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(b, 1);
+  const movers = await Promise.all(
+    [2, 3, 4].map((userId) => cluster.connect(a, userId)),
+  );
+  const leaver = await cluster.connect(a, 5);
+  await listed(at(b), [1, 2, 3, 4, 5]);
+  const returned: Promise<TestClient>[] = movers.map(async (client, index) => {
+    equal((await client.closed).code, 1001);
+    return await cluster.connect(b, index + 2);
+  });
+  equal(await a.end("SIGTERM"), 0);
+  const clients = await Promise.all(returned);
+  await ada.hears("user_offline", 5);
+  await listed(at(b), [1, 2, 3, 4]);
+  for (const userId of [2, 3, 4]) {
+    deepEqual(heardOf(ada, userId), ["user_online"]);
+  }
+  deepEqual(heardOf(ada, 5), ["user_online", "user_offline"]);
+  await leaver.closed;
+  for (const client of clients) await client.close();
+});
+
+Deno.test("[P8] a user who leaves one node and returns on another within the grace causes no transition", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url, { OFFLINE_GRACE_MS: "1000" });
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(a, 1);
+  const bob = await cluster.connect(a, 2);
+  await listed(at(b), [1, 2]);
+  await bob.close();
+  await using _again = await cluster.connect(b, 2);
+  const chen = await cluster.connect(a, 3);
+  await ada.hears("user_online", 3);
+  await chen.close();
+  // Chen's grace began after Bob's: once Chen is announced, Bob's has passed too.
+  await ada.hears("user_offline", 3);
+  deepEqual(heardOf(ada, 2), ["user_online"]);
+  equal(await statusOf(url, 2), "online");
+});
+
+Deno.test("[C1] two nodes race for the same user 10,000 times: no wrong status, no missing or doubled transition", async () => {
+  const url = await postgres.database(8);
+  const stores = [
+    new PostgresStore(url, silentLog),
+    new PostgresStore(url, silentLog),
+  ];
+  const nodes = stores.map(() => crypto.randomUUID());
+  for (const [index, store] of stores.entries()) {
+    await store.join(nodes[index] ?? "", 600_000);
+  }
+  const write = async (index: number, userId: number, arrives: boolean) => {
+    const ids = [userId];
+    while (true) {
+      const { busy } = await (stores[index] as PostgresStore)
+        .apply(nodes[index] ?? "", arrives ? ids : [], arrives ? [] : ids);
+      if (busy.length === 0) return;
+    }
+  };
+  // First here and last there at once, for each of eight users on its own.
+  const race = async (userId: number) => {
+    await write(0, userId, true);
+    for (let round = 0; round < 1_250; round++) {
+      const comes = (round + 1) % 2;
+      await Promise.all([
+        write(comes, userId, true),
+        write(1 - comes, userId, false),
+      ]);
+    }
+    await write(0, userId, false);
+    await write(1, userId, false);
+  };
+  await Promise.all(Array.from({ length: 8 }, (_, index) => race(index + 1)));
+  deepEqual(
+    await query(url, "select id from users where status = 'online'"),
+    [],
+  );
+  deepEqual(await query(url, "select from rollcall_internal.claims"), []);
+  const feed = await query(
+    url,
+    `select seq::int, user_id as "userId", status from rollcall_internal.feed order by seq`,
+  );
+  judgeFeed(feed);
+  ok(feed.length >= 16);
+  for (const store of stores) await store.close();
+});
