@@ -39,6 +39,20 @@ create trigger rollcall_note_deleted_users
   after delete on users referencing old table as gone
   for each statement execute function rollcall_internal.note_deleted_users();
 
+-- A user who is online got another name. Nodes read the names anew; who is online does not change.
+create function rollcall_internal.tell_renamed() returns trigger
+language plpgsql as $$
+begin
+  perform pg_notify('rollcall', 'renamed');
+  return null;
+end
+$$;
+
+create trigger rollcall_tell_renamed
+  after update of username on users
+  for each row when (new.status = 'online' and new.username is distinct from old.username)
+  execute function rollcall_internal.tell_renamed();
+
 -- The log of transitions, in commit order and without holes.
 create table rollcall_internal.feed (
   seq bigint primary key,

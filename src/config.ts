@@ -5,6 +5,7 @@
  */
 import {
   demoFaults,
+  deployFaults,
   type Environment,
   environment,
   type Given,
@@ -23,6 +24,8 @@ export type TokenKey =
 export interface Config {
   readonly port: number;
   readonly host: string;
+  /** Whether other processes may listen on the same port, and the system spreads the sockets. */
+  readonly reusePort: boolean;
   /** No key and no database were given: demo users, their tokens for the asking, and the page. */
   readonly demo: boolean;
   /** `embedded`: our own Postgres in the data directory. No `url`: the `PG*` variables say where. */
@@ -66,6 +69,7 @@ export function readConfig(
     ...leaseFaults(values),
     ...keyFaults(given),
     ...demoFaults(given),
+    ...deployFaults(given),
   ]);
   return Object.freeze(toConfig(values, readDemoSecret, isTerminal));
 }
@@ -110,6 +114,7 @@ function toConfig(
   return {
     port: env.PORT,
     host: env.HOST ?? (demo ? "127.0.0.1" : "0.0.0.0"),
+    reusePort: env.REUSE_PORT === "true",
     demo,
     database: toDatabase(env),
     token: toToken(env, readDemoSecret),

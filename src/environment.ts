@@ -56,6 +56,7 @@ const origins = z.string().transform((value) =>
 export const environment = z.object({
   PORT: integer(8000, 0, 65_535),
   HOST: z.string().optional(),
+  REUSE_PORT: oneOf(["true", "false"]).default("false"),
   DATABASE_URL: url(["postgres:", "postgresql:"]).optional(),
   PGHOST: z.string().optional(),
   PGDATABASE: z.string().optional(),
@@ -161,6 +162,13 @@ export function keyFaults(given: Given): string[] {
   if (hasKey(given) || !hasDatabase(given)) return [];
   return [
     "JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them beside a database",
+  ];
+}
+
+export function deployFaults(given: Given): string[] {
+  if (given.DENO_DEPLOY !== "1" || hasDatabase(given)) return [];
+  return [
+    "DATABASE_URL and PGHOST are both missing: expected a linked database on Deno Deploy, which keeps no files",
   ];
 }
 

@@ -9,7 +9,11 @@
  * @module
  */
 import { type Clock, retryMs, within } from "./clock.ts";
-import { FEED_READ_ROWS_MAX, LISTENER_ANSWER_MS } from "./limits.ts";
+import {
+  FEED_READ_ROWS_MAX,
+  LISTENER_ANSWER_MS,
+  NAMES_REFRESH_MS,
+} from "./limits.ts";
 import type { Log } from "./log.ts";
 import { reasonOf } from "./reason.ts";
 import type { Change, Roster } from "./roster.ts";
@@ -40,6 +44,7 @@ export class Feed {
   #subscription: Subscription | undefined;
   #following: Promise<void> | undefined;
   #reading: Promise<void> | undefined;
+  #naming: Promise<void> | undefined;
   /** The log may reach further than the roster. */
   #behind = false;
   /** A snapshot is on its way. Until it is here the roster stands still. */
@@ -74,6 +79,7 @@ export class Feed {
     await this.#subscription?.close();
     await this.#following;
     await this.#reading;
+    await this.#naming;
   }
 
   /** Keeps one subscription after another alive. After each loss: listen first, then read. */
@@ -95,6 +101,7 @@ export class Feed {
       this.#state = "broken";
       await this.#subscription?.close();
       this.#subscription = undefined;
+      this.#refreshNames();
       await clock.sleep(retryMs(failures, this.#random), this.#stop.signal);
       failures += 1;
     }
@@ -102,7 +109,10 @@ export class Feed {
   }
 
   #subscribe(): Promise<Subscription> {
-    return this.#parts.store.subscribe((seq) => this.#reaches(seq));
+    return this.#parts.store.subscribe(
+      (seq) => this.#reaches(seq),
+      () => this.#refreshNames(),
+    );
   }
 
   /** Asks over the listening connection how far the log reaches, until that fails. */
@@ -126,6 +136,24 @@ export class Feed {
       await clock.sleep(heartbeatMs, over.signal);
     }
     throw new Error("the listening connection ended");
+  }
+
+  /** Any number of calls in a while cause one read of the names. */
+  #refreshNames(): void {
+    if (!this.#stop.signal.aborted) this.#naming ??= this.#readNames();
+  }
+
+  async #readNames(): Promise<void> {
+    const { store, roster, clock, log } = this.#parts;
+    await clock.sleep(NAMES_REFRESH_MS, this.#stop.signal);
+    this.#naming = undefined;
+    if (this.#stop.signal.aborted) return;
+    try {
+      roster.rename((await store.snapshot()).users);
+    } catch (err) {
+      log.warn({ reason: reasonOf(err) }, "cannot read names, trying again");
+      this.#refreshNames();
+    }
   }
 
   #reaches(seq: number): void {

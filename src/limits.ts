@@ -72,6 +72,9 @@ export const DATABASE_ANSWER_MS = 10_000;
 /** A listening connection that does not answer its heartbeat in this time is given up. */
 export const LISTENER_ANSWER_MS = 5_000;
 
+/** Names are read anew at most so often, however many users are renamed. */
+export const NAMES_REFRESH_MS = 1_000;
+
 /** Time for all pending migrations, among them another node's that we wait for. */
 export const MIGRATE_MS = 120_000;
 

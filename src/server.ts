@@ -171,7 +171,12 @@ function listen(
 ): Deno.HttpServer<Deno.NetAddr> {
   try {
     return Deno.serve(
-      { hostname: config.host, port: config.port, onListen: () => {} },
+      {
+        hostname: config.host,
+        port: config.port,
+        reusePort: config.reusePort,
+        onListen: () => {},
+      },
       (request, info) => handle(request, info.remoteAddr.hostname),
     );
   } catch (cause) {

@@ -1,6 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Feed } from "../src/feed.ts";
-import { LISTENER_ANSWER_MS } from "../src/limits.ts";
+import { LISTENER_ANSWER_MS, NAMES_REFRESH_MS } from "../src/limits.ts";
 import { Roster } from "../src/roster.ts";
 import type { Subscription } from "../src/store/store.ts";
 import { FakeClock } from "./support/fake_clock.ts";
@@ -34,11 +34,11 @@ async function follow() {
         counts.snapshots += 1;
         return store.snapshot();
       },
-      subscribe: async (onHead) => {
+      subscribe: async (onHead, onRenamed) => {
         counts.subscriptions += 1;
         const subscription = await store.subscribe((seq) => {
           if (!link.deaf) onHead(seq);
-        });
+        }, onRenamed);
         link.subscription = {
           ...subscription,
           head: () =>
@@ -160,5 +160,22 @@ Deno.test("a counter that went back, as after a restored backup, leads to a snap
   await clock.advance(HEARTBEAT_MS);
   deepEqual(online(), [1]);
   equal(roster.seq, 1);
+  await feed.stop();
+});
+
+Deno.test("a user who is renamed while online is listed by the new name soon, and nobody is told", async () => {
+  const { clock, feed, write, database, roster } = await follow();
+  await write([1, 2]);
+  await clock.advance(10);
+  const { head } = roster.ring;
+  const before = roster.version;
+  for (let n = 0; n < 100; n++) database.renameUser(1, `name${n}`);
+  await clock.advance(NAMES_REFRESH_MS);
+  deepEqual(roster.users(), [{ id: 1, username: "name99" }, {
+    id: 2,
+    username: "user2",
+  }]);
+  equal(roster.ring.head, head);
+  equal(roster.version === before, false);
   await feed.stop();
 });

@@ -111,7 +111,7 @@ async function onlineUsers(
       `ids must be up to ${FILTER_IDS_MAX} user ids with commas between them`,
     );
   }
-  const etag = `"${roster.seq}"`;
+  const etag = `"${roster.version}"`;
   const headers = {
     etag,
     "cache-control": "no-cache",

@@ -8,17 +8,21 @@
  * @module
  */
 import pg from "pg";
+import { within } from "../clock.ts";
 import {
   DATABASE_ANSWER_MS,
   DATABASE_STATEMENT_MS,
   FEED_KEEP_MS,
   FEED_KEEP_ROWS_MAX,
   FEED_PRUNE_ROWS_MAX,
+  LISTENER_ANSWER_MS,
   POOL_CONNECTIONS_MAX,
   REAP_USERS_MAX,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Status, UserId } from "../protocol.ts";
+import { reasonOf } from "../reason.ts";
+import { StartError } from "../start_error.ts";
 import { clientOptions } from "./connect.ts";
 import {
   type Applied,
@@ -162,18 +166,27 @@ export class PostgresStore implements Store {
     return { seq: Number(rows[0]?.seq ?? 0), users };
   }
 
-  async subscribe(onHead: (seq: number) => void): Promise<Subscription> {
+  async subscribe(
+    onHead: (seq: number) => void,
+    onRenamed: () => void,
+  ): Promise<Subscription> {
     const client = new pg.Client({
       ...clientOptions(this.#url),
       query_timeout: DATABASE_ANSWER_MS,
     });
     const ended = Promise.withResolvers<void>();
+    const heardSelf = Promise.withResolvers<void>();
+    const self = crypto.randomUUID();
     client.on(
       "error",
       (err) => this.#log.debug({ err }, "the listening connection broke"),
     );
     client.on("end", () => ended.resolve());
-    client.on("notification", (message) => onHead(Number(message.payload)));
+    client.on("notification", ({ payload }) => {
+      if (payload === self) heardSelf.resolve();
+      else if (payload === "renamed") onRenamed();
+      else if (/^\d+$/.test(payload ?? "")) onHead(Number(payload));
+    });
     const close = async () => {
       // Without waiting for the peer: this may be a link on which nothing arrives any more.
       client.connection.stream.destroy();
@@ -182,9 +195,21 @@ export class PostgresStore implements Store {
     try {
       await client.connect();
       await client.query("listen rollcall");
-    } catch (err) {
+      // From another connection: behind a pooler, one's own would come back all the same.
+      await this.#query("select pg_notify('rollcall', $1)", [self]);
+      await within(
+        LISTENER_ANSWER_MS,
+        "the arrival of a notification",
+        heardSelf.promise,
+      );
+    } catch (cause) {
       client.connection.stream.destroy();
-      throw err;
+      throw new StartError(
+        `Cannot listen for notifications: ${
+          reasonOf(cause)
+        }; expected a direct connection, which a pooler in transaction mode is not: check DATABASE_URL`,
+        { cause },
+      );
     }
     return {
       ended: ended.promise,

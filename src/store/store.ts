@@ -95,8 +95,14 @@ export interface Store {
 
   snapshot(): Promise<Snapshot>;
 
-  /** Calls back with the newest `seq` whenever the feed grew. Calls may be lost with the link. */
-  subscribe(onHead: (seq: number) => void): Promise<Subscription>;
+  /**
+   * Calls back with the newest `seq` whenever the feed grew, and when a user who is online was
+   * renamed. Calls may be lost with the link.
+   */
+  subscribe(
+    onHead: (seq: number) => void,
+    onRenamed: () => void,
+  ): Promise<Subscription>;
 
   close(): Promise<void>;
 }

@@ -24,6 +24,7 @@ export interface Subject {
   /** Deletes a user's row, and makes one of the same id anew. */
   deleteUser(userId: number): Promise<void>;
   createUser(userId: number): Promise<void>;
+  renameUser(userId: number, username: string): Promise<void>;
   /** Ids of users and nodes, as "1@a", ascending. */
   claims(): Promise<string[]>;
   /** Removes the oldest rows of the feed, up to a seq. */
@@ -268,14 +269,23 @@ export function storeContract(
     });
   });
 
-  test("a subscription tells of growth, and knows its head", async ({ store }) => {
+  test("a subscription tells of growth and new names, and knows its head", async (subject) => {
+    const { store } = subject;
     await store.join(A, LEASE_MS);
     let heard = 0;
-    const subscription = await store.subscribe((seq) => heard = seq);
+    let renamed = 0;
+    const subscription = await store.subscribe(
+      (seq) => heard = seq,
+      () => renamed += 1,
+    );
     equal(await subscription.head(), 0);
     await store.apply(A, [1, 2], []);
     await until("growth is told", () => heard === 2);
     equal(await subscription.head(), 2);
+    await subject.renameUser(1, "renamed");
+    await until("the new name is told", () => renamed === 1);
+    const { users } = await store.snapshot();
+    equal(users.find(({ id }) => id === 1)?.username, "renamed");
     await subscription.close();
     await subscription.ended;
   });

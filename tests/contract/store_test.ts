@@ -43,6 +43,12 @@ storeContract("Postgres", async (): Promise<Subject> => {
     deleteUser: async (userId) => {
       await query(url, "delete from users where id = $1", [userId]);
     },
+    renameUser: async (userId, username) => {
+      await query(url, "update users set username = $2 where id = $1", [
+        userId,
+        username,
+      ]);
+    },
     createUser: async (userId) => {
       await query(url, "insert into users (id, username) values ($1, 'new')", [
         userId,
@@ -80,6 +86,8 @@ storeContract("memory", async (): Promise<Subject> => {
     },
     status: async (userId) => database.users.get(userId)?.status ?? "",
     deleteUser: async (userId) => database.deleteUser(userId),
+    renameUser: async (userId, username) =>
+      database.renameUser(userId, username),
     createUser: async (userId) => {
       database.users.set(userId, { username: "new", status: "offline" });
     },

@@ -1,7 +1,12 @@
 /** The promises that a failing database must not break. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { connect, type TestClient } from "../support/client.ts";
-import { postgresForThisFile, query, statusOf } from "../support/database.ts";
+import {
+  postgresForThisFile,
+  query,
+  statusOf,
+  uniqueName,
+} from "../support/database.ts";
 import { startProxy } from "../support/proxy.ts";
 import { alternates, heardOf, listed } from "../support/roster.ts";
 import {
@@ -245,8 +250,9 @@ Deno.test("[P4] a user whose row is deleted while online is told offline, closed
 
 Deno.test("a role with too few rights is told what is missing, and ends with 2", async () => {
   const url = new URL(await postgres.emptyDatabase());
-  await query(url.href, "create role lowly login password 'secret'");
-  url.username = "lowly";
+  const role = uniqueName("lowly");
+  await query(url.href, `create role ${role} login password 'secret'`);
+  url.username = role;
   url.password = "secret";
   const env = { DATABASE_URL: url.href, JWT_SECRET: TEST_SECRET };
   const { code, stderr } = await runFile("main.ts", [], { env });
@@ -259,15 +265,16 @@ Deno.test("a role with too few rights is told what is missing, and ends with 2",
 
 Deno.test("a role that was granted the use of the schema serves without the right to change it", async () => {
   const url = new URL(await postgres.database());
+  const role = uniqueName("server");
   await query(
     url.href,
-    `create role server login password 'secret';
-     grant select, update on users to server;
-     grant usage on schema rollcall_internal to server;
-     grant select, insert, update, delete on all tables in schema rollcall_internal to server`,
+    `create role ${role} login password 'secret';
+     grant select, update on users to ${role};
+     grant usage on schema rollcall_internal to ${role};
+     grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}`,
   );
   const owner = url.href;
-  url.username = "server";
+  url.username = role;
   url.password = "secret";
   await using server = await serverOn(url.href);
   await using ada = await connect(server.url, 1);
@@ -301,7 +308,7 @@ for (const [name, { change, says }] of Object.entries(wrongUrls)) {
     const { code, stderr } = await runFile("main.ts", [], { env });
     equal(code, 2);
     ok(performance.now() - startedAt < 10_000);
-    match(stderr, /^Cannot connect to postgres:\/\/rollcall@127\.0\.0\.1/);
+    match(stderr, /^Cannot connect to postgres:\/\/\w+@127\.0\.0\.1/);
     match(stderr, says);
     match(stderr, /DATABASE_URL/);
     ok(!stderr.includes(url.password), "the password is shown");

@@ -17,24 +17,29 @@ export interface TestPostgres {
   database(users?: number): Promise<string>;
 }
 
+/** A server to test against instead of the embedded one, for example an older version. */
+const OTHER_SERVER = Deno.env.get("TEST_DATABASE_URL");
+
 /** Starts one Postgres before the file's tests and stops it after them. */
 export function postgresForThisFile(): TestPostgres {
   let directory: string;
-  let embedded: Embedded;
-  let count = 0;
+  let embedded: Embedded | undefined;
+  let server = OTHER_SERVER ?? "";
   Deno.test.beforeAll(async () => {
+    if (OTHER_SERVER !== undefined) return;
     directory = await Deno.makeTempDir({ prefix: "rollcall-postgres-" });
     embedded = await startEmbedded(directory, silentLog);
+    server = embedded.url;
   });
   Deno.test.afterAll(async () => {
+    if (embedded === undefined) return;
     await embedded.stop();
     await Deno.remove(directory, { recursive: true });
   });
   const emptyDatabase = async () => {
-    count += 1;
-    const url = new URL(embedded.url);
-    await query(url.href, `create database test${count}`);
-    url.pathname = `/test${count}`;
+    const url = new URL(server);
+    url.pathname = `/${uniqueName("test")}`;
+    await query(server, `create database ${url.pathname.slice(1)}`);
     return url.href;
   };
   return {
@@ -50,6 +55,11 @@ export function postgresForThisFile(): TestPostgres {
       return url;
     },
   };
+}
+
+/** A name for a database or a role that nobody else takes, whoever shares the server. */
+export function uniqueName(prefix: string): string {
+  return `${prefix}_${crypto.randomUUID().replaceAll("-", "")}`;
 }
 
 /** One statement over a connection of its own. Its rows are what the statement says. */

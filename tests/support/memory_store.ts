@@ -28,6 +28,7 @@ export class MemoryDatabase {
   /** Users that were deleted while online, until a heartbeat tells of it. */
   readonly deleted = new Set<UserId>();
   readonly listeners = new Set<(seq: number) => void>();
+  readonly renameListeners = new Set<() => void>();
   feed: Transition[] = [];
   seq = 0;
   readonly now: () => number;
@@ -50,6 +51,13 @@ export class MemoryDatabase {
       changes.push({ userId, username: user.username, status });
     }
     return this.#append(changes);
+  }
+
+  renameUser(userId: UserId, username: string): void {
+    const user = this.users.get(userId);
+    if (user === undefined) return;
+    user.username = username;
+    for (const listener of this.renameListeners) listener();
   }
 
   deleteUser(userId: UserId): void {
@@ -221,15 +229,20 @@ export class MemoryStore implements Store {
     return { seq: this.#database.seq, users };
   }
 
-  async subscribe(onHead: (seq: number) => void): Promise<Subscription> {
-    const { listeners } = this.#database;
+  async subscribe(
+    onHead: (seq: number) => void,
+    onRenamed: () => void,
+  ): Promise<Subscription> {
+    const { listeners, renameListeners } = this.#database;
     const ended = Promise.withResolvers<void>();
     listeners.add(onHead);
+    renameListeners.add(onRenamed);
     return {
       ended: ended.promise,
       head: () => Promise.resolve(this.#database.seq),
       close: async () => {
         listeners.delete(onHead);
+        renameListeners.delete(onRenamed);
         ended.resolve();
       },
     };

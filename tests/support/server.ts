@@ -37,14 +37,20 @@ const COMMAND = [
   `${ROOT}deno.json`,
 ];
 
+/** What is run to its end is over by then, or killed. */
+const FILE_MS = 60_000;
+
 /** Runs a file of the project in its own process, and waits until it has ended. */
 export async function runFile(
   file: string,
   args: readonly string[],
   { env = {}, cwd }: ServerOptions = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  const output = await command(file, args, env, cwd ?? await Deno.makeTempDir())
-    .output();
+  const process = command(file, args, env, cwd ?? await Deno.makeTempDir())
+    .spawn();
+  const timer = setTimeout(() => process.kill("SIGKILL"), FILE_MS);
+  const output = await process.output();
+  clearTimeout(timer);
   const decoder = new TextDecoder();
   return {
     code: output.code,

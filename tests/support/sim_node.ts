@@ -65,10 +65,13 @@ function unreliable(
   };
   const subscribe = async (
     onHead: (seq: number) => void,
+    onRenamed: () => void,
   ): Promise<Subscription> => {
-    const subscription = await inner.subscribe((seq) => {
-      if (!faults.down && random() >= faults.lostNotifications) onHead(seq);
-    });
+    const arrives = () => !faults.down && random() >= faults.lostNotifications;
+    const subscription = await inner.subscribe(
+      (seq) => arrives() && onHead(seq),
+      () => arrives() && onRenamed(),
+    );
     links.add(() => void subscription.close());
     return { ...subscription, head: () => call(() => subscription.head()) };
   };
@@ -80,7 +83,7 @@ function unreliable(
       leave: (...args) => call(() => inner.leave(...args)),
       readFeed: (...args) => call(() => inner.readFeed(...args)),
       snapshot: () => call(() => inner.snapshot()),
-      subscribe: (onHead) => call(() => subscribe(onHead)),
+      subscribe: (...args) => call(() => subscribe(...args)),
       close: () => inner.close(),
     },
     breakLinks: () => {

@@ -1,14 +1,26 @@
 /**
  * The demo page: one person's connection, the list of who is online, and what happened.
  *
- * It speaks rollcall.v1 as any client would: open the socket, read the list, take what was
- * heard meanwhile on top of it. Names are data: they only ever become text.
+ * It speaks rollcall.v1 as any client would: open the socket, then read the list, then take
+ * what was heard meanwhile on top of it. Names are data: they only ever become text.
+ * How the page looks in each state is the style sheet's to know.
+ *
+ * @module
  */
 
-const RECONNECT_CODES = [1001, 1006, 1011, 1013];
-const RETRY_FIRST_MS = 250;
-const RETRY_LAST_MS = 10_000;
+/** After these, coming back would not help. The whole table is CLOSE in src/protocol.ts. */
+const FINAL_CODES = [1008, 1009, 4429];
+/** Ours, for a socket whose list could not be read. */
+const NO_LIST_CODE = 4000;
+const RETRY_FIRST_MS = 500;
+const RETRY_MS_MAX = 10_000;
+/** A connection that lasted so long was a good one: the next fault counts as the first. */
+const STEADY_MS = 10_000;
+const FETCH_MS_MAX = 5_000;
+/** How often a page without a connection looks the list up. */
+const LOOK_UP_MS = 3_000;
 const LOG_ENTRIES_MAX = 200;
+const SOCKET_URL = `${location.origin.replace("http", "ws")}/ws`;
 
 /** @param {string} id */
 const element = (id) => document.getElementById(id);
@@ -16,244 +28,253 @@ const element = (id) => document.getElementById(id);
 /** Usernames of those online, by user id. @type {Map<number, string>} */
 const online = new Map();
 
-/** Who this tab is, from Connect to Disconnect. */
-let me = undefined;
-/** @type {WebSocket | undefined} */
-let socket = undefined;
-/** Messages that were heard while the list was on its way. */
-let early = [];
-let listIsHere = false;
-let failures = 0;
-let retryTimer = undefined;
+/**
+ * From Connect to Disconnect, over all reconnects. Whoever awaited something compares its
+ * session with this one before it acts: the person may have pressed the button meanwhile.
+ *
+ * @type {undefined | { username: string, userId?: number, socket?: WebSocket,
+ *   connectedAt?: number, failures: number, retryTimer?: number }}
+ */
+let session = undefined;
 
 async function getJson(path) {
-  const response = await fetch(path);
+  const signal = AbortSignal.timeout(FETCH_MS_MAX);
+  const response = await fetch(path, { signal });
   const body = await response.json();
   if (!response.ok) throw new Error(body.error.message);
   return body;
 }
 
-async function connect(username) {
+function connect(username) {
+  session = { username, failures: 0 };
   showState("waiting", `Connecting as ${username} ...`);
-  element("connect").hidden = true;
-  element("disconnect").hidden = false;
-  element("user").disabled = true;
-  try {
-    me = await getJson(`/demo/token?user=${encodeURIComponent(username)}`);
-  } catch {
-    me = { username };
-    retry();
-    return;
-  }
-  showSnippet(me.token);
-  open();
+  open(session);
 }
 
-function open() {
-  const url = new URL("/ws", location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  const opening = new WebSocket(url, ["rollcall.v1", `bearer.${me.token}`]);
-  socket = opening;
-  early = [];
-  listIsHere = false;
-  opening.onopen = () => readList(opening);
-  opening.onmessage = ({ data }) => {
+async function open(mine) {
+  const path = `/demo/token?user=${encodeURIComponent(mine.username)}`;
+  const ticket = await getJson(path).catch(() => undefined);
+  if (mine !== session) return;
+  if (ticket === undefined) return retry(mine);
+  const { userId, token } = ticket;
+  mine.userId = userId;
+  showSnippet(token);
+
+  const socket = new WebSocket(SOCKET_URL, ["rollcall.v1", `bearer.${token}`]);
+  const early = [];
+  mine.socket = socket;
+  socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);
-    if (listIsHere) take(message);
-    else early.push(message);
+    if (mine.connectedAt === undefined) early.push(message);
+    else take(message);
   };
-  opening.onclose = ({ code, reason }) => {
-    if (opening === socket) closed(code, reason);
+  socket.onopen = async () => {
+    const list = await getJson("/users/online").catch(() => undefined);
+    if (mine !== session || mine.socket !== socket) return;
+    if (list === undefined) {
+      return socket.close(NO_LIST_CODE, "the list could not be read");
+    }
+    mine.connectedAt = performance.now();
+    showState("connected", `Connected as ${mine.username}`);
+    note("", `You are connected as ${mine.username}`);
+    setOnline(list.online_users);
+    early.forEach(take);
   };
-}
-
-/** The socket is open, so whatever the list misses will be heard. */
-async function readList(opening) {
-  try {
-    const { online_users } = await getJson("/users/online");
-    if (opening !== socket) return;
-    online.clear();
-    for (const { id, username } of online_users) online.set(id, username);
-  } catch {
-    opening.close();
-    return;
-  }
-  online.set(me.userId, online.get(me.userId) ?? me.username);
-  listIsHere = true;
-  early.forEach(take);
-  failures = 0;
-  showState("connected", `Connected as ${me.username}`);
-  note("", `You are connected as ${me.username}`);
-  showOnline();
+  socket.onclose = (event) => {
+    if (mine === session) ended(mine, event);
+  };
 }
 
 /** A message may repeat what the list showed; then it is no news. */
-async function take({ type, userId }) {
-  if (online.has(userId) === (type === "user_online")) return;
-  if (type === "user_offline") {
-    note("offline", `${online.get(userId)} went offline`);
+function take({ type, userId }) {
+  if (type === "user_online" && !online.has(userId)) {
+    online.set(userId, `user ${userId}`);
+    note("online", "came online", userId);
+    learnName(userId);
+  } else if (type === "user_offline" && online.has(userId)) {
+    note("offline", "went offline", userId);
     online.delete(userId);
-    showOnline();
-    return;
   }
-  online.set(userId, `user ${userId}`);
   showOnline();
-  note("online", `${await learnName(userId)} came online`);
 }
 
 /** A message has no name in it; the list has. Without one, the number stands in for it. */
 async function learnName(userId) {
-  try {
-    const { online_users: [user] } = await getJson(
-      `/users/online?ids=${userId}`,
-    );
-    if (user === undefined) return `user ${userId}`;
-    if (online.has(userId)) online.set(userId, user.username);
-    showOnline();
-    return user.username;
-  } catch {
-    return `user ${userId}`;
+  const answer = await getJson(`/users/online?ids=${userId}`).catch(() => {});
+  const user = answer?.online_users[0];
+  if (user === undefined) return;
+  if (online.has(userId)) online.set(userId, user.username);
+  for (const who of element("log").querySelectorAll(`[data-id="${userId}"]`)) {
+    who.textContent = user.username;
   }
+  showOnline();
 }
 
-function closed(code, reason) {
-  socket = undefined;
-  if (me === undefined) return;
-  note("", `Your connection ended: ${code} ${reason}`);
-  if (RECONNECT_CODES.includes(code)) retry();
-  else {disconnect(
-      "refused",
-      `Not connected: ${reason || `closed with ${code}`}`,
-    );}
+function ended(mine, { code, reason }) {
+  const why = `${reason || "no reason given"} (${code})`;
+  const lastedMs = performance.now() - (mine.connectedAt ?? Infinity);
+  if (lastedMs >= STEADY_MS) mine.failures = 0;
+  mine.socket = mine.connectedAt = undefined;
+  note("", `Your connection ended: ${why}`);
+  if (FINAL_CODES.includes(code)) leave("refused", `Disconnected: ${why}`);
+  else retry(mine);
 }
 
 /** Full jitter: clients that were cut off together do not come back together. */
-function retry() {
+function retry(mine) {
   const ms = Math.random() *
-    Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** failures);
-  failures += 1;
-  showState("waiting", `Reconnecting in ${(ms / 1000).toFixed(1)} s ...`);
-  retryTimer = setTimeout(() => connect(me.username), ms);
+    Math.min(RETRY_MS_MAX, RETRY_FIRST_MS * 2 ** mine.failures);
+  mine.failures += 1;
+  mine.retryTimer = setTimeout(() => open(mine), ms);
+  showState("waiting", `Reconnecting in ${Math.ceil(ms / 1000)} s ...`);
 }
 
-function disconnect(state, text) {
+function leave(state, text) {
+  const { userId, socket, retryTimer } = session;
+  session = undefined;
   clearTimeout(retryTimer);
-  const last = socket;
-  if (me !== undefined) online.delete(me.userId);
-  me = undefined;
-  socket = undefined;
-  failures = 0;
-  last?.close(1000);
-  element("connect").hidden = false;
-  element("disconnect").hidden = true;
-  element("user").disabled = false;
+  socket?.close(1000);
+  online.delete(userId);
   showState(state, text);
+  showOnline();
+}
+
+/** Without a connection the list is only looked up, now and then. */
+async function lookUp() {
+  const isWanted = () => session?.socket === undefined && !document.hidden;
+  const list = isWanted() && await getJson("/users/online").catch(() => false);
+  if (isWanted()) {
+    if (list) setOnline(list.online_users);
+    showFreshness(
+      list ? `Looked up every ${LOOK_UP_MS / 1000} s.` : "As last seen.",
+    );
+  }
+  setTimeout(lookUp, LOOK_UP_MS);
+}
+
+/** Takes a list as it is, but for this connection: the list may be older than it. */
+function setOnline(users) {
+  online.clear();
+  for (const { id, username } of users) online.set(id, username);
+  if (session?.connectedAt !== undefined && !online.has(session.userId)) {
+    online.set(session.userId, session.username);
+  }
   showOnline();
 }
 
 function showState(state, text) {
   element("state").dataset.state = state;
   element("state").textContent = text;
+  element("user").disabled = session !== undefined;
+  element("connect").textContent = session ? "Disconnect" : "Connect";
+  showFreshness(state === "connected" ? "Live." : "As last seen.");
+}
+
+function showFreshness(text) {
+  element("freshness").textContent = text;
 }
 
 /** Moves the list to what is online, touching only what changed. */
 function showOnline() {
   const list = element("online");
-  const items = new Map(
-    [...list.children].map((item) => [Number(item.dataset.id), item]),
-  );
-  const wanted = [...online].sort(([a], [b]) => a - b).map(
-    ([userId, username]) => {
-      const item = items.get(userId) ?? createItem(userId);
-      const [initial, name, you] = item.children;
-      initial.textContent = [...username][0] ?? "?";
-      name.textContent = username;
-      you.hidden = userId !== me?.userId;
-      return item;
-    },
-  );
-  const isSame = wanted.length === list.children.length &&
-    wanted.every((item, index) => item === list.children[index]);
-  if (!isSame) list.replaceChildren(...wanted);
+  const items = new Map();
+  for (const item of [...list.children]) {
+    const userId = Number(item.dataset.id);
+    if (online.has(userId)) items.set(userId, item);
+    else item.remove();
+  }
+  const ascending = [...online].sort(([a], [b]) => a - b);
+  for (const [index, [userId, username]] of ascending.entries()) {
+    const item = items.get(userId) ?? createItem(userId);
+    const [initial, name, you] = item.children;
+    initial.textContent = [...username][0] ?? "?";
+    name.textContent = username;
+    you.hidden = userId !== session?.userId;
+    const place = list.children[index] ?? null;
+    if (item !== place) list.insertBefore(item, place);
+  }
   element("count").textContent = String(online.size);
-  element("nobody").hidden = online.size > 0;
-  element("stale").hidden = online.size === 0 || socket !== undefined;
   showSecondTab();
 }
 
 function createItem(userId) {
   const item = document.createElement("li");
+  const initial = create("initial");
   item.dataset.id = String(userId);
-  for (const name of ["initial", "name", "you"]) {
-    const part = document.createElement("span");
-    part.className = name;
-    item.append(part);
-  }
-  const [initial, , you] = item.children;
   initial.setAttribute("aria-hidden", "true");
   initial.style.setProperty("--hue", String(userId * 67 % 360));
-  you.textContent = "you";
+  item.append(initial, create("name"), create("you", "you"));
   return item;
 }
 
-function note(kind, text) {
+function create(className, text = "") {
+  const part = document.createElement("span");
+  part.className = className;
+  part.textContent = text;
+  return part;
+}
+
+/** Puts an entry on top of the log. With a user id it is about that user, who is online. */
+function note(kind, text, userId) {
   const log = element("log");
   const entry = document.createElement("li");
   const time = document.createElement("time");
-  const words = document.createElement("span");
+  const words = create(`words ${kind}`, text);
   time.textContent = new Date().toLocaleTimeString();
-  words.textContent = text;
-  words.className = kind;
+  if (userId !== undefined) {
+    const who = create("who", online.get(userId));
+    who.dataset.id = String(userId);
+    words.prepend(who, " ");
+  }
   entry.append(time, words);
   log.prepend(entry);
   while (log.children.length > LOG_ENTRIES_MAX) log.lastElementChild.remove();
 }
 
-/** The next of the demo's users that is not online. */
+/** The second tab is for the next of the demo's users who is not online. */
 function showSecondTab() {
-  const options = [...element("user").options];
-  const free = options.find((option) =>
-    !online.has(Number(option.dataset.id)) &&
-    option.value !== element("user").value
+  const { options, value } = element("user");
+  const free = [...options].find((option) =>
+    option.value !== value && !online.has(Number(option.dataset.id))
   );
-  element("second").href = `/?user=${
-    encodeURIComponent((free ?? options[0]).value)
-  }`;
+  const username = (free ?? options[0])?.value ?? "";
+  element("second").href = `/?user=${encodeURIComponent(username)}`;
 }
 
 function showSnippet(token) {
-  element("snippet").textContent = [
+  element("terminal").textContent = [
     `curl ${location.origin}/users/online`,
-    `npx -y wscat -c '${
-      location.origin.replace("http", "ws")
-    }/ws?token=${token}'`,
+    `npx -y wscat -c '${SOCKET_URL}?token=${token}'`,
   ].join("\n");
 }
 
+/** The button connects and disconnects, so that the focus never loses its place. */
+function press() {
+  if (session === undefined) return connect(element("user").value);
+  note("", "You disconnected");
+  leave("idle", "Not connected");
+}
+
 async function start() {
+  showSnippet("<token>");
+  lookUp();
   const { users } = await getJson("/demo/users");
   for (const { id, username } of users) {
-    const option = new Option(username, username);
+    const option = new Option(username);
     option.dataset.id = String(id);
     element("user").append(option);
   }
+  showSecondTab();
   element("form").onsubmit = (event) => {
     event.preventDefault();
-    connect(element("user").value);
+    press();
   };
-  element("disconnect").onclick = () => disconnect("idle", "Not connected");
   element("user").onchange = showSecondTab;
-  showSnippet("<token>");
-  for (
-    const { id, username } of (await getJson("/users/online")).online_users
-  ) {
-    online.set(id, username);
-  }
-  showOnline();
+  element("connect").disabled = false;
   const wanted = new URL(location.href).searchParams.get("user");
   if (!users.some(({ username }) => username === wanted)) return;
   element("user").value = wanted;
-  await connect(wanted);
+  press();
 }
 
 start().catch((fault) =>

@@ -1,0 +1,94 @@
+/** A pooler in front of Postgres: LISTEN does not work through one in transaction mode. */
+import { equal, match, ok } from "node:assert/strict";
+import { postgresForThisFile } from "../support/database.ts";
+import { runFile, TEST_SECRET } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+const PGBOUNCER = "/usr/sbin/pgbouncer";
+const isMissing = await Deno.stat(PGBOUNCER).then(() => false, () => true);
+if (isMissing) {
+  const line = `skipping the test of a pooler: no ${PGBOUNCER}\n`;
+  Deno.stderr.writeSync(new TextEncoder().encode(line));
+}
+
+/** Starts pgbouncer in transaction mode, and resolves with the URL through it. */
+async function startPooler(databaseUrl: string) {
+  const { hostname, port, username, password, pathname } = new URL(databaseUrl);
+  const directory = await Deno.makeTempDir({ prefix: "rollcall-pooler-" });
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const ownPort = listener.addr.port;
+  listener.close();
+  const database =
+    `host=${hostname} port=${port} user=${username} password=${password}`;
+  await Deno.writeTextFile(
+    `${directory}/users`,
+    `"${username}" "${password}"\n`,
+  );
+  await Deno.writeTextFile(
+    `${directory}/pgbouncer.ini`,
+    [
+      "[databases]",
+      `${pathname.slice(1)} = ${database}`,
+      "[pgbouncer]",
+      "listen_addr = 127.0.0.1",
+      `listen_port = ${ownPort}`,
+      "unix_socket_dir =",
+      "auth_type = trust",
+      `auth_file = ${directory}/users`,
+      "pool_mode = transaction",
+      "ignore_startup_parameters = statement_timeout",
+    ].join("\n"),
+  );
+  const isRoot = Deno.uid() === 0;
+  if (isRoot) {
+    await new Deno.Command("chown", { args: ["-R", "nobody", directory] })
+      .output();
+  }
+  const process = new Deno.Command(PGBOUNCER, {
+    args: [...(isRoot ? ["-u", "nobody"] : []), `${directory}/pgbouncer.ini`],
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const url = new URL(databaseUrl);
+  url.port = String(ownPort);
+  await until("the pooler listens", async () => {
+    const connection = await Deno.connect({
+      hostname: "127.0.0.1",
+      port: ownPort,
+    })
+      .catch(() => undefined);
+    connection?.close();
+    return connection !== undefined;
+  });
+  return {
+    url: url.href,
+    [Symbol.asyncDispose]: async () => {
+      process.kill("SIGKILL");
+      await process.status;
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
+
+Deno.test({
+  name:
+    "a pooler in transaction mode is noticed at start, and a direct connection asked for",
+  ignore: isMissing,
+  fn: async () => {
+    await using pooler = await startPooler(await postgres.database());
+    const startedAt = performance.now();
+    const env = {
+      DATABASE_URL: pooler.url,
+      JWT_SECRET: TEST_SECRET,
+      PORT: "0",
+    };
+    const { code, stderr } = await runFile("main.ts", [], { env });
+    equal(code, 2);
+    match(
+      stderr,
+      /^Cannot listen for notifications: .*direct connection.*DATABASE_URL/,
+    );
+    ok(performance.now() - startedAt < 10_000);
+  },
+});

@@ -1,0 +1,133 @@
+/** Places to run: several processes behind one port, and a host that keeps no files. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { connect } from "../support/client.ts";
+import { postgresForThisFile, query, statusOf } from "../support/database.ts";
+import { heardOf, listed } from "../support/roster.ts";
+import { ROOT, runFile, startServer, TEST_SECRET } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+
+Deno.test({
+  name: "[C1] several processes behind one port are one server",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    const url = await postgres.database(60);
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const port = String(listener.addr.port);
+    listener.close();
+    const env = {
+      ...{
+        DATABASE_URL: url,
+        JWT_SECRET: TEST_SECRET,
+        ROSTER_ACCESS: "public",
+      },
+      ...{ HOST: "127.0.0.1", PORT: port, REUSE_PORT: "true", DRAIN_MS: "100" },
+    };
+    await using first = await startServer({ env });
+    await using second = await startServer({ env });
+    equal(first.url, second.url);
+    const clients = [];
+    for (let userId = 1; userId <= 60; userId++) {
+      clients.push(await connect(first.url, userId));
+    }
+    const perNode = await until("all are claimed", async () => {
+      const rows = await query(
+        url,
+        "select count(*)::int from rollcall_internal.claims group by node_id",
+      );
+      const counts: number[] = rows.map(({ count }) => count);
+      return counts.reduce((sum, count) => sum + count, 0) === 60 && counts;
+    });
+    equal(perNode.length, 2, "both processes have sockets");
+    await clients[0]?.hears("user_online", 60);
+    // One stops; the other goes on behind the same port.
+    equal(await first.stop(), 0);
+    await listed(second, await openIds(clients));
+    for (const client of clients) await client.close();
+  },
+});
+
+async function openIds(
+  clients: readonly { socket: WebSocket }[],
+): Promise<number[]> {
+  await until(
+    "the closed ones know",
+    () => clients.some(({ socket }) => socket.readyState === 3),
+  );
+  return clients.flatMap(({ socket }, index) =>
+    socket.readyState === WebSocket.OPEN ? [index + 1] : []
+  );
+}
+
+Deno.test("on Deno Deploy a missing database is told by name", async () => {
+  const env = { DENO_DEPLOY: "1" };
+  const { code, stderr } = await runFile("main.ts", [], { env });
+  equal(code, 2);
+  match(
+    stderr,
+    /DATABASE_URL and PGHOST are both missing: expected a linked database on Deno Deploy/,
+  );
+});
+
+Deno.test("[C7] as an isolate: PG* variables, no right to write or run, and over within 5 s of SIGINT", async () => {
+  const url = await postgres.database();
+  const { hostname, port, username, password, pathname } = new URL(url);
+  const output = await Deno.makeTempFile();
+  const cwd = await Deno.makeTempDir();
+  const isolate = new Deno.Command("sh", {
+    args: [
+      "-c",
+      `exec "$@" >"${output}" 2>&1`,
+      "sh",
+      Deno.execPath(),
+      ...[
+        "run",
+        "--no-prompt",
+        "--allow-net",
+        "--allow-env",
+        "--allow-read",
+        "--allow-sys",
+      ],
+      ...["--config", `${ROOT}deno.json`, `${ROOT}main.ts`],
+    ],
+    cwd,
+    clearEnv: true,
+    env: {
+      ...{ PATH: Deno.env.get("PATH") ?? "", HOME: Deno.env.get("HOME") ?? "" },
+      ...{
+        DENO_DEPLOY: "1",
+        PORT: "0",
+        JWT_SECRET: TEST_SECRET,
+        ROSTER_ACCESS: "public",
+      },
+      ...{
+        PGHOST: hostname,
+        PGPORT: port,
+        PGUSER: username,
+        PGPASSWORD: password,
+      },
+      PGDATABASE: pathname.slice(1),
+    },
+  }).spawn();
+  const listening = await until("it listens", async () => {
+    const lines = (await Deno.readTextFile(output)).split("\n");
+    return lines.find((line) => line.includes('"msg":"listening"'));
+  }, 30_000);
+  const server = JSON.parse(listening);
+  const ada = await connect(server.url, 1);
+  const bob = await connect(server.url, 2);
+  await ada.hears("user_online", 2);
+  const signalledAt = performance.now();
+  isolate.kill("SIGINT");
+  equal((await isolate.status).code, 0);
+  ok(performance.now() - signalledAt < 5_000);
+  deepEqual([await statusOf(url, 1), await statusOf(url, 2)], [
+    "offline",
+    "offline",
+  ]);
+  deepEqual(heardOf(ada, 2), ["user_online"]);
+  await Promise.all([ada.closed, bob.closed]);
+  await Deno.remove(output);
+  await Deno.remove(cwd, { recursive: true });
+});
