@@ -1,6 +1,12 @@
-/** The demo's page, as people use it: real Chromium, a real server, two tabs. */
+/**
+ * The demo's page, as people use it: real Chromium, a real server, two tabs.
+ *
+ * Where the order of events matters, the page's requests are held back or its socket is
+ * played by the test; everything else is real.
+ */
 import { deepEqual, equal, match } from "node:assert/strict";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, Page, WebSocketRoute } from "playwright-core";
+import { CLOSE } from "../../src/protocol.ts";
 import { browserIsMissing, launchBrowser } from "../support/browser.ts";
 import { query } from "../support/database.ts";
 import { startServer, type TestServer } from "../support/server.ts";
@@ -37,41 +43,102 @@ function browserTest(name: string, fn: () => Promise<void>): void {
 
 interface Tab extends AsyncDisposable {
   readonly page: Page;
-  /** Errors of the page's own, which no test may cause. */
-  readonly errors: readonly string[];
   connected(): Promise<void>;
+  stateMatches(pattern: RegExp): Promise<void>;
   listShows(names: readonly string[]): Promise<void>;
   logShows(text: string): Promise<void>;
+  /** The log's texts, the newest first. */
+  log(): Promise<string[]>;
 }
 
-async function openTab(path: string, url = server.url): Promise<Tab> {
+interface TabOptions {
+  readonly url?: string;
+  /** What to put between the page and the server, before the page loads. */
+  readonly prepare?: (page: Page) => Promise<unknown>;
+}
+
+async function openTab(
+  path: string,
+  { url = server.url, prepare }: TabOptions = {},
+): Promise<Tab> {
   const page = await browser.newPage();
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(error.message));
+  const faults: string[] = [];
+  page.on("pageerror", (error) => faults.push(error.message));
+  page.on("console", (message) => {
+    if (message.text().includes("Security Policy")) faults.push(message.text());
+  });
+  await prepare?.(page);
   await page.goto(url + path);
   const texts = (selector: string) => page.locator(selector).allTextContents();
+  const log = () => texts("#log li > span");
   return {
     page,
-    errors,
-    connected: async () => {
-      await page.locator("#state[data-state=connected]").waitFor();
+    log,
+    connected: () => page.locator("[data-state=connected]").waitFor(),
+    stateMatches: async (pattern) => {
+      await until(
+        `the state matches ${pattern}`,
+        async () => pattern.test((await texts("#state")).join()),
+      );
     },
-    listShows: (names) =>
-      until(
+    listShows: async (names) => {
+      await until(
         `the list is ${names}`,
         async () => (await texts("#online .name")).join() === names.join(),
-      ).then(() => {}),
-    logShows: (text) =>
-      until(
+      );
+      equal(await page.locator("#count").textContent(), `${names.length}`);
+    },
+    logShows: async (text) => {
+      await until(
         `the log shows ${text}`,
-        async () => (await texts("#log span")).some((entry) => entry === text),
-      ).then(() => {}),
+        async () => (await log()).includes(text),
+      );
+    },
     [Symbol.asyncDispose]: async () => {
       await page.close();
-      deepEqual(errors, []);
+      deepEqual(faults, []);
     },
   };
 }
+
+/** Holds every request for a path back until `open` is called. */
+function gate(pattern: string) {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  return {
+    held: held.promise,
+    open: resolve,
+    prepare: (page: Page) =>
+      page.route(pattern, async (route) => {
+        held.resolve();
+        await promise;
+        await route.continue();
+      }),
+  };
+}
+
+/** Plays the server's end of each socket that the page opens. */
+function playSocket(play: (socket: WebSocketRoute, nth: number) => void) {
+  let count = 0;
+  return {
+    prepare: (page: Page) =>
+      page.routeWebSocket("**/ws", (socket) => play(socket, count++)),
+    get count() {
+      return count;
+    },
+  };
+}
+
+async function scratchFolder(): Promise<AsyncDisposable & { path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  return {
+    path,
+    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
+  };
+}
+
+const message = (type: string, userId: number) =>
+  JSON.stringify({ type, userId });
 
 browserTest("[P2][P4] two tabs see each other come and go", async () => {
   await using ada = await openTab("?user=ada");
@@ -97,66 +164,167 @@ browserTest(
     await bob.page.reload();
     await bob.connected();
     await bob.listShows(["ada", "bob"]);
-    await ada.listShows(["ada", "bob"]);
+    // Transitions come in order, so with chen there, what the reload caused is over.
+    await using chen = await openTab("?user=chen");
+    await chen.connected();
+    await ada.listShows(["ada", "bob", "chen"]);
   },
 );
 
 browserTest("the page works without a mouse", async () => {
   await using tab = await openTab("");
-  const { page } = tab;
-  await page.locator("#user option").first().waitFor({ state: "attached" });
-  await page.keyboard.press("Tab");
-  equal(await page.evaluate("document.activeElement.id"), "user");
-  await page.keyboard.type("chen");
-  await page.keyboard.press("Tab");
-  equal(await page.evaluate("document.activeElement.id"), "connect");
-  await page.keyboard.press("Enter");
-  await tab.connected();
-  match(await page.locator("#state").textContent() ?? "", /Connected as chen/);
-  await tab.listShows(["chen"]);
-  await page.locator("#disconnect").focus();
-  await page.keyboard.press("Enter");
-  await tab.listShows([]);
+  const { keyboard } = tab.page;
+  const focused = () => tab.page.evaluate("document.activeElement.id");
+  await tab.page.locator("#connect:enabled").waitFor();
+  await keyboard.press("Tab");
+  equal(await focused(), "user");
+  await keyboard.type("dora");
+  await keyboard.press("Tab");
+  equal(await focused(), "connect");
+  await keyboard.press("Enter");
+  await tab.stateMatches(/^Connected as dora$/);
+  match(
+    (await tab.page.locator("#online li").allTextContents()).join(),
+    /dora/,
+  );
+  equal(await focused(), "connect");
+  await keyboard.press("Enter");
+  await tab.stateMatches(/^Not connected$/);
+  deepEqual(await tab.log(), ["You disconnected", "You are connected as dora"]);
 });
 
 browserTest(
   "a server that restarts under the page is found again",
   async () => {
-    const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
-    const first = await startServer({ cwd, env: { DRAIN_MS: "0" } });
-    await using ada = await openTab("?user=ada", first.url);
-    await using bob = await openTab("?user=bob", first.url);
-    await ada.listShows(["ada", "bob"]);
-    equal(await first.stop(), 0);
-    await ada.page.locator("#state[data-state=waiting]").waitFor();
-    await bob.page.close();
-
-    const second = await startServer({
-      cwd,
+    await using folder = await scratchFolder();
+    const first = await startServer({
+      cwd: folder.path,
+      env: { DRAIN_MS: "0" },
+    });
+    await using _first = first;
+    await using ada = await openTab("?user=ada", { url: first.url });
+    {
+      await using bob = await openTab("?user=bob", { url: first.url });
+      await bob.connected();
+      await ada.listShows(["ada", "bob"]);
+      equal(await first.stop(), 0);
+      await ada.stateMatches(/^Reconnecting in \d+ s/);
+    }
+    await using _second = await startServer({
+      cwd: folder.path,
       env: { PORT: new URL(first.url).port },
     });
     await ada.connected();
     await ada.listShows(["ada"]);
-    await Promise.all([first, second].map((one) => one[Symbol.asyncDispose]()));
-    await Deno.remove(cwd, { recursive: true });
+    await ada.logShows("Your connection ended: server going away (1001)");
   },
 );
 
 browserTest("a username is text, whatever is in it", async () => {
-  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
-  const demo = await startServer({ cwd });
+  await using folder = await scratchFolder();
+  await using demo = await startServer({ cwd: folder.path });
   const name = `</script><img src=x onerror=alert(1)> "quotes" \u{1F600}`;
-  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  const url = (await Deno.readTextFile(`${folder.path}/.data/url`)).trim();
   await query(url, "update users set username = $1 where id = 2", [name]);
+  await using ada = await openTab("?user=ada", { url: demo.url });
+  await ada.connected();
   {
-    await using ada = await openTab("?user=ada", demo.url);
-    await ada.connected();
-    await using bob = await openTab("?user=bob", demo.url);
+    await using bob = await openTab("?user=bob", { url: demo.url });
     await bob.connected();
     await ada.listShows(["ada", name]);
     await ada.logShows(`${name} came online`);
-    equal(await ada.page.locator("img").count(), 0);
   }
-  await demo[Symbol.asyncDispose]();
-  await Deno.remove(cwd, { recursive: true });
+  await ada.logShows(`${name} went offline`);
+  equal(await ada.page.locator("img").count(), 0);
 });
+
+browserTest("what is heard while the list is on its way wins", async () => {
+  let played: WebSocketRoute | undefined;
+  const socket = playSocket((socket) => played = socket);
+  await using ada = await openTab("?user=ada", {
+    prepare: async (page) => {
+      await socket.prepare(page);
+      await page.route("**/users/online?ids=3", (route) => {
+        const users = [{ id: 3, username: "chen" }];
+        return route.fulfill({ json: { online_users: users } });
+      });
+      await page.route("**/users/online", async (route) => {
+        played?.send(message("user_offline", 2));
+        played?.send(message("user_online", 3));
+        // The page answers in order, so by now it has heard both.
+        if (played !== undefined) await page.evaluate("0");
+        const users = [{ id: 2, username: "bob" }, { id: 6, username: "fay" }];
+        await route.fulfill({ json: { online_users: users } });
+      });
+    },
+  });
+  await ada.connected();
+  await ada.listShows(["ada", "chen", "fay"]);
+  deepEqual(await ada.log(), [
+    "chen came online",
+    "bob went offline",
+    "You are connected as ada",
+  ]);
+});
+
+browserTest("the log keeps the order when a name comes late", async () => {
+  const names = gate("**/users/online?ids=*");
+  await using ada = await openTab("?user=ada", names);
+  await ada.connected();
+  {
+    await using emre = await openTab("?user=emre");
+    await emre.connected();
+    await ada.logShows("user 5 came online");
+  }
+  await ada.logShows("user 5 went offline");
+  names.open();
+  const entries = (await ada.log()).filter((entry) => entry.includes("user 5"));
+  deepEqual(entries, ["user 5 went offline", "user 5 came online"]);
+});
+
+browserTest("whoever disconnects while connecting stays so", async () => {
+  const token = gate("**/demo/token*");
+  await using tab = await openTab("", token);
+  const button = tab.page.locator("#connect:enabled");
+  await button.click();
+  await token.held;
+  await button.click();
+  token.open();
+  // The second connection is the proof that the first is not merely late.
+  await tab.page.locator("#user").selectOption("bob");
+  await button.click();
+  await tab.stateMatches(/^Connected as bob$/);
+  deepEqual(await tab.log(), ["You are connected as bob", "You disconnected"]);
+});
+
+browserTest("a list that cannot be read is tried again", async () => {
+  let isBroken = true;
+  await using ada = await openTab("?user=ada", {
+    prepare: (page) =>
+      page.route("**/users/online", (route) => {
+        return isBroken ? route.abort() : route.continue();
+      }),
+  });
+  await ada.stateMatches(/^Reconnecting in \d+ s/);
+  isBroken = false;
+  await ada.connected();
+});
+
+for (const { code, meaning, reconnect } of Object.values(CLOSE)) {
+  const isFinal = reconnect === "no";
+  browserTest(
+    `closed with ${code}, the page ${isFinal ? "stays away" : "comes back"}`,
+    async () => {
+      const socket = playSocket((socket, nth) => {
+        if (nth === 0) socket.close({ code, reason: meaning });
+      });
+      await using ada = await openTab("?user=ada", socket);
+      await ada.logShows(`Your connection ended: ${meaning} (${code})`);
+      if (!isFinal) return await ada.connected();
+      await ada.stateMatches(/^Disconnected: /);
+      await ada.logShows(`Your connection ended: ${meaning} (${code})`);
+      equal(await ada.page.locator("#connect").textContent(), "Connect");
+      equal(socket.count, 1);
+    },
+  );
+}

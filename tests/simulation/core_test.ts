@@ -6,6 +6,7 @@
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
+import type { Clock } from "../../src/clock.ts";
 import type { UserId } from "../../src/protocol.ts";
 import { silentLog } from "../support/database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -37,7 +38,8 @@ type Step =
   }
   | { readonly do: "link broken"; readonly node: number }
   | { readonly do: "down"; readonly node: number }
-  | { readonly do: "healed"; readonly node: number };
+  | { readonly do: "healed"; readonly node: number }
+  | { readonly do: "crash"; readonly node: number };
 
 const userId = fc.constantFrom(...USERS, STRANGER);
 const share = fc.constantFrom(0, 0.2, 0.6);
@@ -64,6 +66,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         lostRequests: share,
         lostAnswers: share,
         lostNotifications: fc.constantFrom(0, 1),
+        doubledRequests: share,
         delayMs: fc.constantFrom(0, 5, 300, 15_000),
       }),
       node,
@@ -72,6 +75,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: kind("link broken"), node }) },
   { weight: 1, arbitrary: fc.record({ do: kind("down"), node }) },
   { weight: 3, arbitrary: fc.record({ do: kind("healed"), node }) },
+  { weight: 1, arbitrary: fc.record({ do: kind("crash"), node }) },
 );
 const steps = fc.array(step, { maxLength: 60, size: "max" });
 
@@ -79,9 +83,18 @@ const steps = fc.array(step, { maxLength: 60, size: "max" });
 interface World {
   readonly clock: FakeClock;
   readonly database: MemoryDatabase;
-  readonly nodes: readonly SimNode[];
+  readonly nodes: SimNode[];
   /** The model: whoever has a socket is online, but strangers. */
-  readonly open: { readonly client: SimClient; readonly node: SimNode }[];
+  open: { readonly client: SimClient; readonly node: SimNode }[];
+  readonly boot: (place: number) => SimNode;
+}
+
+function skewed(clock: FakeClock, ms: number): Clock {
+  return {
+    now: () => clock.now() + ms,
+    sleep: (...args) => clock.sleep(...args),
+    yield: () => clock.yield(),
+  };
 }
 
 /** Runs the schedule, heals everything, waits for quiet, and compares with the model. */
@@ -94,12 +107,20 @@ async function run(
   const clock = new FakeClock();
   const database = new MemoryDatabase(USERS, () => clock.now());
   const random = randomFrom(randomSeed);
-  const names = ["a", "b"].slice(0, nodeCount);
-  const nodes = names.map((name) =>
-    new SimNode(name, database, clock, silentLog, random, graceMs)
-  );
+  let boots = 0;
+  // The clock of every further machine is a minute ahead; only the database's may matter.
+  const boot = (place: number) =>
+    new SimNode(
+      `${place}.${++boots}.`,
+      database,
+      skewed(clock, place * 60_000),
+      silentLog,
+      random,
+      graceMs,
+    );
+  const nodes = Array.from({ length: nodeCount }, (_, place) => boot(place));
   for (const one of nodes) await one.start();
-  const world: World = { clock, database, nodes, open: [] };
+  const world: World = { clock, database, nodes, open: [], boot };
   for (const one of schedule) await perform(one, world);
 
   for (const one of nodes) Object.assign(one.faults, NO_FAULTS);
@@ -114,7 +135,7 @@ async function run(
 }
 
 async function perform(one: Step, world: World): Promise<void> {
-  const { clock, database, nodes, open } = world;
+  const { clock, database, nodes, open, boot } = world;
   const at = (index: number) => nodes[index % nodes.length] as SimNode;
   switch (one.do) {
     case "open":
@@ -147,6 +168,15 @@ async function perform(one: Step, world: World): Promise<void> {
     case "healed":
       Object.assign(at(one.node).faults, NO_FAULTS);
       break;
+    case "crash": {
+      const place = one.node % nodes.length;
+      const dead = at(place);
+      dead.crash();
+      world.open = open.filter(({ node }) => node !== dead);
+      nodes[place] = boot(place);
+      await at(place).start();
+      break;
+    }
   }
 }
 

@@ -5,30 +5,19 @@
  */
 import { type Browser, chromium } from "playwright-core";
 
-const PLACES = [
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-];
+const NAMES = ["chromium", "chromium-browser", "google-chrome"];
+const FOLDERS = ["/usr/bin", ...(Deno.env.get("PATH") ?? "").split(":")];
 
-/** Where Chromium is on this machine, if it is. */
-function findChromium(): string | undefined {
-  return PLACES.find((path) => {
-    try {
-      return Deno.statSync(path).isFile;
-    } catch {
-      return false;
-    }
-  });
-}
+const executablePath = FOLDERS
+  .flatMap((folder) => NAMES.map((name) => `${folder}/${name}`))
+  .find(isFile);
 
 /** Why browser tests cannot run here, or `undefined` when they can. */
-export const browserIsMissing: string | undefined = findChromium() === undefined
-  ? `skipping the browser tests: no Chromium at ${PLACES.join(", ")}`
+export const browserIsMissing: string | undefined = executablePath === undefined
+  ? `skipping the browser tests: none of ${NAMES.join(", ")} is on the PATH`
   : undefined;
 
 export async function launchBrowser(): Promise<Browser> {
-  const executablePath = findChromium();
   if (executablePath === undefined) throw new Error(browserIsMissing);
   return await chromium.launch({
     executablePath,
@@ -43,4 +32,12 @@ export async function launchBrowser(): Promise<Browser> {
       "--disable-sync",
     ],
   });
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }

@@ -23,6 +23,8 @@ export interface Faults {
   /** Share of calls that fail before, and after, the database did its part. */
   lostRequests: number;
   lostAnswers: number;
+  /** Share of calls that reach the database twice. */
+  doubledRequests: number;
   /** Share of notifications that never arrive. */
   lostNotifications: number;
   /** The longest that a call takes. */
@@ -33,6 +35,7 @@ export const NO_FAULTS: Readonly<Faults> = {
   down: false,
   lostRequests: 0,
   lostAnswers: 0,
+  doubledRequests: 0,
   lostNotifications: 0,
   delayMs: 0,
 };
@@ -56,6 +59,7 @@ function unreliable(
     if (faults.down || random() < faults.lostRequests) {
       throw new Error("injected: request lost");
     }
+    if (random() < faults.doubledRequests) await perform().catch(() => {});
     const answer = await perform();
     await delay();
     if (faults.down || random() < faults.lostAnswers) {
@@ -206,6 +210,13 @@ export class SimNode {
       this.#feed.stop(),
       this.#fanout.stop(),
     ]);
+  }
+
+  /** Ends as a process that is killed: nothing of it reaches the database any more. */
+  crash(): void {
+    this.faults.down = true;
+    this.breakLinks();
+    void this.stop().catch(() => {});
   }
 
   open(userId: UserId): SimClient {

@@ -17,7 +17,7 @@ const RETRY_MS_MAX = 10_000;
 /** A connection that lasted so long was a good one: the next fault counts as the first. */
 const STEADY_MS = 10_000;
 const FETCH_MS_MAX = 5_000;
-/** How often a page without a connection looks the list up. */
+/** Between two looks at the list without a connection. The page says so. */
 const LOOK_UP_MS = 3_000;
 const LOG_ENTRIES_MAX = 200;
 const SOCKET_URL = `${location.origin.replace("http", "ws")}/ws`;
@@ -39,28 +39,22 @@ let session = undefined;
 
 async function getJson(path) {
   const signal = AbortSignal.timeout(FETCH_MS_MAX);
-  const response = await fetch(path, { signal });
+  const response = await fetch(path, { signal, cache: "no-store" });
   const body = await response.json();
   if (!response.ok) throw new Error(body.error.message);
   return body;
 }
 
-function connect(username) {
-  session = { username, failures: 0 };
-  showState("waiting", `Connecting as ${username} ...`);
-  open(session);
-}
-
 async function open(mine) {
+  showState("waiting", `Connecting as ${mine.username} ...`);
   const path = `/demo/token?user=${encodeURIComponent(mine.username)}`;
   const ticket = await getJson(path).catch(() => undefined);
   if (mine !== session) return;
   if (ticket === undefined) return retry(mine);
-  const { userId, token } = ticket;
-  mine.userId = userId;
-  showSnippet(token);
-
-  const socket = new WebSocket(SOCKET_URL, ["rollcall.v1", `bearer.${token}`]);
+  mine.userId = ticket.userId;
+  showSnippet(ticket.token);
+  const protocols = ["rollcall.v1", `bearer.${ticket.token}`];
+  const socket = new WebSocket(SOCKET_URL, protocols);
   const early = [];
   mine.socket = socket;
   socket.onmessage = ({ data }) => {
@@ -71,9 +65,7 @@ async function open(mine) {
   socket.onopen = async () => {
     const list = await getJson("/users/online").catch(() => undefined);
     if (mine !== session || mine.socket !== socket) return;
-    if (list === undefined) {
-      return socket.close(NO_LIST_CODE, "the list could not be read");
-    }
+    if (list === undefined) return socket.close(NO_LIST_CODE, "no list");
     mine.connectedAt = performance.now();
     showState("connected", `Connected as ${mine.username}`);
     note("", `You are connected as ${mine.username}`);
@@ -146,7 +138,7 @@ async function lookUp() {
   if (isWanted()) {
     if (list) setOnline(list.online_users);
     showFreshness(
-      list ? `Looked up every ${LOOK_UP_MS / 1000} s.` : "As last seen.",
+      list ? "Looked up every 3 s until you connect." : "As last seen.",
     );
   }
   setTimeout(lookUp, LOOK_UP_MS);
@@ -167,12 +159,12 @@ function showState(state, text) {
   element("state").textContent = text;
   element("user").disabled = session !== undefined;
   element("connect").textContent = session ? "Disconnect" : "Connect";
-  showFreshness(state === "connected" ? "Live." : "As last seen.");
+  showFreshness(
+    state === "connected" ? "Live: every change is told." : "As last seen.",
+  );
 }
 
-function showFreshness(text) {
-  element("freshness").textContent = text;
-}
+const showFreshness = (text) => element("freshness").textContent = text;
 
 /** Moves the list to what is online, touching only what changed. */
 function showOnline() {
@@ -198,38 +190,31 @@ function showOnline() {
 }
 
 function createItem(userId) {
-  const item = document.createElement("li");
-  const initial = create("initial");
+  const item = copyOf("item");
   item.dataset.id = String(userId);
-  initial.setAttribute("aria-hidden", "true");
-  initial.style.setProperty("--hue", String(userId * 67 % 360));
-  item.append(initial, create("name"), create("you", "you"));
+  item.style.setProperty("--hue", String(userId * 67 % 360));
   return item;
 }
 
-function create(className, text = "") {
-  const part = document.createElement("span");
-  part.className = className;
-  part.textContent = text;
-  return part;
-}
-
 /** Puts an entry on top of the log. With a user id it is about that user, who is online. */
-function note(kind, text, userId) {
+function note(kind, what, userId) {
   const log = element("log");
-  const entry = document.createElement("li");
-  const time = document.createElement("time");
-  const words = create(`words ${kind}`, text);
+  const entry = copyOf("entry");
+  const [time, words] = entry.children;
+  const [who] = words.children;
   time.textContent = new Date().toLocaleTimeString();
-  if (userId !== undefined) {
-    const who = create("who", online.get(userId));
+  words.className = kind;
+  if (userId === undefined) words.textContent = what;
+  else {
     who.dataset.id = String(userId);
-    words.prepend(who, " ");
+    who.textContent = online.get(userId);
+    words.append(what);
   }
-  entry.append(time, words);
   log.prepend(entry);
   while (log.children.length > LOG_ENTRIES_MAX) log.lastElementChild.remove();
 }
+
+const copyOf = (id) => element(id).content.firstElementChild.cloneNode(true);
 
 /** The second tab is for the next of the demo's users who is not online. */
 function showSecondTab() {
@@ -248,11 +233,16 @@ function showSnippet(token) {
   ].join("\n");
 }
 
-/** The button connects and disconnects, so that the focus never loses its place. */
-function press() {
-  if (session === undefined) return connect(element("user").value);
-  note("", "You disconnected");
-  leave("idle", "Not connected");
+/** One button connects and disconnects, so that the focus never loses its place. */
+function press(event) {
+  event?.preventDefault();
+  if (session !== undefined) {
+    note("", "You disconnected");
+    leave("idle", "Not connected");
+    return;
+  }
+  session = { username: element("user").value, failures: 0 };
+  open(session);
 }
 
 async function start() {
@@ -265,11 +255,8 @@ async function start() {
     element("user").append(option);
   }
   showSecondTab();
-  element("form").onsubmit = (event) => {
-    event.preventDefault();
-    press();
-  };
   element("user").onchange = showSecondTab;
+  element("form").onsubmit = press;
   element("connect").disabled = false;
   const wanted = new URL(location.href).searchParams.get("user");
   if (!users.some(({ username }) => username === wanted)) return;
@@ -277,6 +264,6 @@ async function start() {
   press();
 }
 
-start().catch((fault) =>
-  showState("refused", `This page cannot start: ${fault.message}`)
+start().catch(({ message }) =>
+  showState("refused", `This page cannot start: ${message}`)
 );

@@ -1,0 +1,84 @@
+/**
+ * How long after `kill -9` of a node the last client elsewhere has heard that its users are gone.
+ *
+ * Run by hand: `deno run -A tests/bench/crash_detection.ts`. Prints median and worst of 20 at
+ * the default lease and heartbeat.
+ *
+ * @module
+ */
+import { startEmbedded } from "../../src/store/embedded.ts";
+import { migrateDatabase } from "../../src/store/migrate.ts";
+import { connect } from "../support/client.ts";
+import { query, silentLog, uniqueName } from "../support/database.ts";
+import { until } from "../support/until.ts";
+import { Slot } from "../cluster/cluster.ts";
+
+const RUNS = 20;
+const AT_ONCE = 5;
+const USERS = 20;
+const LISTENERS = 20;
+const DEFAULTS = { LEASE_MS: "10000", HEARTBEAT_MS: "3000" };
+
+async function measure(server: string): Promise<number> {
+  const url = new URL(server);
+  url.pathname = `/${uniqueName("bench")}`;
+  await query(server, `create database ${url.pathname.slice(1)}`);
+  await migrateDatabase(url.href);
+  await query(
+    url.href,
+    "insert into users (id, username) select n, 'user' || n from generate_series(1, 100) n",
+  );
+  await using dying = new Slot("dying", url.href, DEFAULTS);
+  await using living = new Slot("living", url.href, DEFAULTS);
+  await Promise.all([dying.start(), living.start()]);
+  const ids = (first: number, count: number) =>
+    Array.from({ length: count }, (_, index) => first + index);
+  const lost = await Promise.all(
+    ids(1, USERS).map((id) => connect(dying.url ?? "", id)),
+  );
+  const listeners = await Promise.all(
+    ids(51, LISTENERS).map((id) => connect(living.url ?? "", id)),
+  );
+  await until("all are online", async () => {
+    const [{ count }] = await query(
+      url.href,
+      "select count(*)::int from online_users",
+    );
+    return count === USERS + LISTENERS;
+  });
+  // At any moment of the heartbeat's period, as crashes are.
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * 3_000));
+  const killedAt = performance.now();
+  await dying.end("SIGKILL");
+  await until(
+    "everybody heard",
+    () =>
+      listeners.every(({ messages }) =>
+        messages.filter(({ type }) => type === "user_offline").length === USERS
+      ),
+    60_000,
+  );
+  const tookMs = performance.now() - killedAt;
+  await Promise.all([...listeners, ...lost].map((client) => client.close()));
+  return tookMs;
+}
+
+const directory = await Deno.makeTempDir({ prefix: "rollcall-bench-" });
+const postgres = await startEmbedded(directory, silentLog);
+const results: number[] = [];
+while (results.length < RUNS) {
+  const batch = Array.from({ length: AT_ONCE }, () => measure(postgres.url));
+  results.push(...await Promise.all(batch));
+}
+await postgres.stop();
+await Deno.remove(directory, { recursive: true });
+results.sort((a, b) => a - b);
+const seconds = (ms = 0) => (ms / 1_000).toFixed(1);
+Deno.stdout.writeSync(
+  new TextEncoder().encode(
+    `kill -9 to last client informed, ${RUNS} runs: median ${
+      seconds(results[RUNS / 2])
+    } s, worst ${seconds(results.at(-1))} s\n`,
+  ),
+);
+Deno.exit(0);
