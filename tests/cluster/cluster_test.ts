@@ -154,6 +154,42 @@ Deno.test("[C6] a listening connection that went silent is noticed and what it m
   ok(performance.now() - openedAt < HEARTBEAT_MS + 5_000);
 });
 
+Deno.test("[C6] a feed that was emptied by hand while a node was away: a snapshot, and the difference is told", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url, { LEASE_MS: "60000" });
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(a, 1);
+  const bob = await cluster.connect(b, 2);
+  await ada.hears("user_online", 2);
+  a.proxy.set("refusing");
+  await using _chen = await cluster.connect(b, 3);
+  await bob.close();
+  await listed(at(b), [1, 3]);
+  await query(url, "truncate rollcall_internal.feed");
+  a.proxy.set("open");
+  await ada.hears("user_online", 3);
+  await ada.hears("user_offline", 2);
+  await listed(at(a), [1, 3]);
+  equal(ada.messages.length, 3);
+});
+
+Deno.test("a user who is renamed while online is listed by the new name on every node, and nobody is told", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url);
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(a, 1);
+  await listed(at(b), [1]);
+  await query(url, "update users set username = 'lovelace' where id = 1");
+  for (const slot of [a, b]) {
+    await until("the new name is listed", async () => {
+      const { online_users } =
+        await (await fetch(`${at(slot).url}users/online`)).json();
+      return online_users[0].username === "lovelace";
+    });
+  }
+  equal(ada.messages.length, 0);
+});
+
 Deno.test("[C7] users of a node that stops, who reappear elsewhere within the grace, cause no transition", async () => {
   const url = await postgres.database();
   await using cluster = await twoNodes(url);
