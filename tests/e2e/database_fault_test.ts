@@ -11,7 +11,7 @@ import { startProxy } from "../support/proxy.ts";
 import { alternates, heardOf, listed } from "../support/roster.ts";
 import {
   runFile,
-  startServer,
+  startServerOn,
   TEST_SECRET,
   type TestServer,
 } from "../support/server.ts";
@@ -19,19 +19,6 @@ import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 const USERS = 30;
-
-function serverOn(
-  url: string,
-  env: Record<string, string> = {},
-): Promise<TestServer> {
-  const all = {
-    DATABASE_URL: url,
-    JWT_SECRET: TEST_SECRET,
-    ROSTER_ACCESS: "public",
-    ...env,
-  };
-  return startServer({ env: all });
-}
 
 /** Users 2 to `USERS` come and go until told to stop; then those with even ids come and stay. */
 async function churn(
@@ -87,7 +74,7 @@ async function agrees(
 Deno.test("[C5] a database that goes away for 5 s under load and returns", async () => {
   const url = await postgres.database(USERS);
   await using proxy = startProxy(url);
-  await using server = await serverOn(proxy.url);
+  await using server = await startServerOn(proxy.url);
   await using ada = await connect(server.url, 1);
   const load = new AbortController();
   const churning = churn(server, load.signal);
@@ -130,7 +117,7 @@ Deno.test("[C5] a database that goes away for 5 s under load and returns", async
 Deno.test("[C5] an outage longer than the lease: fenced, claimed anew, nobody flaps", async () => {
   const url = await postgres.database();
   await using proxy = startProxy(url);
-  await using server = await serverOn(proxy.url, {
+  await using server = await startServerOn(proxy.url, {
     LEASE_MS: "1000",
     HEARTBEAT_MS: "300",
   });
@@ -163,7 +150,7 @@ Deno.test("[C5] an outage longer than the lease: fenced, claimed anew, nobody fl
 
 Deno.test("[C5] every database connection terminated at once, again and again", async () => {
   const url = await postgres.database(USERS);
-  await using server = await serverOn(url);
+  await using server = await startServerOn(url);
   await using ada = await connect(server.url, 1);
   const load = new AbortController();
   const churning = churn(server, load.signal);
@@ -184,14 +171,17 @@ Deno.test("[C5] every database connection terminated at once, again and again", 
 
 Deno.test("[C3] what a whole cluster that died left behind is put right by the first node", async () => {
   const url = await postgres.database();
-  const first = await serverOn(url, { LEASE_MS: "1000", HEARTBEAT_MS: "300" });
+  const first = await startServerOn(url, {
+    LEASE_MS: "1000",
+    HEARTBEAT_MS: "300",
+  });
   const clients = [await connect(first.url, 1), await connect(first.url, 2)];
   await listed(first, [1, 2]);
   await first.kill();
   for (const client of clients) await client.closed;
   equal(await statusOf(url, 1), "online");
 
-  await using second = await serverOn(url, {
+  await using second = await startServerOn(url, {
     LEASE_MS: "1000",
     HEARTBEAT_MS: "300",
   });
@@ -217,11 +207,11 @@ Deno.test("[C3] what a whole cluster that died left behind is put right by the f
 
 Deno.test("[C3] starting a node resets nobody", async () => {
   const url = await postgres.database();
-  await using first = await serverOn(url);
+  await using first = await startServerOn(url);
   await using ada = await connect(first.url, 1);
   await using _bob = await connect(first.url, 2);
   await ada.hears("user_online", 2);
-  await using second = await serverOn(url);
+  await using second = await startServerOn(url);
   await listed(second, [1, 2]);
   await using _chen = await connect(second.url, 3);
   await ada.hears("user_online", 3);
@@ -233,7 +223,7 @@ Deno.test("[C3] starting a node resets nobody", async () => {
 
 Deno.test("[P4] a user whose row is deleted while online is told offline, closed with 1008, and gone", async () => {
   const url = await postgres.database();
-  await using server = await serverOn(url, { HEARTBEAT_MS: "300" });
+  await using server = await startServerOn(url, { HEARTBEAT_MS: "300" });
   await using ada = await connect(server.url, 1);
   await using bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);
@@ -276,7 +266,7 @@ Deno.test("a role that was granted the use of the schema serves without the righ
   const owner = url.href;
   url.username = role;
   url.password = "secret";
-  await using server = await serverOn(url.href);
+  await using server = await startServerOn(url.href);
   await using ada = await connect(server.url, 1);
   await using _bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);

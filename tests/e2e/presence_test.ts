@@ -4,31 +4,14 @@ import pg from "pg";
 import type { UserStatusBroadcast } from "../../src/protocol.ts";
 import { connect, type TestClient } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
-import {
-  startServer,
-  TEST_SECRET,
-  type TestServer,
-} from "../support/server.ts";
+import { startServerOn } from "../support/server.ts";
 import { alternates, heardOf, listed } from "../support/roster.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 
-async function serverOn(
-  url: string,
-  env: Record<string, string> = {},
-): Promise<TestServer> {
-  const all = {
-    DATABASE_URL: url,
-    JWT_SECRET: TEST_SECRET,
-    ROSTER_ACCESS: "public",
-    ...env,
-  };
-  return await startServer({ env: all });
-}
-
 Deno.test("[P1] a connection with a valid token stays open", async () => {
-  await using server = await serverOn(await postgres.database());
+  await using server = await startServerOn(await postgres.database());
   await using ada = await connect(server.url, 1);
   await using bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);
@@ -37,7 +20,7 @@ Deno.test("[P1] a connection with a valid token stays open", async () => {
 });
 
 Deno.test("[P2][P4] others hear one user_online and one user_offline, the user hears nothing of itself", async () => {
-  await using server = await serverOn(await postgres.database());
+  await using server = await startServerOn(await postgres.database());
   await using ada = await connect(server.url, 1);
   await listed(server, [1]);
   await using bob = await connect(server.url, 2);
@@ -61,7 +44,7 @@ Deno.test("[P2][P4] others hear one user_online and one user_offline, the user h
 });
 
 Deno.test("[P3] further connections announce nothing, nor does closing one of several", async () => {
-  await using server = await serverOn(await postgres.database());
+  await using server = await startServerOn(await postgres.database());
   await using ada = await connect(server.url, 1);
   const bobs = [await connect(server.url, 2), await connect(server.url, 2)];
   await ada.hears("user_online", 2);
@@ -79,7 +62,7 @@ Deno.test("[P3] further connections announce nothing, nor does closing one of se
 
 Deno.test("[P5] nothing is announced before it is committed", async () => {
   const url = await postgres.database();
-  await using server = await serverOn(url);
+  await using server = await startServerOn(url);
   await using ada = await connect(server.url, 1);
   const application = new pg.Client({ connectionString: url });
   await application.connect();
@@ -100,7 +83,7 @@ Deno.test("[P5] nothing is announced before it is committed", async () => {
 
 Deno.test("[P5] whoever hears a transition finds it in the database", async () => {
   const url = await postgres.database();
-  await using server = await serverOn(url);
+  await using server = await startServerOn(url);
   await using ada = await connect(server.url, 1);
   const seen: string[] = [];
   const reads: Promise<void>[] = [];
@@ -126,7 +109,7 @@ Deno.test("[P5] whoever hears a transition finds it in the database", async () =
 
 Deno.test("[P6] every connection hears the feed, in order, from its registration on", async () => {
   const url = await postgres.database(30);
-  await using server = await serverOn(url);
+  await using server = await startServerOn(url);
   const early = await Promise.all(
     [1, 2, 3].map((userId) => connect(server.url, userId)),
   );
@@ -160,7 +143,7 @@ Deno.test("[P6] every connection hears the feed, in order, from its registration
 
 Deno.test("[P6] a thousand opens and closes of one user within a second end right and alternate", async () => {
   const url = await postgres.database();
-  await using server = await serverOn(url, {
+  await using server = await startServerOn(url, {
     MAX_CONNECTIONS_PER_USER: "2000",
   });
   await using ada = await connect(server.url, 1);
@@ -182,7 +165,7 @@ Deno.test("[P6] a thousand opens and closes of one user within a second end righ
 });
 
 Deno.test("[P7] GET /users/online lists ids ascending, and is [] when nobody is there", async () => {
-  await using server = await serverOn(await postgres.database(40));
+  await using server = await startServerOn(await postgres.database(40));
   const list = async () =>
     await (await fetch(`${server.url}users/online`)).text();
   equal(await list(), '{"online_users":[]}');
@@ -202,7 +185,7 @@ Deno.test("[P7] GET /users/online lists ids ascending, and is [] when nobody is 
 
 Deno.test("[P8] a user who returns within the grace causes no transition and no write", async () => {
   const url = await postgres.database();
-  await using server = await serverOn(url, { OFFLINE_GRACE_MS: "1000" });
+  await using server = await startServerOn(url, { OFFLINE_GRACE_MS: "1000" });
   await using ada = await connect(server.url, 1);
   const bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);

@@ -90,25 +90,17 @@ const plugin: Deno.lint.Plugin = {
           "setTimeout",
           "setInterval",
         ];
+        const check = (node: Deno.lint.Node, used: Deno.lint.Node) => {
+          if (used.type !== "Identifier" || !forbidden.includes(used.name)) {
+            return;
+          }
+          const message =
+            `${from} is part of the core: expected no ${used.name}`;
+          context.report({ node, message });
+        };
         return {
-          MemberExpression(node) {
-            if (
-              node.object.type !== "Identifier" ||
-              !forbidden.includes(node.object.name)
-            ) return;
-            const message =
-              `${from} is part of the core: expected no ${node.object.name}`;
-            context.report({ node, message });
-          },
-          CallExpression(node) {
-            if (
-              node.callee.type !== "Identifier" ||
-              !forbidden.includes(node.callee.name)
-            ) return;
-            const message =
-              `${from} is part of the core: expected no ${node.callee.name}`;
-            context.report({ node, message });
-          },
+          MemberExpression: (node) => check(node, node.object),
+          CallExpression: (node) => check(node, node.callee),
         };
       },
     },

@@ -103,6 +103,19 @@ export async function startServer(
   };
 }
 
+/** A server on a database, with the tests' secret and a list that needs no token. */
+export function startServerOn(
+  databaseUrl: string,
+  env: Record<string, string> = {},
+): Promise<TestServer> {
+  const basis = {
+    DATABASE_URL: databaseUrl,
+    JWT_SECRET: TEST_SECRET,
+    ROSTER_ACCESS: "public",
+  };
+  return startServer({ env: { ...basis, ...env } });
+}
+
 /**
  * With an output file, both streams go there and not through a pipe: a server that several
  * tests share would otherwise be read across their borders.
