@@ -50,6 +50,12 @@ Deno.test("[C1][P2][P3][P4] a user on two nodes is online once, and offline when
   ];
   await ada.hears("user_online", 3);
   await bob.hears("user_online", 3);
+  // A connection counts from its claim on, which is a few milliseconds after it is open.
+  await until("both nodes have claimed", async () => {
+    const sql =
+      "select count(*)::int from rollcall_internal.claims where user_id = 3";
+    return (await query(url, sql))[0].count === 2;
+  });
   await chens[0]?.close();
   await chens[1]?.close();
   await using _dora = await cluster.connect(a, 4);
