@@ -193,7 +193,7 @@ browserTest("the page works without a mouse", async () => {
   await tab.stateMatches(/^Not connected$/);
   deepEqual(await tab.log(/^You /), [
     "You disconnected",
-    "You are connected as dora",
+    "You connected as dora",
   ]);
 });
 
@@ -267,7 +267,7 @@ browserTest("what is heard while the list is on its way wins", async () => {
   deepEqual(await ada.log(/./), [
     "chen came online",
     "bob went offline",
-    "You are connected as ada",
+    "You connected as ada",
   ]);
 });
 
@@ -303,7 +303,7 @@ browserTest("whoever disconnects while connecting stays so", async () => {
   await button.click();
   await tab.stateMatches(/^Connected as bob$/);
   deepEqual(await tab.log(/^You /), [
-    "You are connected as bob",
+    "You connected as bob",
     "You disconnected",
   ]);
   equal(sockets, 1);

@@ -68,7 +68,7 @@ async function open(mine) {
     if (list === undefined) return socket.close(NO_LIST_CODE, "no list");
     mine.connectedAt = performance.now();
     showState("connected", `Connected as ${mine.username}`);
-    note("", `You are connected as ${mine.username}`);
+    note("", `You connected as ${mine.username}`);
     setOnline(list.online_users);
     early.forEach(take);
   };
@@ -137,9 +137,7 @@ async function lookUp() {
   const list = isWanted() && await getJson("/users/online").catch(() => false);
   if (isWanted()) {
     if (list) setOnline(list.online_users);
-    showFreshness(
-      list ? "Looked up every 3 s until you connect." : "As last seen.",
-    );
+    showFreshness(list ? "Looked up every 3 s." : "As last seen.");
   }
   setTimeout(lookUp, LOOK_UP_MS);
 }
