@@ -70,7 +70,6 @@ export class Roster {
   readonly ring: Ring;
   readonly #users = new Map<UserId, string>();
   #seq = 0;
-  #renames = 0;
   #json: string | undefined;
 
   constructor(ringCapacity = RING_TRANSITIONS_MAX) {
@@ -119,15 +118,7 @@ export class Roster {
       if (known === undefined || known === username) continue;
       this.#users.set(id, username);
       this.#json = undefined;
-      this.#renames += 1;
     }
-  }
-
-  /** Changes with everything that the list shows. */
-  get version(): string {
-    return this.#renames === 0
-      ? `${this.#seq}`
-      : `${this.#seq}-${this.#renames}`;
   }
 
   /** The users online, ids ascending. With `ids`, only those among them. */

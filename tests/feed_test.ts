@@ -168,7 +168,6 @@ Deno.test("a user who is renamed while online is listed by the new name soon, an
   await write([1, 2]);
   await clock.advance(10);
   const { head } = roster.ring;
-  const before = roster.version;
   for (let n = 0; n < 100; n++) database.renameUser(1, `name${n}`);
   await clock.advance(NAMES_REFRESH_MS);
   deepEqual(roster.users(), [{ id: 1, username: "name99" }, {
@@ -176,6 +175,5 @@ Deno.test("a user who is renamed while online is listed by the new name soon, an
     username: "user2",
   }]);
   equal(roster.ring.head, head);
-  equal(roster.version === before, false);
   await feed.stop();
 });

@@ -163,7 +163,12 @@ async function readSeq(url: string): Promise<number> {
     signal: AbortSignal.timeout(5_000),
   });
   await response.body?.cancel();
-  return Number(JSON.parse(response.headers.get("etag") ?? ""));
+  return seqOf(response);
+}
+
+/** The ETag begins with the roster's seq. */
+function seqOf(response: Response): number {
+  return parseInt((response.headers.get("etag") ?? "").slice(1));
 }
 
 type Fault = (
@@ -293,7 +298,7 @@ async function quiet(
       if (online_users.map(({ id }: { id: number }) => id).join() !== wanted) {
         return false;
       }
-      if (response.headers.get("etag") !== `"${seq}"`) return false;
+      if (seqOf(response) !== seq) return false;
     }
     return true;
   }, QUIET_MS);

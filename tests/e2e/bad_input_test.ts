@@ -255,6 +255,15 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
     headers: { ...headers, "if-none-match": `W/${etag}` },
   });
   equal(again.status, 304);
+  // Another name is another list, although nobody came or went.
+  await query(url, "update users set username = 'other' where id = 9");
+  await until("the new name has another tag", async () => {
+    const response = await fetch(list, {
+      headers: { ...headers, "if-none-match": etag },
+    });
+    await response.body?.cancel();
+    return response.status === 200;
+  });
   await using _bob = await connect(server.url, 2);
   await watcher.hears("user_online", 2);
   const changed = await fetch(list, {
