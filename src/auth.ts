@@ -19,7 +19,12 @@ import { TOKEN_BYTES_MAX, TOKEN_CLOCK_TOLERANCE_SECONDS } from "./limits.ts";
 import { parseUserId, type UserId } from "./protocol.ts";
 
 export type Verdict =
-  | { readonly ok: true; readonly userId: UserId }
+  | {
+    readonly ok: true;
+    readonly userId: UserId;
+    /** When the token ends, in seconds since 1970. */
+    readonly exp: number;
+  }
   | { readonly ok: false; readonly reason: string };
 
 /**
@@ -62,7 +67,8 @@ export function createVerifier(config: TokenConfig): Verify {
           `token claim ${userClaim} is not a user id from 1 to 2147483647`,
         );
       }
-      return { ok: true, userId };
+      // Required above, so the default never holds.
+      return { ok: true, userId, exp: payload.exp ?? 0 };
     } catch (fault) {
       const reason = reasonFor(fault);
       if (reason === undefined) throw fault;

@@ -45,6 +45,11 @@ export interface Config {
   readonly drainMs: number;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
+  readonly fanout: {
+    readonly intervalMs: number;
+    readonly stateUsersMax: number;
+  };
+  readonly watchedUsersMax: number;
   readonly admission: {
     readonly connectionsMax: number;
     readonly connectionsPerUserMax: number;
@@ -125,6 +130,11 @@ function toConfig(
     drainMs: env.DRAIN_MS,
     leaseMs: env.LEASE_MS,
     heartbeatMs: env.HEARTBEAT_MS,
+    fanout: {
+      intervalMs: env.FANOUT_INTERVAL_MS,
+      stateUsersMax: env.MAX_STATE_USERS,
+    },
+    watchedUsersMax: env.MAX_WATCHED_USERS,
     admission: {
       connectionsMax: env.MAX_CONNECTIONS,
       connectionsPerUserMax: env.MAX_CONNECTIONS_PER_USER,

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Close, UserId } from "./protocol.ts";
+import type { Close, Status, UserId } from "./protocol.ts";
 
 /** The part of a WebSocket that the core uses. */
 export interface Socket {
@@ -25,24 +25,77 @@ export interface Socket {
  */
 export type ConnectionState = "joining" | "live" | "closing" | "gone";
 
+/** A cursor before everything: what is told next must be a whole state. */
+export const UNTOLD = -1;
+
+/** What a connection that watches keeps. Owned by the audience and the fan-out. */
+export interface Watching {
+  readonly ids: ReadonlySet<UserId>;
+  /**
+   * Watched users who changed since it was told, with their first change. Whoever is now as
+   * that change left them has changed; whoever is not is back where they were.
+   */
+  readonly changed: Map<UserId, Status>;
+}
+
+/** What version 2 keeps of a connection. */
+export interface Sync {
+  /** Nothing: it hears about everybody. */
+  watching: Watching | undefined;
+  /** A client that resumed is told at once where it stands, also if nothing happened. */
+  isAnswered: boolean;
+  /** Too many are online to name them all; it is told how many. */
+  isCounting: boolean;
+  isWarned: boolean;
+}
+
+/** What a connection is made with. */
+export interface ConnectionStart {
+  readonly version: 1 | 2;
+  readonly cursor: number;
+  /** When its token ends, by the clock of the core. */
+  readonly endsAt: number;
+}
+
 export class Connection {
   readonly userId: UserId;
   /** The position in the ring up to which this connection has been told. Owned by the fan-out. */
   cursor: number;
   /** Since when, and at how many unsent bytes, the peer takes nothing. Owned by the fan-out. */
   stalled: { readonly since: number; readonly bytes: number } | undefined;
+  /** When it was last told anything, by the clock of the core. Version 2 only. */
+  toldAt = -Infinity;
+  /** Version 2 only. */
+  readonly sync: Sync | undefined;
 
   readonly #socket: Socket;
+  #endsAt: number;
   #state: ConnectionState = "joining";
 
-  constructor(userId: UserId, socket: Socket, cursor: number) {
+  constructor(
+    userId: UserId,
+    socket: Socket,
+    { version, cursor, endsAt }: ConnectionStart,
+  ) {
     this.userId = userId;
     this.cursor = cursor;
+    this.#endsAt = endsAt;
     this.#socket = socket;
+    this.sync = version === 1 ? undefined : {
+      watching: undefined,
+      isAnswered: false,
+      isCounting: false,
+      isWarned: false,
+    };
   }
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** When its token ends, by the clock of the core. */
+  get endsAt(): number {
+    return this.#endsAt;
   }
 
   get bufferedBytes(): number {
@@ -52,6 +105,12 @@ export class Connection {
   /** The store holds the user's claim: from now on the connection is told. */
   confirm(): void {
     if (this.#state === "joining") this.#state = "live";
+  }
+
+  /** There is another token of the same user. */
+  extend(endsAt: number): void {
+    this.#endsAt = endsAt;
+    if (this.sync !== undefined) this.sync.isWarned = false;
   }
 
   /** @throws whatever the socket throws; the caller answers for it. */

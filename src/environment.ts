@@ -80,6 +80,9 @@ export const environment = z.object({
   MAX_CONNECTIONS_PER_ADDRESS: integer(5_000, 1, 1_000_000),
   MAX_NEW_CONNECTIONS_PER_SECOND: integer(2_000, 1, 1_000_000),
   MAX_FAILED_TOKENS_PER_MINUTE: integer(100, 1, 1_000_000),
+  FANOUT_INTERVAL_MS: integer(50, 0, 10_000),
+  MAX_STATE_USERS: integer(20_000, 1, 1_000_000),
+  MAX_WATCHED_USERS: integer(1_000, 1, 5_000),
   LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]).default("info"),
   LOG_FORMAT: oneOf(["json", "text"]).optional(),
 });

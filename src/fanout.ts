@@ -1,31 +1,39 @@
 /**
- * The fan-out moves every connection's cursor to the head of the ring.
+ * The fan-out moves every connection to the head of the ring.
  *
- * There is no queue per connection: a cursor is all that being behind costs. The pump works
- * in short slices, passes over connections whose peer does not read, and gives up on those
- * that never will. It does not know why anything changed.
+ * There is no queue per connection: a cursor is all that being behind costs. Version 1 gets
+ * one message per transition, version 2 one merged difference for all of them, at most one
+ * per interval. Whose peer does not read is passed over, and given up if it never will. It
+ * does not know why anything changed.
  *
  * @module
  */
+import type { Audience } from "./audience.ts";
 import type { Clock } from "./clock.ts";
-import type { Connection } from "./connection.ts";
-import type { Hub } from "./hub.ts";
+import { type Connection, type Sync, UNTOLD } from "./connection.ts";
 import {
-  FANOUT_SLICE_MS,
+  COUNT_INTERVAL_MS,
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_LOOK_MAX,
   SLOW_READER_MS,
-  STALLED_RECHECK_MS,
+  STATE_USERS_RETURN_SHARE,
 } from "./limits.ts";
 import type { Log } from "./log.ts";
-import { CLOSE, type Close } from "./protocol.ts";
-import type { Ring } from "./roster.ts";
+import { CLOSE, type Close, type UserId } from "./protocol.ts";
+import { Pump } from "./pump.ts";
+import type { Change } from "./ring.ts";
+import type { Roster } from "./roster.ts";
+import { encodeError, SyncTexts } from "./sync_texts.ts";
 
 export interface FanoutParts {
-  readonly hub: Hub;
-  readonly ring: Ring;
+  readonly audience: Audience;
+  readonly roster: Roster;
   readonly clock: Clock;
   readonly log: Log;
+  /** Least time between two differences for a version 2 connection. */
+  readonly intervalMs: number;
+  /** Users online past which version 2 is told how many instead of who. */
+  readonly stateUsersMax: number;
   /** Ends a connection for good, wherever it is known. */
   readonly disconnect: (
     connection: Connection,
@@ -34,68 +42,109 @@ export interface FanoutParts {
   ) => void;
 }
 
+/** `again`: it was not told everything, and a later visit may. */
+type Visit = "done" | "again";
+
 export class Fanout {
   readonly #parts: FanoutParts;
-  readonly #stop = new AbortController();
-  #running: Promise<void> | undefined;
-  #recheck: Promise<void> | undefined;
-  #wanted = false;
+  readonly #texts: SyncTexts;
+  readonly #broadcast: Pump;
+  readonly #sync: Pump;
+  #generation = 0;
 
   constructor(parts: FanoutParts) {
+    const { audience, clock, intervalMs, roster } = parts;
     this.#parts = parts;
+    this.#texts = new SyncTexts(roster);
+    this.#broadcast = new Pump({
+      clock,
+      pauseMs: 0,
+      begin: () => audience.listeners,
+      visit: (connection) => this.#tell(connection),
+    });
+    this.#sync = new Pump({
+      clock,
+      pauseMs: intervalMs,
+      begin: () => {
+        this.#texts.begin();
+        return audience.expectant();
+      },
+      visit: (connection) => this.#synchronize(connection),
+    });
   }
 
-  /** The ring grew or a connection became live. Any number of calls in one turn cause one pass. */
-  wake(): void {
-    this.#wanted = true;
-    if (!this.#stop.signal.aborted) this.#running ??= this.#run();
-  }
-
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-    await this.#recheck;
-  }
-
-  async #run(): Promise<void> {
-    await Promise.resolve();
-    while (this.#wanted && !this.#stop.signal.aborted) {
-      this.#wanted = false;
-      await this.#pass();
+  /** The roster moved, by these changes. */
+  advanced(changes: readonly Change[]): void {
+    const { audience, roster } = this.#parts;
+    audience.note(changes);
+    if (roster.generation !== this.#generation) {
+      this.#generation = roster.generation;
+      for (const connection of audience.synced()) {
+        connection.cursor = UNTOLD;
+        audience.call(connection);
+      }
     }
-    this.#running = undefined;
-  }
-
-  /**
-   * Visits every connection once. Whoever was visited before the ring grew again is met by
-   * the next pass; whoever cannot progress waits for the recheck, so no pass spins on it.
-   */
-  async #pass(): Promise<void> {
-    const { hub, clock } = this.#parts;
-    let sliceEnd = clock.now() + FANOUT_SLICE_MS;
-    let someStalled = false;
-    for (const connection of hub.connections()) {
-      if (this.#advance(connection) === "stalled") someStalled = true;
-      if (clock.now() < sliceEnd) continue;
-      await clock.yield();
-      if (this.#stop.signal.aborted) return;
-      sliceEnd = clock.now() + FANOUT_SLICE_MS;
-    }
-    if (someStalled) this.#recheck ??= this.#recheckLater();
-  }
-
-  async #recheckLater(): Promise<void> {
-    await this.#parts.clock.sleep(STALLED_RECHECK_MS, this.#stop.signal);
-    this.#recheck = undefined;
     this.wake();
   }
 
-  #advance(connection: Connection): "told" | "stalled" {
-    const { ring, disconnect } = this.#parts;
-    if (connection.state !== "live") return "told";
+  /** There may be somebody to tell: a connection became live, or watches somebody else. */
+  wake(): void {
+    this.#broadcast.wake();
+    this.#sync.wake();
+  }
+
+  /** Tells a version 2 connection what is no news of users. A peer that does not read misses it. */
+  say(connection: Connection, text: string): void {
+    if (connection.state !== "live") return;
+    if (connection.bufferedBytes < SEND_BUFFER_BYTES_MAX) {
+      this.#send(connection, text);
+    }
+  }
+
+  /** A sign of life, with the `seq` as of which everything holds that was told. */
+  keepAlive(connection: Connection): void {
+    const { audience, roster: { ring } } = this.#parts;
+    const isTold = connection.sync?.watching === undefined
+      ? connection.cursor === ring.head
+      : !audience.called.has(connection);
+    // Whoever waits for news is not told that there are none.
+    if (isTold) this.say(connection, this.#texts.keepalive());
+  }
+
+  /**
+   * Lets a version 2 connection hear of these users, or of everybody, from now on. It is told
+   * where they stand, or, with the cursor of one that resumed, what changed since.
+   */
+  watch(
+    connection: Connection,
+    ids: ReadonlySet<UserId> | "*",
+    since = UNTOLD,
+  ): "watching" | "full" {
+    const { audience, roster: { ring } } = this.#parts;
+    if (ids === "*") audience.follow(connection);
+    else if (audience.watch(connection, ids) === "full") return "full";
+    if (connection.sync !== undefined) connection.sync.isCounting = false;
+    connection.cursor = since;
+    if (since !== UNTOLD) {
+      for (let at = since; at < ring.head; at++) {
+        audience.noteWith(connection, ring.at(at));
+      }
+    }
+    this.wake();
+    return "watching";
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#broadcast.stop(), this.#sync.stop()]);
+  }
+
+  /** Version 1: every transition of others, one message for each. */
+  #tell(connection: Connection): Visit {
+    const { roster: { ring }, disconnect } = this.#parts;
+    if (connection.state !== "live") return "done";
     if (connection.cursor < ring.tail) {
       disconnect(connection, CLOSE.overloaded, "fell too far behind");
-      return "told";
+      return "done";
     }
     while (connection.cursor < ring.head) {
       if (connection.bufferedBytes >= SEND_BUFFER_BYTES_MAX) {
@@ -103,41 +152,118 @@ export class Fanout {
       }
       connection.stalled = undefined;
       const end = Math.min(ring.head, connection.cursor + SENDS_PER_LOOK_MAX);
-      if (this.#send(connection, end) === "failed") return "told";
-    }
-    return "told";
-  }
-
-  #send(connection: Connection, end: number): "sent" | "failed" {
-    const { ring, log, disconnect } = this.#parts;
-    try {
       for (; connection.cursor < end; connection.cursor += 1) {
         const change = ring.at(connection.cursor);
-        if (change.userId !== connection.userId) {
-          connection.send(change.message);
-        }
+        if (
+          change.userId !== connection.userId &&
+          this.#send(connection, change.message) === "failed"
+        ) return "done";
       }
+    }
+    return "done";
+  }
+
+  /** Version 2: where the connection stands now, in one message. */
+  #synchronize(connection: Connection): Visit {
+    const { sync } = connection;
+    if (sync === undefined || connection.state !== "live") return "done";
+    if (!this.#isBehind(connection, sync)) return "done";
+    // Whatever is said later says it all, so nothing is put behind what is still unsent.
+    if (connection.bufferedBytes > 0) return this.#stall(connection);
+    connection.stalled = undefined;
+    if (sync.watching !== undefined) return this.#tellWatched(connection, sync);
+    if (this.#areTooMany(sync)) return this.#tellCount(connection, sync);
+    return this.#tellAll(connection, sync);
+  }
+
+  #isBehind(connection: Connection, sync: Sync): boolean {
+    return sync.watching !== undefined || !sync.isAnswered ||
+      connection.cursor < this.#texts.head;
+  }
+
+  #areTooMany(sync: Sync): boolean {
+    const { roster, stateUsersMax } = this.#parts;
+    const share = sync.isCounting ? STATE_USERS_RETURN_SHARE : 1;
+    return roster.size > stateUsersMax * share;
+  }
+
+  #tellAll(connection: Connection, sync: Sync): Visit {
+    const { ring } = this.#parts.roster;
+    if (sync.isCounting) {
+      sync.isCounting = false;
+      connection.cursor = UNTOLD;
+    }
+    if (connection.cursor < ring.tail) {
+      connection.cursor = ring.head;
+      sync.isAnswered = true;
+      this.#send(connection, this.#texts.state());
+      return "done";
+    }
+    // It resumed after this pass began; the next one is on its way.
+    if (connection.cursor > this.#texts.head) return "done";
+    const { text, isEmpty } = this.#texts.diff(connection.cursor);
+    connection.cursor = this.#texts.head;
+    if (!isEmpty || !sync.isAnswered) this.#send(connection, text);
+    sync.isAnswered = true;
+    return "done";
+  }
+
+  #tellCount(connection: Connection, sync: Sync): Visit {
+    const { clock, roster, stateUsersMax } = this.#parts;
+    if (!sync.isCounting) {
+      sync.isCounting = sync.isAnswered = true;
+      const message =
+        `more than ${stateUsersMax} users are online: watch those you need to know of; until then you are told how many there are`;
+      this.#send(connection, encodeError("too_many_online", message));
+    } else if (clock.now() - connection.toldAt < COUNT_INTERVAL_MS) {
+      return "again";
+    }
+    connection.cursor = roster.ring.head;
+    this.#send(connection, this.#texts.count());
+    return "done";
+  }
+
+  #tellWatched(connection: Connection, sync: Sync): Visit {
+    const { audience, roster: { ring } } = this.#parts;
+    const { watching } = sync;
+    if (watching === undefined) return "done";
+    if (connection.cursor === UNTOLD) {
+      this.#send(connection, this.#texts.watchedState(watching));
+    } else {
+      const { text, isEmpty } = this.#texts.watchedDiff(watching);
+      if (!isEmpty || !sync.isAnswered) this.#send(connection, text);
+    }
+    connection.cursor = ring.head;
+    sync.isAnswered = true;
+    watching.changed.clear();
+    audience.called.delete(connection);
+    return "done";
+  }
+
+  #send(connection: Connection, text: string): "sent" | "failed" {
+    const { clock, log, disconnect } = this.#parts;
+    try {
+      connection.send(text);
+      if (connection.sync !== undefined) connection.toldAt = clock.now();
       return "sent";
     } catch (err) {
-      log.warn(
-        { userId: connection.userId, err },
-        "cannot send to a connection",
-      );
+      const { userId } = connection;
+      log.warn({ userId, err }, "cannot send to a connection");
       disconnect(connection, CLOSE.internal, "send failed");
       return "failed";
     }
   }
 
   /** The peer does not read. It costs its full buffer, and only for so long. */
-  #stall(connection: Connection): "told" | "stalled" {
+  #stall(connection: Connection): Visit {
     const now = this.#parts.clock.now();
     const bytes = connection.bufferedBytes;
     if (connection.stalled === undefined || bytes < connection.stalled.bytes) {
       connection.stalled = { since: now, bytes };
     } else if (now - connection.stalled.since >= SLOW_READER_MS) {
       this.#parts.disconnect(connection, CLOSE.overloaded, "reads too slowly");
-      return "told";
+      return "done";
     }
-    return "stalled";
+    return "again";
   }
 }

@@ -13,10 +13,12 @@ import {
   FEED_READ_ROWS_MAX,
   LISTENER_ANSWER_MS,
   NAMES_REFRESH_MS,
+  RING_TRANSITIONS_MAX,
 } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { reasonOf } from "./reason.ts";
-import type { Change, Roster } from "./roster.ts";
+import type { Change } from "./ring.ts";
+import type { Roster } from "./roster.ts";
 import type { Store, Subscription, Transition } from "./store/store.ts";
 
 export interface FeedParts {
@@ -43,7 +45,7 @@ export class Feed {
   #state: FeedState = "starting";
   #subscription: Subscription | undefined;
   #following: Promise<void> | undefined;
-  #reading: Promise<void> | undefined;
+  #reading: Promise<"read" | "failed"> | undefined;
   #naming: Promise<void> | undefined;
   /** The log may reach further than the roster. */
   #behind = false;
@@ -62,8 +64,14 @@ export class Feed {
   /** Loads the roster and follows the feed from there. Rejects as the store does. */
   async start(): Promise<void> {
     this.#subscription = await this.#subscribe();
-    await this.#load();
+    await this.#begin();
     this.#following = this.#follow();
+  }
+
+  /** Brings the roster to the head of the log, as of now or later. */
+  async catchUp(): Promise<"read" | "failed"> {
+    this.#readSoon();
+    return await this.#reading ?? "failed";
   }
 
   /** Transitions that this node committed itself. */
@@ -167,21 +175,20 @@ export class Feed {
     this.#reading ??= this.#readAll();
   }
 
-  async #readAll(): Promise<void> {
-    while (this.#behind && !this.#stop.signal.aborted) {
-      this.#behind = false;
-      try {
+  async #readAll(): Promise<"read" | "failed"> {
+    try {
+      while (this.#behind && !this.#stop.signal.aborted) {
+        this.#behind = false;
         await this.#read();
-      } catch (err) {
-        // The next heartbeat or notification finds us behind again.
-        this.#parts.log.warn(
-          { reason: reasonOf(err) },
-          "cannot read the feed",
-        );
-        break;
       }
+      return "read";
+    } catch (err) {
+      // The next heartbeat or notification finds us behind again.
+      this.#parts.log.warn({ reason: reasonOf(err) }, "cannot read the feed");
+      return "failed";
+    } finally {
+      this.#reading = undefined;
     }
-    this.#reading = undefined;
   }
 
   async #read(): Promise<void> {
@@ -215,6 +222,28 @@ export class Feed {
       }
     }
     if (changes.length > 0) onAdvance(changes);
+  }
+
+  async #begin(): Promise<void> {
+    const { store, roster } = this.#parts;
+    const snapshot = await store.snapshot();
+    roster.begin(snapshot, await this.#history(snapshot.seq));
+  }
+
+  /** The newest transitions up to `head`, without holes, for clients who were elsewhere before. */
+  async #history(head: number): Promise<Transition[]> {
+    const { store } = this.#parts;
+    const rows: Transition[] = [];
+    let after = Math.max(0, head - RING_TRANSITIONS_MAX);
+    while (after < head) {
+      const read = await store.readFeed(after, FEED_READ_ROWS_MAX);
+      const older = read.transitions.filter(({ seq }) => seq <= head);
+      rows.push(...older);
+      after = older.at(-1)?.seq ?? head;
+    }
+    let start = rows.length;
+    for (let seq = head; rows[start - 1]?.seq === seq; seq--) start -= 1;
+    return rows.slice(start);
   }
 
   /** Becomes what the store holds now; the differences are told like any transition. */

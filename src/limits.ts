@@ -5,8 +5,39 @@
  * @module
  */
 
-/** Version 1 clients have nothing to say; this leaves room for a keep-alive of their own. */
-export const CLIENT_MESSAGE_BYTES_MAX = 4_096;
+/** Bytes of a message from a client: room for the largest watch set that can be configured. */
+export const CLIENT_MESSAGE_BYTES_MAX = 65_536;
+
+/** Messages that a version 2 client may send at once, and how many more each second. */
+export const CLIENT_MESSAGES_MAX = 20;
+export const CLIENT_MESSAGES_PER_SECOND_MAX = 2;
+
+/** What a message that cannot be understood costs of these; a client with a fault is told a few times. */
+export const BAD_MESSAGE_COST = 5;
+
+/** Ids watched by all connections of a node together, at about 200 bytes each. */
+export const WATCHED_IDS_MAX = 1_000_000;
+
+/** Characters of a username. The rest is not shown, so that names bound no message. */
+export const USERNAME_LENGTH_MAX = 128;
+
+/** Who gets counts instead of names is told so often at most: a count is no event. */
+export const COUNT_INTERVAL_MS = 1_000;
+
+/**
+ * Counts turn into names again below this share of `MAX_STATE_USERS`, so that a number
+ * that moves around the limit does not cost a full state each time.
+ */
+export const STATE_USERS_RETURN_SHARE = 0.9;
+
+/** A version 2 connection that was told nothing for so long gets a sign of life. */
+export const KEEPALIVE_MS = 25_000;
+
+/** How often connections are looked at for what is due by time alone. */
+export const UPKEEP_MS = 1_000;
+
+/** Version 2 connections are warned so long before their token expires: time to get another. */
+export const TOKEN_WARNING_MS = 60_000;
 
 /**
  * Unsent bytes at which a connection is passed over until its peer reads again. About

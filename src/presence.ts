@@ -9,6 +9,7 @@
  *
  * @module
  */
+import type { Audience } from "./audience.ts";
 import { type Clock, retryMs } from "./clock.ts";
 import type { Connection } from "./connection.ts";
 import type { Hub } from "./hub.ts";
@@ -16,7 +17,7 @@ import { BATCH_USERS_MAX, BUSY_RETRY_MS } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { CLOSE, type Close, type UserId } from "./protocol.ts";
 import { reasonOf } from "./reason.ts";
-import type { Change } from "./roster.ts";
+import type { Change } from "./ring.ts";
 import {
   FencedError,
   type NodeId,
@@ -32,6 +33,7 @@ type Claim = "held" | "unsure";
 
 export interface PresenceParts {
   readonly hub: Hub;
+  readonly audience: Pick<Audience, "add" | "remove">;
   readonly store: Pick<Store, "apply">;
   readonly clock: Clock;
   readonly log: Log;
@@ -67,9 +69,14 @@ export class Presence {
   opened(connection: Connection): void {
     const { userId } = connection;
     this.#parts.hub.register(userId, connection);
+    this.#parts.audience.add(connection);
     this.#absentSince.delete(userId);
-    if (this.#claims.get(userId) === "held") connection.confirm();
-    else this.#look(userId);
+    if (this.#claims.get(userId) === "held") {
+      connection.confirm();
+      this.#parts.onLive();
+    } else {
+      this.#look(userId);
+    }
   }
 
   /** A connection's socket has ended. Safe to repeat. */
@@ -114,6 +121,7 @@ export class Presence {
 
   #remove(connection: Connection): void {
     const { userId } = connection;
+    this.#parts.audience.remove(connection);
     if (this.#parts.hub.unregister(userId, connection) !== "last") return;
     if (this.#parts.offlineGraceMs > 0 && this.#claims.has(userId)) {
       this.#absentSince.set(userId, this.#parts.clock.now());

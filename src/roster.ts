@@ -1,12 +1,12 @@
 /**
- * Who is online, as of one `seq`, and the ring of how that came to be.
+ * Who is online, as of one `seq`. Every change of it enters the ring.
  *
  * The roster is a copy: it only ever repeats what the store decided. It does not know
  * where transitions come from nor who is told of them.
  *
  * @module
  */
-import { RING_TRANSITIONS_MAX } from "./limits.ts";
+import { RING_TRANSITIONS_MAX, USERNAME_LENGTH_MAX } from "./limits.ts";
 import {
   encodeStatus,
   type OnlineUserInfo,
@@ -14,62 +14,15 @@ import {
   type Status,
   type UserId,
 } from "./protocol.ts";
+import { type Change, Ring } from "./ring.ts";
 import type { Snapshot, Transition } from "./store/store.ts";
-
-/** A change of the roster, ready to be sent. */
-export interface Change {
-  readonly userId: UserId;
-  readonly status: Status;
-  readonly message: string;
-}
-
-/**
- * The last changes, numbered by position since this process started. A position is not a
- * `seq`: a snapshot loaded after a gap can bring many changes under one `seq`.
- */
-export class Ring {
-  readonly #capacity: number;
-  readonly #changes: Change[] = [];
-  #head = 0;
-
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
-
-  /** The position after the newest change. A connection at the head has been told everything. */
-  get head(): number {
-    return this.#head;
-  }
-
-  /** The oldest position that is still here. A cursor before it has lost something. */
-  get tail(): number {
-    return Math.max(0, this.#head - this.#capacity);
-  }
-
-  push(change: Change): void {
-    this.#changes[this.#head % this.#capacity] = change;
-    this.#head += 1;
-  }
-
-  at(position: number): Change {
-    const change = this.#changes[position % this.#capacity];
-    if (
-      change === undefined || position < this.tail || position >= this.#head
-    ) {
-      throw new RangeError(
-        `Cannot read the ring at ${position}: expected ${this.tail} to ${
-          this.#head - 1
-        }`,
-      );
-    }
-    return change;
-  }
-}
 
 export class Roster {
   readonly ring: Ring;
   readonly #users = new Map<UserId, string>();
   #seq = 0;
+  #generation = 0;
+  #usersJson: string | undefined;
   #json: string | undefined;
 
   constructor(ringCapacity = RING_TRANSITIONS_MAX) {
@@ -81,71 +34,135 @@ export class Roster {
     return this.#seq;
   }
 
+  /** Grows when the feed went back, as after the restore of a backup: no `seq` from before holds. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** How many are online. */
+  get size(): number {
+    return this.#users.size;
+  }
+
+  /** Becomes the snapshot; the transitions that led to it, without holes, fill the ring. */
+  begin(snapshot: Snapshot, history: readonly Transition[]): void {
+    this.ring.startAt((history[0]?.seq ?? snapshot.seq + 1) - 1);
+    for (const { seq, userId, username, status } of history) {
+      this.ring.push(changeOf(userId, status, username, seq, seq - 1));
+    }
+    this.#seq = snapshot.seq;
+    for (const { id, username } of snapshot.users) {
+      this.#users.set(id, shown(username));
+    }
+    this.#usersJson = this.#json = undefined;
+  }
+
   /** Takes the next transition, which the caller has made sure that it is. */
   advance(transition: Transition): Change[] {
-    if (transition.seq !== this.#seq + 1) {
+    const { seq, userId, username, status } = transition;
+    if (seq !== this.#seq + 1) {
       throw new RangeError(
-        `Cannot advance the roster: expected seq ${
-          this.#seq + 1
-        }, got ${transition.seq}`,
+        `Cannot advance the roster: expected seq ${this.#seq + 1}, got ${seq}`,
       );
     }
-    this.#seq = transition.seq;
-    return this.#change(
-      transition.userId,
-      transition.status,
-      transition.username,
-    );
+    this.#seq = seq;
+    return this.#change(userId, status, username, seq - 1);
   }
 
   /** Becomes the snapshot. Every difference enters the ring, so that nobody misses one. */
   replace(snapshot: Snapshot): Change[] {
+    const before = this.#seq;
     const present = new Set(snapshot.users.map((user) => user.id));
     const absent = [...this.#users.keys()].filter((id) => !present.has(id));
     this.#seq = snapshot.seq;
-    return [
-      ...absent.flatMap((id) => this.#change(id, "offline", "")),
+    if (snapshot.seq < before) this.#generation += 1;
+    const changes = [
+      ...absent.flatMap((id) => this.#change(id, "offline", "", before)),
       ...snapshot.users.flatMap(({ id, username }) =>
-        this.#change(id, "online", username)
+        this.#change(id, "online", username, before)
       ),
     ];
+    if (snapshot.seq < before) this.ring.startAt(snapshot.seq);
+    return changes;
+  }
+
+  /**
+   * The position in the ring from which somebody who knows the roster as of `seq` goes on.
+   * `undefined` when the ring does not reach back, or this copy not so far.
+   */
+  positionAfter(seq: number): number | undefined {
+    return seq > this.#seq ? undefined : this.ring.positionAfter(seq);
   }
 
   /** Takes the names of those who are online; who that is does not change. */
   rename(users: Iterable<OnlineUserInfo>): void {
     for (const { id, username } of users) {
       const known = this.#users.get(id);
-      if (known === undefined || known === username) continue;
-      this.#users.set(id, username);
-      this.#json = undefined;
+      if (known === undefined || known === shown(username)) continue;
+      this.#users.set(id, shown(username));
+      this.#usersJson = this.#json = undefined;
     }
+  }
+
+  /** The name of a user who is online. */
+  nameOf(userId: UserId): string | undefined {
+    return this.#users.get(userId);
   }
 
   /** The users online, ids ascending. With `ids`, only those among them. */
   users(ids?: ReadonlySet<UserId>): OnlineUserInfo[] {
     const users: OnlineUserInfo[] = [];
-    for (const [id, username] of this.#users) {
-      if (ids === undefined || ids.has(id)) users.push({ id, username });
+    for (const id of ids ?? this.#users.keys()) {
+      const username = this.#users.get(id);
+      if (username !== undefined) users.push({ id, username });
     }
     return users.sort((a, b) => a.id - b.id);
   }
 
-  /** The body of `GET /users/online`, made once per change. */
-  json(): string {
-    return this.#json ??= JSON.stringify(
-      { online_users: this.users() } satisfies OnlineUsers,
+  /** The users online as a JSON array, made once per change. */
+  usersJson(): string {
+    return this.#usersJson ??= JSON.stringify(
+      this.users() satisfies OnlineUsers["online_users"],
     );
   }
 
+  /** The body of `GET /users/online`, made once per change. */
+  json(): string {
+    return this.#json ??= `{"online_users":${this.usersJson()}}`;
+  }
+
   /** Per user, online and offline alternate in the ring whatever the feed repeats. */
-  #change(userId: UserId, status: Status, username: string): Change[] {
+  #change(
+    userId: UserId,
+    status: Status,
+    name: string,
+    after: number,
+  ): Change[] {
+    const username = shown(name);
     const wasOnline = this.#users.has(userId);
     if (status === "online") this.#users.set(userId, username);
     else this.#users.delete(userId);
-    this.#json = undefined;
+    this.#usersJson = this.#json = undefined;
     if (wasOnline === (status === "online")) return [];
-    const change = { userId, status, message: encodeStatus(userId, status) };
+    const change = changeOf(userId, status, username, this.#seq, after);
     this.ring.push(change);
     return [change];
   }
+}
+
+function changeOf(
+  userId: UserId,
+  status: Status,
+  username: string,
+  seq: number,
+  after: number,
+): Change {
+  const message = encodeStatus(userId, status);
+  return { userId, status, username, message, seq, after };
+}
+
+function shown(username: string): string {
+  return username.length <= USERNAME_LENGTH_MAX
+    ? username
+    : username.slice(0, USERNAME_LENGTH_MAX);
 }

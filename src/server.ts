@@ -5,6 +5,7 @@
  * @module
  */
 import { Admission } from "./admission.ts";
+import { Audience } from "./audience.ts";
 import { createVerifier } from "./auth.ts";
 import { systemClock, within } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -30,6 +31,7 @@ import { StartError } from "./start_error.ts";
 import { migrateDatabase } from "./store/migrate.ts";
 import { PostgresStore } from "./store/postgres.ts";
 import { addUsers } from "./store/users.ts";
+import { Upkeep } from "./upkeep.ts";
 
 export interface Server {
   /** Where it listens. */
@@ -93,7 +95,7 @@ async function startNode(
     ...{ store, roster, clock, log, heartbeatMs: config.heartbeatMs },
     onAdvance: (changes) => {
       presence.noticed(changes);
-      fanout.wake();
+      fanout.advanced(changes);
     },
   });
   const lease = new Lease({
@@ -107,19 +109,29 @@ async function startNode(
     onTransitions: (transitions) => feed.ingest(transitions),
     onRenewed: () => presence.reclaim(),
   });
+  const audience = new Audience();
   const presence = new Presence({
-    ...{ hub, store, clock, log, offlineGraceMs: config.offlineGraceMs },
+    ...{
+      hub,
+      audience,
+      store,
+      clock,
+      log,
+      offlineGraceMs: config.offlineGraceMs,
+    },
     nodeId: () => lease.nodeId,
     onTransitions: (transitions) => feed.ingest(transitions),
     onLive: () => fanout.wake(),
     onFenced: (nodeId) => lease.rejoin(nodeId),
   });
+  const disconnect: Presence["disconnect"] = (...args) =>
+    presence.disconnect(...args);
   const fanout = new Fanout({
-    ...{ hub, ring: roster.ring, clock, log },
-    disconnect: (connection, close, reason) =>
-      presence.disconnect(connection, close, reason),
+    ...{ audience, roster, clock, log, disconnect, ...config.fanout },
   });
   stopLater("fan-out", PART_STOP_MS, () => fanout.stop());
+  const upkeep = new Upkeep({ hub, fanout, clock, disconnect });
+  stopLater("upkeep", PART_STOP_MS, () => upkeep.stop());
 
   await lease.join();
   stopLater("lease", PART_STOP_MS, () => lease.leave(config.drainGraceMs));
@@ -130,8 +142,17 @@ async function startNode(
   const verify = createVerifier(config.token);
   const admission = new Admission(config.admission);
   const door = new SocketDoor({
-    ...{ config, admission, verify, presence, log },
-    ring: roster.ring,
+    ...{
+      config,
+      admission,
+      verify,
+      presence,
+      roster,
+      feed,
+      fanout,
+      clock,
+      log,
+    },
     draining: () => draining,
   });
   const readiness = (): Readiness => ({
@@ -144,6 +165,7 @@ async function startNode(
   const handle = createApp({
     ...{ config, roster, admission, verify, door, readiness, log, demo },
   });
+  upkeep.start();
   const http = listen(config, handle);
   stopLater("http", HTTP_STOP_MS, () => http.shutdown());
 

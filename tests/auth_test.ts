@@ -1,4 +1,4 @@
-import { deepEqual, equal, rejects } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { createVerifier, signToken } from "../src/auth.ts";
 import type { Config } from "../src/config.ts";
@@ -11,7 +11,8 @@ const base: Config["token"] = {
   userClaim: "sub",
 };
 const encode = (secret: string) => new TextEncoder().encode(secret);
-const soon = () => Math.floor(Date.now() / 1000) + 60;
+const EXP = Math.floor(Date.now() / 1000) + 60;
+const soon = () => EXP;
 
 Deno.test("[P1] what is signed here is verified here", async () => {
   const token = await signToken(
@@ -19,7 +20,9 @@ Deno.test("[P1] what is signed here is verified here", async () => {
     42,
     60,
   );
-  deepEqual(await createVerifier(base)(token), { ok: true, userId: 42 });
+  const verdict = await createVerifier(base)(token);
+  deepEqual(verdict.ok && verdict.userId, 42);
+  ok(verdict.ok && Math.abs(verdict.exp - EXP) < 30);
 });
 
 Deno.test("[P1] a numeric user claim and one of another name are read", async () => {
@@ -30,6 +33,7 @@ Deno.test("[P1] a numeric user claim and one of another name are read", async ()
   deepEqual(await createVerifier({ ...base, userClaim: "uid" })(token), {
     ok: true,
     userId: 7,
+    exp: EXP,
   });
 });
 
@@ -43,6 +47,7 @@ Deno.test("[P1] issuer and audience must be as configured", async () => {
   deepEqual(await verify(await sign({ iss: "me", aud: ["them", "us"] })), {
     ok: true,
     userId: 1,
+    exp: EXP,
   });
   const reasons = [
     [{ iss: "you", aud: "us" }, "token claim iss is wrong"],
@@ -82,7 +87,7 @@ Deno.test("[P1] a key set verifies its own keys and nothing signed with a secret
       kid,
     })
       .sign(privateKey);
-  deepEqual(await verify(await sign("k1")), { ok: true, userId: 5 });
+  deepEqual(await verify(await sign("k1")), { ok: true, userId: 5, exp: EXP });
   deepEqual(await verify(await sign("k2")), {
     ok: false,
     reason: "token key is unknown",

@@ -1,40 +1,45 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
+import { Audience } from "../src/audience.ts";
 import { Fanout } from "../src/fanout.ts";
-import { Hub } from "../src/hub.ts";
 import {
   SEND_BUFFER_BYTES_MAX,
   SLOW_READER_MS,
   STALLED_RECHECK_MS,
 } from "../src/limits.ts";
-import { encodeStatus } from "../src/protocol.ts";
-import { Ring } from "../src/roster.ts";
+import { Roster } from "../src/roster.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { liveConnection, rememberingLog } from "./support/fakes.ts";
 
-function fanout(userIds: readonly number[], capacity = 100_000) {
-  const hub = new Hub();
-  const ring = new Ring(capacity);
+function fanout(
+  userIds: readonly number[],
+  capacity = 100_000,
+  version: 1 | 2 = 1,
+) {
+  const audience = new Audience();
+  const roster = new Roster(capacity);
   const clock = new FakeClock();
   const log = rememberingLog();
-  const peers = userIds.map((userId) => liveConnection(userId));
-  for (const { connection } of peers) {
-    hub.register(connection.userId, connection);
-  }
+  const peers = userIds.map((userId) => liveConnection(userId, { version }));
+  for (const { connection } of peers) audience.add(connection);
   const subject = new Fanout({
-    ...{ hub, ring, clock, log },
+    ...{ audience, roster, clock, log },
+    ...{ intervalMs: 50, stateUsersMax: 10 },
     disconnect: (connection, close, reason) => {
       connection.close(close, reason);
-      hub.unregister(connection.userId, connection);
+      audience.remove(connection);
     },
   });
+  let seq = 0;
   const tell = (userId: number, count = 1) => {
+    const username = `user${userId}`;
     for (let n = 0; n < count; n++) {
-      const status = n % 2 === 0 ? "online" : "offline";
-      ring.push({ userId, status, message: encodeStatus(userId, status) });
+      const status = roster.nameOf(userId) === undefined ? "online" : "offline";
+      subject.advanced(
+        roster.advance({ seq: ++seq, userId, username, status }),
+      );
     }
-    subject.wake();
   };
-  return { subject, ring, clock, log, peers, hub, tell };
+  return { subject, clock, log, peers, audience, tell, roster };
 }
 
 Deno.test("[P2] everybody hears a change but the user itself", async () => {
@@ -77,14 +82,14 @@ Deno.test("[L1] a peer that does not read costs its buffer, delays nobody, and g
 });
 
 Deno.test("[L1] a peer that takes nothing for long is closed with 1013", async () => {
-  const { clock, peers, tell, subject, hub } = fanout([1, 2]);
+  const { clock, peers, tell, subject, audience } = fanout([1, 2]);
   if (peers[0] !== undefined) peers[0].socket.reading = false;
   tell(9, 3_000);
   await clock.advance(SLOW_READER_MS - STALLED_RECHECK_MS);
   deepEqual(peers[0]?.socket.closes, []);
   await clock.advance(2 * STALLED_RECHECK_MS);
   deepEqual(peers[0]?.socket.closes, ["1013 reads too slowly"]);
-  equal(hub.has(1), false);
+  equal(audience.listeners.size, 1);
   await subject.stop();
 });
 
@@ -124,4 +129,210 @@ Deno.test("any number of wakes in one turn cause one pass, and a later one finds
   await clock.advance(0);
   equal(peers[0]?.socket.sent.length, 10);
   await subject.stop();
+});
+
+/** Version 2 peers, and what each of them was sent, without names. */
+function followers(count: number, capacity?: number) {
+  const ids = Array.from({ length: count }, (_, index) => 101 + index);
+  const parts = fanout(ids, capacity, 2);
+  const [first, ...others] = parts.peers;
+  if (first === undefined) throw new Error("no peers");
+  const heard = ({ socket } = first) =>
+    socket.sent.map((text) => {
+      const { type, seq, users, online, offline, code } = JSON.parse(text);
+      const ids = (list: { id: number }[]) => list.map(({ id }) => id);
+      if (type === "presence_state") return `${seq} is ${ids(users)}`;
+      if (type === "presence_diff") return `${seq} +${ids(online)} -${offline}`;
+      return `${type} ${code ?? online ?? seq}`;
+    });
+  return { ...parts, first, others, heard };
+}
+
+Deno.test("[S1] the first message is a state, then come merged differences", async () => {
+  const { subject, clock, tell, heard } = followers(1);
+  tell(1);
+  await clock.advance(0);
+  deepEqual(heard(), ["1 is 1"]);
+  await clock.advance(100);
+  for (const userId of [2, 3, 2, 1, 4]) tell(userId);
+  await clock.advance(0);
+  deepEqual(heard(), ["1 is 1", "6 +3,4 -1"]);
+  await clock.advance(100);
+  tell(5, 2);
+  await clock.advance(100);
+  equal(heard().length, 2, "who came and went is no news");
+  tell(5);
+  await clock.advance(100);
+  deepEqual(heard().slice(2), ["9 +5 -"]);
+  await subject.stop();
+});
+
+Deno.test("[S5] a lone transition waits for nothing, and a storm brings one difference per interval", async () => {
+  const { subject, clock, tell, first, heard } = followers(1);
+  subject.wake();
+  await clock.advance(1_000);
+  tell(1);
+  await clock.advance(0);
+  deepEqual(heard(), ["0 is ", "1 +1 -"]);
+  for (let ms = 1; ms <= 1_000; ms++) {
+    tell(2 + ms % 7);
+    await clock.advance(1);
+  }
+  const differences = first.socket.sent.length - 2;
+  ok(differences >= 19 && differences <= 20, `${differences} differences`);
+  await subject.stop();
+});
+
+Deno.test("[S5] one text is made for all who are at the same place", async () => {
+  const { subject, clock, tell, first, others, audience } = followers(3);
+  tell(1);
+  await clock.advance(100);
+  tell(2);
+  await clock.advance(100);
+  for (const { socket } of others) deepEqual(socket.sent, first.socket.sent);
+  equal(audience.followers.size, 3);
+  await subject.stop();
+});
+
+Deno.test("[S3] a peer that does not read is told nothing more, then one difference", async () => {
+  const { subject, clock, tell, first, others, heard } = followers(2);
+  subject.wake();
+  await clock.advance(100);
+  first.socket.reading = false;
+  tell(1);
+  await clock.advance(100);
+  const buffered = first.socket.bufferedAmount;
+  for (let n = 0; n < 3_000; n++) tell(2 + n % 7);
+  await clock.advance(5_000);
+  equal(first.socket.bufferedAmount, buffered);
+  equal(first.socket.sent.length, 2);
+  equal(others[0]?.socket.sent.length, 3);
+
+  first.socket.bufferedAmount = 0;
+  await clock.advance(STALLED_RECHECK_MS);
+  deepEqual(heard().slice(2), ["3001 +2,3,4,5 -"]);
+  await subject.stop();
+});
+
+Deno.test("[S3] a version 2 peer that takes nothing for long is closed with 1013", async () => {
+  const { subject, clock, tell, first } = followers(1);
+  first.socket.reading = false;
+  tell(1);
+  await clock.advance(100);
+  tell(2);
+  await clock.advance(SLOW_READER_MS - 1_000);
+  deepEqual(first.socket.closes, []);
+  await clock.advance(2_000);
+  deepEqual(first.socket.closes, ["1013 reads too slowly"]);
+  await subject.stop();
+});
+
+Deno.test("[S2][S3] who fell off the ring gets a new state", async () => {
+  const { subject, clock, tell, first, heard } = followers(1, 5);
+  subject.wake();
+  await clock.advance(100);
+  first.socket.bufferedAmount = 1;
+  for (let userId = 1; userId <= 8; userId++) tell(userId);
+  await clock.advance(100);
+  first.socket.bufferedAmount = 0;
+  await clock.advance(STALLED_RECHECK_MS);
+  deepEqual(heard(), ["0 is ", "8 is 1,2,3,4,5,6,7,8"]);
+  await subject.stop();
+});
+
+Deno.test("[S2] after the feed went back everybody gets a new state", async () => {
+  const { subject, clock, tell, first, others, heard, roster } = followers(2);
+  tell(1, 3);
+  await clock.advance(100);
+  equal(subject.watch(first.connection, new Set([1])), "watching");
+  await clock.advance(100);
+  const users = [{ id: 7, username: "user7" }];
+  subject.advanced(roster.replace({ seq: 2, users }));
+  await clock.advance(100);
+  deepEqual(heard(), ["3 is 1", "3 is 1", "2 is "]);
+  deepEqual(heard(others[0]), ["3 is 1", "2 is 7"]);
+  await subject.stop();
+});
+
+Deno.test("[S4] who watches hears only of these, and others are not visited for them", async () => {
+  const { subject, clock, tell, first, others, heard, audience } = followers(2);
+  subject.watch(first.connection, new Set([2, 3]));
+  tell(2);
+  await clock.advance(100);
+  for (const userId of [4, 5, 2, 3, 6]) tell(userId);
+  await clock.advance(100);
+  deepEqual(heard(), ["1 is 2", "6 +3 -2"]);
+  tell(7);
+  equal(audience.called.size, 0);
+  tell(3, 2);
+  await clock.advance(100);
+  equal(heard().length, 2, "who went and came is no news");
+  equal(heard(others[0]).length, 3);
+
+  subject.watch(first.connection, new Set());
+  await clock.advance(100);
+  tell(2);
+  await clock.advance(100);
+  subject.watch(first.connection, "*");
+  await clock.advance(100);
+  deepEqual(heard().slice(2), ["9 is ", "10 is 2,3,4,5,6,7"]);
+  await subject.stop();
+});
+
+Deno.test("[S2][S4] who resumes watching is told what changed among them since", async () => {
+  const { subject, clock, tell, first, heard } = followers(1);
+  for (const userId of [1, 2, 3, 1]) tell(userId);
+  // It knew 1 and 2 as of seq 2.
+  subject.watch(first.connection, new Set([1, 2, 9]), 2);
+  tell(9);
+  await clock.advance(100);
+  deepEqual(heard(), ["5 +9 -1"]);
+  await subject.stop();
+});
+
+Deno.test("[S2] who resumes where nothing happened is told so", async () => {
+  const { subject, clock, tell, first, heard } = followers(1);
+  tell(1, 4);
+  first.connection.cursor = 4;
+  await clock.advance(100);
+  deepEqual(heard(), ["4 + -"]);
+  await subject.stop();
+});
+
+Deno.test("[L1] past the bound counts come instead of names, and names again when there are fewer", async () => {
+  const { subject, clock, tell, heard, first } = followers(1);
+  for (let userId = 1; userId <= 11; userId++) tell(userId);
+  await clock.advance(100);
+  deepEqual(heard(), ["error too_many_online", "presence_count 11"]);
+  tell(12);
+  await clock.advance(500);
+  equal(heard().length, 2, "a count waits for its second");
+  await clock.advance(1_000);
+  deepEqual(heard().slice(2), ["presence_count 12"]);
+  for (const userId of [1, 2]) tell(userId);
+  await clock.advance(2_000);
+  deepEqual(heard().slice(3), ["presence_count 10"]);
+  tell(3);
+  await clock.advance(2_000);
+  deepEqual(heard().slice(4), ["15 is 4,5,6,7,8,9,10,11,12"]);
+  equal(first.socket.closes.length, 0);
+  await subject.stop();
+});
+
+Deno.test("[L1] a node watches only so many ids", () => {
+  const audience = new Audience(5);
+  const [one, two] = [101, 102].map((userId) =>
+    liveConnection(userId, { version: 2 }).connection
+  );
+  if (one === undefined || two === undefined) throw new Error("no peers");
+  audience.add(one);
+  audience.add(two);
+  equal(audience.watch(one, new Set([1, 2, 3])), "watching");
+  equal(audience.watch(two, new Set([1, 2, 3])), "full");
+  deepEqual([...audience.followers], [two]);
+  equal(audience.watch(one, new Set([4])), "watching");
+  equal(audience.watch(two, new Set([1, 2, 3])), "watching");
+  audience.remove(one);
+  audience.remove(two);
+  equal(audience.watch(one, new Set([1, 2, 3, 4, 5])), "watching");
 });

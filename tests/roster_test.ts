@@ -1,6 +1,6 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
-import { Ring, Roster } from "../src/roster.ts";
 import type { Status } from "../src/protocol.ts";
+import { Roster } from "../src/roster.ts";
 
 const transition = (seq: number, userId: number, status: Status) => ({
   ...{ seq, userId, status },
@@ -69,15 +69,4 @@ Deno.test("[P6] per user online and offline alternate in the ring, whatever the 
   roster.advance(transition(4, 1, "offline"));
   deepEqual(told(roster), ["1 online", "1 offline"]);
   equal(roster.seq, 4);
-});
-
-Deno.test("[L1] the ring keeps its capacity and says so past it", () => {
-  const ring = new Ring(3);
-  for (let userId = 1; userId <= 5; userId++) {
-    ring.push({ userId, status: "online", message: "" });
-  }
-  deepEqual([ring.tail, ring.head], [2, 5]);
-  deepEqual([2, 3, 4].map((position) => ring.at(position).userId), [3, 4, 5]);
-  throws(() => ring.at(1), /expected 2 to 4/);
-  throws(() => ring.at(5), /expected 2 to 4/);
 });

@@ -13,11 +13,13 @@ import type { Verify } from "../auth.ts";
 import type { Config } from "../config.ts";
 import { FILTER_IDS_MAX } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { type OnlineUsers, parseUserId, type UserId } from "../protocol.ts";
+import type { OnlineUsers } from "../protocol.ts";
 import type { Roster } from "../roster.ts";
+import { clientFiles } from "./client_files.ts";
 import { problem, refused } from "./problem.ts";
 import { requestToken } from "./request_token.ts";
 import type { SocketDoor } from "./socket.ts";
+import { readUserIds } from "./user_ids.ts";
 
 /** Whether the node can do its work, part by part: `"ok"` or what is wrong. */
 export type Readiness = Readonly<
@@ -58,6 +60,7 @@ export function createApp(
   app.get("/users/online", (c) => onlineUsers(c, parts));
   app.get("/healthz", () => Response.json({ status: "ok" }));
   app.get("/readyz", () => ready(parts.readiness()));
+  for (const { path, read } of clientFiles()) app.get(path, read);
   if (demo !== undefined) app.route("/", demo);
 
   for (
@@ -104,7 +107,10 @@ async function onlineUsers(
       return problem(401, "unauthorized", verdict.reason, headers);
     }
   }
-  const filter = readFilter(c.req.query("ids"));
+  const ids = c.req.query("ids");
+  const filter = ids === undefined
+    ? undefined
+    : readUserIds(ids, FILTER_IDS_MAX) ?? "invalid";
   if (filter === "invalid") {
     return problem(
       400,
@@ -145,17 +151,6 @@ function isKnown(etag: string, ifNoneMatch = ""): boolean {
     tag.trim().replace(/^W\//, "")
   );
   return tags.includes(etag) || tags.includes("*");
-}
-
-function readFilter(
-  ids: string | undefined,
-): ReadonlySet<UserId> | undefined | "invalid" {
-  if (ids === undefined) return undefined;
-  const names = ids === "" ? [] : ids.split(",", FILTER_IDS_MAX + 1);
-  if (names.length > FILTER_IDS_MAX) return "invalid";
-  const userIds = names.map(parseUserId);
-  if (!userIds.every((userId) => userId !== undefined)) return "invalid";
-  return new Set(userIds);
 }
 
 function ready(checks: Readiness): Response {

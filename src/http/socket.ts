@@ -9,8 +9,11 @@
  */
 import type { Admission, Ticket } from "../admission.ts";
 import type { Verdict, Verify } from "../auth.ts";
+import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
-import { Connection } from "../connection.ts";
+import { Connection, UNTOLD } from "../connection.ts";
+import type { Fanout } from "../fanout.ts";
+import type { Feed } from "../feed.ts";
 import {
   CLIENT_MESSAGE_BYTES_MAX,
   HANDSHAKE_MS,
@@ -18,23 +21,21 @@ import {
 } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Presence } from "../presence.ts";
-import {
-  BEARER_SUBPROTOCOL_PREFIX,
-  CLOSE,
-  type Close,
-  SUBPROTOCOL_V1,
-  type UserId,
-} from "../protocol.ts";
-import type { Ring } from "../roster.ts";
+import { CLOSE, type Close, type UserId } from "../protocol.ts";
+import type { Roster } from "../roster.ts";
+import { ClientMessages, type MessageParts } from "./client_messages.ts";
 import { problem, refused } from "./problem.ts";
-import { requestToken } from "./request_token.ts";
+import { readSocketRequest, type SocketRequest } from "./socket_request.ts";
 
 export interface DoorParts {
-  readonly config: Pick<Config, "allowedOrigins">;
+  readonly config: Pick<Config, "allowedOrigins" | "watchedUsersMax">;
   readonly admission: Admission;
   readonly verify: Verify;
   readonly presence: Presence;
-  readonly ring: Ring;
+  readonly roster: Roster;
+  readonly feed: Pick<Feed, "catchUp">;
+  readonly fanout: Pick<Fanout, "say" | "watch">;
+  readonly clock: Clock;
   readonly log: Log;
   /** Once true, new sockets are refused. */
   readonly draining: () => boolean;
@@ -42,41 +43,42 @@ export interface DoorParts {
 
 /** Who comes in, or how the socket is closed as soon as it is open. */
 type Entrance =
-  | { readonly userId: UserId }
+  | { readonly userId: UserId; readonly endsAt: number }
   | { readonly close: Close; readonly reason: string };
 
 export class SocketDoor {
   readonly #parts: DoorParts;
+  readonly #messageParts: MessageParts;
 
   constructor(parts: DoorParts) {
+    const { clock, verify, fanout, log, config: { watchedUsersMax } } = parts;
     this.#parts = parts;
+    this.#messageParts = {
+      ...{ verify, fanout, log, watchedUsersMax },
+      endOf: (exp) => clock.now() + exp * 1_000 - Date.now(),
+      now: () => clock.now(),
+    };
   }
 
   /** Answers `GET /ws` from a client address. */
   async open(request: Request, address: string): Promise<Response> {
-    const { admission } = this.#parts;
+    const { admission, config } = this.#parts;
     const refusal = this.#refuse(request);
     if (refusal !== undefined) return refusal;
-    const offer = readOffer(request.headers.get("sec-websocket-protocol"));
-    if (offer === undefined) {
-      return problem(
-        400,
-        "unknown_subprotocol",
-        `none of the offered subprotocols is spoken here; offer ${SUBPROTOCOL_V1} or none`,
-      );
-    }
+    const wanted = readSocketRequest(request, config.watchedUsersMax);
+    if (wanted instanceof Response) return wanted;
     const ticket = admission.enter(address);
     if ("status" in ticket) return refused(ticket);
-    const token = offer.token ?? requestToken(request);
     let isOpening = false;
     try {
-      const response = await this.#answer(
-        request,
-        token,
-        offer.protocol,
-        ticket,
-        address,
-      );
+      const verdict = await this.#verify(wanted.token, address);
+      if (verdict instanceof Response) return verdict;
+      if (verdict.ok && !await this.#reaches(wanted.since)) {
+        const message = "this node does not know yet what you were told last";
+        const headers = { "retry-after": "1" };
+        return problem(503, "unavailable", message, headers);
+      }
+      const response = this.#upgrade(request, wanted, verdict, ticket);
       isOpening = response.status === 101;
       return response;
     } finally {
@@ -121,37 +123,47 @@ export class SocketDoor {
     return undefined;
   }
 
-  async #answer(
-    request: Request,
+  async #verify(
     token: string | undefined,
-    protocol: string | undefined,
-    ticket: Ticket,
     address: string,
-  ): Promise<Response> {
+  ): Promise<Verdict | Response> {
     const { verify, admission, log } = this.#parts;
-    let verdict: Verdict;
     try {
-      verdict = await verify(token);
+      const verdict = await verify(token);
+      if (!verdict.ok) admission.failed(address);
+      return verdict;
     } catch (err) {
       log.error({ err }, "cannot verify tokens");
       const headers = { "retry-after": "5" };
-      return problem(
-        503,
-        "unavailable",
-        "tokens cannot be verified now",
-        headers,
-      );
+      const message = "tokens cannot be verified now";
+      return problem(503, "unavailable", message, headers);
     }
-    if (!verdict.ok) admission.failed(address);
+  }
+
+  /**
+   * Another node may have told a client more than has reached this one; it must not go back in
+   * time. A `seq` that the log does not reach either is of another history.
+   */
+  async #reaches(since = 0): Promise<boolean> {
+    const { feed, roster } = this.#parts;
+    return since <= roster.seq || await feed.catchUp() === "read";
+  }
+
+  #upgrade(
+    request: Request,
+    wanted: SocketRequest,
+    verdict: Verdict,
+    ticket: Ticket,
+  ): Response {
     try {
       const { socket, response } = Deno.upgradeWebSocket(request, {
         idleTimeout: IDLE_TIMEOUT_SECONDS,
       });
       // Deno's own option takes offers with ", " between them and no others.
-      if (protocol !== undefined) {
-        response.headers.set("sec-websocket-protocol", protocol);
+      if (wanted.protocol !== undefined) {
+        response.headers.set("sec-websocket-protocol", wanted.protocol);
       }
-      this.#attend(socket, verdict, ticket);
+      this.#attend(socket, wanted, this.#enter(verdict, ticket), ticket);
       return response;
     } catch (err) {
       if (!(err instanceof TypeError)) throw err;
@@ -160,10 +172,15 @@ export class SocketDoor {
   }
 
   /** Ties a socket's events to a connection. Its ticket is given back when it is gone. */
-  #attend(socket: WebSocket, verdict: Verdict, ticket: Ticket): void {
-    const { presence, ring, draining, log } = this.#parts;
-    let entrance = enter(verdict, ticket);
+  #attend(
+    socket: WebSocket,
+    wanted: SocketRequest,
+    entrance: Entrance,
+    ticket: Ticket,
+  ): void {
+    const { presence, draining, log } = this.#parts;
     let connection: Connection | undefined;
+    let messages: ClientMessages | undefined;
     // A peer that leaves before the handshake is through causes no event at all.
     const handshake = setTimeout(() => {
       ticket.release();
@@ -180,17 +197,19 @@ export class SocketDoor {
       } else if (draining()) {
         socket.close(CLOSE.goingAway.code, CLOSE.goingAway.meaning);
       } else {
-        connection = new Connection(entrance.userId, socket, ring.head);
-        presence.opened(connection);
+        connection = this.#admit(socket, wanted, entrance);
       }
     };
     socket.onmessage = ({ data }) => {
-      if (
-        connection === undefined ||
-        messageBytes(data) <= CLIENT_MESSAGE_BYTES_MAX
-      ) return;
-      const reason = `expected at most ${CLIENT_MESSAGE_BYTES_MAX} bytes`;
-      presence.disconnect(connection, CLOSE.messageTooBig, reason);
+      if (connection === undefined) return;
+      if (messageBytes(data) > CLIENT_MESSAGE_BYTES_MAX) {
+        const reason = `expected at most ${CLIENT_MESSAGE_BYTES_MAX} bytes`;
+        presence.disconnect(connection, CLOSE.messageTooBig, reason);
+      } else if (wanted.version === 2) {
+        messages ??= new ClientMessages(this.#messageParts, connection);
+        if (messages.take(data) === "taken") return;
+        presence.disconnect(connection, CLOSE.policy, "too many messages");
+      }
     };
     socket.onclose = () => {
       clearTimeout(handshake);
@@ -200,35 +219,38 @@ export class SocketDoor {
     // `close` follows and says all that matters; without a handler Deno would report it as a fault.
     socket.onerror = (event) => event.preventDefault();
   }
-}
 
-function enter(verdict: Verdict, ticket: Ticket): Entrance {
-  if (!verdict.ok) return { close: CLOSE.policy, reason: verdict.reason };
-  if (ticket.claim(verdict.userId) === "claimed") {
-    return { userId: verdict.userId };
+  /** Makes an open socket a connection: whatever changes from here on, it is told. */
+  #admit(
+    socket: WebSocket,
+    { version, since, watch }: SocketRequest,
+    { userId, endsAt }: Extract<Entrance, { userId: UserId }>,
+  ): Connection {
+    const { presence, roster, fanout } = this.#parts;
+    const cursor = version === 1
+      ? roster.ring.head
+      : (since === undefined ? undefined : roster.positionAfter(since)) ??
+        UNTOLD;
+    const connection = new Connection(userId, socket, {
+      ...{ version, cursor, endsAt },
+    });
+    presence.opened(connection);
+    if (watch !== "*" && fanout.watch(connection, watch, cursor) === "full") {
+      const reason = "this node watches as many users as it can";
+      presence.disconnect(connection, CLOSE.overloaded, reason);
+    }
+    return connection;
   }
-  return {
-    close: CLOSE.tooManyConnections,
-    reason: CLOSE.tooManyConnections.meaning,
-  };
-}
 
-/**
- * What a client offers in `Sec-WebSocket-Protocol`: the version that is chosen, and a token.
- * `undefined` when it offers something and nothing that we speak: a browser would fail then.
- */
-function readOffer(
-  header: string | null,
-): { protocol: string | undefined; token: string | undefined } | undefined {
-  const offered = (header ?? "").split(",").map((name) => name.trim()).filter((
-    name,
-  ) => name);
-  const protocol = offered.find((name) => name === SUBPROTOCOL_V1);
-  if (protocol === undefined && offered.length > 0) return undefined;
-  const bearer = offered.find((name) =>
-    name.startsWith(BEARER_SUBPROTOCOL_PREFIX)
-  );
-  return { protocol, token: bearer?.slice(BEARER_SUBPROTOCOL_PREFIX.length) };
+  #enter(verdict: Verdict, ticket: Ticket): Entrance {
+    if (!verdict.ok) return { close: CLOSE.policy, reason: verdict.reason };
+    const { userId, exp } = verdict;
+    if (ticket.claim(userId) === "claimed") {
+      return { userId, endsAt: this.#messageParts.endOf(exp) };
+    }
+    const close = CLOSE.tooManyConnections;
+    return { close, reason: close.meaning };
+  }
 }
 
 /** Bytes on the wire. Text is only measured where its length leaves a doubt. */

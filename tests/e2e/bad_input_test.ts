@@ -276,15 +276,15 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
 Deno.test("[L1] messages of a v1 client are ignored up to the limit, and close with 1009 past it", async () => {
   await using ada = await connect(server.url, 1);
   ada.socket.send("hello");
-  ada.socket.send(new Uint8Array(4_096));
-  ada.socket.send("x".repeat(4_096));
+  ada.socket.send(new Uint8Array(65_536));
+  ada.socket.send("x".repeat(65_536));
   await using bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);
   for (
     const message of [
-      "x".repeat(4_097),
-      "\u20ac".repeat(1_366),
-      new Uint8Array(4_097),
+      "x".repeat(65_537),
+      "\u20ac".repeat(21_846),
+      new Uint8Array(65_537),
     ]
   ) {
     const rude = await connect(server.url, 3);

@@ -7,11 +7,12 @@
 /** The floors of the house, from the bottom. A file may import from its own floor and below. */
 const FLOORS: readonly (readonly RegExp[])[] = [
   [
-    /^src\/(protocol|limits|clock|log|reason|start_error)\.ts$/,
+    /^src\/(protocol|limits|clock|log|reason|start_error|client)\.ts$/,
+    /^src\/client\//,
     /^src\/store\/store\.ts$/,
   ],
-  [/^src\/(connection|hub|roster)\.ts$/],
-  [/^src\/(presence|lease|feed|fanout)\.ts$/],
+  [/^src\/(connection|hub|roster|ring|audience|sync_texts)\.ts$/],
+  [/^src\/(presence|lease|feed|fanout|pump|upkeep)\.ts$/],
   [
     /^src\/(http|store)\//,
     /^src\/(auth|admission|config|environment|data_directory)\.ts$/,
@@ -21,7 +22,11 @@ const FLOORS: readonly (readonly RegExp[])[] = [
 
 /** Files that touch no database, no HTTP, no environment and no clock of their own. */
 const CORE =
-  /^src\/(protocol|limits|reason|connection|hub|roster|presence|lease|feed|fanout|store\/store)\.ts$/;
+  /^src\/(protocol|limits|reason|connection|hub|roster|ring|audience|sync_texts|presence|lease|feed|fanout|pump|upkeep|store\/store)\.ts$/;
+
+/** The client library runs in browsers: it travels with the protocol and nothing else. */
+const CLIENT = /^src\/client(\/\w+)?\.ts$/;
+const PROTOCOL = "src/protocol.ts";
 
 function projectPath(filename: string): string | undefined {
   return /(?:^|[\\/])((?:src[\\/].*|main)\.ts)$/.exec(filename)?.[1]
@@ -42,6 +47,12 @@ function resolve(from: string, specifier: string): string {
 /** What is wrong with an import, or `undefined`. */
 export function faultOf(from: string, specifier: string): string | undefined {
   const isRelative = specifier.startsWith(".");
+  if (CLIENT.test(from)) {
+    const target = isRelative ? resolve(from, specifier) : "";
+    return CLIENT.test(target) || target === PROTOCOL
+      ? undefined
+      : `${from} runs in browsers: expected no import but ${PROTOCOL}`;
+  }
   if (!isRelative) {
     return CORE.test(from)
       ? `${from} is part of the core: expected no import of "${specifier}" or any other package`

@@ -26,8 +26,20 @@ const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
 
 /** One step of a run. `node` is taken modulo the number of nodes. */
 type Step =
-  | { readonly do: "open"; readonly userId: UserId; readonly node: number }
+  | {
+    readonly do: "open";
+    readonly userId: UserId;
+    readonly node: number;
+    readonly version: 1 | 2;
+    readonly watch: readonly UserId[] | undefined;
+  }
   | { readonly do: "close"; readonly pick: number }
+  | {
+    readonly do: "resume";
+    readonly pick: number;
+    readonly node: number;
+    readonly ms: number;
+  }
   | { readonly do: "wait"; readonly ms: number }
   | { readonly do: "lock"; readonly userId: UserId }
   | { readonly do: "unlock" }
@@ -47,7 +59,25 @@ const node = fc.nat(1);
 const kind = <const Name extends Step["do"]>(name: Name) => fc.constant(name);
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: kind("open"), userId, node }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: kind("open"),
+      userId,
+      node,
+      version: fc.constantFrom(1 as const, 2 as const),
+      watch: fc.option(fc.subarray([...USERS, STRANGER]), { nil: undefined }),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: kind("resume"),
+      pick: fc.nat(20),
+      node,
+      ms: fc.constantFrom(0, 1, 400),
+    }),
+  },
   { weight: 8, arbitrary: fc.record({ do: kind("close"), pick: fc.nat(20) }) },
   {
     weight: 6,
@@ -138,9 +168,33 @@ async function perform(one: Step, world: World): Promise<void> {
   const { clock, database, nodes, open, boot } = world;
   const at = (index: number) => nodes[index % nodes.length] as SimNode;
   switch (one.do) {
-    case "open":
-      open.push({ client: at(one.node).open(one.userId), node: at(one.node) });
+    case "open": {
+      const { userId, version } = one;
+      const watch = version === 2 && one.watch !== undefined
+        ? new Set(one.watch)
+        : "*";
+      const client = at(one.node).open(userId, { version, watch });
+      open.push({ client, node: at(one.node) });
       break;
+    }
+    case "resume": {
+      const [entry] = open.splice(one.pick % Math.max(1, open.length), 1);
+      entry?.node.close(entry.client);
+      await clock.advance(one.ms);
+      if (entry === undefined || entry.client.wish.version === 1) break;
+      const { userId, users, seq, wish: { watch } } = entry.client;
+      const known = seq < 0 ? {} : { known: { seq, users } };
+      const node = at(one.node);
+      // It may take as long as the database does, and longer than this node lives.
+      void node.resume(userId, { version: 2, watch, ...known }).then(
+        (client) => {
+          if (client === undefined) return;
+          if (nodes.includes(node)) world.open.push({ client, node });
+          else node.close(client);
+        },
+      );
+      break;
+    }
     case "close": {
       const [entry] = open.splice(one.pick % Math.max(1, open.length), 1);
       entry?.node.close(entry.client);
@@ -206,6 +260,7 @@ function judgeClient(client: SimClient, database: MemoryDatabase): void {
     return;
   }
   equal(client.closed, undefined, "a user is not closed");
+  if (client.wish.version === 2) return judgeFollower(client, database);
   const wanted = database.feed
     .filter(({ seq, userId }) =>
       seq > client.sinceSeq && userId !== client.userId
@@ -216,6 +271,16 @@ function judgeClient(client: SimClient, database: MemoryDatabase): void {
     wanted,
     `what a connection of ${client.userId} heard`,
   );
+}
+
+/** S1, S2, S4: when it is quiet it holds the truth about whom it hears of. */
+function judgeFollower(client: SimClient, database: MemoryDatabase): void {
+  const { wish: { watch }, users, heard } = client;
+  ok(heard.length > 0, "[S2] never silence");
+  const online = database.onlineAt(database.seq).filter((id) =>
+    watch === "*" || watch.has(id)
+  );
+  deepEqual([...users].sort(), online, `what ${client.userId} holds`);
 }
 
 function judgeAlternation(database: MemoryDatabase, id: UserId): void {

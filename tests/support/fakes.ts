@@ -3,7 +3,12 @@
  *
  * @module
  */
-import { Connection, type Socket } from "../../src/connection.ts";
+import {
+  Connection,
+  type ConnectionStart,
+  type Socket,
+  UNTOLD,
+} from "../../src/connection.ts";
 import type { Log } from "../../src/log.ts";
 import type { UserId } from "../../src/protocol.ts";
 
@@ -28,13 +33,19 @@ export class FakeSocket implements Socket {
   }
 }
 
-/** A live connection over a fake socket. */
-export function liveConnection(userId: UserId, cursor = 0): {
+/** A live connection over a fake socket, at the begin of the ring or, with version 2, told nothing. */
+export function liveConnection(
+  userId: UserId,
+  { version = 1, endsAt = Infinity }: Partial<ConnectionStart> = {},
+): {
   connection: Connection;
   socket: FakeSocket;
 } {
   const socket = new FakeSocket();
-  const connection = new Connection(userId, socket, cursor);
+  const cursor = version === 1 ? 0 : UNTOLD;
+  const connection = new Connection(userId, socket, {
+    ...{ version, cursor, endsAt },
+  });
   connection.confirm();
   return { connection, socket };
 }

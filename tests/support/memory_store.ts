@@ -53,6 +53,17 @@ export class MemoryDatabase {
     return this.#append(changes);
   }
 
+  /** Who was online as of a `seq`, ids ascending. */
+  onlineAt(seq: number): UserId[] {
+    const online = new Set<UserId>();
+    for (const transition of this.feed) {
+      if (transition.seq > seq) break;
+      if (transition.status === "online") online.add(transition.userId);
+      else online.delete(transition.userId);
+    }
+    return [...online].sort();
+  }
+
   renameUser(userId: UserId, username: string): void {
     const user = this.users.get(userId);
     if (user === undefined) return;

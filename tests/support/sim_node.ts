@@ -3,15 +3,21 @@
  *
  * @module
  */
+import { deepEqual, ok } from "node:assert/strict";
 import type { Clock } from "../../src/clock.ts";
-import { Connection, type Socket } from "../../src/connection.ts";
+import { Audience } from "../../src/audience.ts";
+import { Connection, type Socket, UNTOLD } from "../../src/connection.ts";
 import { Fanout } from "../../src/fanout.ts";
 import { Feed } from "../../src/feed.ts";
 import { Hub } from "../../src/hub.ts";
 import { Lease } from "../../src/lease.ts";
 import type { Log } from "../../src/log.ts";
 import { Presence } from "../../src/presence.ts";
-import type { UserId, UserStatusBroadcast } from "../../src/protocol.ts";
+import type {
+  ServerMessage,
+  UserId,
+  UserStatusBroadcast,
+} from "../../src/protocol.ts";
 import { Roster } from "../../src/roster.ts";
 import type { Store, Subscription } from "../../src/store/store.ts";
 import { type MemoryDatabase, MemoryStore } from "./memory_store.ts";
@@ -97,33 +103,50 @@ function unreliable(
   };
 }
 
+/** Which messages a client speaks, and with version 2 whom it hears about. */
+export interface SimWish {
+  readonly version: 1 | 2;
+  readonly watch: ReadonlySet<UserId> | "*";
+  /** What the client knew before, and as of which `seq`. */
+  readonly known?: { readonly seq: number; readonly users: Set<UserId> };
+}
+
 /** A client's end of a connection, which remembers what it was told and when. */
 export class SimClient implements Socket {
   readonly userId: UserId;
+  readonly wish: SimWish;
   readonly connection: Connection;
   /** The roster's seq when the connection was registered. */
   readonly sinceSeq: number;
-  readonly heard: UserStatusBroadcast[] = [];
+  readonly heard: (UserStatusBroadcast | ServerMessage)[] = [];
+  /** Version 2: whom it takes to be online as of `seq`, of those it hears about. */
+  readonly users: Set<UserId>;
+  seq: number;
   closed: number | undefined;
   bufferedAmount = 0;
-  readonly #onMessage: (message: UserStatusBroadcast) => void;
+  readonly #onMessage: (client: SimClient, message: string) => void;
 
   constructor(
     userId: UserId,
+    wish: SimWish,
     cursor: number,
     sinceSeq: number,
-    onMessage: (message: UserStatusBroadcast) => void,
+    onMessage: (client: SimClient, message: string) => void,
   ) {
     this.userId = userId;
+    this.wish = wish;
     this.sinceSeq = sinceSeq;
+    this.users = new Set(wish.known?.users);
+    this.seq = wish.known?.seq ?? -1;
     this.#onMessage = onMessage;
-    this.connection = new Connection(userId, this, cursor);
+    this.connection = new Connection(userId, this, {
+      ...{ version: wish.version, cursor, endsAt: Infinity },
+    });
   }
 
   send(text: string): void {
-    const message: UserStatusBroadcast = JSON.parse(text);
-    this.#onMessage(message);
-    this.heard.push(message);
+    this.heard.push(JSON.parse(text));
+    this.#onMessage(this, text);
   }
 
   close(code: number): void {
@@ -160,6 +183,7 @@ export class SimNode {
       random,
     );
     const times = { leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS };
+    const audience = new Audience();
     let count = 0;
     this.#database = database;
     this.breakLinks = breakLinks;
@@ -168,7 +192,7 @@ export class SimNode {
       ...{ store, clock, log, ...times, roster: this.roster },
       onAdvance: (changes) => {
         this.presence.noticed(changes);
-        this.#fanout.wake();
+        this.#fanout.advanced(changes);
       },
     }, random);
     this.#lease = new Lease(
@@ -181,16 +205,16 @@ export class SimNode {
       () => `${name}${++count}`,
     );
     this.presence = new Presence({
-      ...{ hub: this.hub, store, clock, log, offlineGraceMs },
+      ...{ hub: this.hub, audience, store, clock, log, offlineGraceMs },
       nodeId: () => this.#lease.nodeId,
       onTransitions: (transitions) => this.#feed.ingest(transitions),
       onLive: () => this.#fanout.wake(),
       onFenced: (nodeId) => this.#lease.rejoin(nodeId),
     }, random);
     this.#fanout = new Fanout({
-      ...{ hub: this.hub, ring: this.roster.ring, clock, log },
-      disconnect: (connection, close, reason) =>
-        this.presence.disconnect(connection, close, reason),
+      ...{ audience, roster: this.roster, clock, log },
+      ...{ intervalMs: 50, stateUsersMax: 1_000 },
+      disconnect: (...args) => this.presence.disconnect(...args),
     });
   }
 
@@ -219,17 +243,36 @@ export class SimNode {
     void this.stop().catch(() => {});
   }
 
-  open(userId: UserId): SimClient {
+  /** As the door does it. A node that cannot find out what the client knows takes nobody in. */
+  async resume(userId: UserId, wish: SimWish): Promise<SimClient | undefined> {
+    const isAhead = (wish.known?.seq ?? 0) > this.roster.seq;
+    if (isAhead && await this.#feed.catchUp() === "failed") return undefined;
+    return this.open(userId, wish);
+  }
+
+  open(
+    userId: UserId,
+    wish: SimWish = { version: 1, watch: "*" },
+  ): SimClient {
     const { ring, seq } = this.roster;
+    const cursor = wish.version === 1
+      ? ring.head
+      : this.#cursorAfter(wish.known?.seq);
     const client = new SimClient(
-      userId,
-      ring.head,
-      seq,
-      (message) => this.#judge(message),
+      ...[userId, wish, cursor, seq] as const,
+      (client, text) => this.#judge(client, JSON.parse(text)),
     );
     this.clients.add(client);
     this.presence.opened(client.connection);
+    if (wish.watch !== "*") {
+      this.#fanout.watch(client.connection, wish.watch, cursor);
+    }
     return client;
+  }
+
+  #cursorAfter(seq: number | undefined): number {
+    if (seq === undefined) return UNTOLD;
+    return this.roster.positionAfter(seq) ?? UNTOLD;
   }
 
   /** Ends a client's socket, as Deno does: now and then twice. */
@@ -239,8 +282,21 @@ export class SimNode {
     this.presence.closed(client.connection);
   }
 
+  #judge(
+    client: SimClient,
+    message: UserStatusBroadcast | ServerMessage,
+  ): void {
+    switch (message.type) {
+      case "user_online":
+      case "user_offline":
+        return this.#judgeBroadcast(message);
+      default:
+        return this.#judgeSync(client, message);
+    }
+  }
+
   /** P5: what is told is committed. */
-  #judge({ type, userId }: UserStatusBroadcast): void {
+  #judgeBroadcast({ type, userId }: UserStatusBroadcast): void {
     const committed = this.#database.feed.some((transition) =>
       transition.userId === userId && type === `user_${transition.status}`
     );
@@ -249,5 +305,36 @@ export class SimNode {
         `[P5] ${type} of ${userId} was told before it was committed`,
       );
     }
+  }
+
+  /** S1, S2, S4: state plus differences is the truth as of each `seq`, and only what is news is told. */
+  #judgeSync(client: SimClient, message: ServerMessage): void {
+    const { users, wish, heard } = client;
+    const isFirst = heard.length === 1;
+    const before = client.seq;
+    if (message.type === "presence_state") {
+      users.clear();
+      for (const { id } of message.users) users.add(id);
+    } else if (message.type === "presence_diff") {
+      ok(!isFirst || wish.known !== undefined, "[S1] the first is a state");
+      ok(message.seq > before || isFirst, "[S1] seq grows");
+      for (const { id } of message.online) {
+        ok(!users.has(id), `[S1] ${id} came online twice`);
+        users.add(id);
+      }
+      for (const id of message.offline) {
+        ok(users.delete(id), `[S1] ${id} went offline twice`);
+      }
+    } else {
+      return;
+    }
+    client.seq = message.seq;
+    ok(message.seq >= before, "[S2] a client does not go back in time");
+    const isHeardOf = (id: UserId) => wish.watch === "*" || wish.watch.has(id);
+    deepEqual(
+      [...users].sort(),
+      this.#database.onlineAt(message.seq).filter(isHeardOf),
+      `[S1] what ${client.userId} holds as of ${message.seq}`,
+    );
   }
 }

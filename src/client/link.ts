@@ -1,0 +1,221 @@
+/**
+ * The link: one socket after another, for as long as it is wanted.
+ *
+ * It obeys the table of close codes, waits longer after each fault, pauses while the browser
+ * is offline, and gives up a connection that went silent. It does not know what the
+ * messages say.
+ *
+ * @module
+ */
+import {
+  BEARER_SUBPROTOCOL_PREFIX,
+  type ClientMessage,
+  CLOSE,
+  SUBPROTOCOL_V2,
+} from "../protocol.ts";
+
+/**
+ * - `connecting`: asking for a token, or waiting for the first answer.
+ * - `connected`: what is known is right, and stays so.
+ * - `waiting`: a connection ended, and the next one is tried in `retryMs`.
+ * - `paused`: the browser is offline.
+ * - `closed`: for good, by you or because coming back would not help: `code` and `reason` say which.
+ */
+export interface ConnectionStatus {
+  readonly state: "connecting" | "connected" | "waiting" | "paused" | "closed";
+  /** Why the last connection ended: a code of the table in `protocol.ts`, or a browser's own. */
+  readonly code?: number;
+  readonly reason?: string;
+  readonly retryMs?: number;
+}
+
+/** A token, or a function that gets one. */
+export type TokenSource = string | (() => string | Promise<string>);
+
+/** Time, in milliseconds, and chance. Tests set their own. */
+export interface Timing {
+  /** A retry waits for a random part of a time that doubles from the first to the longest. */
+  readonly retryFirstMs: number;
+  readonly retryLongestMs: number;
+  /** A connection that was good for so long was a good one: the next fault is the first. */
+  readonly steadyMs: number;
+  /** For a token and the server's first answer. */
+  readonly patienceMs: number;
+  /** The server says something every 25 s. After so long a silence the connection is dead. */
+  readonly silenceMs: number;
+  readonly random: () => number;
+}
+
+export const TIMING: Timing = {
+  retryFirstMs: 1_000,
+  retryLongestMs: 30_000,
+  steadyMs: 10_000,
+  patienceMs: 15_000,
+  silenceMs: 70_000,
+  random: Math.random,
+};
+
+export interface LinkParts {
+  readonly token: TokenSource;
+  /** Where to connect to, now. */
+  readonly url: () => URL;
+  /** Whatever it throws ends the connection: the server cannot be understood. */
+  readonly onMessage: (data: string) => void;
+  readonly onStatus: (status: ConnectionStatus) => void;
+  readonly timing: Timing;
+}
+
+const FINAL_CODES: readonly number[] = Object.values(CLOSE)
+  .filter(({ reconnect }) => reconnect === "no").map(({ code }) => code);
+
+export class Link {
+  readonly #parts: LinkParts;
+  #status: ConnectionStatus = { state: "connecting" };
+  #socket: WebSocket | undefined;
+  /** The one timer: for an answer, for the end of a silence, or for the next try. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0;
+  #goodSince = Infinity;
+
+  constructor(parts: LinkParts) {
+    this.#parts = parts;
+  }
+
+  get status(): ConnectionStatus {
+    return this.#status;
+  }
+
+  async open(): Promise<void> {
+    if (this.#status.state === "closed") return;
+    if (isOffline()) return this.pause();
+    this.#setStatus({ ...this.#status, state: "connecting" });
+    const giveUp = () => this.#retry("no answer in time");
+    const attempt = this.#wait(this.#parts.timing.patienceMs, giveUp);
+    try {
+      const token = await this.#getToken();
+      if (attempt === this.#timer) this.#attend(token);
+    } catch (err) {
+      if (attempt !== this.#timer) return;
+      this.#retry(`cannot connect: ${messageOf(err)}`);
+    }
+  }
+
+  /** What was said so far makes what is known right. */
+  settle(): void {
+    if (this.#status.state !== "connecting") return;
+    this.#goodSince = Date.now();
+    this.#setStatus({ state: "connected" });
+  }
+
+  send(message: ClientMessage): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) {
+      this.#socket.send(JSON.stringify(message));
+    }
+  }
+
+  /**
+   * Sends a later token, if there is a function to get one from. Without it in time the
+   * connection ends, and the next one asks again.
+   */
+  async refresh(): Promise<void> {
+    if (typeof this.#parts.token === "string") return;
+    const socket = this.#socket;
+    const token = await this.#getToken();
+    if (socket === this.#socket) this.send({ type: "refresh", token });
+  }
+
+  /** There is no network; a connection that may be left would only pretend. */
+  pause(): void {
+    if (this.#status.state === "closed") return;
+    this.#drop();
+    this.#setStatus({ state: "paused", reason: "this browser is offline" });
+  }
+
+  /** There is a network again. */
+  resume(): void {
+    const { state } = this.#status;
+    if (state !== "paused" && state !== "waiting") return;
+    this.#failures = 0;
+    this.#drop();
+    void this.open();
+  }
+
+  /** For good. Safe to repeat. */
+  close(code: number, reason: string): void {
+    if (this.#status.state === "closed") return;
+    this.#drop();
+    this.#setStatus({ state: "closed", code, reason });
+  }
+
+  async #getToken(): Promise<string> {
+    const { token } = this.#parts;
+    return typeof token === "string" ? token : await token();
+  }
+
+  #attend(token: string): void {
+    const { url, onMessage, timing } = this.#parts;
+    const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
+    const socket = new WebSocket(url(), protocols);
+    this.#socket = socket;
+    socket.onmessage = ({ data }) => {
+      if (socket !== this.#socket) return;
+      try {
+        onMessage(String(data));
+      } catch (err) {
+        return this.#retry(`cannot understand the server: ${messageOf(err)}`);
+      }
+      if (this.#status.state === "connected") {
+        this.#wait(timing.silenceMs, () => this.#retry("silence"));
+      }
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (socket !== this.#socket) return;
+      if (FINAL_CODES.includes(code)) this.close(code, reason);
+      else this.#retry(reason, code);
+    };
+    socket.onerror = () => {};
+  }
+
+  /** Full jitter: clients that were cut off together do not come back together. */
+  #retry(reason: string, code?: number): void {
+    const { random, retryFirstMs, retryLongestMs, steadyMs } =
+      this.#parts.timing;
+    if (Date.now() - this.#goodSince >= steadyMs) this.#failures = 0;
+    this.#goodSince = Infinity;
+    this.#drop();
+    const longestMs = retryFirstMs * 2 ** this.#failures;
+    const retryMs = random() * Math.min(retryLongestMs, longestMs);
+    this.#failures += 1;
+    this.#wait(retryMs, () => void this.open());
+    const why = code === undefined ? { reason } : { code, reason };
+    this.#setStatus({ state: "waiting", ...why, retryMs });
+  }
+
+  /** Forgets the connection: nothing of it is heard any more. */
+  #drop(): void {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = this.#timer = undefined;
+    socket?.close();
+  }
+
+  #wait(ms: number, then: () => void): ReturnType<typeof setTimeout> {
+    clearTimeout(this.#timer);
+    return this.#timer = setTimeout(then, ms);
+  }
+
+  #setStatus(status: ConnectionStatus): void {
+    this.#status = status;
+    this.#parts.onStatus(status);
+  }
+}
+
+export function messageOf(err: unknown): string {
+  return err instanceof Error ? err.message : String(err);
+}
+
+/** Only browsers know. */
+function isOffline(): boolean {
+  const { navigator } = globalThis as { navigator?: { onLine?: boolean } };
+  return navigator?.onLine === false;
+}

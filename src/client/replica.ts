@@ -1,0 +1,281 @@
+/**
+ * The client's copy of who is online, right as of one `seq`.
+ *
+ * It takes the server's messages and tells what really changed by them. It does not know
+ * how messages travel, nor when a connection ended.
+ *
+ * @module
+ */
+import {
+  type ErrorMessage,
+  type OnlineUserInfo,
+  parseUserId,
+  type PresenceCount,
+  type PresenceDiff,
+  type PresenceState,
+  type ServerMessage,
+  type UserId,
+} from "../protocol.ts";
+
+/** Somebody who is online. */
+export interface User extends OnlineUserInfo {
+  /** When this client was told so; nothing for those who were online before. */
+  readonly since: Date | undefined;
+}
+
+/** Somebody came or went. */
+export interface Change {
+  readonly type: "online" | "offline";
+  readonly user: User;
+}
+
+/** Whom to hear about. Compared by identity: each call of `watch` makes a new one. */
+export type WatchSet = ReadonlySet<UserId> | "*";
+
+/** What a message brought. */
+export interface News {
+  readonly changes: readonly Change[];
+  /** `users` was made anew for other reasons than that somebody came or went. */
+  readonly isAnew: boolean;
+  /** `users` is right, about whom we want. */
+  readonly isRight: boolean;
+}
+
+const NOTHING: News = { changes: [], isAnew: false, isRight: false };
+const NOBODY: WatchSet = new Set<UserId>();
+
+/** Longer lists of ids are sent as a message: proxies commonly refuse URLs above 8 KiB. */
+const WATCH_QUERY_LENGTH_MAX = 1_500;
+
+export class Replica {
+  readonly users: Users = new Users();
+  /** Sends a list of users to watch, or `"*"`. */
+  readonly #ask: (userIds: readonly UserId[] | "*") => void;
+  #wanted: WatchSet;
+  /** What the server of this connection was asked for last. */
+  #asked: WatchSet;
+  /** What `users` and `#seq` are about. */
+  #held: WatchSet | undefined;
+  #seq: number | undefined;
+  #count: number | undefined;
+  /** Whether the server of this connection has said where we stand. */
+  #isAnswered = false;
+  /** States on their way in answer to what was asked. Only the last of them matters. */
+  #statesDue = 0;
+
+  constructor(
+    wanted: WatchSet,
+    ask: (userIds: readonly UserId[] | "*") => void,
+  ) {
+    this.#wanted = this.#asked = wanted;
+    this.#ask = ask;
+  }
+
+  /** How many are online, named or not. */
+  get count(): number {
+    return this.#count ?? this.users.size;
+  }
+
+  /** Hears about other users from now on. */
+  watch(wanted: WatchSet): void {
+    this.#wanted = wanted;
+    if (this.#isAnswered) this.#askForWanted();
+  }
+
+  /** A new connection: what to ask for in its URL. */
+  begin(query: URLSearchParams): void {
+    this.#isAnswered = false;
+    this.#statesDue = 0;
+    this.#asked = this.#wanted;
+    const list = this.#wanted === "*" ? "*" : [...this.#wanted].join();
+    if (list.length > WATCH_QUERY_LENGTH_MAX) {
+      // The list follows when there is an answer.
+      this.#asked = NOBODY;
+      query.set("watch", "");
+      return;
+    }
+    if (list !== "*") query.set("watch", list);
+    if (this.#held === this.#wanted && this.#seq !== undefined) {
+      query.set("since", String(this.#seq));
+    }
+  }
+
+  /** The connection ended; nothing can be asked until the next begins. */
+  end(): void {
+    this.#isAnswered = false;
+  }
+
+  /** What we hold may be wrong: the next connection begins with a whole state. */
+  distrust(): void {
+    this.#seq = undefined;
+  }
+
+  /** @throws for a message that cannot be understood. */
+  take(message: ServerMessage): News {
+    switch (message.type) {
+      case "presence_state":
+        return this.#takeState(message);
+      case "presence_diff":
+        return this.#takeDiff(message);
+      case "presence_count":
+        return this.#takeCount(message);
+      case "keepalive":
+        if (this.#seq !== undefined) this.#seq = toSeq(message.seq);
+        return NOTHING;
+      case "error":
+        return this.#takeError(message);
+      default:
+        return NOTHING;
+    }
+  }
+
+  #takeState(message: PresenceState): News {
+    const seq = toSeq(message.seq);
+    const users = toUsers(message.users);
+    this.#statesDue = Math.max(0, this.#statesDue - 1);
+    if (!this.#isCurrent()) return NOTHING;
+    const before = this.#held;
+    const wanted = this.#wanted;
+    const named = new Map(
+      users.filter(({ id }) => includes(wanted, id)).map((
+        user,
+      ) => [user.id, user]),
+    );
+    const changes: Change[] = [];
+    for (const user of [...this.users.values()]) {
+      if (named.has(user.id)) continue;
+      this.users.remove(user.id);
+      // Whoever is not wanted any more did not go.
+      if (includes(wanted, user.id)) changes.push({ type: "offline", user });
+    }
+    for (const { id, username } of named.values()) {
+      const known = this.users.get(id);
+      if (known?.username === username) continue;
+      // Whoever was not wanted before did not come.
+      const isNew = known === undefined && includes(before, id);
+      const since = isNew ? new Date() : known?.since;
+      const user = this.users.put({ id, username, since });
+      if (isNew) changes.push({ type: "online", user });
+    }
+    this.#held = wanted;
+    this.#seq = seq;
+    this.#count = undefined;
+    return { changes, isAnew: before !== wanted, isRight: true };
+  }
+
+  #takeDiff(message: PresenceDiff): News {
+    const seq = toSeq(message.seq);
+    const online = toUsers(message.online);
+    const offline = message.offline.map(toUserId);
+    const isRight = this.#isCurrent();
+    if (this.#seq === undefined) {
+      if (!isRight) return NOTHING;
+      throw new TypeError("there was no state before this difference");
+    }
+    // What was told already is no news, and what is older was overtaken.
+    if (seq <= this.#seq) return { ...NOTHING, isRight };
+    this.#seq = seq;
+    const changes: Change[] = [];
+    for (const id of offline) {
+      const user = this.users.get(id);
+      if (user === undefined) continue;
+      this.users.remove(id);
+      changes.push({ type: "offline", user });
+    }
+    for (const { id, username } of online) {
+      const known = this.users.get(id);
+      const since = known === undefined ? new Date() : known.since;
+      const user = this.users.put({ id, username, since });
+      if (known === undefined) changes.push({ type: "online", user });
+    }
+    return { changes, isAnew: false, isRight };
+  }
+
+  /** Too many are online to name them. */
+  #takeCount(message: PresenceCount): News {
+    const count = toSeq(message.online);
+    if (!this.#isCurrent()) return NOTHING;
+    this.#count = count;
+    this.users.empty();
+    this.#held = this.#seq = undefined;
+    return { changes: [], isAnew: true, isRight: true };
+  }
+
+  #takeError({ code }: ErrorMessage): News {
+    if (code === "watch_too_large") {
+      this.#statesDue = Math.max(0, this.#statesDue - 1);
+      this.#wanted = this.#asked = this.#held ?? "*";
+    }
+    return NOTHING;
+  }
+
+  /** Whether the server answers about whom we want; if it was asked for others, it is asked again. */
+  #isCurrent(): boolean {
+    this.#isAnswered = true;
+    if (this.#asked !== this.#wanted) this.#askForWanted();
+    return this.#statesDue === 0;
+  }
+
+  #askForWanted(): void {
+    this.#asked = this.#wanted;
+    this.#statesDue += 1;
+    this.#ask(this.#wanted === "*" ? "*" : [...this.#wanted]);
+  }
+}
+
+/** A map that only this file can change. */
+export class Users extends Map<UserId, User> {
+  /** @internal */
+  put(user: User): User {
+    super.set(user.id, user);
+    return user;
+  }
+  /** @internal */
+  remove(id: UserId): void {
+    super.delete(id);
+  }
+  /** @internal */
+  empty(): void {
+    super.clear();
+  }
+  override set(): never {
+    throw new TypeError("Cannot change the users: they follow the server");
+  }
+  override delete(): never {
+    return this.set();
+  }
+  override clear(): never {
+    return this.set();
+  }
+}
+
+/** @throws {TypeError} for what is no user id. */
+export function toWatchSet(ids: Iterable<UserId> | "*"): WatchSet {
+  if (ids === "*") return "*";
+  if (typeof ids === "string") {
+    throw new TypeError(`Cannot watch "${ids}": expected user ids, or "*"`);
+  }
+  return new Set([...ids].map(toUserId));
+}
+
+function includes(set: WatchSet | undefined, id: UserId): boolean {
+  return set === "*" || set?.has(id) === true;
+}
+
+function toUserId(value: unknown): UserId {
+  const id = typeof value === "number" ? parseUserId(value) : undefined;
+  if (id !== undefined) return id;
+  throw new TypeError(`Cannot take ${value}: expected a user id`);
+}
+
+function toUsers(users: readonly OnlineUserInfo[]): OnlineUserInfo[] {
+  return users.map(({ id, username }) => ({
+    id: toUserId(id),
+    username: String(username),
+  }));
+}
+
+function toSeq(value: unknown): number {
+  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
+  throw new TypeError(`Cannot take ${value}: expected a whole number`);
+}

@@ -1,0 +1,78 @@
+/**
+ * Upkeep does for each connection what is due by time alone: the end of its token, a warning
+ * before it, and a sign of life where nothing happened for long.
+ *
+ * One walk over all connections, now and then, instead of a timer for each of them.
+ *
+ * @module
+ */
+import type { Clock } from "./clock.ts";
+import type { Connection } from "./connection.ts";
+import type { Fanout } from "./fanout.ts";
+import type { Hub } from "./hub.ts";
+import { KEEPALIVE_MS, TOKEN_WARNING_MS, UPKEEP_MS } from "./limits.ts";
+import { CLOSE, type Close } from "./protocol.ts";
+import { visitAll } from "./pump.ts";
+import { encodeError } from "./sync_texts.ts";
+
+export interface UpkeepParts {
+  readonly hub: Hub;
+  readonly fanout: Pick<Fanout, "say" | "keepAlive">;
+  readonly clock: Clock;
+  /** Ends a connection for good, wherever it is known. */
+  readonly disconnect: (
+    connection: Connection,
+    close: Close,
+    reason: string,
+  ) => void;
+}
+
+export class Upkeep {
+  readonly #parts: UpkeepParts;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(parts: UpkeepParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { hub, clock } = this.#parts;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await clock.sleep(UPKEEP_MS, signal);
+      if (signal.aborted) return;
+      await visitAll(
+        hub.connections(),
+        (connection) => this.#visit(connection),
+        clock,
+        signal,
+      );
+    }
+  }
+
+  #visit(connection: Connection): void {
+    const { clock, disconnect, fanout } = this.#parts;
+    const { sync, endsAt, toldAt } = connection;
+    const now = clock.now();
+    if (now >= endsAt) {
+      disconnect(connection, CLOSE.tokenExpired, "token expired");
+    } else if (sync?.isWarned === false && endsAt - now <= TOKEN_WARNING_MS) {
+      sync.isWarned = true;
+      const seconds = Math.ceil((endsAt - now) / 1_000);
+      const message = `your token ends in ${seconds} s: send a refresh`;
+      fanout.say(connection, encodeError("token_expiring", message));
+    } else if (sync !== undefined && now - toldAt >= KEEPALIVE_MS) {
+      fanout.keepAlive(connection);
+    }
+  }
+}
