@@ -15,6 +15,9 @@ export const CLIENT_MESSAGES_PER_SECOND_MAX = 2;
 /** What a message that cannot be understood costs of these; a client with a fault is told a few times. */
 export const BAD_MESSAGE_COST = 5;
 
+/** Pause before a client that said too much is closed: what it sent already is read meanwhile. */
+export const DISMISSAL_MS = 20;
+
 /** Ids watched by all connections of a node together, at about 200 bytes each. */
 export const WATCHED_IDS_MAX = 1_000_000;
 

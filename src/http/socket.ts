@@ -16,6 +16,7 @@ import type { Fanout } from "../fanout.ts";
 import type { Feed } from "../feed.ts";
 import {
   CLIENT_MESSAGE_BYTES_MAX,
+  DISMISSAL_MS,
   HANDSHAKE_MS,
   IDLE_TIMEOUT_SECONDS,
 } from "../limits.ts";
@@ -200,15 +201,24 @@ export class SocketDoor {
         connection = this.#admit(socket, wanted, entrance);
       }
     };
+    let isRude = false;
+    const dismiss = (rude: Connection, close: Close, reason: string) => {
+      isRude = true;
+      // Deno forgets the close frame while more of the peer's frames wait to be read.
+      setTimeout(
+        () => presence.disconnect(rude, close, reason),
+        DISMISSAL_MS,
+      );
+    };
     socket.onmessage = ({ data }) => {
-      if (connection === undefined) return;
+      if (connection === undefined || isRude) return;
       if (messageBytes(data) > CLIENT_MESSAGE_BYTES_MAX) {
         const reason = `expected at most ${CLIENT_MESSAGE_BYTES_MAX} bytes`;
-        presence.disconnect(connection, CLOSE.messageTooBig, reason);
+        dismiss(connection, CLOSE.messageTooBig, reason);
       } else if (wanted.version === 2) {
         messages ??= new ClientMessages(this.#messageParts, connection);
         if (messages.take(data) === "taken") return;
-        presence.disconnect(connection, CLOSE.policy, "too many messages");
+        dismiss(connection, CLOSE.policy, "too many messages");
       }
     };
     socket.onclose = () => {

@@ -15,11 +15,12 @@ export async function rawHandshake(
   serverUrl: string,
   headers: Record<string, string> = {},
   wait: "answer" | "no answer" = "answer",
+  path = "/ws",
 ): Promise<RawSocket> {
   const { hostname, port } = new URL(serverUrl);
   const conn = await Deno.connect({ hostname, port: Number(port) });
   const lines = [
-    "GET /ws HTTP/1.1",
+    `GET ${path} HTTP/1.1`,
     `Host: ${hostname}:${port}`,
     "Connection: Upgrade",
     "Upgrade: websocket",

@@ -1,0 +1,263 @@
+/** rollcall.v2 on a real server: states, differences, resuming, watching. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { WebSocket as NodeWebSocket } from "ws";
+import { socketUrl, tokenFor } from "../support/client.ts";
+import { postgresForThisFile, query } from "../support/database.ts";
+import { rawHandshake } from "../support/raw_socket.ts";
+import { startServerOn, type TestServer } from "../support/server.ts";
+import { connectSync } from "../support/sync_client.ts";
+import { playNode } from "../support/transitions.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+let databaseUrl: string;
+let server: TestServer;
+
+Deno.test.beforeAll(async () => {
+  databaseUrl = await postgres.database(3_000);
+  server = await startServerOn(databaseUrl);
+});
+Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
+
+const range = (from: number, count: number) =>
+  Array.from({ length: count }, (_, index) => from + index);
+
+async function headSeq(): Promise<number> {
+  const [{ seq }] = await query(
+    databaseUrl,
+    "select seq::int from rollcall_internal.counter",
+  );
+  return seq;
+}
+
+Deno.test("[S1] a state, then differences, and together they are the roster", async () => {
+  await using ada = await connectSync(server.url, 1);
+  const state = await ada.hears("presence_state");
+  equal(ada.messages[0], state);
+  deepEqual(state.users, [{ id: 1, username: "user1" }]);
+  {
+    await using bob = await connectSync(server.url, 2);
+    await bob.holds([1, 2]);
+    await ada.holds([1, 2]);
+  }
+  await ada.holds([1]);
+  const { seq, online, offline } = await ada.hears("presence_diff", 1);
+  deepEqual([online, offline], [[], [2]]);
+  equal(seq, await headSeq());
+});
+
+Deno.test("[S2] whoever comes back hears what changed meanwhile, in one message", async () => {
+  await using node = await playNode(databaseUrl);
+  await node.apply([10, 11], []);
+  const first = await connectSync(server.url, 1);
+  await first.holds([1, 10, 11]);
+  await first[Symbol.asyncDispose]();
+  const { seq: since, ids: known } = first.model;
+  await node.apply([12, 13], [10]);
+  await node.apply([], [12]);
+  await using again = await connectSync(server.url, 1, { since, known });
+  await again.holds([1, 11, 13]);
+  equal(again.messages[0]?.type, "presence_diff");
+  const { seq } = again.model;
+  await using third = await connectSync(server.url, 1, { since: seq, known });
+  const { online, offline } = await third.hears("presence_diff");
+  deepEqual([online, offline], [[], []]);
+  equal(third.model.seq, seq);
+});
+
+Deno.test("[S2] a server that restarted goes on from the log, exactly as far back as it reaches", async () => {
+  const url = await postgres.database(100);
+  await using node = await playNode(url);
+  await node.apply([5], []);
+  await node.apply([6], []);
+  const since = 2;
+  for (const id of range(10, 5)) await node.apply([id], []);
+  await query(url, "delete from rollcall_internal.feed where seq <= $1", [
+    since,
+  ]);
+  await using second = await startServerOn(url);
+  const known = [5, 6];
+  await using edge = await connectSync(second.url, 1, { since, known });
+  await edge.holds([1, 5, 6, 10, 11, 12, 13, 14]);
+  equal(edge.messages[0]?.type, "presence_diff");
+  await using older = await connectSync(second.url, 1, {
+    ...{ since: since - 1, known: [5] },
+  });
+  await older.holds([1, 5, 6, 10, 11, 12, 13, 14]);
+  equal(older.messages[0]?.type, "presence_state");
+});
+
+Deno.test("[S2] a seq that the log never reached leads to a state", async () => {
+  await using ahead = await connectSync(server.url, 1, { since: 9_999_999 });
+  await ahead.holds([1]);
+  equal(ahead.messages[0]?.type, "presence_state");
+});
+
+Deno.test("[S4] a set is watched from the query on or by message, and nothing else is heard", async () => {
+  await using node = await playNode(databaseUrl);
+  await node.apply([20, 21], []);
+  await using ada = await connectSync(server.url, 1, { watch: [20, 22] });
+  await ada.holds([20]);
+  await using nobody = await connectSync(server.url, 1, { watch: [] });
+  await nobody.holds([]);
+  await node.apply([22, 23], [20, 21]);
+  await ada.holds([22]);
+  ada.say({ type: "watch", userIds: [1, 21, 23] });
+  await ada.holds([1, 23]);
+  ada.say({ type: "watch", userIds: "*" });
+  await ada.holds([1, 22, 23]);
+  deepEqual(nobody.messages.map(({ type }) => type), ["presence_state"]);
+});
+
+Deno.test("[S2][S4] who watched and comes back hears what changed among them", async () => {
+  await using node = await playNode(databaseUrl);
+  await node.apply([30, 31], []);
+  const watch = [30, 32];
+  const first = await connectSync(server.url, 1, { watch });
+  await first.holds([30]);
+  await first[Symbol.asyncDispose]();
+  const { seq: since, ids: known } = first.model;
+  await node.apply([32, 33], [30]);
+  await using again = await connectSync(server.url, 1, {
+    ...{ watch, since, known },
+  });
+  await again.holds([32]);
+  equal(again.messages[0]?.type, "presence_diff");
+});
+
+Deno.test("[S5] a storm of transitions brings at most one difference per interval", async () => {
+  await using node = await playNode(databaseUrl);
+  await using ada = await connectSync(server.url, 1);
+  await ada.holds([1]);
+  const count = () => ada.messages.length;
+  const [before, startedAt] = [count(), performance.now()];
+  for (let round = 0; round < 100; round++) {
+    await node.apply([1_000 + round], []);
+  }
+  await ada.holds([1, ...range(1_000, 100)]);
+  const intervals = (performance.now() - startedAt) / 50;
+  const heard = count() - before;
+  ok(heard <= Math.ceil(intervals) + 1, `${heard} in ${intervals} intervals`);
+  ok(heard < 80, `${heard} differences for 100 transitions`);
+});
+
+Deno.test("[L1] bad messages are answered by name, up to a budget", async () => {
+  await using ada = await connectSync(server.url, 1);
+  await ada.holds([1]);
+  const expected: [unknown, RegExp][] = [
+    ["no json", /^expected JSON$/],
+    [{ type: "dance" }, /^type: expected "watch" or "refresh"/],
+    [{ type: "watch", userIds: [1, "2"] }, /^userIds: expected a list/],
+  ];
+  for (const [index, [message, pattern]] of expected.entries()) {
+    ada.socket.send(
+      typeof message === "string" ? message : JSON.stringify(message),
+    );
+    const error = await ada.hears("error", index);
+    equal(error.code, "bad_message");
+    match(error.message, pattern);
+  }
+  for (let n = 0; n < 5; n++) ada.socket.send("no json");
+  deepEqual(await ada.closed, { code: 1008, reason: "too many messages" });
+});
+
+Deno.test("[L1] a watch set has its bound, and too many leave the old one as it is", async () => {
+  await using node = await playNode(databaseUrl);
+  await using ada = await connectSync(server.url, 1, { watch: [40] });
+  await ada.holds([]);
+  ada.say({ type: "watch", userIds: range(1, 1_001) });
+  const { code, message } = await ada.hears("error");
+  equal(code, "watch_too_large");
+  match(message, /at most 1000 user ids, got 1001/);
+  await node.apply([40, 41], []);
+  await ada.holds([40]);
+  for (
+    const bad of [
+      `watch=${range(1, 1_001)}`,
+      "watch=1,,2",
+      "watch=x",
+      "since=-1",
+      "since=1e3",
+    ]
+  ) {
+    using raw = await rawHandshake(
+      server.url,
+      { "Sec-WebSocket-Protocol": "rollcall.v2" },
+      ...["answer", `/ws?token=${await tokenFor(1)}&${bad}`] as const,
+    );
+    equal(raw.status, 400, bad);
+  }
+});
+
+Deno.test("[P1] a refresh for the same user prolongs, and others are refused", async () => {
+  await using ada = await connectSync(server.url, 1, {
+    token: await tokenFor(1, 4),
+  });
+  const { code } = await ada.hears("error");
+  equal(code, "token_expiring");
+  ada.say({ type: "refresh", token: "nonsense" });
+  equal((await ada.hears("error", 1)).code, "bad_token");
+  ada.say({ type: "refresh", token: await tokenFor(2) });
+  match((await ada.hears("error", 2)).message, /same user/);
+  ada.say({ type: "refresh", token: await tokenFor(1) });
+  await using bob = await connectSync(server.url, 2, {
+    token: await tokenFor(2, 4),
+  });
+  deepEqual(await bob.closed, { code: 4401, reason: "token expired" });
+  equal(ada.socket.readyState, WebSocket.OPEN);
+});
+
+for (
+  const offer of [
+    "rollcall.v2,bearer.TOKEN",
+    "bearer.TOKEN ,  rollcall.v2",
+    "other, rollcall.v2,bearer.TOKEN",
+    "rollcall.v2, rollcall.v1, bearer.TOKEN",
+  ]
+) {
+  Deno.test(`[S1] the offer "${offer}" is answered with rollcall.v2`, async () => {
+    const token = await tokenFor(1);
+    using raw = await rawHandshake(server.url, {
+      "Sec-WebSocket-Protocol": offer.replace("TOKEN", token),
+    });
+    equal(raw.status, 101);
+    match(raw.head, /sec-websocket-protocol: rollcall\.v2\r\n/i);
+    ok(!raw.head.includes(token));
+  });
+}
+
+Deno.test("an offer of nothing that is spoken here is refused and told what is", async () => {
+  using raw = await rawHandshake(server.url, {
+    "Sec-WebSocket-Protocol": "rollcall.v3, bearer.x",
+  });
+  equal(raw.status, 400);
+  match(raw.head, /unknown_subprotocol.*rollcall\.v2, rollcall\.v1/s);
+});
+
+Deno.test("[S1] npm's ws connects, with the token in a header or a subprotocol", async () => {
+  const token = await tokenFor(1);
+  const headers = { authorization: `Bearer ${token}` };
+  const attempts = [
+    () =>
+      new NodeWebSocket(socketUrl(server.url), ["rollcall.v2"], { headers }),
+    () =>
+      new NodeWebSocket(socketUrl(server.url), [
+        "rollcall.v2",
+        `bearer.${token}`,
+      ]),
+  ];
+  for (const connect of attempts) {
+    const socket = connect();
+    const heard: string[] = [];
+    socket.on("message", (data) => heard.push(String(data)));
+    const [first] = await until("ws hears", () => heard.length > 0 && heard);
+    match(
+      first ?? "",
+      /^{"type":"presence_state","seq":\d+,"users":\[{"id":1,/,
+    );
+    equal(socket.protocol, "rollcall.v2");
+    const closed = new Promise((resolve) => socket.on("close", resolve));
+    socket.close();
+    await closed;
+  }
+});

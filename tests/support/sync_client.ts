@@ -1,0 +1,124 @@
+/**
+ * A client of version 2 that holds what it was told, and is strict about it.
+ *
+ * @module
+ */
+import { ok } from "node:assert/strict";
+import type {
+  ClientMessage,
+  ServerMessage,
+  UserId,
+} from "../../src/protocol.ts";
+import { socketUrl, tokenFor } from "./client.ts";
+import { until } from "./until.ts";
+
+export interface SyncOptions {
+  readonly since?: number;
+  readonly watch?: readonly UserId[];
+  readonly token?: string;
+  /** What is known as of `since`. */
+  readonly known?: Iterable<UserId>;
+}
+
+/** Applies one message to what is known. Throws where version 2 was not kept. */
+export class SyncModel {
+  readonly online: Set<UserId>;
+  seq: number;
+  #count = 0;
+
+  constructor(known: Iterable<UserId> = [], seq = -1) {
+    this.online = new Set(known);
+    this.seq = seq;
+  }
+
+  take(message: ServerMessage): void {
+    this.#count += 1;
+    if (message.type === "presence_state") {
+      this.online.clear();
+      for (const { id } of message.users) this.online.add(id);
+      this.seq = message.seq;
+    } else if (message.type === "presence_diff") {
+      const isAnswer = this.#count === 1 && this.seq >= 0;
+      ok(isAnswer || this.#count > 1, "[S1] a difference came first");
+      ok(message.seq > this.seq || isAnswer, "[S1] seq did not grow");
+      this.seq = message.seq;
+      for (const { id } of message.online) {
+        ok(!this.online.has(id), `[S1] ${id} came twice`);
+        this.online.add(id);
+      }
+      for (const id of message.offline) {
+        ok(this.online.delete(id), `[S1] ${id} left twice`);
+      }
+    }
+  }
+
+  get ids(): UserId[] {
+    return [...this.online].sort((a, b) => a - b);
+  }
+}
+
+export interface SyncClient extends AsyncDisposable {
+  readonly messages: readonly ServerMessage[];
+  readonly model: SyncModel;
+  readonly socket: WebSocket;
+  readonly closed: Promise<{ code: number; reason: string }>;
+  say(message: ClientMessage | Record<string, unknown>): void;
+  /** Waits until exactly these are online for this client. */
+  holds(ids: readonly UserId[]): Promise<void>;
+  /** Waits for the nth message (from 0) of a type. */
+  hears<Type extends ServerMessage["type"]>(
+    type: Type,
+    nth?: number,
+  ): Promise<Extract<ServerMessage, { type: Type }>>;
+}
+
+/** Connects a user. What goes wrong before the first message shows in `closed`. */
+export async function connectSync(
+  serverUrl: string,
+  userId: UserId,
+  options: SyncOptions = {},
+): Promise<SyncClient> {
+  const { since, watch, token = await tokenFor(userId), known } = options;
+  const url = new URL(socketUrl(serverUrl));
+  if (since !== undefined) url.searchParams.set("since", String(since));
+  if (watch !== undefined) url.searchParams.set("watch", watch.join());
+  const socket = new WebSocket(url, ["rollcall.v2", `bearer.${token}`]);
+  const messages: ServerMessage[] = [];
+  const model = new SyncModel(known, since);
+  let fault: unknown;
+  socket.onmessage = ({ data }) => {
+    const message: ServerMessage = JSON.parse(data);
+    messages.push(message);
+    try {
+      model.take(message);
+    } catch (err) {
+      fault ??= err;
+    }
+  };
+  socket.onerror = () => {};
+  const closed = new Promise<{ code: number; reason: string }>((resolve) => {
+    socket.onclose = ({ code, reason }) => resolve({ code, reason });
+  });
+  return {
+    ...{ messages, model, socket, closed },
+    say: (message) => socket.send(JSON.stringify(message)),
+    holds: async (ids) => {
+      await until(`${userId} holds ${ids.join() || "nobody"}`, () => {
+        if (fault !== undefined) throw fault;
+        return messages.length > 0 && model.ids.join() === ids.join();
+      });
+    },
+    hears: async <Type extends ServerMessage["type"]>(type: Type, nth = 0) => {
+      const found = await until(`${userId} hears ${type} ${nth}`, () => {
+        if (fault !== undefined) throw fault;
+        return messages.filter((message) => message.type === type)[nth];
+      });
+      return found as Extract<ServerMessage, { type: Type }>;
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (socket.readyState < WebSocket.CLOSING) socket.close();
+      await closed;
+      if (fault !== undefined) throw fault;
+    },
+  };
+}
