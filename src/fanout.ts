@@ -140,10 +140,10 @@ export class Fanout {
 
   /** Version 1: every transition of others, one message for each. */
   #tell(connection: Connection): Visit {
-    const { roster: { ring }, disconnect } = this.#parts;
+    const { ring } = this.#parts.roster;
     if (connection.state !== "live") return "done";
     if (connection.cursor < ring.tail) {
-      disconnect(connection, CLOSE.overloaded, "fell too far behind");
+      this.#giveUp(connection, "fell too far behind");
       return "done";
     }
     while (connection.cursor < ring.head) {
@@ -261,9 +261,15 @@ export class Fanout {
     if (connection.stalled === undefined || bytes < connection.stalled.bytes) {
       connection.stalled = { since: now, bytes };
     } else if (now - connection.stalled.since >= SLOW_READER_MS) {
-      this.#parts.disconnect(connection, CLOSE.overloaded, "reads too slowly");
+      this.#giveUp(connection, "reads too slowly");
       return "done";
     }
     return "again";
+  }
+
+  #giveUp(connection: Connection, reason: string): void {
+    const { log, disconnect } = this.#parts;
+    log.info({ userId: connection.userId, reason }, "gave up a slow reader");
+    disconnect(connection, CLOSE.overloaded, reason);
   }
 }

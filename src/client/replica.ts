@@ -125,7 +125,7 @@ export class Replica {
       case "error":
         return this.#takeError(message);
       default:
-        return NOTHING;
+        return passOver(message);
     }
   }
 
@@ -256,6 +256,12 @@ export function toWatchSet(ids: Iterable<UserId> | "*"): WatchSet {
     throw new TypeError(`Cannot watch "${ids}": expected user ids, or "*"`);
   }
   return new Set([...ids].map(toUserId));
+}
+
+/** A later server may have more to say. */
+function passOver(message: { readonly type?: unknown }): News {
+  if (typeof message.type === "string") return NOTHING;
+  throw new TypeError("a message has no type");
 }
 
 function includes(set: WatchSet | undefined, id: UserId): boolean {

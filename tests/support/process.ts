@@ -15,3 +15,9 @@ export async function isRunning(pid: number): Promise<boolean> {
   const state = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
   return state !== "" && !/\) Z /.test(state);
 }
+
+/** Memory that a process holds. Only on Linux. */
+export function residentBytes(pid: number): number {
+  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
+}

@@ -9,6 +9,8 @@ export interface RawSocket extends Disposable {
   /** The head of the answer; empty if it was not waited for. */
   readonly head: string;
   readonly status: number;
+  /** What came after the head. */
+  readonly rest: Uint8Array;
 }
 
 export async function rawHandshake(
@@ -29,17 +31,21 @@ export async function rawHandshake(
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
   ];
   await conn.write(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`));
-  let head = "";
+  let received = new Uint8Array();
+  let end = -1;
   const buffer = new Uint8Array(4_096);
-  while (wait === "answer" && !head.includes("\r\n\r\n")) {
+  while (wait === "answer" && end < 0) {
     const size = await conn.read(buffer);
     if (size === null) break;
-    head += new TextDecoder().decode(buffer.subarray(0, size));
+    received = new Uint8Array([...received, ...buffer.subarray(0, size)]);
+    end = new TextDecoder("latin1").decode(received).indexOf("\r\n\r\n");
   }
+  const head = new TextDecoder("latin1").decode(received);
   return {
     conn,
     head,
     status: Number(head.split(" ")[1]),
+    rest: end < 0 ? new Uint8Array() : received.slice(end + 4),
     [Symbol.dispose]: () => conn.close(),
   };
 }
