@@ -8,16 +8,22 @@
  */
 import { deepEqual, equal } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import { within } from "../../src/clock.ts";
 import type { UserId } from "../../src/protocol.ts";
 import { startEmbedded } from "../../src/store/embedded.ts";
 import { migrateDatabase } from "../../src/store/migrate.ts";
-import { connect, type TestClient } from "../support/client.ts";
 import { query, silentLog } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
 import { until } from "../support/until.ts";
 import { Slot, TIMES } from "./cluster.ts";
-import { type FeedRow, judgeFeed, judgeLife, type Life } from "./history.ts";
+import { type FeedRow, judgeFeed } from "./history.ts";
+import {
+  Follower,
+  Listener,
+  type Mover,
+  type Person,
+  seqOf,
+  Synced,
+} from "./people.ts";
 
 export interface ChaosOptions {
   readonly minutes: number;
@@ -28,15 +34,8 @@ export interface ChaosOptions {
 }
 
 const QUIET_MS = 60_000;
+const SDK_CLIENTS = 12;
 const LEASE_MS = Number(TIMES.LEASE_MS);
-
-/** A person with a device: connects somewhere, goes, comes back elsewhere. */
-interface Person {
-  readonly userId: UserId;
-  client: TestClient | undefined;
-  life: Omit<Life, "isOpen"> | undefined;
-  busy: boolean;
-}
 
 export async function chaos(options: ChaosOptions): Promise<void> {
   const { minutes, seed, nodes, clients, print } = options;
@@ -52,7 +51,7 @@ export async function chaos(options: ChaosOptions): Promise<void> {
     await Deno.remove(directory, { recursive: true });
   });
   await migrateDatabase(postgres.url);
-  const users = Math.ceil(clients * 0.7);
+  const users = Math.ceil(clients * 0.7) + SDK_CLIENTS;
   await query(
     postgres.url,
     "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
@@ -65,110 +64,80 @@ export async function chaos(options: ChaosOptions): Promise<void> {
   for (const slot of slots) cleanup.use(slot);
   await Promise.all(slots.map((slot) => slot.start()));
 
-  // More clients than users: some have several devices.
-  const people: Person[] = Array.from({ length: clients }, (_, index) => ({
-    userId: index % users + 1,
-    client: undefined,
-    life: undefined,
-    busy: false,
-  }));
-  const ended: Life[] = [];
+  const people = populate(clients, users - SDK_CLIENTS);
+  const followers = slots.flatMap((slot) =>
+    slot.url === undefined ? [] : [slot.url]
+  )
+    .flatMap((url, place) =>
+      Array.from({ length: Math.ceil(SDK_CLIENTS / nodes) }, (_, n) => {
+        const userId = users - (place + n * nodes) % SDK_CLIENTS;
+        return new Follower(
+          url,
+          userId,
+          n % 3 === 0 ? watchSet(users, random) : "*",
+        );
+      })
+    );
+  cleanup.defer(async () => {
+    for (const follower of followers) await follower.leave();
+  });
   const stop = new AbortController();
-  const driving = drive(people, slots, ended, random, stop.signal);
+  const driving = drive(people, slots, random, stop.signal);
   await breakThings(slots, postgres.url, directory, random, minutes, print);
   stop.abort();
   await driving;
 
-  await quiet(people, slots, postgres.url);
-  await judge(people, slots, ended, postgres.url, print);
-  await Promise.all(people.map(({ client }) => client?.close()));
+  const everybody = [...people, ...followers];
+  await quiet(everybody, slots, postgres.url);
+  await judge(everybody, slots, postgres.url, print);
+  await Promise.all(people.map((person) => person.leave()));
+}
+
+/**
+ * Half of the clients of each version, and more clients than users: some have several devices.
+ * Every sixth watches some users instead of all.
+ */
+function populate(clients: number, users: number): Mover[] {
+  return Array.from({ length: clients }, (_, index) => {
+    const userId = index % users + 1;
+    if (index % 2 === 0) return new Listener(userId);
+    const watch = index % 6 === 1 ? [userId, 1, 2, 3, 5, 8, 13, 21] : undefined;
+    return new Synced(userId, watch);
+  });
+}
+
+function watchSet(users: number, random: () => number): UserId[] {
+  return Array.from({ length: 20 }, () => 1 + Math.floor(random() * users));
 }
 
 /** Opens, closes and moves people until told to stop. */
 async function drive(
-  people: readonly Person[],
+  people: readonly Mover[],
   slots: readonly Slot[],
-  ended: Life[],
   random: () => number,
   signal: AbortSignal,
 ): Promise<void> {
-  const working = new Set<Promise<void>>();
+  const working = new Map<Mover, Promise<void>>();
   while (!signal.aborted) {
     const person = pick(people, random);
     const slot = pick(slots, random);
-    if (!person.busy) {
-      const work = act(person, slot, ended, random()).finally(() =>
-        working.delete(work)
+    const dice = random();
+    if (!working.has(person)) {
+      const work = act(person, slot, dice).finally(() =>
+        working.delete(person)
       );
-      working.add(work);
+      working.set(person, work);
     }
     await pause(10 + random() * 20);
   }
-  await Promise.all(working);
+  await Promise.all(working.values());
 }
 
-async function act(
-  person: Person,
-  slot: Slot,
-  ended: Life[],
-  dice: number,
-): Promise<void> {
-  person.busy = true;
-  try {
-    const isOpen = person.client?.socket.readyState === WebSocket.OPEN;
-    if (isOpen && dice < 0.6) await leave(person, ended);
-    else if (isOpen && dice < 0.9) {
-      await leave(person, ended);
-      await enter(person, slot);
-    } else if (!isOpen) {
-      await leave(person, ended);
-      await enter(person, slot);
-    }
-  } finally {
-    person.busy = false;
-  }
-}
-
-async function enter(person: Person, slot: Slot): Promise<void> {
-  const { url } = slot;
-  if (url === undefined) return;
-  try {
-    const client = await connect(url, person.userId);
-    person.client = client;
-    // The ETag is the roster's seq; a node that dies meanwhile leaves an open end.
-    const openSeq = await readSeq(url).catch(() => Infinity);
-    person.life = {
-      userId: person.userId,
-      node: slot.name,
-      openSeq,
-      heard: client.messages,
-    };
-  } catch {
-    // The node is not there at the moment.
-  }
-}
-
-async function leave(person: Person, ended: Life[]): Promise<void> {
-  const { client, life } = person;
-  person.client = undefined;
-  person.life = undefined;
-  if (client === undefined) return;
-  // A paused or cut-off server does not answer; what is left of the socket is not waited for.
-  await within(15_000, "closing", client.close()).catch(() => {});
-  if (life !== undefined) ended.push({ ...life, isOpen: false });
-}
-
-async function readSeq(url: string): Promise<number> {
-  const response = await fetch(`${url}users/online`, {
-    signal: AbortSignal.timeout(5_000),
-  });
-  await response.body?.cancel();
-  return seqOf(response);
-}
-
-/** The ETag begins with the roster's seq. */
-function seqOf(response: Response): number {
-  return parseInt((response.headers.get("etag") ?? "").slice(1));
+async function act(person: Mover, slot: Slot, dice: number): Promise<void> {
+  const { isOpen } = person;
+  if (isOpen && dice >= 0.9) return;
+  await person.leave();
+  if (!isOpen || dice >= 0.6) await person.enter(slot);
 }
 
 type Fault = (
@@ -273,21 +242,19 @@ async function breakThings(
 }
 
 /** The truth: who has an open socket on a node that lives. */
-function truth(people: readonly Person[]): UserId[] {
-  const open = people.filter(({ client }) =>
-    client?.socket.readyState === WebSocket.OPEN
-  );
+function truth(everybody: readonly Person[]): UserId[] {
+  const open = everybody.filter(({ isOpen }) => isOpen);
   return [...new Set(open.map(({ userId }) => userId))].sort((a, b) => a - b);
 }
 
 /** Waits until every node lists the truth and is at the head of the feed. */
 async function quiet(
-  people: readonly Person[],
+  everybody: readonly Person[],
   slots: readonly Slot[],
   databaseUrl: string,
 ): Promise<void> {
   await until("all is quiet", async () => {
-    const wanted = truth(people).join();
+    const wanted = truth(everybody).join();
     const [{ seq }] = await query(
       databaseUrl,
       "select seq::int from rollcall_internal.counter",
@@ -302,35 +269,21 @@ async function quiet(
     }
     return true;
   }, QUIET_MS);
-  // What the rosters hold is on its way to the clients; a last event overtakes none of it.
-  const [{ seq }] = await query(
-    databaseUrl,
-    "select seq::int from rollcall_internal.counter",
-  );
+  // What the rosters hold is on its way to the clients.
   await until("everybody was told", async () => {
-    const rows = await readFeed(databaseUrl);
-    if (rows.length !== seq) return false;
-    return people.every(({ userId, client, life }) => {
-      const last = rows.findLast((row) => row.userId !== userId);
-      if (client?.socket.readyState !== WebSocket.OPEN || last === undefined) {
-        return true;
-      }
-      if (life === undefined || last.seq <= life.openSeq) return true;
-      const heard = client.messages.at(-1);
-      return heard?.userId === last.userId &&
-        heard.type === `user_${last.status}`;
-    });
+    const feed = await readFeed(databaseUrl);
+    const online = truth(everybody);
+    return everybody.every((person) => person.isTold(feed, online));
   }, QUIET_MS);
 }
 
 async function judge(
-  people: readonly Person[],
+  everybody: readonly Person[],
   slots: readonly Slot[],
-  ended: readonly Life[],
   databaseUrl: string,
   print: (line: string) => void,
 ): Promise<void> {
-  const online = truth(people);
+  const online = truth(everybody);
   const ids = async (sql: string) =>
     (await query(databaseUrl, sql)).map(({ id }) => id);
   deepEqual(
@@ -355,22 +308,10 @@ async function judge(
 
   const feed = await readFeed(databaseUrl);
   judgeFeed(feed);
-  const open = people.flatMap(({ client, life }) =>
-    client?.socket.readyState === WebSocket.OPEN && life !== undefined
-      ? [{ ...life, isOpen: true }]
-      : life === undefined
-      ? []
-      : [{ ...life, isOpen: false }]
-  );
-  for (const life of [...ended, ...open]) judgeLife(life, feed);
-  const messages = [...ended, ...open].reduce(
-    (sum, { heard }) => sum + heard.length,
-    0,
-  );
+  for (const person of everybody) person.judge(feed, online);
+  const messages = everybody.reduce((sum, { heard }) => sum + heard, 0);
   print(
-    `judged: ${feed.length} transitions, ${
-      ended.length + open.length
-    } connections, ${messages} messages, ${online.length} users online`,
+    `judged: ${feed.length} transitions, ${everybody.length} clients, ${messages} messages, ${online.length} users online`,
   );
 }
 

@@ -48,7 +48,10 @@ export class Slot implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    this.#server = await startServer({ env: this.#env });
+    const server = await startServer({ env: this.#env });
+    this.#server = server;
+    // Clients that come back by themselves come back to the same place.
+    this.#env.PORT = new URL(server.url).port;
   }
 
   signal(signal: Deno.Signal): void {
