@@ -63,9 +63,7 @@ export function createVerifier(config: TokenConfig): Verify {
       const { payload } = await verified(token);
       const userId = parseUserId(payload[userClaim]);
       if (userId === undefined) {
-        return refuse(
-          `token claim ${userClaim} is not a user id from 1 to 2147483647`,
-        );
+        return refuse("token names no user id from 1 to 2147483647");
       }
       // Required above, so the default never holds.
       return { ok: true, userId, exp: payload.exp ?? 0 };
@@ -95,7 +93,10 @@ function reasonFor(fault: unknown): string | undefined {
   if (fault instanceof errors.JOSEAlgNotAllowed) {
     return "token algorithm is not allowed";
   }
-  if (fault instanceof errors.JWKSNoMatchingKey) return "token key is unknown";
+  if (
+    fault instanceof errors.JWKSNoMatchingKey ||
+    fault instanceof errors.JWKSMultipleMatchingKeys
+  ) return "token key is unknown";
   if (
     fault instanceof errors.JWSInvalid || fault instanceof errors.JWTInvalid ||
     fault instanceof errors.JOSENotSupported

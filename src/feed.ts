@@ -97,6 +97,7 @@ export class Feed {
     while (!this.#stop.signal.aborted) {
       try {
         this.#subscription ??= await this.#subscribe();
+        if (this.#stop.signal.aborted) break;
         this.#state = "listening";
         await this.#watch(this.#subscription, () => failures = 0);
       } catch (err) {
@@ -114,6 +115,7 @@ export class Feed {
       failures += 1;
     }
     this.#state = "broken";
+    await this.#subscription?.close();
   }
 
   #subscribe(): Promise<Subscription> {

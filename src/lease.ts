@@ -18,7 +18,7 @@ import {
 } from "./store/store.ts";
 
 export interface LeaseParts {
-  readonly store: Pick<Store, "join" | "heartbeat" | "leave">;
+  readonly store: Pick<Store, "join" | "heartbeat" | "tidy" | "leave">;
   readonly clock: Clock;
   readonly log: Log;
   readonly leaseMs: number;
@@ -40,6 +40,7 @@ export class Lease {
   #failures = 0;
   #beating: Promise<void> | undefined;
   #rejoining: Promise<void> | undefined;
+  #tidying: Promise<void> | undefined;
 
   constructor(
     parts: LeaseParts,
@@ -87,6 +88,7 @@ export class Lease {
   async leave(handoverMs: number): Promise<void> {
     this.#stop.abort();
     await this.#beating;
+    await this.#tidying;
     this.#endsAt = -Infinity;
     await this.#parts.store.leave(this.nodeId, handoverMs);
   }
@@ -110,12 +112,15 @@ export class Lease {
     while (true) {
       const pauseMs = this.renewing
         ? heartbeatMs
-        : retryMs(this.#failures, this.#random);
+        // Back before others tidy up, whose first heartbeat may be one period away.
+        : Math.min(heartbeatMs / 2, retryMs(this.#failures, this.#random));
       await clock.sleep(pauseMs, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
       try {
-        await this.#renew();
+        const outcome = await this.#renew();
         this.#failures = 0;
+        // Whose lease ended as ours did may be about to come back.
+        if (outcome === "renewed") this.#tidying ??= this.#tidy();
       } catch (err) {
         this.#failures += 1;
         log.warn(
@@ -126,16 +131,30 @@ export class Lease {
     }
   }
 
-  async #renew(): Promise<void> {
-    const { store, clock, leaseMs, onTransitions } = this.#parts;
+  async #renew(): Promise<"renewed" | "joined anew"> {
+    const { store, clock, leaseMs } = this.#parts;
     const nodeId = this.nodeId;
     const sentAt = clock.now();
     try {
-      onTransitions(await store.heartbeat(nodeId, leaseMs));
+      await store.heartbeat(nodeId, leaseMs);
       if (nodeId === this.#nodeId) this.#endsAt = sentAt + leaseMs;
+      return "renewed";
     } catch (err) {
       if (!(err instanceof FencedError)) throw err;
       await this.rejoin(nodeId);
+      return "joined anew";
+    }
+  }
+
+  /** Beside the heartbeat: it may take long, and its failure says nothing of our lease. */
+  async #tidy(): Promise<void> {
+    const { store, log, onTransitions } = this.#parts;
+    try {
+      onTransitions(await store.tidy());
+    } catch (err) {
+      log.warn({ reason: reasonOf(err) }, "cannot tidy up after others");
+    } finally {
+      this.#tidying = undefined;
     }
   }
 }

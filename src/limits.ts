@@ -78,18 +78,16 @@ export const FEED_KEEP_ROWS_MAX = 1_000_000;
 /** Age past which feed rows go, so that a quiet cluster's log does not keep names for ever. */
 export const FEED_KEEP_MS = 24 * 3_600_000;
 
-/** Rows that one heartbeat prunes at most, so that no heartbeat is held up by housekeeping. */
+/** Rows pruned in one transaction, and transactions in a row: housekeeping is done in small steps. */
 export const FEED_PRUNE_ROWS_MAX = 10_000;
+export const FEED_PRUNE_ROUNDS_MAX = 100;
 
-/** Users of ended nodes that one heartbeat puts right at most; the rest wait for the next. */
+/** Users of ended nodes that are put right in one transaction; the rest wait for the next. */
 export const REAP_USERS_MAX = 10_000;
 
 /** Retries wait between half of and the whole of a doubling time, from the first to the last. */
 export const RETRY_FIRST_MS = 50;
 export const RETRY_LAST_MS = 2_000;
-
-/** Rows that somebody else has locked are asked for again after this. */
-export const BUSY_RETRY_MS = 20;
 
 /** Database connections of a node: one flusher, one heartbeat, readers. A cluster shares the rest. */
 export const POOL_CONNECTIONS_MAX = 4;

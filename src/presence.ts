@@ -13,7 +13,7 @@ import type { Audience } from "./audience.ts";
 import { type Clock, retryMs } from "./clock.ts";
 import type { Connection } from "./connection.ts";
 import type { Hub } from "./hub.ts";
-import { BATCH_USERS_MAX, BUSY_RETRY_MS } from "./limits.ts";
+import { BATCH_USERS_MAX } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { CLOSE, type Close, type UserId } from "./protocol.ts";
 import { reasonOf } from "./reason.ts";
@@ -57,6 +57,10 @@ export class Presence {
   readonly #claims = new Map<UserId, Claim>();
   /** When a claimed user's last connection went, oldest first. Only with a grace. */
   readonly #absentSince = new Map<UserId, number>();
+  /** Who was told to be offline while a write is under way, whose answer may be older than that. */
+  readonly #doubted = new Set<UserId>();
+  #isWriting = false;
+  #busyRounds = 0;
   #flushing: Promise<void> | undefined;
   #sweeping: Promise<void> | undefined;
 
@@ -92,14 +96,16 @@ export class Presence {
   }
 
   /**
-   * The feed told of changes. Somebody who is here and became offline all the same lost the
-   * claim: the row was deleted, or others took this node for dead. Only a write can tell.
+   * The feed told of changes. Somebody who is here, or may come back, and became offline all the
+   * same lost the claim: the row was deleted, or others took this node for dead. Only a write
+   * that begins after this can tell.
    */
   noticed(changes: readonly Change[]): void {
     for (const { userId, status } of changes) {
-      if (status !== "offline" || !this.#parts.hub.has(userId)) continue;
+      if (status !== "offline") continue;
       if (this.#claims.has(userId)) this.#claims.set(userId, "unsure");
-      this.#look(userId);
+      if (this.#isWriting) this.#doubted.add(userId);
+      if (this.#parts.hub.has(userId)) this.#look(userId);
     }
   }
 
@@ -159,6 +165,7 @@ export class Presence {
     const { arriving, leaving } = this.#takeBatch();
     if (arriving.length + leaving.length === 0) return "done";
     const writer = nodeId();
+    this.#isWriting = true;
     for (const userId of [...arriving, ...leaving]) {
       this.#claims.set(userId, "unsure");
     }
@@ -180,6 +187,9 @@ export class Presence {
     } catch (err) {
       this.#lookAgain([...arriving, ...leaving]);
       return await this.#recover(err, writer);
+    } finally {
+      this.#isWriting = false;
+      this.#doubted.clear();
     }
   }
 
@@ -226,11 +236,13 @@ export class Presence {
     for (const userId of arriving) {
       if (busy.has(userId)) continue;
       if (unknown.has(userId)) this.#refuse(userId);
+      else if (this.#doubted.has(userId)) this.#look(userId);
       else this.#confirm(userId);
     }
     for (const userId of leaving) {
       if (!busy.has(userId)) this.#claims.delete(userId);
     }
+    this.#busyRounds = busy.size > 0 ? this.#busyRounds + 1 : 0;
     if (busy.size > 0) void this.#lookLater([...busy]);
     this.#parts.onLive();
   }
@@ -253,9 +265,10 @@ export class Presence {
     for (const userId of userIds) this.#dirty.add(userId);
   }
 
-  /** Somebody else works on these rows. Everyone else's changes go on meanwhile. */
+  /** These rows are locked or refuse. Everyone else's changes go on meanwhile. */
   async #lookLater(userIds: readonly UserId[]): Promise<void> {
-    await this.#parts.clock.sleep(BUSY_RETRY_MS, this.#stop.signal);
+    const pauseMs = retryMs(this.#busyRounds - 1, this.#random);
+    await this.#parts.clock.sleep(pauseMs, this.#stop.signal);
     for (const userId of userIds) this.#look(userId);
   }
 

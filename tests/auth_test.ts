@@ -99,6 +99,32 @@ Deno.test("[P1] a key set verifies its own keys and nothing signed with a secret
   equal((await verify(forged)).ok, false);
 });
 
+Deno.test("[P1] a token that does not say which of several keys is the token's fault", async () => {
+  const keys = await Promise.all(["k1", "k2"].map(async (kid) => {
+    const { publicKey } = await generateKeyPair("ES256", { extractable: true });
+    return { ...await exportJWK(publicKey), kid, alg: "ES256" };
+  }));
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    () => Response.json({ keys }),
+  );
+  const url = new URL(`http://127.0.0.1:${server.addr.port}/jwks`);
+  const verify = createVerifier({ ...base, key: { kind: "jwks", url } });
+  const { privateKey } = await generateKeyPair("ES256");
+  const token = await new SignJWT({ sub: "5", exp: EXP })
+    .setProtectedHeader({ alg: "ES256" }).sign(privateKey);
+  deepEqual(await verify(token), { ok: false, reason: "token key is unknown" });
+});
+
+Deno.test("[P1] a reason fits into a close frame whatever the claim is called", async () => {
+  const verify = createVerifier({ ...base, userClaim: "c".repeat(200) });
+  const verdict = await verify(
+    await new SignJWT({ exp: EXP }).setProtectedHeader({ alg: "HS256" })
+      .sign(encode(TEST_SECRET)),
+  );
+  ok(!verdict.ok && verdict.reason.length < 120);
+});
+
 Deno.test("a key set that cannot be had is our fault and not the token's", async () => {
   const url = new URL("http://127.0.0.1:1/jwks");
   const verify = createVerifier({ ...base, key: { kind: "jwks", url } });

@@ -20,6 +20,7 @@ async function follow() {
   const link = {
     deaf: false,
     mute: false,
+    slow: undefined as PromiseWithResolvers<void> | undefined,
     subscription: undefined as Subscription | undefined,
   };
   await store.join("other", 1_000_000);
@@ -36,6 +37,7 @@ async function follow() {
       },
       subscribe: async (onHead, onRenamed) => {
         counts.subscriptions += 1;
+        await link.slow?.promise;
         const subscription = await store.subscribe((seq) => {
           if (!link.deaf) onHead(seq);
         }, onRenamed);
@@ -176,4 +178,20 @@ Deno.test("a user who is renamed while online is listed by the new name soon, an
   }]);
   equal(roster.ring.head, head);
   await feed.stop();
+});
+
+Deno.test("a stop while the listening connection is made anew ends both", async () => {
+  const { clock, feed, link, counts } = await follow();
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  equal(counts.subscriptions, 2);
+  link.slow = Promise.withResolvers<void>();
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  let isOver = false;
+  const stopping = feed.stop().then(() => isOver = true);
+  link.slow.resolve();
+  await clock.advance(1_000);
+  equal(isOver, true);
+  await stopping;
 });

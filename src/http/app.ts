@@ -20,6 +20,7 @@ import { problem, refused } from "./problem.ts";
 import { requestToken } from "./request_token.ts";
 import type { SocketDoor } from "./socket.ts";
 import { readUserIds } from "./user_ids.ts";
+import { verified } from "./verified.ts";
 
 /** Whether the node can do its work, part by part: `"ok"` or what is wrong. */
 export type Readiness = Readonly<
@@ -96,13 +97,14 @@ async function onlineUsers(
   c: Context<Env>,
   parts: AppParts,
 ): Promise<Response> {
-  const { config, admission, roster, verify } = parts;
+  const { config, admission, roster } = parts;
   if (config.rosterAccess === "token") {
     const distrust = admission.distrust(c.env.address);
     if (distrust !== undefined) return refused(distrust);
-    const verdict = await verify(requestToken(c.req.raw));
+    const token = requestToken(c.req.raw);
+    const verdict = await verified(parts, token, c.env.address);
+    if (verdict instanceof Response) return verdict;
     if (!verdict.ok) {
-      admission.failed(c.env.address);
       const headers = { "www-authenticate": "Bearer" };
       return problem(401, "unauthorized", verdict.reason, headers);
     }

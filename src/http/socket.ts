@@ -27,6 +27,7 @@ import type { Roster } from "../roster.ts";
 import { ClientMessages, type MessageParts } from "./client_messages.ts";
 import { problem, refused } from "./problem.ts";
 import { readSocketRequest, type SocketRequest } from "./socket_request.ts";
+import { verified } from "./verified.ts";
 
 export interface DoorParts {
   readonly config: Pick<Config, "allowedOrigins" | "watchedUsersMax">;
@@ -72,7 +73,7 @@ export class SocketDoor {
     if ("status" in ticket) return refused(ticket);
     let isOpening = false;
     try {
-      const verdict = await this.#verify(wanted.token, address);
+      const verdict = await verified(this.#parts, wanted.token, address);
       if (verdict instanceof Response) return verdict;
       if (verdict.ok && !await this.#reaches(wanted.since)) {
         const message = "this node does not know yet what you were told last";
@@ -122,23 +123,6 @@ export class SocketDoor {
       );
     }
     return undefined;
-  }
-
-  async #verify(
-    token: string | undefined,
-    address: string,
-  ): Promise<Verdict | Response> {
-    const { verify, admission, log } = this.#parts;
-    try {
-      const verdict = await verify(token);
-      if (!verdict.ok) admission.failed(address);
-      return verdict;
-    } catch (err) {
-      log.error({ err }, "cannot verify tokens");
-      const headers = { "retry-after": "5" };
-      const message = "tokens cannot be verified now";
-      return problem(503, "unavailable", message, headers);
-    }
   }
 
   /**

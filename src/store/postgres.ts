@@ -14,6 +14,7 @@ import {
   DATABASE_STATEMENT_MS,
   FEED_KEEP_MS,
   FEED_KEEP_ROWS_MAX,
+  FEED_PRUNE_ROUNDS_MAX,
   FEED_PRUNE_ROWS_MAX,
   LISTENER_ANSWER_MS,
   POOL_CONNECTIONS_MAX,
@@ -55,6 +56,8 @@ export class PostgresStore implements Store {
   readonly #url: string | undefined;
   readonly #log: Log;
   readonly #pool: pg.Pool;
+  /** How many batches were sent, so that one which arrives late is known. */
+  #writes = 0;
 
   /** Connects when first used. The schema must be up to date. */
   constructor(url: string | undefined, log: Log) {
@@ -65,6 +68,15 @@ export class PostgresStore implements Store {
       max: POOL_CONNECTIONS_MAX,
       statement_timeout: DATABASE_STATEMENT_MS,
       query_timeout: DATABASE_ANSWER_MS,
+    });
+    this.#pool.on("connect", (client) => {
+      client.on(
+        "notice",
+        ({ message }) => log.warn({ notice: message }, "the database warns"),
+      );
+      // The deciding functions see what was committed before each of their statements.
+      client.query("set default_transaction_isolation to 'read committed'")
+        .catch(() => {});
     });
     // An idle connection that breaks is replaced by the pool at the next call.
     this.#pool.on(
@@ -89,18 +101,26 @@ export class PostgresStore implements Store {
     );
   }
 
-  heartbeat(nodeId: NodeId, leaseMs: number): Promise<readonly Transition[]> {
-    return this.#decide(
-      "select * from rollcall_internal.heartbeat($1, $2, $3, $4, $5, $6)",
-      [
-        nodeId,
-        leaseMs,
-        REAP_USERS_MAX,
-        FEED_KEEP_ROWS_MAX,
-        FEED_KEEP_MS,
-        FEED_PRUNE_ROWS_MAX,
-      ],
+  async heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
+    await this.#query("select rollcall_internal.renew($1, $2)", [
+      nodeId,
+      leaseMs,
+    ]);
+  }
+
+  async tidy(): Promise<readonly Transition[]> {
+    // Each in a transaction of its own, so that none holds locks that another waits for.
+    const most = [REAP_USERS_MAX];
+    const reaped = await this.#decide(
+      "select * from rollcall_internal.reap($1)",
+      most,
     );
+    const deleted = await this.#decide(
+      "select * from rollcall_internal.forget_deleted($1)",
+      most,
+    );
+    await this.#prune();
+    return [...reaped, ...deleted];
   }
 
   async apply(
@@ -109,12 +129,8 @@ export class PostgresStore implements Store {
     leaving: readonly UserId[],
   ): Promise<Applied> {
     const rows = await this.#query<ApplyRow>(
-      "select * from rollcall_internal.apply($1, $2, $3)",
-      [
-        nodeId,
-        arriving,
-        leaving,
-      ],
+      "select * from rollcall_internal.apply($1, $2, $3, $4)",
+      [nodeId, arriving, leaving, this.#writes += 1],
     );
     const idsWith = (status: string) =>
       rows.filter((row) => row.status === status).map((row) => row.user_id);
@@ -225,6 +241,16 @@ export class PostgresStore implements Store {
 
   async close(): Promise<void> {
     await this.#pool.end();
+  }
+
+  async #prune(): Promise<void> {
+    for (let round = 0; round < FEED_PRUNE_ROUNDS_MAX; round++) {
+      const [row] = await this.#query<{ pruned: number }>(
+        "select rollcall_internal.prune($1, $2, $3) as pruned",
+        [FEED_KEEP_ROWS_MAX, FEED_KEEP_MS, FEED_PRUNE_ROWS_MAX],
+      );
+      if ((row?.pruned ?? 0) < FEED_PRUNE_ROWS_MAX) return;
+    }
   }
 
   async #decide(

@@ -26,7 +26,7 @@ export interface Applied {
   readonly transitions: readonly Transition[];
   /** Ids among the arriving that are no users; nothing was written for them. */
   readonly unknown: readonly UserId[];
-  /** Users whose rows somebody else has locked; nothing was written for them, ask again. */
+  /** Users whose rows are locked by somebody else or refuse; nothing was written for them, ask again. */
   readonly busy: readonly UserId[];
 }
 
@@ -63,18 +63,23 @@ export interface Store {
   ): Promise<readonly Transition[]>;
 
   /**
-   * Renews the lease, and does for nodes whose lease ended what they can no longer do:
-   * their claims go, users who are nowhere else become offline.
+   * Renews the lease.
    *
    * @throws {FencedError} when this node's own lease had ended.
    */
-  heartbeat(nodeId: NodeId, leaseMs: number): Promise<readonly Transition[]>;
+  heartbeat(nodeId: NodeId, leaseMs: number): Promise<void>;
+
+  /**
+   * Does for nodes whose lease ended what they can no longer do: their claims go, users who are
+   * nowhere else become offline. Tells of users that were deleted while online, and prunes the log.
+   */
+  tidy(): Promise<readonly Transition[]>;
 
   /**
    * Claims the arriving users and releases the leaving ones, all in one transaction. Users
    * whose status in the cluster changes by it come back as transitions, already committed.
    * Repeating a call changes nothing. A rejection other than `FencedError` may have been
-   * committed all the same.
+   * committed all the same, but not after a later call was.
    *
    * @throws {FencedError} when the node's lease had ended; then nothing was written.
    */

@@ -247,36 +247,68 @@ Deno.test("[P8] a user who leaves one node and returns on another within the gra
   equal(await statusOf(url, 2), "online");
 });
 
+Deno.test("[C5] an outage longer than the lease causes no transition, on however many nodes", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url);
+  const { a, b, at } = cluster;
+  await using ada = await cluster.connect(a, 1);
+  await using bob = await cluster.connect(b, 2);
+  await listed(at(a), [1, 2]);
+  await listed(at(b), [1, 2]);
+  const state = async () => {
+    const [row] = await query(
+      url,
+      `select (select seq::int from rollcall_internal.counter) as seq, count(*)::int as nodes,
+              extract(epoch from min(expires_at) - clock_timestamp()) * 1000 as rest
+         from rollcall_internal.nodes`,
+    );
+    return row;
+  };
+  const before = await state();
+  for (const slot of [a, b]) slot.proxy.set("refusing");
+  await until("both leases ended long ago", async () => {
+    return (await state()).rest < -LEASE_MS / 2;
+  });
+  for (const slot of [a, b]) slot.proxy.set("open");
+  await until("both are back", async () => (await state()).rest > 0);
+  // Whatever would have been put right is put right by the next heartbeats.
+  const later = performance.now() + 3 * HEARTBEAT_MS;
+  await until("they tidied up", () => performance.now() > later);
+  await using _chen = await cluster.connect(b, 3);
+  await ada.hears("user_online", 3);
+  await bob.hears("user_online", 3);
+  const { seq, nodes } = await state();
+  deepEqual([seq, nodes], [before.seq + 1, 2]);
+});
+
 Deno.test("[C1] two nodes race for the same user 10,000 times: no wrong status, no missing or doubled transition", async () => {
   const url = await postgres.database(8);
-  const stores = [
-    new PostgresStore(url, silentLog),
-    new PostgresStore(url, silentLog),
-  ];
-  const nodes = stores.map(() => crypto.randomUUID());
-  for (const [index, store] of stores.entries()) {
-    await store.join(nodes[index] ?? "", 600_000);
-  }
-  const write = async (index: number, userId: number, arrives: boolean) => {
-    const ids = [userId];
-    while (true) {
-      const { busy } = await (stores[index] as PostgresStore)
-        .apply(nodes[index] ?? "", arrives ? ids : [], arrives ? [] : ids);
-      if (busy.length === 0) return;
-    }
-  };
-  // First here and last there at once, for each of eight users on its own.
+  // First here and last there at once, for each of eight users on its own pair of nodes.
   const race = async (userId: number) => {
-    await write(0, userId, true);
+    const nodes = [await openNode(), await openNode()] as const;
+    const ids = [userId];
+    const write = async (index: 0 | 1, arrives: boolean) => {
+      const { store, nodeId } = nodes[index];
+      while (true) {
+        const { busy } = await store
+          .apply(nodeId, arrives ? ids : [], arrives ? [] : ids);
+        if (busy.length === 0) return;
+      }
+    };
+    await write(0, true);
     for (let round = 0; round < 1_250; round++) {
-      const comes = (round + 1) % 2;
-      await Promise.all([
-        write(comes, userId, true),
-        write(1 - comes, userId, false),
-      ]);
+      const [comes, goes] = round % 2 === 0 ? [1, 0] as const : [0, 1] as const;
+      await Promise.all([write(comes, true), write(goes, false)]);
     }
-    await write(0, userId, false);
-    await write(1, userId, false);
+    await write(0, false);
+    await write(1, false);
+    for (const { store } of nodes) await store.close();
+  };
+  const openNode = async () => {
+    const store = new PostgresStore(url, silentLog);
+    const nodeId = crypto.randomUUID();
+    await store.join(nodeId, 600_000);
+    return { store, nodeId };
   };
   await Promise.all(Array.from({ length: 8 }, (_, index) => race(index + 1)));
   deepEqual(
@@ -290,5 +322,4 @@ Deno.test("[C1] two nodes race for the same user 10,000 times: no wrong status, 
   );
   judgeFeed(feed);
   ok(feed.length >= 16);
-  for (const store of stores) await store.close();
 });

@@ -32,13 +32,9 @@ export interface Subject {
   close(): Promise<void>;
 }
 
-const [A, B, C] = [1, 2, 3].map((n) =>
+const [A, B, C, D] = [1, 2, 3, 4].map((n) =>
   `00000000-0000-4000-8000-00000000000${n}`
-) as [
-  string,
-  string,
-  string,
-];
+) as [string, string, string, string];
 const LEASE_MS = 60_000;
 
 export function storeContract(
@@ -132,15 +128,15 @@ export function storeContract(
     deepEqual(await subject.claims(), []);
   });
 
-  test("[C2] a heartbeat puts right what an ended node left, and touches nobody else", async (subject) => {
+  test("[C2] tidying puts right what an ended node left, and touches nobody else", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
     await store.apply(A, [1, 2], []);
     await store.apply(B, [2, 3], []);
     await subject.expire(A);
-    deepEqual(brief(await store.heartbeat(B, LEASE_MS)), ["4 1 offline"]);
-    deepEqual(await store.heartbeat(B, LEASE_MS), []);
+    deepEqual(brief(await store.tidy()), ["4 1 offline"]);
+    deepEqual(await store.tidy(), []);
     deepEqual(await subject.claims(), [`2@${B}`, `3@${B}`]);
   });
 
@@ -173,6 +169,20 @@ export function storeContract(
     await rejects(store.apply(A, [3], []), FencedError);
   });
 
+  test("[C5] a node that comes back leaves others alone who may be about to", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1], []);
+    await store.apply(B, [2], []);
+    await subject.expire(A);
+    await subject.expire(B);
+    deepEqual(await store.join(C, LEASE_MS, A), []);
+    deepEqual(await store.join(D, LEASE_MS, B), []);
+    deepEqual(await store.tidy(), []);
+    deepEqual(await subject.claims(), [`1@${C}`, `2@${D}`]);
+  });
+
   test("a node id is used once", async ({ store }) => {
     await store.join(A, LEASE_MS);
     await rejects(store.join(A, LEASE_MS));
@@ -192,10 +202,10 @@ export function storeContract(
     await store.join(B, LEASE_MS);
     await store.apply(A, [1, 2], []);
     await store.leave(A, LEASE_MS);
-    deepEqual(await store.heartbeat(B, LEASE_MS), []);
+    deepEqual(await store.tidy(), []);
     deepEqual((await store.apply(B, [1], [])).transitions, []);
     await subject.expire(A);
-    deepEqual(brief(await store.heartbeat(B, LEASE_MS)), ["3 2 offline"]);
+    deepEqual(brief(await store.tidy()), ["3 2 offline"]);
   });
 
   test("[P4] a user whose row is deleted while online goes offline once, and is unknown from then on", async (subject) => {
@@ -206,8 +216,8 @@ export function storeContract(
     await store.apply(B, [1], []);
     await subject.deleteUser(1);
     deepEqual((await store.apply(A, [], [1])).busy, [1]);
-    deepEqual(brief(await store.heartbeat(B, LEASE_MS)), ["3 1 offline"]);
-    deepEqual(await store.heartbeat(A, LEASE_MS), []);
+    deepEqual(brief(await store.tidy()), ["3 1 offline"]);
+    deepEqual(await store.tidy(), []);
     deepEqual(await subject.claims(), [`2@${A}`]);
     deepEqual((await store.apply(A, [1], [])).unknown, [1]);
     deepEqual((await store.apply(B, [], [1])).transitions, []);
@@ -220,7 +230,7 @@ export function storeContract(
     await subject.deleteUser(1);
     await subject.createUser(1);
     deepEqual((await store.apply(A, [1], [])).busy, [1]);
-    deepEqual(brief(await store.heartbeat(A, LEASE_MS)), ["2 1 offline"]);
+    deepEqual(brief(await store.tidy()), ["2 1 offline"]);
     deepEqual(brief((await store.apply(A, [1], [])).transitions), [
       "3 1 online",
     ]);

@@ -44,7 +44,7 @@ function sign(
     .sign(new TextEncoder().encode(secret));
 }
 
-const notAnId = "token claim sub is not a user id from 1 to 2147483647";
+const notAnId = "token names no user id from 1 to 2147483647";
 const badTokens: Record<
   string,
   { token: () => Promise<string> | string | undefined; reason: string }

@@ -33,6 +33,16 @@ export class FakeSocket implements Socket {
   }
 }
 
+/** A connection over a fake socket whose user is not claimed yet. */
+export function joiningConnection(userId: UserId): {
+  connection: Connection;
+  socket: FakeSocket;
+} {
+  const socket = new FakeSocket();
+  const start = { version: 1, cursor: 0, endsAt: Infinity } as const;
+  return { connection: new Connection(userId, socket, start), socket };
+}
+
 /** A live connection over a fake socket, at the begin of the ring or, with version 2, told nothing. */
 export function liveConnection(
   userId: UserId,

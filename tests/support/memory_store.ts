@@ -159,8 +159,8 @@ export class MemoryStore implements Store {
       nodes.delete(predecessor);
     }
     const reaped = [
+      ...(predecessor === undefined ? this.#database.reap() : []),
       ...this.#database.forgetDeleted(),
-      ...this.#database.reap(),
     ];
     const stray = [...users].filter(([id, user]) =>
       user.status === "online" && !claims.has(id)
@@ -168,13 +168,16 @@ export class MemoryStore implements Store {
     return [...reaped, ...this.#database.settle(stray.map(([id]) => id))];
   }
 
-  async heartbeat(nodeId: NodeId, leaseMs: number): Promise<Transition[]> {
+  async heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
     this.#database.requireLease(nodeId);
     this.#database.nodes.set(nodeId, {
       expiresAt: this.#database.now() + leaseMs,
       leaving: false,
     });
-    return [...this.#database.forgetDeleted(), ...this.#database.reap()];
+  }
+
+  async tidy(): Promise<Transition[]> {
+    return [...this.#database.reap(), ...this.#database.forgetDeleted()];
   }
 
   async apply(

@@ -89,6 +89,7 @@ function unreliable(
     store: {
       join: (...args) => call(() => inner.join(...args)),
       heartbeat: (...args) => call(() => inner.heartbeat(...args)),
+      tidy: () => call(() => inner.tidy()),
       apply: (...args) => call(() => inner.apply(...args)),
       leave: (...args) => call(() => inner.leave(...args)),
       readFeed: (...args) => call(() => inner.readFeed(...args)),

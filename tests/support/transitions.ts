@@ -1,10 +1,11 @@
 /**
- * Transitions without sockets: another node, played over SQL.
+ * Transitions without sockets: another node, of which only the store is there.
  *
  * @module
  */
-import pg from "pg";
+import { PostgresStore } from "../../src/store/postgres.ts";
 import type { UserId } from "../../src/protocol.ts";
+import { silentLog } from "./database.ts";
 
 export interface PlayedNode extends AsyncDisposable {
   /** One transaction; resolves when it is committed. */
@@ -13,26 +14,16 @@ export interface PlayedNode extends AsyncDisposable {
 
 /** Joins as a node whose lease lasts for any test. */
 export async function playNode(databaseUrl: string): Promise<PlayedNode> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
+  const store = new PostgresStore(databaseUrl, silentLog);
   const nodeId = crypto.randomUUID();
-  await client.query(
-    "select * from rollcall_internal.join_node($1, 600000, null, 1000)",
-    [nodeId],
-  );
+  await store.join(nodeId, 600_000);
   return {
     apply: async (arriving, leaving) => {
-      await client.query(
-        "select * from rollcall_internal.apply($1, $2, $3)",
-        [nodeId, arriving, leaving],
-      );
+      await store.apply(nodeId, arriving, leaving);
     },
     [Symbol.asyncDispose]: async () => {
-      await client.query(
-        "select * from rollcall_internal.leave_node($1, 0)",
-        [nodeId],
-      );
-      await client.end();
+      await store.leave(nodeId, 0);
+      await store.close();
     },
   };
 }

@@ -1,0 +1,33 @@
+/**
+ * A token's verdict, or the answer that there is none now.
+ *
+ * @module
+ */
+import type { Admission } from "../admission.ts";
+import type { Verdict, Verify } from "../auth.ts";
+import type { Log } from "../log.ts";
+import { problem } from "./problem.ts";
+
+export interface VerifyParts {
+  readonly verify: Verify;
+  readonly admission: Pick<Admission, "failed">;
+  readonly log: Log;
+}
+
+/** A bad token counts against its address; a key set that cannot be had does not. */
+export async function verified(
+  { verify, admission, log }: VerifyParts,
+  token: string | undefined,
+  address: string,
+): Promise<Verdict | Response> {
+  try {
+    const verdict = await verify(token);
+    if (!verdict.ok) admission.failed(address);
+    return verdict;
+  } catch (err) {
+    log.error({ err }, "cannot verify tokens");
+    const headers = { "retry-after": "5" };
+    const message = "tokens cannot be verified now";
+    return problem(503, "unavailable", message, headers);
+  }
+}

@@ -1,0 +1,89 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { Audience } from "../src/audience.ts";
+import { Hub } from "../src/hub.ts";
+import { Presence } from "../src/presence.ts";
+import type { Applied } from "../src/store/store.ts";
+import { FakeClock } from "./support/fake_clock.ts";
+import { joiningConnection, rememberingLog } from "./support/fakes.ts";
+
+/** A presence whose writes wait until they are answered. */
+function presence(offlineGraceMs = 0) {
+  const clock = new FakeClock();
+  const writes: {
+    readonly arriving: readonly number[];
+    readonly leaving: readonly number[];
+    answer(applied?: Partial<Applied>): Promise<void>;
+  }[] = [];
+  const subject = new Presence({
+    ...{ hub: new Hub(), audience: new Audience(), clock, offlineGraceMs },
+    log: rememberingLog(),
+    store: {
+      apply: (_nodeId, arriving, leaving) => {
+        const { promise, resolve } = Promise.withResolvers<Applied>();
+        const answer = async (applied: Partial<Applied> = {}) => {
+          resolve({ transitions: [], unknown: [], busy: [], ...applied });
+          await clock.advance(0);
+        };
+        writes.push({ arriving, leaving, answer });
+        return promise;
+      },
+    },
+    nodeId: () => "a",
+    onTransitions: () => {},
+    onLive: () => {},
+    onFenced: () => Promise.resolve(),
+  }, () => 1);
+  const isOffline = (userId: number) =>
+    subject.noticed([{
+      ...{ userId, status: "offline", username: "", message: "" },
+      ...{ seq: 1, after: 0 },
+    }]);
+  return { subject, clock, writes, isOffline };
+}
+
+Deno.test("[P1] who was told to be offline while a write was under way is written again", async () => {
+  const { subject, clock, writes, isOffline } = presence();
+  const { connection, socket } = joiningConnection(7);
+  subject.opened(connection);
+  await clock.advance(0);
+  // The write committed, the row was deleted, and the news of that is faster than the answer.
+  isOffline(7);
+  await writes[0]?.answer();
+  equal(connection.state, "joining");
+  deepEqual(writes[1]?.arriving, [7]);
+  await writes[1]?.answer({ unknown: [7] });
+  deepEqual(socket.closes, ["1008 unknown user"]);
+  equal(writes.length, 2);
+  await subject.stop();
+});
+
+Deno.test("[P1] who was told to be offline during the grace is written again on return", async () => {
+  const { subject, clock, writes, isOffline } = presence(10_000);
+  const first = joiningConnection(7);
+  subject.opened(first.connection);
+  await clock.advance(0);
+  await writes[0]?.answer();
+  equal(first.connection.state, "live");
+  subject.closed(first.connection);
+  isOffline(7);
+  const second = joiningConnection(7);
+  subject.opened(second.connection);
+  equal(second.connection.state, "joining");
+  await clock.advance(0);
+  deepEqual(writes[1]?.arriving, [7]);
+  await writes[1]?.answer();
+  equal(second.connection.state, "live");
+  await subject.stop();
+});
+
+Deno.test("[L1] rows that stay busy are asked for less and less often", async () => {
+  const { subject, clock, writes } = presence();
+  subject.opened(joiningConnection(7).connection);
+  await clock.advance(0);
+  for (let round = 0; round < 60 * 10; round++) {
+    await writes.at(-1)?.answer({ busy: [7] });
+    await clock.advance(100);
+  }
+  equal(writes.length > 25 && writes.length < 50, true, `${writes.length}`);
+  await subject.stop();
+});
