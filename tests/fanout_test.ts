@@ -299,6 +299,26 @@ Deno.test("[S2] who resumes where nothing happened is told so", async () => {
   await subject.stop();
 });
 
+Deno.test("[S1][S2] what happens during a pass is told by the next, also to who resumed meanwhile", async () => {
+  const { subject, clock, tell, first, others, heard } = followers(2);
+  subject.wake();
+  await clock.advance(100);
+  const resumed = others[0];
+  first.socket.onSend = () => {
+    first.socket.onSend = () => {};
+    tell(2);
+    // As if it had just connected with the newest seq.
+    if (resumed?.connection.sync === undefined) throw new Error("no peer");
+    resumed.connection.cursor = 2;
+    resumed.connection.sync.isAnswered = false;
+  };
+  tell(1);
+  await clock.advance(100);
+  deepEqual(heard(), ["0 is ", "1 +1 -", "2 +2 -"]);
+  deepEqual(heard(resumed), ["0 is ", "2 + -"]);
+  await subject.stop();
+});
+
 Deno.test("[L1] past the bound counts come instead of names, and names again when there are fewer", async () => {
   const { subject, clock, tell, heard, first } = followers(1);
   for (let userId = 1; userId <= 11; userId++) tell(userId);

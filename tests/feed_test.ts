@@ -195,3 +195,30 @@ Deno.test("a stop while the listening connection is made anew ends both", async 
   equal(isOver, true);
   await stopping;
 });
+
+Deno.test("[S2] the ring is filled from the log at the start, but not across a hole", async () => {
+  const clock = new FakeClock();
+  const database = new MemoryDatabase([1, 2, 3, 4, 5], () => clock.now());
+  const store = new MemoryStore(database);
+  await store.join("other", 1_000_000);
+  await store.apply("other", [1, 2], []);
+  // Somebody moved the counter on, as after the restore of a backup.
+  database.seq = 10;
+  await store.apply("other", [3, 4], [1]);
+  const roster = new Roster();
+  const feed = new Feed({
+    ...{ store, roster, clock, log: rememberingLog() },
+    heartbeatMs: HEARTBEAT_MS,
+    onAdvance: () => {},
+  });
+  await feed.start();
+  deepEqual([2, 9, 10, 12, 13, 14].map((seq) => roster.positionAfter(seq)), [
+    undefined,
+    undefined,
+    0,
+    2,
+    3,
+    undefined,
+  ]);
+  await feed.stop();
+});

@@ -21,9 +21,12 @@ export class FakeSocket implements Socket {
   reading = true;
   /** Thrown by `send`, if set. */
   failure: Error | undefined;
+  /** Called before each message. */
+  onSend: () => void = () => {};
 
   send(message: string): void {
     if (this.failure !== undefined) throw this.failure;
+    this.onSend();
     this.sent.push(message);
     if (!this.reading) this.bufferedAmount += message.length;
   }
