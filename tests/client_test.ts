@@ -233,6 +233,25 @@ Deno.test("a token comes from a function, anew each time, and its faults are tol
   ]);
 });
 
+Deno.test("a token function that fails too late harms no later connection", async () => {
+  await using server = playServer(({ say }) => say(state(1)));
+  const late = Promise.withResolvers<string>();
+  let calls = 0;
+  const token = () => ++calls === 1 ? late.promise : "t2";
+  using client = listen(server.url, { token });
+  await client.is("connected");
+  late.reject(new Error("too late"));
+  await late.promise.catch(() => {});
+  server.peers[0]?.say(diff(2, [7]));
+  await client.hears("=", "+7");
+  deepEqual(client.statuses, [
+    "connecting",
+    "waiting",
+    "connecting",
+    "connected",
+  ]);
+});
+
 Deno.test("a token that expires soon is replaced over the same connection", async () => {
   const warning: ServerMessage = {
     ...{ type: "error", code: "token_expiring", message: "soon" },
