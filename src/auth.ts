@@ -7,14 +7,9 @@
  *
  * @module
  */
-import {
-  createRemoteJWKSet,
-  errors,
-  jwtVerify,
-  type JWTVerifyOptions,
-  SignJWT,
-} from "jose";
+import { errors, jwtVerify, type JWTVerifyOptions, SignJWT } from "jose";
 import type { Config } from "./config.ts";
+import { remoteKeySet } from "./key_set.ts";
 import { TOKEN_BYTES_MAX, TOKEN_CLOCK_TOLERANCE_SECONDS } from "./limits.ts";
 import { parseUserId, type UserId } from "./protocol.ts";
 
@@ -24,6 +19,10 @@ export type Verdict =
     readonly userId: UserId;
     /** When the token ends, in seconds since 1970. */
     readonly exp: number;
+    /** `jti`, if it has one. */
+    readonly tokenId: string | undefined;
+    /** From the configured claims, if one of them says so. */
+    readonly username: string | undefined;
   }
   | { readonly ok: false; readonly reason: string };
 
@@ -37,7 +36,7 @@ export type Verify = (token: string | undefined) => Promise<Verdict>;
 type TokenConfig = Config["token"];
 
 export function createVerifier(config: TokenConfig): Verify {
-  const { key, issuer, audience, userClaim } = config;
+  const { key, issuer, audience, userClaim, usernameClaims } = config;
   const options: JWTVerifyOptions = {
     algorithms: key.kind === "secret" ? ["HS256"] : ["RS256", "ES256", "EdDSA"],
     requiredClaims: ["exp"],
@@ -48,7 +47,7 @@ export function createVerifier(config: TokenConfig): Verify {
   const secret = key.kind === "secret"
     ? new TextEncoder().encode(key.secret)
     : undefined;
-  const keySet = key.kind === "jwks" ? createRemoteJWKSet(key.url) : undefined;
+  const keySet = key.kind === "jwks" ? remoteKeySet(key.url) : undefined;
 
   async function verified(token: string) {
     if (secret !== undefined) return await jwtVerify(token, secret, options);
@@ -65,14 +64,36 @@ export function createVerifier(config: TokenConfig): Verify {
       if (userId === undefined) {
         return refuse("token names no user id from 1 to 2147483647");
       }
-      // Required above, so the default never holds.
-      return { ok: true, userId, exp: payload.exp ?? 0 };
+      return {
+        ok: true,
+        userId,
+        // Required above, so the default never holds.
+        exp: payload.exp ?? 0,
+        tokenId: payload.jti,
+        username: usernameClaims.map((claim) => payload[claim]).find(isName),
+      };
     } catch (fault) {
       const reason = reasonFor(fault);
       if (reason === undefined) throw fault;
       return refuse(reason);
     }
   };
+}
+
+/** Refuses what is good but was revoked. */
+export function refusingRevoked(
+  verify: Verify,
+  isRevoked: (tokenId: string | undefined) => boolean,
+): Verify {
+  return async (token) => {
+    const verdict = await verify(token);
+    const isGood = !verdict.ok || !isRevoked(verdict.tokenId);
+    return isGood ? verdict : refuse("token was revoked");
+  };
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === "string" && value.trim() !== "";
 }
 
 function refuse(reason: string): Verdict {

@@ -13,9 +13,13 @@ import {
   hasKey,
   keyFaults,
   leaseFaults,
+  type Network,
   parse,
 } from "./environment.ts";
 import type { LogFormat, LogLevel } from "./log.ts";
+
+/** OpenID Connect Core 1.0, section 5.1. */
+const USERNAME_CLAIMS = ["preferred_username", "name"];
 
 export type TokenKey =
   | { readonly kind: "secret"; readonly secret: string }
@@ -37,7 +41,15 @@ export interface Config {
     readonly issuer: string | undefined;
     readonly audience: string | undefined;
     readonly userClaim: string;
+    /** The first of these that a token has is the user's name. */
+    readonly usernameClaims: readonly string[];
   };
+  /** Whether a user who comes with a good token is made a row of, or renamed. */
+  readonly autoProvision: boolean;
+  /** Who has it may give orders. Nothing: nobody may. */
+  readonly adminToken: string | undefined;
+  /** Whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly Network[];
   readonly rosterAccess: "token" | "public";
   readonly allowedOrigins: "*" | readonly string[];
   readonly offlineGraceMs: number;
@@ -106,6 +118,7 @@ export function readTokenConfig(
     JWT_ISSUER: true,
     JWT_AUDIENCE: true,
     JWT_USER_CLAIM: true,
+    JWT_USERNAME_CLAIM: true,
   });
   return toToken(parse(schema, env, keyFaults), readDemoSecret);
 }
@@ -123,6 +136,9 @@ function toConfig(
     demo,
     database: toDatabase(env),
     token: toToken(env, readDemoSecret),
+    autoProvision: env.AUTO_PROVISION === "true",
+    adminToken: env.ADMIN_TOKEN,
+    trustedProxies: env.TRUSTED_PROXIES ?? [],
     rosterAccess: env.ROSTER_ACCESS ?? (demo ? "public" : "token"),
     allowedOrigins: env.ALLOWED_ORIGINS,
     offlineGraceMs: env.OFFLINE_GRACE_MS,
@@ -162,6 +178,7 @@ function toToken(
     | "JWT_ISSUER"
     | "JWT_AUDIENCE"
     | "JWT_USER_CLAIM"
+    | "JWT_USERNAME_CLAIM"
   >,
   readDemoSecret: () => string,
 ): Config["token"] {
@@ -172,6 +189,9 @@ function toToken(
     issuer: env.JWT_ISSUER,
     audience: env.JWT_AUDIENCE,
     userClaim: env.JWT_USER_CLAIM,
+    usernameClaims: env.JWT_USERNAME_CLAIM === undefined
+      ? USERNAME_CLAIMS
+      : [env.JWT_USERNAME_CLAIM],
   };
 }
 

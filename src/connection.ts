@@ -55,6 +55,8 @@ export interface ConnectionStart {
   readonly cursor: number;
   /** When its token ends, by the clock of the core. */
   readonly endsAt: number;
+  /** The `jti` of its token. */
+  readonly tokenId?: string | undefined;
 }
 
 export class Connection {
@@ -70,16 +72,18 @@ export class Connection {
 
   readonly #socket: Socket;
   #endsAt: number;
+  #tokenId: string | undefined;
   #state: ConnectionState = "joining";
 
   constructor(
     userId: UserId,
     socket: Socket,
-    { version, cursor, endsAt }: ConnectionStart,
+    { version, cursor, endsAt, tokenId }: ConnectionStart,
   ) {
     this.userId = userId;
     this.cursor = cursor;
     this.#endsAt = endsAt;
+    this.#tokenId = tokenId;
     this.#socket = socket;
     this.sync = version === 1 ? undefined : {
       watching: undefined,
@@ -107,9 +111,15 @@ export class Connection {
     if (this.#state === "joining") this.#state = "live";
   }
 
+  /** The `jti` of its token. */
+  get tokenId(): string | undefined {
+    return this.#tokenId;
+  }
+
   /** There is another token of the same user. */
-  extend(endsAt: number): void {
+  extend(endsAt: number, tokenId: string | undefined): void {
     this.#endsAt = endsAt;
+    this.#tokenId = tokenId;
     if (this.sync !== undefined) this.sync.isWarned = false;
   }
 

@@ -6,14 +6,22 @@
  *
  * @module
  */
+import { isIP } from "node:net";
 import { z } from "zod";
 import { StartError } from "./start_error.ts";
 
 /** RFC 7518, section 3.2: a key at least as large as the hash, which is 256 bits. */
 const SECRET_BYTES_MIN = 32;
 
+/** Some addresses: those that share the first `prefix` bits. */
+export interface Network {
+  readonly address: string;
+  readonly prefix: number;
+  readonly family: "ipv4" | "ipv6";
+}
+
 /** Values of these are never repeated in a message. */
-const SECRET_VARIABLES = ["JWT_SECRET", "DATABASE_URL"];
+const SECRET_VARIABLES = ["JWT_SECRET", "DATABASE_URL", "ADMIN_TOKEN"];
 
 const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "::1"];
 
@@ -53,6 +61,27 @@ const origins = z.string().transform((value) =>
   .transform((list) => list[0] === "*" ? "*" as const : list)
   .default("*");
 
+/** Addresses, or networks such as 10.0.0.0/8. */
+const proxies = z.string().transform((value) =>
+  value.split(",").map((network) => network.trim())
+)
+  .refine(
+    (list) => list.every((network) => toNetwork(network) !== undefined),
+    "expected a comma-separated list of addresses or networks such as 10.0.0.0/8",
+  )
+  .transform((list) => list.flatMap((network) => toNetwork(network) ?? []))
+  .optional();
+
+function toNetwork(text: string): Network | undefined {
+  const [, address = "", digits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  if (version === 0) return undefined;
+  const bits = version === 4 ? 32 : 128;
+  const prefix = digits === undefined ? bits : Number(digits);
+  if (prefix > bits) return undefined;
+  return { address, prefix, family: version === 4 ? "ipv4" : "ipv6" };
+}
+
 export const environment = z.object({
   PORT: integer(8000, 0, 65_535),
   HOST: z.string().optional(),
@@ -68,6 +97,13 @@ export const environment = z.object({
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
   JWT_USER_CLAIM: z.string().default("sub"),
+  AUTO_PROVISION: oneOf(["true", "false"]).default("false"),
+  JWT_USERNAME_CLAIM: z.string().optional(),
+  ADMIN_TOKEN: z.string().refine(
+    (token) => new TextEncoder().encode(token).length >= SECRET_BYTES_MIN,
+    `expected at least ${SECRET_BYTES_MIN} bytes, for example from: openssl rand -base64 32`,
+  ).optional(),
+  TRUSTED_PROXIES: proxies,
   ROSTER_ACCESS: oneOf(["token", "public"]).optional(),
   ALLOWED_ORIGINS: origins,
   OFFLINE_GRACE_MS: integer(0, 0, 600_000),

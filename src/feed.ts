@@ -29,6 +29,8 @@ export interface FeedParts {
   readonly heartbeatMs: number;
   /** The roster moved, by these changes. */
   readonly onAdvance: (changes: readonly Change[]) => void;
+  /** An order was given; the same link tells of it. */
+  readonly onOrdered: () => void;
 }
 
 /**
@@ -122,6 +124,7 @@ export class Feed {
     return this.#parts.store.subscribe(
       (seq) => this.#reaches(seq),
       () => this.#refreshNames(),
+      () => this.#parts.onOrdered(),
     );
   }
 

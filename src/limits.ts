@@ -128,6 +128,29 @@ export const TOKEN_BYTES_MAX = 8_192;
 /** Clock difference that is forgiven between the token's issuer and us. */
 export const TOKEN_CLOCK_TOLERANCE_SECONDS = 5;
 
+/** Good tokens that are remembered, at about 300 bytes each: twice the sockets of a default node. */
+export const VERIFIED_TOKENS_MAX = 30_000;
+
+/** The issuer's key set: time for an answer, pause after a fault or an unknown key, and age. */
+export const KEY_SET_ANSWER_MS = 5_000;
+export const KEY_SET_PAUSE_MS = 30_000;
+export const KEY_SET_AGE_MS_MAX = 600_000;
+
+/** Users that are known to be provisioned as their tokens say, so that a return costs no write. */
+export const PROVISIONED_USERS_MAX = 30_000;
+
+/** Orders in one read, so that a node that was away does not build one huge result. */
+export const ORDERS_READ_MAX = 1_000;
+
+/** How long an order is kept. A revoked token that lives longer would be good again. */
+export const ORDERS_KEEP_MS = 30 * 24 * 3_600_000;
+
+/** Revoked tokens that a node remembers, at about 100 bytes each. Past it the oldest go. */
+export const REVOKED_TOKENS_MAX = 100_000;
+
+/** Bytes of an order: room for the longest token id. */
+export const ADMIN_BODY_BYTES_MAX = 2_048;
+
 /** Ids that one `GET /users/online?ids=` may name. */
 export const FILTER_IDS_MAX = 1_000;
 

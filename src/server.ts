@@ -6,7 +6,8 @@
  */
 import { Admission } from "./admission.ts";
 import { Audience } from "./audience.ts";
-import { createVerifier } from "./auth.ts";
+import { createVerifier, refusingRevoked } from "./auth.ts";
+import { clientAddress } from "./client_address.ts";
 import { systemClock, within } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { DATA_DIRECTORY } from "./data_directory.ts";
@@ -25,12 +26,15 @@ import {
 } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Presence } from "./presence.ts";
+import { provisioningOnce } from "./provision.ts";
+import { Revocation } from "./revocation.ts";
 import { CLOSE } from "./protocol.ts";
 import { Roster } from "./roster.ts";
 import { StartError } from "./start_error.ts";
 import { migrateDatabase } from "./store/migrate.ts";
 import { PostgresStore } from "./store/postgres.ts";
 import { addUsers } from "./store/users.ts";
+import { remembering } from "./token_cache.ts";
 import { Upkeep } from "./upkeep.ts";
 
 export interface Server {
@@ -97,6 +101,7 @@ async function startNode(
       presence.noticed(changes);
       fanout.advanced(changes);
     },
+    onOrdered: () => revocation.check(),
   });
   const lease = new Lease({
     ...{
@@ -132,14 +137,22 @@ async function startNode(
   stopLater("fan-out", PART_STOP_MS, () => fanout.stop());
   const upkeep = new Upkeep({ hub, fanout, clock, disconnect });
   stopLater("upkeep", PART_STOP_MS, () => upkeep.stop());
+  const revocation = new Revocation({
+    ...{ hub, store, clock, log, disconnect, heartbeatMs: config.heartbeatMs },
+  });
+  stopLater("revocation", PART_STOP_MS, () => revocation.stop());
 
   await lease.join();
   stopLater("lease", PART_STOP_MS, () => lease.leave(config.drainGraceMs));
+  await revocation.start();
   await feed.start();
   stopLater("feed", PART_STOP_MS, () => feed.stop());
 
   let draining = false;
-  const verify = createVerifier(config.token);
+  const verify = refusingRevoked(
+    remembering(createVerifier(config.token)),
+    (tokenId) => revocation.isRevoked(tokenId),
+  );
   const admission = new Admission(config.admission);
   const door = new SocketDoor({
     ...{
@@ -153,6 +166,9 @@ async function startNode(
       clock,
       log,
     },
+    provision: config.autoProvision
+      ? provisioningOnce((...user) => store.provision(...user))
+      : undefined,
     draining: () => draining,
   });
   const readiness = (): Readiness => ({
@@ -163,7 +179,7 @@ async function startNode(
   });
   const demo = config.demo ? createDemo(config.token) : undefined;
   const handle = createApp({
-    ...{ config, roster, admission, verify, door, readiness, log, demo },
+    ...{ config, store, roster, admission, verify, door, readiness, log, demo },
   });
   upkeep.start();
   const http = listen(config, handle);
@@ -191,6 +207,7 @@ function listen(
   config: Config,
   handle: (request: Request, address: string) => Promise<Response>,
 ): Deno.HttpServer<Deno.NetAddr> {
+  const addressOf = clientAddress(config.trustedProxies);
   try {
     return Deno.serve(
       {
@@ -199,7 +216,11 @@ function listen(
         reusePort: config.reusePort,
         onListen: () => {},
       },
-      (request, info) => handle(request, info.remoteAddr.hostname),
+      (request, { remoteAddr: { hostname } }) =>
+        handle(
+          request,
+          addressOf(hostname, request.headers.get("x-forwarded-for")),
+        ),
     );
   } catch (cause) {
     throw new StartError(

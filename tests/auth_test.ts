@@ -9,9 +9,11 @@ const base: Config["token"] = {
   issuer: undefined,
   audience: undefined,
   userClaim: "sub",
+  usernameClaims: ["preferred_username", "name"],
 };
 const encode = (secret: string) => new TextEncoder().encode(secret);
 const EXP = Math.floor(Date.now() / 1000) + 60;
+const NOTHING_MORE = { tokenId: undefined, username: undefined };
 const soon = () => EXP;
 
 Deno.test("[P1] what is signed here is verified here", async () => {
@@ -34,6 +36,7 @@ Deno.test("[P1] a numeric user claim and one of another name are read", async ()
     ok: true,
     userId: 7,
     exp: EXP,
+    ...NOTHING_MORE,
   });
 });
 
@@ -48,6 +51,7 @@ Deno.test("[P1] issuer and audience must be as configured", async () => {
     ok: true,
     userId: 1,
     exp: EXP,
+    ...NOTHING_MORE,
   });
   const reasons = [
     [{ iss: "you", aud: "us" }, "token claim iss is wrong"],
@@ -87,7 +91,10 @@ Deno.test("[P1] a key set verifies its own keys and nothing signed with a secret
       kid,
     })
       .sign(privateKey);
-  deepEqual(await verify(await sign("k1")), { ok: true, userId: 5, exp: EXP });
+  deepEqual(await verify(await sign("k1")), {
+    ...{ ok: true, userId: 5, exp: EXP },
+    ...NOTHING_MORE,
+  });
   deepEqual(await verify(await sign("k2")), {
     ok: false,
     reason: "token key is unknown",
@@ -134,4 +141,20 @@ Deno.test("a key set that cannot be had is our fault and not the token's", async
   )
     .sign(privateKey);
   await rejects(verify(token));
+});
+
+Deno.test("the first of the configured claims that is a text is the name", async () => {
+  const nameOf = async (
+    claims: Record<string, unknown>,
+    usernameClaims = base.usernameClaims,
+  ) => {
+    const token = await new SignJWT({ sub: "1", exp: EXP, jti: "t", ...claims })
+      .setProtectedHeader({ alg: "HS256" }).sign(encode(TEST_SECRET));
+    const verdict = await createVerifier({ ...base, usernameClaims })(token);
+    return verdict.ok && verdict.tokenId === "t" && verdict.username;
+  };
+  equal(await nameOf({ name: "Ada L", preferred_username: "ada" }), "ada");
+  equal(await nameOf({ name: "Ada L", preferred_username: 7 }), "Ada L");
+  equal(await nameOf({ name: " " }), undefined);
+  equal(await nameOf({ name: "x", nick: "a" }, ["nick"]), "a");
 });

@@ -76,8 +76,7 @@ Deno.test("[L1] every limit has its reason beside it", async () => {
 
 Deno.test("README: every HTTP error code is in the table", async () => {
   const codes = new Set<string>();
-  for (const file of ["http/app.ts", "http/socket.ts", "admission.ts"]) {
-    const source = await Deno.readTextFile(`${ROOT}src/${file}`);
+  for await (const source of sources(`${ROOT}src`)) {
     for (const [, code] of source.matchAll(/[45]\d\d,\s*"([a-z_]+)"/g)) {
       codes.add(code ?? "");
     }
@@ -94,7 +93,7 @@ Deno.test("src/README.md: every promise with a test is in the list, and the othe
     [...promises.matchAll(/^\| ([A-Z]\d) \|/gm)].map(([, id]) => id),
   );
   const tested = new Set<string | undefined>();
-  for await (const source of testSources(`${ROOT}tests`)) {
+  for await (const source of sources(`${ROOT}tests`)) {
     for (
       const [, id] of source.matchAll(/["`](?:\[[A-Z]\d\])*\[([A-Z]\d)\]/g)
     ) tested.add(id);
@@ -103,9 +102,9 @@ Deno.test("src/README.md: every promise with a test is in the list, and the othe
   deepEqual([...listed].sort(), [...tested].sort());
 });
 
-async function* testSources(directory: string): AsyncGenerator<string> {
+async function* sources(directory: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(directory)) {
-    if (isDirectory) yield* testSources(`${directory}/${name}`);
+    if (isDirectory) yield* sources(`${directory}/${name}`);
     else if (name.endsWith(".ts")) {
       yield await Deno.readTextFile(`${directory}/${name}`);
     }

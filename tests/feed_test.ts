@@ -35,12 +35,16 @@ async function follow() {
         counts.snapshots += 1;
         return store.snapshot();
       },
-      subscribe: async (onHead, onRenamed) => {
+      subscribe: async (onHead, onRenamed, onOrdered) => {
         counts.subscriptions += 1;
         await link.slow?.promise;
-        const subscription = await store.subscribe((seq) => {
-          if (!link.deaf) onHead(seq);
-        }, onRenamed);
+        const subscription = await store.subscribe(
+          (seq) => {
+            if (!link.deaf) onHead(seq);
+          },
+          onRenamed,
+          onOrdered,
+        );
         link.subscription = {
           ...subscription,
           head: () =>
@@ -50,6 +54,7 @@ async function follow() {
       },
     },
     onAdvance: () => counts.advances += 1,
+    onOrdered: () => {},
   }, () => 0.5);
   await feed.start();
   const online = () => roster.users().map(({ id }) => id);
@@ -210,6 +215,7 @@ Deno.test("[S2] the ring is filled from the log at the start, but not across a h
     ...{ store, roster, clock, log: rememberingLog() },
     heartbeatMs: HEARTBEAT_MS,
     onAdvance: () => {},
+    onOrdered: () => {},
   });
   await feed.start();
   deepEqual([2, 9, 10, 12, 13, 14].map((seq) => roster.positionAfter(seq)), [

@@ -42,7 +42,7 @@ Deno.test("[P1] a connection ends with its token, and version 2 is warned once b
 Deno.test("[P1] version 1 ends with its token too, and a later token extends", async () => {
   const { subject, clock, socket, said, connection } = upkeep(1, 10_000);
   await clock.advance(9_000);
-  connection.extend(20_000);
+  connection.extend(20_000, undefined);
   await clock.advance(10_000);
   deepEqual(socket.closes, []);
   await clock.advance(2_000);

@@ -15,6 +15,8 @@ import { FILTER_IDS_MAX } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { OnlineUsers } from "../protocol.ts";
 import type { Roster } from "../roster.ts";
+import type { Store } from "../store/store.ts";
+import { disconnect } from "./admin.ts";
 import { clientFiles } from "./client_files.ts";
 import { problem, refused } from "./problem.ts";
 import { requestToken } from "./request_token.ts";
@@ -28,7 +30,11 @@ export type Readiness = Readonly<
 >;
 
 export interface AppParts {
-  readonly config: Pick<Config, "allowedOrigins" | "rosterAccess">;
+  readonly config: Pick<
+    Config,
+    "adminToken" | "allowedOrigins" | "rosterAccess"
+  >;
+  readonly store: Pick<Store, "giveOrder">;
   readonly roster: Roster;
   readonly verify: Verify;
   readonly admission: Admission;
@@ -59,27 +65,19 @@ export function createApp(
 
   app.get("/ws", (c) => door.open(c.req.raw, c.env.address));
   app.get("/users/online", (c) => onlineUsers(c, parts));
+  const { adminToken } = config;
+  if (adminToken !== undefined) {
+    app.post(
+      "/admin/disconnect",
+      (c) => disconnect(c.req.raw, c.env.address, { ...parts, adminToken }),
+    );
+  }
   app.get("/healthz", () => Response.json({ status: "ok" }));
   app.get("/readyz", () => ready(parts.readiness()));
   for (const { path, read } of clientFiles()) app.get(path, read);
   if (demo !== undefined) app.route("/", demo);
 
-  for (
-    const { path } of [...app.routes].filter((route) => route.method === "GET")
-  ) {
-    app.all(
-      path,
-      (c) =>
-        problem(
-          405,
-          "method_not_allowed",
-          `${c.req.method} is not allowed here, use GET`,
-          {
-            allow: "GET, HEAD",
-          },
-        ),
-    );
-  }
+  refuseOtherMethods(app);
   app.notFound((c) =>
     problem(404, "not_found", `there is nothing at ${c.req.path}`)
   );
@@ -91,6 +89,24 @@ export function createApp(
     return problem(500, "internal", "internal error");
   });
   return async (request, address) => await app.fetch(request, { address });
+}
+
+/** Every path answers with 405 to methods that it has no route for. */
+function refuseOtherMethods(app: Hono<Env>): void {
+  const allowed = new Map<string, Set<string>>();
+  for (const { path, method } of app.routes) {
+    if (method === "ALL") continue;
+    const methods = allowed.get(path) ?? new Set();
+    allowed.set(path, methods.add(method));
+    if (method === "GET") methods.add("HEAD");
+  }
+  for (const [path, methods] of allowed) {
+    const allow = [...methods].join(", ");
+    app.all(path, (c) => {
+      const message = `${c.req.method} is not allowed here, use ${allow}`;
+      return problem(405, "method_not_allowed", message, { allow });
+    });
+  }
 }
 
 async function onlineUsers(

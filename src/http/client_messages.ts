@@ -96,7 +96,7 @@ export class ClientMessages {
         const message = "expected a token of the same user";
         this.#complain("bad_token", message);
       } else {
-        this.#connection.extend(endOf(verdict.exp));
+        this.#connection.extend(endOf(verdict.exp), verdict.tokenId);
       }
     } catch (err) {
       log.error({ err }, "cannot verify tokens");

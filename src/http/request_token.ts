@@ -4,9 +4,15 @@
  * @module
  */
 
-/** From `Authorization: Bearer`, or else from `?token=`. */
-export function requestToken(request: Request): string | undefined {
+/** From `Authorization: Bearer`. */
+export function bearerToken(request: Request): string | undefined {
   const [, token] =
     /^Bearer +(\S+) *$/i.exec(request.headers.get("authorization") ?? "") ?? [];
-  return token ?? new URL(request.url).searchParams.get("token") ?? undefined;
+  return token;
+}
+
+/** From `Authorization: Bearer`, or else from `?token=`. */
+export function requestToken(request: Request): string | undefined {
+  return bearerToken(request) ??
+    new URL(request.url).searchParams.get("token") ?? undefined;
 }

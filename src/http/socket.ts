@@ -22,7 +22,9 @@ import {
 } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Presence } from "../presence.ts";
+import type { Provision } from "../provision.ts";
 import { CLOSE, type Close, type UserId } from "../protocol.ts";
+import { reasonOf } from "../reason.ts";
 import type { Roster } from "../roster.ts";
 import { ClientMessages, type MessageParts } from "./client_messages.ts";
 import { problem, refused } from "./problem.ts";
@@ -37,6 +39,8 @@ export interface DoorParts {
   readonly roster: Roster;
   readonly feed: Pick<Feed, "catchUp">;
   readonly fanout: Pick<Fanout, "say" | "watch">;
+  /** Makes the user's row, where that is wanted. */
+  readonly provision: Provision | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** Once true, new sockets are refused. */
@@ -45,7 +49,11 @@ export interface DoorParts {
 
 /** Who comes in, or how the socket is closed as soon as it is open. */
 type Entrance =
-  | { readonly userId: UserId; readonly endsAt: number }
+  | {
+    readonly userId: UserId;
+    readonly endsAt: number;
+    readonly tokenId: string | undefined;
+  }
   | { readonly close: Close; readonly reason: string };
 
 export class SocketDoor {
@@ -78,6 +86,11 @@ export class SocketDoor {
       if (verdict.ok && !await this.#reaches(wanted.since)) {
         const message = "this node does not know yet what you were told last";
         const headers = { "retry-after": "1" };
+        return problem(503, "unavailable", message, headers);
+      }
+      if (verdict.ok && !await this.#provisions(verdict)) {
+        const message = "users cannot be written now";
+        const headers = { "retry-after": "5" };
         return problem(503, "unavailable", message, headers);
       }
       const response = this.#upgrade(request, wanted, verdict, ticket);
@@ -132,6 +145,19 @@ export class SocketDoor {
   async #reaches(since = 0): Promise<boolean> {
     const { feed, roster } = this.#parts;
     return since <= roster.seq || await feed.catchUp() === "read";
+  }
+
+  async #provisions(
+    { userId, username }: Extract<Verdict, { ok: true }>,
+  ): Promise<boolean> {
+    const { provision, log } = this.#parts;
+    try {
+      await provision?.(userId, username);
+      return true;
+    } catch (err) {
+      log.warn({ userId, reason: reasonOf(err) }, "cannot write a user");
+      return false;
+    }
   }
 
   #upgrade(
@@ -218,7 +244,7 @@ export class SocketDoor {
   #admit(
     socket: WebSocket,
     { version, since, watch }: SocketRequest,
-    { userId, endsAt }: Extract<Entrance, { userId: UserId }>,
+    { userId, endsAt, tokenId }: Extract<Entrance, { userId: UserId }>,
   ): Connection {
     const { presence, roster, fanout } = this.#parts;
     const cursor = version === 1
@@ -226,7 +252,7 @@ export class SocketDoor {
       : (since === undefined ? undefined : roster.positionAfter(since)) ??
         UNTOLD;
     const connection = new Connection(userId, socket, {
-      ...{ version, cursor, endsAt },
+      ...{ version, cursor, endsAt, tokenId },
     });
     presence.opened(connection);
     if (watch !== "*" && fanout.watch(connection, watch, cursor) === "full") {
@@ -238,9 +264,9 @@ export class SocketDoor {
 
   #enter(verdict: Verdict, ticket: Ticket): Entrance {
     if (!verdict.ok) return { close: CLOSE.policy, reason: verdict.reason };
-    const { userId, exp } = verdict;
+    const { userId, exp, tokenId } = verdict;
     if (ticket.claim(userId) === "claimed") {
-      return { userId, endsAt: this.#messageParts.endOf(exp) };
+      return { userId, endsAt: this.#messageParts.endOf(exp), tokenId };
     }
     const close = CLOSE.tooManyConnections;
     return { close, reason: close.meaning };

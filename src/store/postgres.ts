@@ -17,6 +17,7 @@ import {
   FEED_PRUNE_ROUNDS_MAX,
   FEED_PRUNE_ROWS_MAX,
   LISTENER_ANSWER_MS,
+  ORDERS_KEEP_MS,
   POOL_CONNECTIONS_MAX,
   REAP_USERS_MAX,
 } from "../limits.ts";
@@ -30,6 +31,7 @@ import {
   type FeedRead,
   FencedError,
   type NodeId,
+  type Order,
   type Snapshot,
   type Store,
   type Subscription,
@@ -120,6 +122,9 @@ export class PostgresStore implements Store {
       most,
     );
     await this.#prune();
+    await this.#query("select rollcall_internal.forget_orders($1)", [
+      ORDERS_KEEP_MS,
+    ]);
     return [...reaped, ...deleted];
   }
 
@@ -182,9 +187,48 @@ export class PostgresStore implements Store {
     return { seq: Number(rows[0]?.seq ?? 0), users };
   }
 
+  async giveOrder(
+    { userId, tokenId }: Omit<Order, "id">,
+  ): Promise<void> {
+    await this.#query("select rollcall_internal.give_order($1, $2)", [
+      userId ?? null,
+      tokenId ?? null,
+    ]);
+  }
+
+  async readOrders(after: number, limit: number): Promise<readonly Order[]> {
+    const rows = await this.#query<
+      { id: string; user_id: UserId | null; token_id: string | null }
+    >(
+      `select id, user_id, token_id from rollcall_internal.orders
+        where id > $1 order by id limit $2`,
+      [after, limit],
+    );
+    return rows.map((row) => ({
+      id: Number(row.id),
+      userId: row.user_id ?? undefined,
+      tokenId: row.token_id ?? undefined,
+    }));
+  }
+
+  /**
+   * Makes the user's row, or gives it the name. A row that is as asked is not written.
+   * Without a name an existing row is left alone.
+   */
+  async provision(userId: UserId, username: string | undefined): Promise<void> {
+    await this.#query(
+      `insert into users as u (id, username)
+       values ($1::integer, coalesce($2::text, 'user ' || $1::integer))
+           on conflict (id) do update set username = $2::text
+        where $2::text is not null and u.username is distinct from $2::text`,
+      [userId, username ?? null],
+    );
+  }
+
   async subscribe(
     onHead: (seq: number) => void,
     onRenamed: () => void,
+    onOrdered: () => void,
   ): Promise<Subscription> {
     const client = new pg.Client({
       ...clientOptions(this.#url),
@@ -201,6 +245,7 @@ export class PostgresStore implements Store {
     client.on("notification", ({ payload }) => {
       if (payload === self) heardSelf.resolve();
       else if (payload === "renamed") onRenamed();
+      else if (payload === "ordered") onOrdered();
       else if (/^\d+$/.test(payload ?? "")) onHead(Number(payload));
     });
     const close = async () => {

@@ -51,6 +51,15 @@ export interface Subscription {
   close(): Promise<void>;
 }
 
+/** Somebody is to be disconnected, on every node: a user, or whoever came with a token. */
+export interface Order {
+  /** Grows with each order, and becomes visible in that order. */
+  readonly id: number;
+  readonly userId: UserId | undefined;
+  /** The `jti` of a token, which is refused from then on. */
+  readonly tokenId: string | undefined;
+}
+
 export interface Store {
   /**
    * Makes the node known under a lease, moves to it what `predecessor` still claims, and
@@ -100,13 +109,20 @@ export interface Store {
 
   snapshot(): Promise<Snapshot>;
 
+  /** Gives an order to all nodes. It is committed when this resolves. */
+  giveOrder(order: Omit<Order, "id">): Promise<void>;
+
+  /** At most `limit` orders after an id. Those that are too old to matter are forgotten. */
+  readOrders(after: number, limit: number): Promise<readonly Order[]>;
+
   /**
-   * Calls back with the newest `seq` whenever the feed grew, and when a user who is online was
-   * renamed. Calls may be lost with the link.
+   * Calls back with the newest `seq` whenever the feed grew, when a user who is online was
+   * renamed, and when an order was given. Calls may be lost with the link.
    */
   subscribe(
     onHead: (seq: number) => void,
     onRenamed: () => void,
+    onOrdered: () => void,
   ): Promise<Subscription>;
 
   close(): Promise<void>;

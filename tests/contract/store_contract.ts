@@ -284,9 +284,11 @@ export function storeContract(
     await store.join(A, LEASE_MS);
     let heard = 0;
     let renamed = 0;
+    let ordered = 0;
     const subscription = await store.subscribe(
       (seq) => heard = seq,
       () => renamed += 1,
+      () => ordered += 1,
     );
     equal(await subscription.head(), 0);
     await store.apply(A, [1, 2], []);
@@ -294,10 +296,27 @@ export function storeContract(
     equal(await subscription.head(), 2);
     await subject.renameUser(1, "renamed");
     await until("the new name is told", () => renamed === 1);
+    await store.giveOrder({ userId: 1, tokenId: undefined });
+    await until("the order is told", () => ordered === 1);
     const { users } = await store.snapshot();
     equal(users.find(({ id }) => id === 1)?.username, "renamed");
     await subscription.close();
     await subscription.ended;
+  });
+
+  test("orders are read in the order in which they were given", async ({ store }) => {
+    deepEqual(await store.readOrders(0, 10), []);
+    await store.giveOrder({ userId: 7, tokenId: undefined });
+    await store.giveOrder({ userId: undefined, tokenId: "t" });
+    const orders = [
+      { id: 1, userId: 7, tokenId: undefined },
+      { id: 2, userId: undefined, tokenId: "t" },
+    ];
+    deepEqual(await store.readOrders(0, 10), orders);
+    deepEqual(await store.readOrders(0, 1), orders.slice(0, 1));
+    deepEqual(await store.readOrders(1, 10), orders.slice(1));
+    await store.tidy();
+    deepEqual(await store.readOrders(0, 10), orders);
   });
 
   test("[C1] two nodes that race for the same users never disagree with the claims", async (subject) => {

@@ -12,17 +12,17 @@ const FLOORS: readonly (readonly RegExp[])[] = [
     /^src\/store\/store\.ts$/,
   ],
   [/^src\/(connection|hub|roster|ring|audience|sync_texts)\.ts$/],
-  [/^src\/(presence|lease|feed|fanout|pump|upkeep)\.ts$/],
+  [/^src\/(presence|lease|feed|fanout|pump|upkeep|revocation)\.ts$/],
   [
     /^src\/(http|store)\//,
-    /^src\/(auth|admission|config|environment|data_directory)\.ts$/,
+    /^src\/(auth|key_set|token_cache|provision|client_address|admission|config|environment|data_directory)\.ts$/,
   ],
   [/^src\/(server|cli)\.ts$/, /^main\.ts$/],
 ];
 
 /** Files that touch no database, no HTTP, no environment and no clock of their own. */
 const CORE =
-  /^src\/(protocol|limits|reason|connection|hub|roster|ring|audience|sync_texts|presence|lease|feed|fanout|pump|upkeep|store\/store)\.ts$/;
+  /^src\/(protocol|limits|reason|connection|hub|roster|ring|audience|sync_texts|presence|lease|feed|fanout|pump|upkeep|revocation|store\/store)\.ts$/;
 
 /** The client library runs in browsers: it travels with the protocol and nothing else. */
 const CLIENT = /^src\/client(\/\w+)?\.ts$/;

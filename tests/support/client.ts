@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { signToken } from "../../src/auth.ts";
+import { SignJWT } from "jose";
 import type { UserId, UserStatusBroadcast } from "../../src/protocol.ts";
 import { TEST_SECRET } from "./server.ts";
 import { until } from "./until.ts";
@@ -21,15 +21,15 @@ export interface TestClient extends AsyncDisposable {
 }
 
 /** A token that a test server with `TEST_SECRET` accepts. */
-export function tokenFor(userId: UserId, ttlSeconds = 3_600): Promise<string> {
-  const key = { kind: "secret", secret: TEST_SECRET } as const;
-  const config = {
-    key,
-    issuer: undefined,
-    audience: undefined,
-    userClaim: "sub",
-  };
-  return signToken(config, userId, ttlSeconds);
+export function tokenFor(
+  userId: UserId,
+  ttlSeconds = 3_600,
+  claims: Record<string, unknown> = {},
+): Promise<string> {
+  const exp = Math.floor(Date.now() / 1_000) + ttlSeconds;
+  return new SignJWT({ sub: String(userId), exp, ...claims })
+    .setProtectedHeader({ alg: "HS256" })
+    .sign(new TextEncoder().encode(TEST_SECRET));
 }
 
 export function socketUrl(serverUrl: string, token?: string): string {

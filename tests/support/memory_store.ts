@@ -13,6 +13,7 @@ import {
   type FeedRead,
   FencedError,
   type NodeId,
+  type Order,
   type Snapshot,
   type Store,
   type Subscription,
@@ -29,6 +30,8 @@ export class MemoryDatabase {
   readonly deleted = new Set<UserId>();
   readonly listeners = new Set<(seq: number) => void>();
   readonly renameListeners = new Set<() => void>();
+  readonly orderListeners = new Set<() => void>();
+  readonly orders: Order[] = [];
   feed: Transition[] = [];
   seq = 0;
   readonly now: () => number;
@@ -243,11 +246,23 @@ export class MemoryStore implements Store {
     return { seq: this.#database.seq, users };
   }
 
+  async giveOrder(order: Omit<Order, "id">): Promise<void> {
+    const { orders, orderListeners } = this.#database;
+    orders.push({ ...order, id: orders.length + 1 });
+    for (const listener of orderListeners) listener();
+  }
+
+  async readOrders(after: number, limit: number): Promise<readonly Order[]> {
+    return this.#database.orders.slice(after, after + limit);
+  }
+
   async subscribe(
     onHead: (seq: number) => void,
     onRenamed: () => void,
+    onOrdered: () => void,
   ): Promise<Subscription> {
-    const { listeners, renameListeners } = this.#database;
+    const { listeners, renameListeners, orderListeners } = this.#database;
+    orderListeners.add(onOrdered);
     const ended = Promise.withResolvers<void>();
     listeners.add(onHead);
     renameListeners.add(onRenamed);
@@ -257,6 +272,7 @@ export class MemoryStore implements Store {
       close: async () => {
         listeners.delete(onHead);
         renameListeners.delete(onRenamed);
+        orderListeners.delete(onOrdered);
         ended.resolve();
       },
     };

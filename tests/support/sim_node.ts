@@ -76,11 +76,13 @@ function unreliable(
   const subscribe = async (
     onHead: (seq: number) => void,
     onRenamed: () => void,
+    onOrdered: () => void,
   ): Promise<Subscription> => {
     const arrives = () => !faults.down && random() >= faults.lostNotifications;
     const subscription = await inner.subscribe(
       (seq) => arrives() && onHead(seq),
       () => arrives() && onRenamed(),
+      () => arrives() && onOrdered(),
     );
     links.add(() => void subscription.close());
     return { ...subscription, head: () => call(() => subscription.head()) };
@@ -93,6 +95,8 @@ function unreliable(
       apply: (...args) => call(() => inner.apply(...args)),
       leave: (...args) => call(() => inner.leave(...args)),
       readFeed: (...args) => call(() => inner.readFeed(...args)),
+      giveOrder: (...args) => call(() => inner.giveOrder(...args)),
+      readOrders: (...args) => call(() => inner.readOrders(...args)),
       snapshot: () => call(() => inner.snapshot()),
       subscribe: (...args) => call(() => subscribe(...args)),
       close: () => inner.close(),
@@ -195,6 +199,7 @@ export class SimNode {
         this.presence.noticed(changes);
         this.#fanout.advanced(changes);
       },
+      onOrdered: () => {},
     }, random);
     this.#lease = new Lease(
       {

@@ -1,0 +1,69 @@
+/**
+ * What an administrator may ask for: that somebody is disconnected, on every node.
+ *
+ * @module
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { z } from "zod";
+import type { Admission } from "../admission.ts";
+import { ADMIN_BODY_BYTES_MAX } from "../limits.ts";
+import { USER_ID_MAX } from "../protocol.ts";
+import type { Store } from "../store/store.ts";
+import { problem, refused } from "./problem.ts";
+import { bearerToken } from "./request_token.ts";
+
+export interface AdminParts {
+  readonly adminToken: string;
+  readonly admission: Pick<Admission, "distrust" | "failed">;
+  readonly store: Pick<Store, "giveOrder">;
+}
+
+const TOKEN_ID_LENGTH_MAX = 256;
+const EXPECTED = '{"userId": <user id>} or {"jti": "<token id>"}';
+
+const order = z.union([
+  z.strictObject({ userId: z.int().min(1).max(USER_ID_MAX) }),
+  z.strictObject({ jti: z.string().min(1).max(TOKEN_ID_LENGTH_MAX) }),
+]);
+
+/** Answers `POST /admin/disconnect` from a client address. */
+export async function disconnect(
+  request: Request,
+  address: string,
+  { adminToken, admission, store }: AdminParts,
+): Promise<Response> {
+  const distrust = admission.distrust(address);
+  if (distrust !== undefined) return refused(distrust);
+  if (!isSame(bearerToken(request) ?? "", adminToken)) {
+    admission.failed(address);
+    const headers = { "www-authenticate": "Bearer" };
+    return problem(401, "unauthorized", "expected the ADMIN_TOKEN", headers);
+  }
+  const wanted = order.safeParse(await readJson(request));
+  if (!wanted.success) {
+    return problem(400, "bad_order", `expected a body such as ${EXPECTED}`);
+  }
+  await store.giveOrder(
+    "userId" in wanted.data
+      ? { userId: wanted.data.userId, tokenId: undefined }
+      : { userId: undefined, tokenId: wanted.data.jti },
+  );
+  return Response.json({ status: "ordered" }, { status: 202 });
+}
+
+/** Digests are compared, so that neither length nor content shows in the time it takes. */
+function isSame(given: string, wanted: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(given), digest(wanted));
+}
+
+/** The body, or `undefined` if it is too long or no JSON. */
+async function readJson(request: Request): Promise<unknown> {
+  const length = Number(request.headers.get("content-length") ?? Infinity);
+  if (!(length <= ADMIN_BODY_BYTES_MAX)) return undefined;
+  try {
+    return await request.json();
+  } catch {
+    return undefined;
+  }
+}

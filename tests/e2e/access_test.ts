@@ -1,0 +1,156 @@
+/** Who gets in, for how long, and who is thrown out. */
+import { deepEqual, equal, match } from "node:assert/strict";
+import {
+  connect,
+  connectWith,
+  socketUrl,
+  tokenFor,
+} from "../support/client.ts";
+import { postgresForThisFile, query } from "../support/database.ts";
+import { startServerOn } from "../support/server.ts";
+import { connectSync } from "../support/sync_client.ts";
+
+const postgres = postgresForThisFile();
+const ADMIN_TOKEN = "an-admin-token-that-every-test-knows-0123";
+
+async function order(
+  url: string,
+  body: unknown,
+  token = ADMIN_TOKEN,
+): Promise<{ status: number; code: string | undefined }> {
+  const response = await fetch(`${url}admin/disconnect`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}` },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  });
+  const { error } = await response.json();
+  return { status: response.status, code: error?.code };
+}
+
+Deno.test("[P1] an administrator disconnects a user on every node, who may come back", async () => {
+  const databaseUrl = await postgres.database();
+  const env = { ADMIN_TOKEN };
+  await using a = await startServerOn(databaseUrl, env);
+  await using b = await startServerOn(databaseUrl, env);
+  const there = [await connect(a.url, 1), await connect(b.url, 1)];
+  await using bob = await connect(b.url, 2);
+  equal((await order(a.url, { userId: 1 })).status, 202);
+  for (const client of there) {
+    deepEqual(await client.closed, {
+      code: 1008,
+      reason: "disconnected by an administrator",
+    });
+  }
+  await bob.hears("user_offline", 1);
+  await using _again = await connect(b.url, 1);
+  await bob.hears("user_online", 1);
+  equal(bob.socket.readyState, WebSocket.OPEN);
+});
+
+Deno.test("[P1] a revoked token ends its connections and opens none, also after a restart", async () => {
+  const databaseUrl = await postgres.database();
+  const env = { ADMIN_TOKEN };
+  const [bad, good] = [
+    await tokenFor(1, 3_600, { jti: "stolen" }),
+    await tokenFor(1, 3_600, { jti: "own" }),
+  ];
+  const refused = async (url: string) => {
+    const client = await connectWith(new WebSocket(socketUrl(url, bad)));
+    deepEqual(await client.closed, { code: 1008, reason: "token was revoked" });
+  };
+  {
+    await using a = await startServerOn(databaseUrl, env);
+    await using b = await startServerOn(databaseUrl, env);
+    await using thief = await connectSync(b.url, 1, { token: bad });
+    await using owner = await connectSync(b.url, 1, { token: good });
+    await owner.holds([1]);
+    await thief.holds([1]);
+    equal((await order(a.url, { jti: "stolen" })).status, 202);
+    equal((await thief.closed).code, 1008);
+    equal(owner.socket.readyState, WebSocket.OPEN);
+    owner.say({ type: "refresh", token: bad });
+    match((await owner.hears("error")).message, /revoked/);
+    await refused(a.url);
+    await refused(b.url);
+  }
+  await using again = await startServerOn(databaseUrl, env);
+  await refused(again.url);
+});
+
+Deno.test("orders need the admin token and a body that says what is wanted", async () => {
+  const databaseUrl = await postgres.database();
+  {
+    await using server = await startServerOn(databaseUrl, { ADMIN_TOKEN });
+    const { url } = server;
+    deepEqual(await order(url, { userId: 1 }, "x"), {
+      ...{ status: 401, code: "unauthorized" },
+    });
+    for (
+      const body of [
+        "no json",
+        {},
+        { userId: "1" },
+        { userId: 0 },
+        { userId: 1, jti: "x" },
+        { jti: "" },
+        { jti: "x".repeat(3_000) },
+      ]
+    ) deepEqual(await order(url, body), { status: 400, code: "bad_order" });
+    const got = await fetch(`${url}admin/disconnect`);
+    equal(got.status, 405);
+    equal(got.headers.get("allow"), "POST");
+    await got.body?.cancel();
+  }
+  await using closed = await startServerOn(databaseUrl);
+  deepEqual(await order(closed.url, { userId: 1 }), {
+    ...{ status: 404, code: "not_found" },
+  });
+});
+
+Deno.test("[P1] with AUTO_PROVISION a good token makes or renames its user", async () => {
+  const databaseUrl = await postgres.database(1);
+  await using server = await startServerOn(databaseUrl, {
+    AUTO_PROVISION: "true",
+  });
+  const token = await tokenFor(77, 3_600, { name: "Ada" });
+  {
+    await using ada = await connectSync(server.url, 77, { token });
+    await ada.holds([77]);
+    const [state] = ada.messages;
+    deepEqual(state?.type === "presence_state" && state.users, [
+      { id: 77, username: "Ada" },
+    ]);
+  }
+  const renamed = await tokenFor(77, 3_600, { preferred_username: "ada" });
+  await using _again = await connectSync(server.url, 77, { token: renamed });
+  await using nameless = await connectSync(server.url, 78);
+  await nameless.holds([77, 78]);
+  deepEqual(
+    await query(databaseUrl, "select id, username from users order by id"),
+    [
+      { id: 1, username: "user1" },
+      { id: 77, username: "ada" },
+      { id: 78, username: "user 78" },
+    ],
+  );
+});
+
+Deno.test("[L1] limits count the clients behind a trusted proxy, not the proxy", async () => {
+  const databaseUrl = await postgres.database();
+  await using server = await startServerOn(databaseUrl, {
+    TRUSTED_PROXIES: "127.0.0.0/8",
+    MAX_FAILED_TOKENS_PER_MINUTE: "3",
+    ROSTER_ACCESS: "token",
+  });
+  const ask = async (client: string) => {
+    const response = await fetch(`${server.url}users/online`, {
+      headers: { "x-forwarded-for": client, authorization: "Bearer x" },
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  for (let n = 0; n < 3; n++) equal(await ask("1.2.3.4"), 401);
+  equal(await ask("1.2.3.4"), 429);
+  equal(await ask("spoofed, 1.2.3.4"), 429);
+  equal(await ask("1.2.3.5"), 401);
+});

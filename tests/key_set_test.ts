@@ -1,0 +1,76 @@
+import { equal, rejects } from "node:assert/strict";
+import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
+import { remoteKeySet } from "../src/key_set.ts";
+import { KEY_SET_AGE_MS_MAX, KEY_SET_PAUSE_MS } from "../src/limits.ts";
+
+async function issuer() {
+  const { publicKey, privateKey } = await generateKeyPair("EdDSA", {
+    extractable: true,
+  });
+  const jwk = { ...await exportJWK(publicKey), kid: "k1", alg: "EdDSA" };
+  let isUp = true;
+  let asked = 0;
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    () => {
+      asked += 1;
+      return isUp
+        ? Response.json({ keys: [jwk] })
+        : new Response("this is no key set");
+    },
+  );
+  return {
+    url: new URL(`http://127.0.0.1:${server.addr.port}/jwks`),
+    sign: (kid: string) =>
+      new SignJWT({}).setProtectedHeader({ alg: "EdDSA", kid })
+        .sign(privateKey),
+    goDown: () => isUp = false,
+    goUp: () => isUp = true,
+    get asked() {
+      return asked;
+    },
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+Deno.test("the last good keys are used while the issuer is down, and it is not asked all the time", async () => {
+  await using it = await issuer();
+  let now = Date.now();
+  const realNow = Date.now;
+  Date.now = () => now;
+  try {
+    const keys = remoteKeySet(it.url, () => now);
+    const token = await it.sign("k1");
+    await jwtVerify(token, keys);
+    equal(it.asked, 1);
+    it.goDown();
+    now += KEY_SET_AGE_MS_MAX + 1;
+    for (let n = 0; n < 5; n++) await jwtVerify(token, keys);
+    equal(it.asked, 2);
+    now += KEY_SET_PAUSE_MS + 1;
+    await jwtVerify(token, keys);
+    equal(it.asked, 3);
+    it.goUp();
+    now += KEY_SET_PAUSE_MS + 1;
+    await jwtVerify(token, keys);
+    equal(it.asked, 4);
+  } finally {
+    Date.now = realNow;
+  }
+});
+
+Deno.test("[L1] unknown key ids make the issuer asked at a bounded rate", async () => {
+  await using it = await issuer();
+  const keys = remoteKeySet(it.url);
+  await jwtVerify(await it.sign("k1"), keys);
+  for (let n = 0; n < 20; n++) {
+    await rejects(jwtVerify(await it.sign(`k${n + 2}`), keys));
+  }
+  equal(it.asked, 1);
+});
+
+Deno.test("an issuer that was never reached is a fault", async () => {
+  await using it = await issuer();
+  it.goDown();
+  await rejects(jwtVerify(await it.sign("k1"), remoteKeySet(it.url)));
+});
