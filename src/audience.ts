@@ -104,6 +104,27 @@ export class Audience {
     yield* [...this.called];
   }
 
+  /** How many connections watch. */
+  get watching(): number {
+    return this.#watching.size;
+  }
+
+  /** How many ids they watch, all together. */
+  get watchedIds(): number {
+    return this.#watchedIds;
+  }
+
+  /** How far the slowest connection that hears of everybody is behind a position in the ring. */
+  lag(head: number): number {
+    let lag = 0;
+    for (const connections of [this.listeners, this.followers]) {
+      for (const { cursor } of connections) {
+        if (cursor >= 0) lag = Math.max(lag, head - cursor);
+      }
+    }
+    return lag;
+  }
+
   /** Every connection of version 2. */
   *synced(): Generator<Connection> {
     yield* this.followers;

@@ -129,10 +129,13 @@ export class Connection {
   }
 
   /** Asks the peer to leave. Nothing is sent any more, whether it answers or not. */
-  close(close: Close, reason: string): void {
-    if (this.#state === "closing" || this.#state === "gone") return;
+  close(close: Close, reason: string): "closing" | "closed before" {
+    if (this.#state === "closing" || this.#state === "gone") {
+      return "closed before";
+    }
     this.#state = "closing";
     this.#socket.close(close.code, reason);
+    return "closing";
   }
 
   /** The socket has ended. Safe to repeat: Deno may report it twice. */

@@ -19,6 +19,7 @@ import {
   STATE_USERS_RETURN_SHARE,
 } from "./limits.ts";
 import type { Log } from "./log.ts";
+import type { Measure } from "./measure.ts";
 import { CLOSE, type Close, type UserId } from "./protocol.ts";
 import { Pump } from "./pump.ts";
 import type { Change } from "./ring.ts";
@@ -30,6 +31,7 @@ export interface FanoutParts {
   readonly roster: Roster;
   readonly clock: Clock;
   readonly log: Log;
+  readonly measure: Measure;
   /** Least time between two differences for a version 2 connection. */
   readonly intervalMs: number;
   /** Users online past which version 2 is told how many instead of who. */
@@ -51,16 +53,23 @@ export class Fanout {
   readonly #broadcast: Pump;
   readonly #sync: Pump;
   #generation = 0;
+  /** When the oldest of what version 1 has not been told happened. */
+  #newsSince: number | undefined;
 
   constructor(parts: FanoutParts) {
-    const { audience, clock, intervalMs, roster } = parts;
+    const { audience, clock, intervalMs, roster, measure } = parts;
     this.#parts = parts;
-    this.#texts = new SyncTexts(roster);
+    this.#texts = new SyncTexts(roster, (changes) => measure.merged(changes));
     this.#broadcast = new Pump({
       clock,
       pauseMs: 0,
       begin: () => audience.listeners,
       visit: (connection) => this.#tell(connection),
+      end: () => {
+        if (this.#newsSince === undefined) return;
+        measure.announced(clock.now() - this.#newsSince);
+        this.#newsSince = undefined;
+      },
     });
     this.#sync = new Pump({
       clock,
@@ -73,10 +82,14 @@ export class Fanout {
     });
   }
 
-  /** The roster moved, by these changes. */
-  advanced(changes: readonly Change[]): void {
+  /** The roster moved, by these changes, because of what happened at `since` or later. */
+  advanced(
+    changes: readonly Change[],
+    since = this.#parts.clock.now(),
+  ): void {
     const { audience, roster } = this.#parts;
     audience.note(changes);
+    this.#newsSince ??= since;
     if (roster.generation !== this.#generation) {
       this.#generation = roster.generation;
       for (const connection of audience.synced()) {
@@ -268,7 +281,8 @@ export class Fanout {
   }
 
   #giveUp(connection: Connection, reason: string): void {
-    const { log, disconnect } = this.#parts;
+    const { log, measure, disconnect } = this.#parts;
+    measure.gaveUp();
     log.info({ userId: connection.userId, reason }, "gave up a slow reader");
     disconnect(connection, CLOSE.overloaded, reason);
   }

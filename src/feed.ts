@@ -27,8 +27,8 @@ export interface FeedParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
-  /** The roster moved, by these changes. */
-  readonly onAdvance: (changes: readonly Change[]) => void;
+  /** The roster moved, by these changes, because of what happened at `since` or later. */
+  readonly onAdvance: (changes: readonly Change[], since: number) => void;
   /** An order was given; the same link tells of it. */
   readonly onOrdered: () => void;
 }
@@ -49,6 +49,8 @@ export class Feed {
   #following: Promise<void> | undefined;
   #reading: Promise<"read" | "failed"> | undefined;
   #naming: Promise<void> | undefined;
+  /** The newest seq that was heard of. */
+  #head = 0;
   /** The log may reach further than the roster. */
   #behind = false;
   /** A snapshot is on its way. Until it is here the roster stands still. */
@@ -76,11 +78,19 @@ export class Feed {
     return await this.#reading ?? "failed";
   }
 
-  /** Transitions that this node committed itself. */
-  ingest(transitions: readonly Transition[]): void {
+  /** How many transitions are known to be in the log and not in the roster. */
+  get lag(): number {
+    return Math.max(0, this.#head - this.#parts.roster.seq);
+  }
+
+  /** Transitions that this node committed itself, because of what happened at `since` or later. */
+  ingest(
+    transitions: readonly Transition[],
+    since = this.#parts.clock.now(),
+  ): void {
     const last = transitions.at(-1);
     if (last === undefined) return;
-    this.#advance(transitions);
+    this.#advance(transitions, since);
     this.#reaches(last.seq);
   }
 
@@ -145,6 +155,7 @@ export class Feed {
         clock,
       );
       onAnswer();
+      this.#head = head;
       if (head !== known) this.#readSoon();
       await clock.sleep(heartbeatMs, over.signal);
     }
@@ -170,6 +181,7 @@ export class Feed {
   }
 
   #reaches(seq: number): void {
+    this.#head = Math.max(this.#head, seq);
     if (seq > this.#parts.roster.seq) this.#readSoon();
   }
 
@@ -197,7 +209,7 @@ export class Feed {
   }
 
   async #read(): Promise<void> {
-    const { store, roster, log } = this.#parts;
+    const { store, roster, log, clock } = this.#parts;
     const after = roster.seq;
     const { head, transitions } = await store.readFeed(
       after,
@@ -211,13 +223,13 @@ export class Feed {
       );
       await this.#load();
     } else {
-      this.#advance(transitions);
+      this.#advance(transitions, clock.now());
     }
     this.#reaches(head);
   }
 
   /** Takes those that come next; older ones are known, and a gap is left for a read. */
-  #advance(transitions: readonly Transition[]): void {
+  #advance(transitions: readonly Transition[], since: number): void {
     const { roster, onAdvance } = this.#parts;
     if (this.#loading || this.#state === "starting") return;
     const changes: Change[] = [];
@@ -226,7 +238,7 @@ export class Feed {
         changes.push(...roster.advance(transition));
       }
     }
-    if (changes.length > 0) onAdvance(changes);
+    if (changes.length > 0) onAdvance(changes, since);
   }
 
   async #begin(): Promise<void> {
@@ -253,7 +265,7 @@ export class Feed {
 
   /** Becomes what the store holds now; the differences are told like any transition. */
   async #load(): Promise<void> {
-    const { store, roster, onAdvance } = this.#parts;
+    const { store, roster, clock, onAdvance } = this.#parts;
     this.#loading = true;
     let changes: readonly Change[];
     try {
@@ -261,6 +273,7 @@ export class Feed {
     } finally {
       this.#loading = false;
     }
-    onAdvance(changes);
+    this.#head = roster.seq;
+    onAdvance(changes, clock.now());
   }
 }

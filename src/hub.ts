@@ -48,6 +48,11 @@ export class Hub {
     return this.#connectionsByUser.has(userId);
   }
 
+  /** How many users have a connection here. */
+  get size(): number {
+    return this.#connectionsByUser.size;
+  }
+
   connectionsOf(userId: UserId): readonly Connection[] {
     return [...this.#connectionsByUser.get(userId) ?? []];
   }

@@ -64,6 +64,11 @@ export class Lease {
     return this.#parts.clock.now() < this.#endsAt;
   }
 
+  /** How long the lease is certain to last. */
+  get remainingMs(): number {
+    return Math.max(0, this.#endsAt - this.#parts.clock.now());
+  }
+
   /** Whether the database answered the last heartbeat. */
   get renewing(): boolean {
     return this.#failures === 0;

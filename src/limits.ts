@@ -39,6 +39,11 @@ export const KEEPALIVE_MS = 25_000;
 /** How often connections are looked at for what is due by time alone. */
 export const UPKEEP_MS = 1_000;
 
+/** How often the event loop is probed, how many probes are kept, and what counts as stuck. */
+export const LOOP_PROBE_MS = 500;
+export const LOOP_LAG_WINDOWS = 20;
+export const LOOP_STUCK_MS = 5_000;
+
 /** Version 2 connections are warned so long before their token expires: time to get another. */
 export const TOKEN_WARNING_MS = 60_000;
 

@@ -12,9 +12,11 @@
 import type { Audience } from "./audience.ts";
 import { type Clock, retryMs } from "./clock.ts";
 import type { Connection } from "./connection.ts";
+import { Grace } from "./grace.ts";
 import type { Hub } from "./hub.ts";
 import { BATCH_USERS_MAX } from "./limits.ts";
 import type { Log } from "./log.ts";
+import type { Measure } from "./measure.ts";
 import { CLOSE, type Close, type UserId } from "./protocol.ts";
 import { reasonOf } from "./reason.ts";
 import type { Change } from "./ring.ts";
@@ -37,11 +39,15 @@ export interface PresenceParts {
   readonly store: Pick<Store, "apply">;
   readonly clock: Clock;
   readonly log: Log;
+  readonly measure: Measure;
   /** How long a user who left stays claimed, in case of a return. 0: not at all. */
   readonly offlineGraceMs: number;
   readonly nodeId: () => NodeId;
-  /** Transitions that our own write committed. */
-  readonly onTransitions: (transitions: readonly Transition[]) => void;
+  /** Transitions that our own write committed, and when the first event came that led to it. */
+  readonly onTransitions: (
+    transitions: readonly Transition[],
+    since: number,
+  ) => void;
   /** Connections became live. */
   readonly onLive: () => void;
   /** The store refused this node id. Resolves when there is a new one. */
@@ -55,18 +61,24 @@ export class Presence {
   /** Users to look at. At most those with a connection or a claim, which admission bounds. */
   readonly #dirty = new Set<UserId>();
   readonly #claims = new Map<UserId, Claim>();
-  /** When a claimed user's last connection went, oldest first. Only with a grace. */
-  readonly #absentSince = new Map<UserId, number>();
+  /** Claimed users without a connection. */
+  readonly #grace: Grace;
   /** Who was told to be offline while a write is under way, whose answer may be older than that. */
   readonly #doubted = new Set<UserId>();
   #isWriting = false;
+  /** Since when somebody is to be looked at. */
+  #dirtySince = 0;
   #busyRounds = 0;
   #flushing: Promise<void> | undefined;
-  #sweeping: Promise<void> | undefined;
 
   constructor(parts: PresenceParts, random = Math.random) {
     this.#parts = parts;
     this.#random = random;
+    this.#grace = new Grace(
+      parts.offlineGraceMs,
+      parts.clock,
+      (userId) => this.#look(userId),
+    );
   }
 
   /** A connection is there. It is live at once if its user is claimed already. */
@@ -74,7 +86,7 @@ export class Presence {
     const { userId } = connection;
     this.#parts.hub.register(userId, connection);
     this.#parts.audience.add(connection);
-    this.#absentSince.delete(userId);
+    this.#grace.end(userId);
     if (this.#claims.get(userId) === "held") {
       connection.confirm();
       this.#parts.onLive();
@@ -91,7 +103,9 @@ export class Presence {
 
   /** Ends a connection from our side. It counts as gone now, whenever its peer answers. */
   disconnect(connection: Connection, close: Close, reason: string): void {
-    connection.close(close, reason);
+    if (connection.close(close, reason) === "closing") {
+      this.#parts.measure.closed(close.code);
+    }
     this.#remove(connection);
   }
 
@@ -122,22 +136,21 @@ export class Presence {
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#flushing;
-    await this.#sweeping;
+    await this.#grace.stop();
   }
 
   #remove(connection: Connection): void {
     const { userId } = connection;
     this.#parts.audience.remove(connection);
     if (this.#parts.hub.unregister(userId, connection) !== "last") return;
-    if (this.#parts.offlineGraceMs > 0 && this.#claims.has(userId)) {
-      this.#absentSince.set(userId, this.#parts.clock.now());
-      this.#sweeping ??= this.#sweep();
-    } else {
-      this.#look(userId);
+    if (this.#claims.has(userId) && this.#grace.begin(userId) === "begun") {
+      return;
     }
+    this.#look(userId);
   }
 
   #look(userId: UserId): void {
+    if (this.#dirty.size === 0) this.#dirtySince = this.#parts.clock.now();
     this.#dirty.add(userId);
     if (!this.#stop.signal.aborted) this.#flushing ??= this.#flushAll();
   }
@@ -161,10 +174,12 @@ export class Presence {
   }
 
   async #flush(): Promise<"done" | "failed"> {
-    const { store, nodeId, onTransitions } = this.#parts;
+    const { store, nodeId, onTransitions, clock, measure } = this.#parts;
+    const since = this.#dirtySince;
     const { arriving, leaving } = this.#takeBatch();
     if (arriving.length + leaving.length === 0) return "done";
     const writer = nodeId();
+    const sentAt = this.#dirtySince = clock.now();
     this.#isWriting = true;
     for (const userId of [...arriving, ...leaving]) {
       this.#claims.set(userId, "unsure");
@@ -182,7 +197,12 @@ export class Presence {
         // The lease was lost and replaced while we waited: these claims are the old node's.
         this.#lookAgain([...arriving, ...leaving]);
       }
-      onTransitions(applied.transitions);
+      measure.applied(
+        arriving.length + leaving.length,
+        applied.transitions.length,
+        clock.now() - sentAt,
+      );
+      onTransitions(applied.transitions, since);
       return "done";
     } catch (err) {
       this.#lookAgain([...arriving, ...leaving]);
@@ -219,7 +239,7 @@ export class Presence {
       const claim = this.#claims.get(userId);
       if (this.#parts.hub.has(userId)) {
         if (claim !== "held") arriving.push(userId);
-      } else if (claim !== undefined && !this.#absentSince.has(userId)) {
+      } else if (claim !== undefined && !this.#grace.has(userId)) {
         leaving.push(userId);
       }
     }
@@ -270,19 +290,5 @@ export class Presence {
     const pauseMs = retryMs(this.#busyRounds - 1, this.#random);
     await this.#parts.clock.sleep(pauseMs, this.#stop.signal);
     for (const userId of userIds) this.#look(userId);
-  }
-
-  /** One timer for all users in their grace: the oldest entry is always due first. */
-  async #sweep(): Promise<void> {
-    const { clock, offlineGraceMs } = this.#parts;
-    for (const [userId, since] of this.#absentSince) {
-      const restMs = since + offlineGraceMs - clock.now();
-      if (restMs > 0) await clock.sleep(restMs, this.#stop.signal);
-      if (this.#stop.signal.aborted) break;
-      if (this.#absentSince.get(userId) !== since) continue;
-      this.#absentSince.delete(userId);
-      this.#look(userId);
-    }
-    this.#sweeping = undefined;
   }
 }

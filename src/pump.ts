@@ -17,6 +17,8 @@ export interface PumpParts {
   /** Whom to visit. The walk may be spread over time. */
   readonly begin: () => Iterable<Connection>;
   readonly visit: (connection: Connection) => "done" | "again";
+  /** All were visited. */
+  readonly end?: () => void;
 }
 
 export class Pump {
@@ -42,7 +44,7 @@ export class Pump {
   }
 
   async #run(): Promise<void> {
-    const { clock, pauseMs, begin, visit } = this.#parts;
+    const { clock, pauseMs, begin, visit, end } = this.#parts;
     await Promise.resolve();
     while (this.#wanted && !this.#stop.signal.aborted) {
       this.#wanted = false;
@@ -55,6 +57,7 @@ export class Pump {
         clock,
         this.#stop.signal,
       );
+      end?.();
       if (someAgain) this.#recheck ??= this.#recheckLater();
       if (pauseMs > 0) await clock.sleep(pauseMs, this.#stop.signal);
     }

@@ -4,20 +4,18 @@
  *
  * @module
  */
+import project from "../deno.json" with { type: "json" };
 import { Admission } from "./admission.ts";
-import { Audience } from "./audience.ts";
 import { createVerifier, refusingRevoked } from "./auth.ts";
 import { clientAddress } from "./client_address.ts";
 import { systemClock, within } from "./clock.ts";
 import type { Config } from "./config.ts";
+import { createCore } from "./core.ts";
 import { DATA_DIRECTORY } from "./data_directory.ts";
-import { Fanout } from "./fanout.ts";
-import { Feed } from "./feed.ts";
 import { createApp, type Readiness } from "./http/app.ts";
 import { createDemo, DEMO_USERS } from "./http/demo/demo.ts";
 import { SocketDoor } from "./http/socket.ts";
 import { hub } from "./hub.ts";
-import { Lease } from "./lease.ts";
 import {
   DRAIN_SETTLE_MS,
   HTTP_STOP_MS,
@@ -25,17 +23,16 @@ import {
   PART_STOP_MS,
 } from "./limits.ts";
 import type { Log } from "./log.ts";
-import { Presence } from "./presence.ts";
+import { LoopMonitor } from "./loop_monitor.ts";
+import { Metrics } from "./metrics.ts";
+import type { Presence } from "./presence.ts";
 import { provisioningOnce } from "./provision.ts";
-import { Revocation } from "./revocation.ts";
 import { CLOSE } from "./protocol.ts";
-import { Roster } from "./roster.ts";
 import { StartError } from "./start_error.ts";
 import { migrateDatabase } from "./store/migrate.ts";
 import { PostgresStore } from "./store/postgres.ts";
 import { addUsers } from "./store/users.ts";
 import { remembering } from "./token_cache.ts";
-import { Upkeep } from "./upkeep.ts";
 
 export interface Server {
   /** Where it listens. */
@@ -94,52 +91,14 @@ async function startNode(
   const store = new PostgresStore(databaseUrl, log);
   stopLater("store", PART_STOP_MS, () => store.close());
 
-  const roster = new Roster();
-  const feed = new Feed({
-    ...{ store, roster, clock, log, heartbeatMs: config.heartbeatMs },
-    onAdvance: (changes) => {
-      presence.noticed(changes);
-      fanout.advanced(changes);
-    },
-    onOrdered: () => revocation.check(),
+  const metrics = new Metrics(project.version);
+  const core = createCore({
+    ...config,
+    ...{ hub, store, clock, log, measure: metrics.measure },
   });
-  const lease = new Lease({
-    ...{
-      store,
-      clock,
-      log,
-      leaseMs: config.leaseMs,
-      heartbeatMs: config.heartbeatMs,
-    },
-    onTransitions: (transitions) => feed.ingest(transitions),
-    onRenewed: () => presence.reclaim(),
-  });
-  const audience = new Audience();
-  const presence = new Presence({
-    ...{
-      hub,
-      audience,
-      store,
-      clock,
-      log,
-      offlineGraceMs: config.offlineGraceMs,
-    },
-    nodeId: () => lease.nodeId,
-    onTransitions: (transitions) => feed.ingest(transitions),
-    onLive: () => fanout.wake(),
-    onFenced: (nodeId) => lease.rejoin(nodeId),
-  });
-  const disconnect: Presence["disconnect"] = (...args) =>
-    presence.disconnect(...args);
-  const fanout = new Fanout({
-    ...{ audience, roster, clock, log, disconnect, ...config.fanout },
-  });
+  const { roster, feed, lease, presence, fanout, upkeep, revocation } = core;
   stopLater("fan-out", PART_STOP_MS, () => fanout.stop());
-  const upkeep = new Upkeep({ hub, fanout, clock, disconnect });
   stopLater("upkeep", PART_STOP_MS, () => upkeep.stop());
-  const revocation = new Revocation({
-    ...{ hub, store, clock, log, disconnect, heartbeatMs: config.heartbeatMs },
-  });
   stopLater("revocation", PART_STOP_MS, () => revocation.stop());
 
   await lease.join();
@@ -155,17 +114,8 @@ async function startNode(
   );
   const admission = new Admission(config.admission);
   const door = new SocketDoor({
-    ...{
-      config,
-      admission,
-      verify,
-      presence,
-      roster,
-      feed,
-      fanout,
-      clock,
-      log,
-    },
+    ...{ config, admission, verify, presence, roster, feed, fanout },
+    ...{ clock, log, measure: metrics.measure },
     provision: config.autoProvision
       ? provisioningOnce((...user) => store.provision(...user))
       : undefined,
@@ -176,10 +126,18 @@ async function startNode(
     listener: feed.listening ? "ok" : "not connected",
     lease: lease.held ? "ok" : "ended",
     drain: draining ? "this node is going away" : "ok",
+    load: admission.sockets < config.admission.connectionsMax
+      ? "ok"
+      : "as many sockets as it takes",
   });
+  const loop = new LoopMonitor();
+  loop.start();
+  building.defer(() => loop.stop());
+  metrics.observe({ ...core, hub, admission, loop });
   const demo = config.demo ? createDemo(config.token) : undefined;
   const handle = createApp({
-    ...{ config, store, roster, admission, verify, door, readiness, log, demo },
+    ...{ config, store, roster, admission, verify, door },
+    ...{ readiness, loop, metrics, log, demo },
   });
   upkeep.start();
   const http = listen(config, handle);

@@ -25,6 +25,7 @@ export interface Diff {
 
 export class SyncTexts {
   readonly #roster: Roster;
+  readonly #onMerge: (changes: number) => void;
   /** By the position that they begin at. All end at `#head`. */
   readonly #diffs = new Map<number, Diff>();
   #head = 0;
@@ -33,8 +34,10 @@ export class SyncTexts {
   #stateUsers = "";
   #stateSeq = -1;
 
-  constructor(roster: Roster) {
+  /** @param onMerge Told how many changes went into a difference. */
+  constructor(roster: Roster, onMerge: (changes: number) => void) {
     this.#roster = roster;
+    this.#onMerge = onMerge;
   }
 
   /** A new pass: its differences end where the ring ends now. */
@@ -106,6 +109,7 @@ export class SyncTexts {
 
   #merge(position: number): Diff {
     const { ring } = this.#roster;
+    this.#onMerge(this.#head - position);
     const first = new Map<UserId, Status>();
     const last = new Map<UserId, Change>();
     for (let at = position; at < this.#head; at++) {

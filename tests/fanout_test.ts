@@ -6,6 +6,7 @@ import {
   SLOW_READER_MS,
   STALLED_RECHECK_MS,
 } from "../src/limits.ts";
+import { unmeasured } from "../src/measure.ts";
 import { Roster } from "../src/roster.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { liveConnection, rememberingLog } from "./support/fakes.ts";
@@ -22,7 +23,7 @@ function fanout(
   const peers = userIds.map((userId) => liveConnection(userId, { version }));
   for (const { connection } of peers) audience.add(connection);
   const subject = new Fanout({
-    ...{ audience, roster, clock, log },
+    ...{ audience, roster, clock, log, measure: unmeasured },
     ...{ intervalMs: 50, stateUsersMax: 10 },
     disconnect: (connection, close, reason) => {
       connection.close(close, reason);

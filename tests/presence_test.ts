@@ -1,6 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Audience } from "../src/audience.ts";
 import { Hub } from "../src/hub.ts";
+import { unmeasured } from "../src/measure.ts";
 import { Presence } from "../src/presence.ts";
 import type { Applied } from "../src/store/store.ts";
 import { FakeClock } from "./support/fake_clock.ts";
@@ -17,6 +18,7 @@ function presence(offlineGraceMs = 0) {
   const subject = new Presence({
     ...{ hub: new Hub(), audience: new Audience(), clock, offlineGraceMs },
     log: rememberingLog(),
+    measure: unmeasured,
     store: {
       apply: (_nodeId, arriving, leaving) => {
         const { promise, resolve } = Promise.withResolvers<Applied>();

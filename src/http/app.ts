@@ -11,8 +11,10 @@ import { cors } from "@hono/hono/cors";
 import type { Admission } from "../admission.ts";
 import type { Verify } from "../auth.ts";
 import type { Config } from "../config.ts";
-import { FILTER_IDS_MAX } from "../limits.ts";
+import { FILTER_IDS_MAX, LOOP_STUCK_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
+import type { LoopMonitor } from "../loop_monitor.ts";
+import type { Metrics } from "../metrics.ts";
 import type { OnlineUsers } from "../protocol.ts";
 import type { Roster } from "../roster.ts";
 import type { Store } from "../store/store.ts";
@@ -26,7 +28,7 @@ import { verified } from "./verified.ts";
 
 /** Whether the node can do its work, part by part: `"ok"` or what is wrong. */
 export type Readiness = Readonly<
-  Record<"database" | "listener" | "lease" | "drain", string>
+  Record<"database" | "listener" | "lease" | "drain" | "load", string>
 >;
 
 export interface AppParts {
@@ -40,6 +42,8 @@ export interface AppParts {
   readonly admission: Admission;
   readonly door: SocketDoor;
   readonly readiness: () => Readiness;
+  readonly loop: LoopMonitor;
+  readonly metrics: Metrics;
   readonly log: Log;
   /** The demo's routes, in demo mode. */
   readonly demo: Hono | undefined;
@@ -53,7 +57,7 @@ interface Env {
 export function createApp(
   parts: AppParts,
 ): (request: Request, address: string) => Promise<Response> {
-  const { config, door, log, demo } = parts;
+  const { config, door, log, demo, metrics } = parts;
   const app = new Hono<Env>();
   const origin = config.allowedOrigins === "*"
     ? "*"
@@ -72,7 +76,11 @@ export function createApp(
       (c) => disconnect(c.req.raw, c.env.address, { ...parts, adminToken }),
     );
   }
-  app.get("/healthz", () => Response.json({ status: "ok" }));
+  app.get("/healthz", () => healthy(parts.loop));
+  app.get("/metrics", async () => {
+    const headers = { "content-type": metrics.contentType };
+    return new Response(await metrics.text(), { headers });
+  });
   app.get("/readyz", () => ready(parts.readiness()));
   for (const { path, read } of clientFiles()) app.get(path, read);
   if (demo !== undefined) app.route("/", demo);
@@ -169,6 +177,13 @@ function isKnown(etag: string, ifNoneMatch = ""): boolean {
     tag.trim().replace(/^W\//, "")
   );
   return tags.includes(etag) || tags.includes("*");
+}
+
+/** A process whose event loop hangs cannot do its work, although it may still answer. */
+function healthy(loop: LoopMonitor): Response {
+  if (loop.lagMs < LOOP_STUCK_MS) return Response.json({ status: "ok" });
+  const message = `the event loop was stuck for ${Math.round(loop.lagMs)} ms`;
+  return problem(503, "stuck", message);
 }
 
 function ready(checks: Readiness): Response {

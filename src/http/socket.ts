@@ -21,6 +21,7 @@ import {
   IDLE_TIMEOUT_SECONDS,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
+import type { Measure } from "../measure.ts";
 import type { Presence } from "../presence.ts";
 import type { Provision } from "../provision.ts";
 import { CLOSE, type Close, type UserId } from "../protocol.ts";
@@ -43,6 +44,7 @@ export interface DoorParts {
   readonly provision: Provision | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  readonly measure: Measure;
   /** Once true, new sockets are refused. */
   readonly draining: () => boolean;
 }
@@ -189,7 +191,7 @@ export class SocketDoor {
     entrance: Entrance,
     ticket: Ticket,
   ): void {
-    const { presence, draining, log } = this.#parts;
+    const { presence, draining, log, measure } = this.#parts;
     let connection: Connection | undefined;
     let messages: ClientMessages | undefined;
     // A peer that leaves before the handshake is through causes no event at all.
@@ -205,6 +207,7 @@ export class SocketDoor {
           "socket refused",
         );
         socket.close(entrance.close.code, entrance.reason);
+        measure.closed(entrance.close.code);
       } else if (draining()) {
         socket.close(CLOSE.goingAway.code, CLOSE.goingAway.meaning);
       } else {

@@ -37,6 +37,7 @@ import {
   type Subscription,
   type Transition,
 } from "./store.ts";
+import { traced } from "./traced.ts";
 
 /** Raised by the functions in `migrations/` when a node's lease has ended. */
 const FENCED_SQLSTATE = "RC001";
@@ -133,9 +134,15 @@ export class PostgresStore implements Store {
     arriving: readonly UserId[],
     leaving: readonly UserId[],
   ): Promise<Applied> {
-    const rows = await this.#query<ApplyRow>(
-      "select * from rollcall_internal.apply($1, $2, $3, $4)",
-      [nodeId, arriving, leaving, this.#writes += 1],
+    const users = arriving.length + leaving.length;
+    const rows = await traced(
+      "rollcall.apply",
+      { "rollcall.users": users },
+      () =>
+        this.#query<ApplyRow>(
+          "select * from rollcall_internal.apply($1, $2, $3, $4)",
+          [nodeId, arriving, leaving, this.#writes += 1],
+        ),
     );
     const idsWith = (status: string) =>
       rows.filter((row) => row.status === status).map((row) => row.user_id);
@@ -154,15 +161,18 @@ export class PostgresStore implements Store {
   }
 
   async readFeed(after: number, limit: number): Promise<FeedRead> {
-    const rows = await this.#query<
-      TransitionRow & { head: string; seq: string | null }
-    >(
-      `select counter.seq as head, feed.seq, feed.user_id, feed.username, feed.status
-         from rollcall_internal.counter
-         left join lateral (
-           select * from rollcall_internal.feed where seq > $1 order by seq limit $2
-         ) feed on true`,
-      [after, limit],
+    const rows = await traced(
+      "rollcall.feed",
+      { "rollcall.after": after },
+      () =>
+        this.#query<TransitionRow & { head: string; seq: string | null }>(
+          `select counter.seq as head, feed.seq, feed.user_id, feed.username, feed.status
+             from rollcall_internal.counter
+             left join lateral (
+               select * from rollcall_internal.feed where seq > $1 order by seq limit $2
+             ) feed on true`,
+          [after, limit],
+        ),
     );
     return {
       head: Number(rows[0]?.head ?? 0),

@@ -7,22 +7,22 @@
 /** The floors of the house, from the bottom. A file may import from its own floor and below. */
 const FLOORS: readonly (readonly RegExp[])[] = [
   [
-    /^src\/(protocol|limits|clock|log|reason|start_error|client)\.ts$/,
+    /^src\/(protocol|limits|clock|log|measure|reason|start_error|client)\.ts$/,
     /^src\/client\//,
     /^src\/store\/store\.ts$/,
   ],
   [/^src\/(connection|hub|roster|ring|audience|sync_texts)\.ts$/],
-  [/^src\/(presence|lease|feed|fanout|pump|upkeep|revocation)\.ts$/],
+  [/^src\/(presence|grace|lease|feed|fanout|pump|upkeep|revocation|core)\.ts$/],
   [
     /^src\/(http|store)\//,
-    /^src\/(auth|key_set|token_cache|provision|client_address|admission|config|environment|data_directory)\.ts$/,
+    /^src\/(auth|metrics|loop_monitor|key_set|token_cache|provision|client_address|admission|config|environment|data_directory)\.ts$/,
   ],
   [/^src\/(server|cli)\.ts$/, /^main\.ts$/],
 ];
 
 /** Files that touch no database, no HTTP, no environment and no clock of their own. */
 const CORE =
-  /^src\/(protocol|limits|reason|connection|hub|roster|ring|audience|sync_texts|presence|lease|feed|fanout|pump|upkeep|revocation|store\/store)\.ts$/;
+  /^src\/(protocol|limits|reason|measure|connection|hub|roster|ring|audience|sync_texts|presence|grace|lease|feed|fanout|pump|upkeep|revocation|core|store\/store)\.ts$/;
 
 /** The client library runs in browsers: it travels with the protocol and nothing else. */
 const CLIENT = /^src\/client(\/\w+)?\.ts$/;

@@ -5,20 +5,21 @@
  */
 import { deepEqual, ok } from "node:assert/strict";
 import type { Clock } from "../../src/clock.ts";
-import { Audience } from "../../src/audience.ts";
 import { Connection, type Socket, UNTOLD } from "../../src/connection.ts";
-import { Fanout } from "../../src/fanout.ts";
-import { Feed } from "../../src/feed.ts";
+import { createCore } from "../../src/core.ts";
+import type { Fanout } from "../../src/fanout.ts";
+import type { Feed } from "../../src/feed.ts";
 import { Hub } from "../../src/hub.ts";
-import { Lease } from "../../src/lease.ts";
+import type { Lease } from "../../src/lease.ts";
 import type { Log } from "../../src/log.ts";
-import { Presence } from "../../src/presence.ts";
+import { unmeasured } from "../../src/measure.ts";
+import type { Presence } from "../../src/presence.ts";
 import type {
   ServerMessage,
   UserId,
   UserStatusBroadcast,
 } from "../../src/protocol.ts";
-import { Roster } from "../../src/roster.ts";
+import type { Roster } from "../../src/roster.ts";
 import type { Store, Subscription } from "../../src/store/store.ts";
 import { type MemoryDatabase, MemoryStore } from "./memory_store.ts";
 
@@ -187,41 +188,24 @@ export class SimNode {
       clock,
       random,
     );
-    const times = { leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS };
-    const audience = new Audience();
     let count = 0;
-    this.#database = database;
-    this.breakLinks = breakLinks;
-    this.roster = new Roster(ringCapacity);
-    this.#feed = new Feed({
-      ...{ store, clock, log, ...times, roster: this.roster },
-      onAdvance: (changes) => {
-        this.presence.noticed(changes);
-        this.#fanout.advanced(changes);
-      },
-      onOrdered: () => {},
-    }, random);
-    this.#lease = new Lease(
+    const core = createCore(
       {
-        ...{ store, clock, log, ...times },
-        onTransitions: (transitions) => this.#feed.ingest(transitions),
-        onRenewed: () => this.presence.reclaim(),
+        ...{ hub: this.hub, store, clock, log, measure: unmeasured },
+        ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS, offlineGraceMs },
+        fanout: { intervalMs: 50, stateUsersMax: 1_000 },
       },
       random,
       () => `${name}${++count}`,
+      ringCapacity,
     );
-    this.presence = new Presence({
-      ...{ hub: this.hub, audience, store, clock, log, offlineGraceMs },
-      nodeId: () => this.#lease.nodeId,
-      onTransitions: (transitions) => this.#feed.ingest(transitions),
-      onLive: () => this.#fanout.wake(),
-      onFenced: (nodeId) => this.#lease.rejoin(nodeId),
-    }, random);
-    this.#fanout = new Fanout({
-      ...{ audience, roster: this.roster, clock, log },
-      ...{ intervalMs: 50, stateUsersMax: 1_000 },
-      disconnect: (...args) => this.presence.disconnect(...args),
-    });
+    this.#database = database;
+    this.breakLinks = breakLinks;
+    this.roster = core.roster;
+    this.presence = core.presence;
+    this.#lease = core.lease;
+    this.#feed = core.feed;
+    this.#fanout = core.fanout;
   }
 
   get ready(): boolean {

@@ -1,0 +1,96 @@
+/**
+ * The core: every part that decides who hears what, tied together.
+ *
+ * It knows a store, a clock and a hub by what they do, so that a simulation runs the same core
+ * as a server.
+ *
+ * @module
+ */
+import { Audience } from "./audience.ts";
+import type { Clock } from "./clock.ts";
+import { Fanout } from "./fanout.ts";
+import { Feed } from "./feed.ts";
+import type { Hub } from "./hub.ts";
+import { Lease } from "./lease.ts";
+import { RING_TRANSITIONS_MAX } from "./limits.ts";
+import type { Log } from "./log.ts";
+import type { Measure } from "./measure.ts";
+import { Presence } from "./presence.ts";
+import { Revocation } from "./revocation.ts";
+import { Roster } from "./roster.ts";
+import type { NodeId, Store } from "./store/store.ts";
+import { Upkeep } from "./upkeep.ts";
+
+export interface CoreParts {
+  readonly hub: Hub;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly measure: Measure;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly offlineGraceMs: number;
+  readonly fanout: {
+    readonly intervalMs: number;
+    readonly stateUsersMax: number;
+  };
+}
+
+export interface Core {
+  readonly roster: Roster;
+  readonly audience: Audience;
+  readonly feed: Feed;
+  readonly lease: Lease;
+  readonly presence: Presence;
+  readonly fanout: Fanout;
+  readonly upkeep: Upkeep;
+  readonly revocation: Revocation;
+}
+
+export function createCore(
+  parts: CoreParts,
+  random?: () => number,
+  newId?: () => NodeId,
+  ringTransitionsMax = RING_TRANSITIONS_MAX,
+): Core {
+  const disconnect: Presence["disconnect"] = (...args) =>
+    presence.disconnect(...args);
+  const roster = new Roster(ringTransitionsMax);
+  const audience = new Audience();
+  const feed = new Feed({
+    ...parts,
+    roster,
+    onAdvance: (changes, since) => {
+      presence.noticed(changes);
+      fanout.advanced(changes, since);
+    },
+    onOrdered: () => revocation.check(),
+  }, random);
+  const lease = new Lease(
+    {
+      ...parts,
+      onTransitions: (transitions) => feed.ingest(transitions),
+      onRenewed: () => presence.reclaim(),
+    },
+    random,
+    newId,
+  );
+  const presence = new Presence({
+    ...parts,
+    audience,
+    nodeId: () => lease.nodeId,
+    onTransitions: (...news) => feed.ingest(...news),
+    onLive: () => fanout.wake(),
+    onFenced: (nodeId) => lease.rejoin(nodeId),
+  }, random);
+  const fanout = new Fanout({
+    ...{ ...parts, ...parts.fanout },
+    ...{ audience, roster, disconnect },
+  });
+  const upkeep = new Upkeep({ ...parts, fanout, disconnect });
+  const revocation = new Revocation({ ...parts, disconnect });
+  return {
+    ...{ roster, audience, feed, lease, presence, fanout },
+    ...{ upkeep, revocation },
+  };
+}

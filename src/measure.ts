@@ -1,0 +1,26 @@
+/**
+ * What the core tells of itself as it works. Who listens is not known here.
+ *
+ * @module
+ */
+
+export interface Measure {
+  /** A batch was written: its users, the transitions that came of it, and how long it took. */
+  applied(users: number, transitions: number, ms: number): void;
+  /** Everybody who could be told was told, so long after the oldest event that caused it. */
+  announced(ms: number): void;
+  /** A difference for version 2 was made from so many changes. */
+  merged(changes: number): void;
+  /** A peer that does not read was given up. */
+  gaveUp(): void;
+  /** We ended a connection. */
+  closed(code: number): void;
+}
+
+export const unmeasured: Measure = {
+  applied() {},
+  announced() {},
+  merged() {},
+  gaveUp() {},
+  closed() {},
+};

@@ -1,0 +1,140 @@
+/** What operators look at: metrics, health, logs. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { connect, tokenFor } from "../support/client.ts";
+import { postgresForThisFile } from "../support/database.ts";
+import { ROOT, startServerOn, type TestServer } from "../support/server.ts";
+import { connectSync } from "../support/sync_client.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+let server: TestServer;
+
+Deno.test.beforeAll(async () => {
+  server = await startServerOn(await postgres.database());
+});
+Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
+
+/** Values by name and labels, without buckets. */
+async function metrics(): Promise<Map<string, number>> {
+  const response = await fetch(`${server.url}metrics`);
+  match(response.headers.get("content-type") ?? "", /^text\/plain; version=/);
+  const lines = (await response.text()).split("\n");
+  return new Map(
+    lines.filter((line) => line !== "" && !line.startsWith("#")).map((line) => {
+      const at = line.lastIndexOf(" ");
+      return [line.slice(0, at), Number(line.slice(at + 1))];
+    }),
+  );
+}
+
+Deno.test("the metrics tell what is going on", async () => {
+  const before = await metrics();
+  {
+    await using _ada = await connect(server.url, 1);
+    await using bob = await connectSync(server.url, 2);
+    await using chen = await connectSync(server.url, 3, { watch: [1, 2] });
+    await bob.holds([1, 2, 3]);
+    await chen.holds([1, 2]);
+    const now = await metrics();
+    const value = (name: string) => now.get(`rollcall_${name}`);
+    deepEqual(
+      ["listeners", "followers", "watchers", "watched_ids", "sockets"].map(
+        value,
+      ),
+      [1, 1, 1, 2, 3],
+    );
+    deepEqual(["users_here", "users_online", "listener_up"].map(value), [
+      3,
+      3,
+      1,
+    ]);
+    equal(
+      (value("transitions_total") ?? 0) -
+        (before.get("rollcall_transitions_total") ?? 0),
+      3,
+    );
+    ok((value("apply_seconds_count") ?? 0) >= 1);
+    ok((value("announce_seconds_count") ?? 0) >= 1);
+    ok((value("lease_remaining_seconds") ?? 0) > 5);
+    deepEqual(["feed_lag_transitions", "fanout_lag_transitions"].map(value), [
+      0,
+      0,
+    ]);
+    ok((now.get("process_resident_memory_bytes") ?? 0) > 10_000_000);
+    ok((now.get("process_cpu_seconds_total") ?? 0) > 0);
+  }
+  const refused = await connect(server.url, 999);
+  equal((await refused.closed).code, 1008);
+  await until(
+    "the close is counted",
+    async () =>
+      (await metrics()).get('rollcall_closes_total{code="1008"}') === 1,
+  );
+});
+
+Deno.test("every metric of the dashboard, the alerts and the README is there, and the README names all", async () => {
+  const present = new Set(
+    [...(await metrics()).keys()].map((name) =>
+      name.replace(/\{.*$/, "").replace(/_(bucket|sum|count)$/, "")
+    ),
+  );
+  const pattern = /\b(?:rollcall|process)_[a-z_]+[a-z]\b/g;
+  for (const file of ["docs/grafana.json", "docs/alerts.yml", "README.md"]) {
+    const text = await Deno.readTextFile(`${ROOT}${file}`);
+    for (const [name] of text.matchAll(pattern)) {
+      const plain = name.replace(/_(bucket|sum|count)$/, "");
+      if (plain === "rollcall_internal") continue;
+      ok(present.has(plain), `${file} names ${name}, which is not there`);
+    }
+  }
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  for (const name of present) {
+    ok(readme.includes(`\`${name}\``), `README.md does not name ${name}`);
+  }
+});
+
+Deno.test("a server says when its event loop was stuck", async () => {
+  const path = `${server.url}healthz`;
+  deepEqual(await (await fetch(path)).json(), { status: "ok" });
+  Deno.kill(server.pid, "SIGSTOP");
+  const stoppedAt = performance.now();
+  await until(
+    "it was stopped for long",
+    () => performance.now() - stoppedAt > 5_600,
+  );
+  Deno.kill(server.pid, "SIGCONT");
+  const { status, error } = await until("it says so", async () => {
+    const response = await fetch(path);
+    const { error } = await response.json();
+    return response.status === 503 && { status: response.status, error };
+  });
+  equal(status, 503);
+  match(error.message, /^the event loop was stuck for [5-9]\d{3} ms$/);
+});
+
+Deno.test("no token is in the log, whatever became of it", async () => {
+  const tokens = [
+    await tokenFor(1),
+    await tokenFor(1, -60),
+    await tokenFor(999),
+    `${await tokenFor(2)}x`,
+  ];
+  for (const token of tokens) {
+    await using client = await connectSync(server.url, 1, { token });
+    await until(
+      "it is refused or told",
+      () =>
+        client.messages.length > 0 ||
+        client.socket.readyState === WebSocket.CLOSED,
+    );
+    if (client.messages.length > 0) client.say({ type: "refresh", token });
+    const response = await fetch(`${server.url}users/online?token=${token}`);
+    await response.body?.cancel();
+    const missing = await fetch(`${server.url}nothing?token=${token}`);
+    await missing.body?.cancel();
+  }
+  const log = server.log.join("\n");
+  for (const token of tokens) {
+    for (const part of token.split(".").slice(1)) ok(!log.includes(part));
+  }
+});
