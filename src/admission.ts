@@ -7,7 +7,7 @@
  * @module
  */
 import type { Config } from "./config.ts";
-import { ADDRESSES_MAX } from "./limits.ts";
+import { ADDRESSES_MAX, REFUSED_SOCKETS_MAX } from "./limits.ts";
 import type { UserId } from "./protocol.ts";
 
 export interface Refusal {
@@ -22,6 +22,11 @@ export interface Refusal {
 export interface Ticket {
   /** Counts the socket against its user, once its token told whose it is. */
   claim(userId: UserId): "claimed" | "full";
+  /**
+   * Its token is bad: the socket is opened only to say so, and counts among those, which have
+   * places of their own. A peer that never answers the close takes no good client's place.
+   */
+  refuse(): "refused" | "full";
   /** Gives the place back. Safe to repeat. */
   release(): void;
 }
@@ -40,6 +45,7 @@ export class Admission {
     { readonly since: number; count: number }
   >();
   #sockets = 0;
+  #refused = 0;
   /** A token bucket of one second's worth. */
   #credit: number;
   #creditedAt: number;
@@ -113,7 +119,15 @@ export class Admission {
     increment(this.#socketsByAddress, address);
     let owner: UserId | undefined;
     let released = false;
+    let isRefused = false;
     return {
+      refuse: () => {
+        if (this.#refused >= REFUSED_SOCKETS_MAX) return "full";
+        isRefused = true;
+        this.#sockets -= 1;
+        this.#refused += 1;
+        return "refused";
+      },
       claim: (userId) => {
         const sockets = this.#socketsByUser.get(userId) ?? 0;
         if (sockets >= this.#limits.connectionsPerUserMax) return "full";
@@ -124,7 +138,8 @@ export class Admission {
       release: () => {
         if (released) return;
         released = true;
-        this.#sockets -= 1;
+        if (isRefused) this.#refused -= 1;
+        else this.#sockets -= 1;
         decrement(this.#socketsByAddress, address);
         if (owner !== undefined) decrement(this.#socketsByUser, owner);
       },

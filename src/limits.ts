@@ -124,6 +124,9 @@ export const IDLE_TIMEOUT_SECONDS = 30;
 /** A socket that has not opened so long after our answer never will; its place is given back. */
 export const HANDSHAKE_MS = 10_000;
 
+/** Sockets that were opened only to say that their token is bad, and whose peers did not answer yet. */
+export const REFUSED_SOCKETS_MAX = 1_000;
+
 /** Entries per table of client addresses. Past it the oldest go: memory before precision. */
 export const ADDRESSES_MAX = 50_000;
 

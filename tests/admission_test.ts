@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { Admission, type Refusal, type Ticket } from "../src/admission.ts";
+import { REFUSED_SOCKETS_MAX } from "../src/limits.ts";
 
 const limits = {
   connectionsMax: 4,
@@ -85,4 +86,20 @@ Deno.test("[L1] an address that sent too many bad tokens waits for the next minu
 Deno.test("a refusal says when to come back", () => {
   const { subject } = admission({ connectionsMax: 0 });
   equal((subject.enter("a") as Refusal).retryAfterSeconds, 8);
+});
+
+Deno.test("[L1] refused sockets have places of their own, and so many of them", () => {
+  const { subject, enter } = admission({
+    connectionsPerAddressMax: 10_000,
+    newConnectionsPerSecondMax: 10_000,
+  });
+  for (let n = 0; n < REFUSED_SOCKETS_MAX; n++) {
+    const ticket = enter("a") as Ticket;
+    equal(ticket.refuse(), "refused");
+  }
+  equal(subject.sockets, 0);
+  const last = enter("a") as Ticket;
+  equal(last.refuse(), "full");
+  last.release();
+  equal(subject.sockets, 0);
 });

@@ -85,6 +85,11 @@ export class SocketDoor {
     try {
       const verdict = await verified(this.#parts, wanted.token, address);
       if (verdict instanceof Response) return verdict;
+      if (!verdict.ok && ticket.refuse() === "full") {
+        const headers = { "retry-after": "30" };
+        const message = `${verdict.reason}; too many such sockets are open`;
+        return problem(401, "unauthorized", message, headers);
+      }
       if (verdict.ok && !await this.#reaches(wanted.since)) {
         const message = "this node does not know yet what you were told last";
         const headers = { "retry-after": "1" };

@@ -19,6 +19,7 @@ export async function rawHandshake(
   wait: "answer" | "no answer" = "answer",
   path = "/ws",
 ): Promise<RawSocket> {
+  let isOpen = true;
   const { hostname, port } = new URL(serverUrl);
   const conn = await Deno.connect({ hostname, port: Number(port) });
   const lines = [
@@ -46,6 +47,9 @@ export async function rawHandshake(
     head,
     status: Number(head.split(" ")[1]),
     rest: end < 0 ? new Uint8Array() : received.slice(end + 4),
-    [Symbol.dispose]: () => conn.close(),
+    [Symbol.dispose]: () => {
+      if (isOpen) conn.close();
+      isOpen = false;
+    },
   };
 }

@@ -1,0 +1,73 @@
+import { equal, match, ok } from "node:assert/strict";
+import { ClientMessages } from "../src/http/client_messages.ts";
+import { liveConnection, rememberingLog } from "./support/fakes.ts";
+import { damagedMessage } from "./support/fuzz.ts";
+import { randomFrom } from "./support/random.ts";
+
+const INPUTS = 75_000;
+const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
+
+function reader() {
+  const { connection, socket } = liveConnection(1, { version: 2 });
+  const watched: unknown[] = [];
+  let now = 0;
+  const log = rememberingLog();
+  const create = () =>
+    new ClientMessages({
+      verify: () => Promise.resolve({ ok: false, reason: "bad" }),
+      fanout: {
+        say: (to, text) => to.send(text),
+        watch: (_connection, ids) => {
+          watched.push(ids);
+          return "watching";
+        },
+      },
+      log,
+      watchedUsersMax: 1_000,
+      endOf: (exp) => exp,
+      now: () => now,
+    }, connection);
+  return { create, socket, watched, log, pass: (ms: number) => now += ms };
+}
+
+Deno.test(`[L1] ${INPUTS} damaged messages are each understood or complained of by name, seed ${SEED}`, async () => {
+  const { create, socket, watched, log } = reader();
+  const random = randomFrom(SEED);
+  let refreshes = 0;
+  for (let n = 0; n < INPUTS; n++) {
+    const [before, watchedBefore] = [socket.sent.length, watched.length];
+    const text = damagedMessage(random);
+    equal(create().take(text), "taken");
+    const complaints = socket.sent.slice(before).map((sent) =>
+      JSON.parse(sent)
+    );
+    const isWatch = watched.length > watchedBefore;
+    if (complaints.length === 0 && !isWatch) refreshes += 1;
+    for (const { code, message } of complaints) {
+      match(code, /^(bad_message|watch_too_large)$/, text);
+      match(
+        message,
+        /^(expected JSON|[\w.]+: .*expected|expected at most)/,
+        text,
+      );
+    }
+  }
+  ok(watched.length > INPUTS / 50, "hardly a message was good");
+  ok(refreshes > INPUTS / 100);
+  // The answers to refreshes.
+  await Promise.resolve();
+  equal(log.events.length, 0);
+});
+
+Deno.test("[L1] a client may say so much at once, and a little each second", () => {
+  const { create, pass } = reader();
+  const messages = create();
+  const watch = '{"type":"watch","userIds":[]}';
+  for (let n = 0; n < 20; n++) equal(messages.take(watch), "taken");
+  equal(messages.take(watch), "too many");
+  const other = create();
+  for (let n = 0; n < 4; n++) equal(other.take("{"), "taken");
+  pass(10_000);
+  for (let n = 0; n < 4; n++) equal(other.take("{"), "taken");
+  equal(other.take("{"), "too many");
+});

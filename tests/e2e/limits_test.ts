@@ -1,0 +1,133 @@
+/** What an operator may set is enforced: one past each bound is refused, and all is well again below it. */
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { connect, socketUrl, tokenFor } from "../support/client.ts";
+import { postgresForThisFile } from "../support/database.ts";
+import { rawHandshake } from "../support/raw_socket.ts";
+import { startServerOn, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+
+async function start(env: Record<string, string>): Promise<TestServer> {
+  return await startServerOn(await postgres.database(), env);
+}
+
+/** The answer to a handshake. The socket, if there is one, is closed at once. */
+async function knock(
+  server: TestServer,
+  userId: number,
+  headers: Record<string, string> = {},
+) {
+  const path = new URL(socketUrl(server.url, await tokenFor(userId)));
+  using raw = await rawHandshake(
+    server.url,
+    headers,
+    "answer",
+    path.pathname + path.search,
+  );
+  const retryAfter = /^retry-after: (\d+)\r$/im.exec(raw.head)?.[1];
+  const code = /"code":"([a-z_]+)"/.exec(
+    raw.head + new TextDecoder().decode(raw.rest),
+  )?.[1];
+  return { status: raw.status, code, retryAfter: Number(retryAfter ?? 0) };
+}
+
+Deno.test("[L1] a node takes MAX_CONNECTIONS, is not ready then, and takes more when some are gone", async () => {
+  await using server = await start({ MAX_CONNECTIONS: "2" });
+  await using _ada = await connect(server.url, 1);
+  const bob = await connect(server.url, 2);
+  const { status, code, retryAfter } = await knock(server, 3);
+  deepEqual([status, code], [503, "full"]);
+  ok(retryAfter >= 5 && retryAfter <= 10);
+  const ready = await fetch(`${server.url}readyz`);
+  equal(ready.status, 503);
+  equal((await ready.json()).checks.load, "as many sockets as it takes");
+  await bob.close();
+  await until(
+    "there is room",
+    async () => (await knock(server, 3)).status === 101,
+  );
+});
+
+Deno.test("[L1] a user has MAX_CONNECTIONS_PER_USER, and one more is closed with 4429", async () => {
+  await using server = await start({ MAX_CONNECTIONS_PER_USER: "2" });
+  await using _first = await connect(server.url, 1);
+  await using second = await connect(server.url, 1);
+  await using third = await connect(server.url, 1);
+  deepEqual(await third.closed, {
+    code: 4429,
+    reason: "too many connections for this user",
+  });
+  equal(second.socket.readyState, WebSocket.OPEN);
+  await using _bob = await connect(server.url, 2);
+  await second.hears("user_online", 2);
+});
+
+Deno.test("[L1] an address has MAX_CONNECTIONS_PER_ADDRESS, and others have theirs", async () => {
+  await using server = await start({
+    MAX_CONNECTIONS_PER_ADDRESS: "1",
+    TRUSTED_PROXIES: "127.0.0.1",
+  });
+  await using _ada = await connect(server.url, 1);
+  const { status, code } = await knock(server, 2);
+  deepEqual([status, code], [429, "too_many_connections"]);
+  const other = await knock(server, 2, { "X-Forwarded-For": "192.0.2.7" });
+  equal(other.status, 101);
+});
+
+Deno.test("[L1] a node takes MAX_NEW_CONNECTIONS_PER_SECOND, and says when to come back", async () => {
+  await using server = await start({ MAX_NEW_CONNECTIONS_PER_SECOND: "5" });
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, (_, index) => knock(server, 1 + index % 10)),
+  );
+  const refused = answers.filter(({ status }) => status === 503);
+  ok(refused.length >= 6 && refused.length <= 7, `${refused.length} refused`);
+  for (const { code, retryAfter } of refused) {
+    equal(code, "busy");
+    ok(retryAfter >= 1 && retryAfter <= 2);
+  }
+  await until(
+    "there is credit",
+    async () => (await knock(server, 1)).status === 101,
+  );
+});
+
+Deno.test("[L1] peers with bad tokens that never answer take no good client's place", async () => {
+  await using server = await start({ MAX_CONNECTIONS: "3" });
+  const mutes = await Promise.all(
+    Array.from(
+      { length: 10 },
+      () => rawHandshake(server.url, {}, "answer", "/ws?token=bad"),
+    ),
+  );
+  deepEqual(mutes.map(({ status }) => status), Array(10).fill(101));
+  await using ada = await connect(server.url, 1);
+  await using _bob = await connect(server.url, 2);
+  await ada.hears("user_online", 2);
+  for (const mute of mutes) mute[Symbol.dispose]();
+});
+
+Deno.test("[P1] an unknown and a wrong token are refused alike, and take the same time", async () => {
+  await using server = await start({ MAX_FAILED_TOKENS_PER_MINUTE: "100000" });
+  const wrong = `${await tokenFor(1)}x`;
+  const foreign = (await tokenFor(1)).replace(/\.[^.]*$/, ".AAAA");
+  const time = async (token: string) => {
+    const startedAt = performance.now();
+    const socket = new WebSocket(socketUrl(server.url, token));
+    const code = await new Promise((resolve) => {
+      socket.onclose = (event) => resolve(event.code);
+    });
+    equal(code, 1008);
+    return performance.now() - startedAt;
+  };
+  const times: [number[], number[]] = [[], []];
+  for (let n = 0; n < 100; n++) {
+    times[0].push(await time(wrong));
+    times[1].push(await time(foreign));
+  }
+  const [first, second] = times.map((all) =>
+    all.sort((a, b) => a - b)[50] ?? 0
+  );
+  const ratio = (first ?? 0) / (second ?? 1);
+  ok(ratio > 0.5 && ratio < 2, `${first} ms and ${second} ms`);
+});
