@@ -19,6 +19,7 @@ async function main(): Promise<number> {
     const config = readConfig(Deno.env.toObject(), readDemoSecret, isTerminal);
     const log = createLog(config.log.level, config.log.format);
     surviveFaults(log);
+    if (config.database.kind === "external") await dropPermissions();
     const signal = nextSignal();
     const server = await startServer(config, log);
     log.info({ url: server.url, demo: config.demo }, "listening");
@@ -37,6 +38,13 @@ async function main(): Promise<number> {
     const text = isStartError ? err.message : Deno.inspect(err);
     Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
     return isStartError ? START_ERROR_EXIT_CODE : 1;
+  }
+}
+
+/** Only the embedded database needs to write files and to run programs. */
+async function dropPermissions(): Promise<void> {
+  for (const name of ["run", "write"] as const) {
+    await Deno.permissions.revoke({ name });
   }
 }
 

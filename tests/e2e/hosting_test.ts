@@ -60,6 +60,37 @@ async function openIds(
   );
 }
 
+Deno.test("the production permissions are enough, and hold no right to write or to run programs", async () => {
+  const { permissions } = JSON.parse(
+    await Deno.readTextFile(`${ROOT}deno.json`),
+  );
+  deepEqual(Object.keys(permissions.production).sort(), [
+    ...["env", "net", "read", "sys"],
+  ]);
+  const env = {
+    DATABASE_URL: await postgres.database(),
+    JWT_SECRET: TEST_SECRET,
+    ROSTER_ACCESS: "public",
+    AUTO_PROVISION: "true",
+  };
+  await using server = await startServer({
+    ...{ env, permissions: "-P=production" },
+  });
+  await using ada = await connect(server.url, 1);
+  {
+    await using _bob = await connect(server.url, 77);
+    await ada.hears("user_online", 77);
+  }
+  await ada.hears("user_offline", 77);
+  for (const path of ["users/online", "metrics", "readyz", "client.js"]) {
+    const response = await fetch(`${server.url}${path}`);
+    equal(response.status, 200, path);
+    await response.body?.cancel();
+  }
+  equal(await server.stop(), 0);
+  ok(!/"level":"(warn|error)"/.test(server.log.join("\n")));
+});
+
 Deno.test("on Deno Deploy a missing database is told by name", async () => {
   const env = { DENO_DEPLOY: "1" };
   const { code, stderr } = await runFile("main.ts", [], { env });

@@ -27,11 +27,13 @@ export interface ServerOptions {
   readonly env?: Record<string, string>;
   /** The working directory, below which `.data/` lies. Default: a new folder. */
   readonly cwd?: string;
+  /** Flags of what it may do. Default: everything. */
+  readonly permissions?: string;
 }
 
+const ALL = "--allow-all";
 const COMMAND = [
   "run",
-  "--allow-all",
   "--no-prompt",
   "--config",
   `${ROOT}deno.json`,
@@ -46,8 +48,8 @@ export async function runFile(
   args: readonly string[],
   { env = {}, cwd }: ServerOptions = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  const process = command(file, args, env, cwd ?? await Deno.makeTempDir())
-    .spawn();
+  const directory = cwd ?? await Deno.makeTempDir();
+  const process = command(file, args, env, directory, ALL).spawn();
   const timer = setTimeout(() => process.kill("SIGKILL"), FILE_MS);
   const output = await process.output();
   clearTimeout(timer);
@@ -60,7 +62,7 @@ export async function runFile(
 }
 
 export async function startServer(
-  { env = {}, cwd }: ServerOptions = {},
+  { env = {}, cwd, permissions = ALL }: ServerOptions = {},
 ): Promise<TestServer> {
   const directory = cwd ?? await Deno.makeTempDir({ prefix: "rollcall-test-" });
   const output = await Deno.makeTempFile({ prefix: "rollcall-log-" });
@@ -69,6 +71,7 @@ export async function startServer(
     [],
     { PORT: "0", ...env },
     directory,
+    permissions,
     output,
   ).spawn();
   let code: number | undefined;
@@ -125,12 +128,16 @@ function command(
   args: readonly string[],
   env: Record<string, string>,
   cwd: string,
+  permissions: string,
   output?: string,
 ): Deno.Command {
   const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME"]
     .map((name) => [name, Deno.env.get(name)] as const)
     .filter((entry): entry is [string, string] => entry[1] !== undefined);
-  const words = [Deno.execPath(), ...COMMAND, `${ROOT}${file}`, ...args];
+  const words = [
+    ...[Deno.execPath(), ...COMMAND, permissions],
+    ...[`${ROOT}${file}`, ...args],
+  ];
   const redirect = output === undefined ? "" : ` >>"${output}" 2>&1`;
   return new Deno.Command("sh", {
     args: ["-c", `exec "$@"${redirect}`, "sh", ...words],
