@@ -159,6 +159,9 @@ export const REVOKED_TOKENS_MAX = 100_000;
 /** Bytes of an order: room for the longest token id. */
 export const ADMIN_BODY_BYTES_MAX = 2_048;
 
+/** Lines in the log of each event that clients can cause; the rest is counted. */
+export const LOG_LINES_PER_MINUTE_MAX = 60;
+
 /** Ids that one `GET /users/online?ids=` may name. */
 export const FILTER_IDS_MAX = 1_000;
 

@@ -4,6 +4,9 @@
  * @module
  */
 import pino from "pino";
+import { LOG_LINES_PER_MINUTE_MAX } from "./limits.ts";
+
+const MINUTE_MS = 60_000;
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFormat = "json" | "text";
@@ -18,6 +21,36 @@ export interface Log {
 
 /** Values under these names never reach the log, whoever put them there. */
 const SECRET_FIELDS = ["token", "password", "secret", "authorization"];
+
+/**
+ * The same log for events that clients can cause at will: so many lines of each event and
+ * minute, and then one that says how many were left out.
+ */
+export function sparing(
+  log: Log,
+  linesMax = LOG_LINES_PER_MINUTE_MAX,
+  now = () => performance.now(),
+): Log {
+  const windows = new Map<string, { since: number; lines: number }>();
+  const spare =
+    (level: keyof Log) => (fields: Record<string, unknown>, event: string) => {
+      let window = windows.get(event);
+      if (window === undefined || now() - window.since >= MINUTE_MS) {
+        const leftOut = (window?.lines ?? 0) - linesMax;
+        if (leftOut > 0) log[level]({ leftOut }, event);
+        window = { since: now(), lines: 0 };
+        windows.set(event, window);
+      }
+      window.lines += 1;
+      if (window.lines <= linesMax) log[level](fields, event);
+    };
+  return {
+    debug: spare("debug"),
+    info: spare("info"),
+    warn: spare("warn"),
+    error: spare("error"),
+  };
+}
 
 const encoder = new TextEncoder();
 

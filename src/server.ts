@@ -22,7 +22,7 @@ import {
   ORDERLY_STOP_MS,
   PART_STOP_MS,
 } from "./limits.ts";
-import type { Log } from "./log.ts";
+import { type Log, sparing } from "./log.ts";
 import { LoopMonitor } from "./loop_monitor.ts";
 import { Metrics } from "./metrics.ts";
 import type { Presence } from "./presence.ts";
@@ -94,7 +94,7 @@ async function startNode(
   const metrics = new Metrics(project.version);
   const core = createCore({
     ...config,
-    ...{ hub, store, clock, log, measure: metrics.measure },
+    ...{ hub, store, clock, log: sparing(log), measure: metrics.measure },
   });
   const { roster, feed, lease, presence, fanout, upkeep, revocation } = core;
   stopLater("fan-out", PART_STOP_MS, () => fanout.stop());
@@ -115,7 +115,7 @@ async function startNode(
   const admission = new Admission(config.admission);
   const door = new SocketDoor({
     ...{ config, admission, verify, presence, roster, feed, fanout },
-    ...{ clock, log, measure: metrics.measure },
+    ...{ clock, log: sparing(log), measure: metrics.measure },
     provision: config.autoProvision
       ? provisioningOnce((...user) => store.provision(...user))
       : undefined,
@@ -137,7 +137,7 @@ async function startNode(
   const demo = config.demo ? createDemo(config.token) : undefined;
   const handle = createApp({
     ...{ config, store, roster, admission, verify, door },
-    ...{ readiness, loop, metrics, log, demo },
+    ...{ readiness, loop, metrics, log: sparing(log), demo },
   });
   upkeep.start();
   const http = listen(config, handle);

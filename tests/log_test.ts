@@ -1,5 +1,5 @@
 import { deepEqual, equal, match } from "node:assert/strict";
-import { createLog } from "../src/log.ts";
+import { createLog, sparing } from "../src/log.ts";
 
 function collect(format: "json" | "text", level: "debug" | "warn" = "debug") {
   const lines: string[] = [];
@@ -41,4 +41,18 @@ Deno.test("fields named like secrets are not written", () => {
   const { lines, log } = collect("json");
   log.error({ token: "eyJ", password: "x1", secret: "x2" }, "oops");
   equal(/eyJ|x1|x2/.test(lines[0] ?? ""), false);
+});
+
+Deno.test("[L1] events that clients can cause fill no log", () => {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  let now = 0;
+  const log = sparing(createLog("info", "json", write), 3, () => now);
+  for (let n = 0; n < 10; n++) log.info({ n }, "knock");
+  log.warn({}, "other");
+  equal(lines.length, 4);
+  now = 60_000;
+  log.info({ n: 10 }, "knock");
+  const [summary, next] = lines.slice(4).map((line) => JSON.parse(line));
+  deepEqual([summary.leftOut, summary.msg, next.n], [7, "knock", 10]);
 });

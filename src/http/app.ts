@@ -90,11 +90,11 @@ export function createApp(
     problem(404, "not_found", `there is nothing at ${c.req.path}`)
   );
   app.onError((err, c) => {
-    log.error(
-      { method: c.req.method, path: c.req.path, err },
-      "request failed",
-    );
-    return problem(500, "internal", "internal error");
+    const requestId = crypto.randomUUID();
+    const { method, path } = c.req;
+    log.error({ requestId, method, path, err }, "request failed");
+    const message = `internal error, see the log for ${requestId}`;
+    return problem(500, "internal", message);
   });
   return async (request, address) => await app.fetch(request, { address });
 }

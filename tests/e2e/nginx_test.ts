@@ -1,0 +1,159 @@
+/** The nginx configuration of docs/, in front of a real server. */
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { tokenFor } from "../support/client.ts";
+import { postgresForThisFile } from "../support/database.ts";
+import { ROOT, startServerOn, type TestServer } from "../support/server.ts";
+import { connectSync } from "../support/sync_client.ts";
+import { until } from "../support/until.ts";
+
+const NGINX = await find(["/usr/sbin/nginx", "/usr/bin/nginx"]);
+if (NGINX === undefined) {
+  const text = "skipping nginx: there is none in /usr/sbin or /usr/bin\n";
+  Deno.stderr.writeSync(new TextEncoder().encode(text));
+}
+
+const postgres = postgresForThisFile();
+/** From where nginx connects, so that it can be told from its clients. */
+const PROXY_ADDRESS = "127.0.0.9";
+
+let server: TestServer;
+let nginx: Deno.ChildProcess;
+let url: string;
+let directory: string;
+
+async function find(paths: readonly string[]): Promise<string | undefined> {
+  for (const path of paths) {
+    if (await Deno.stat(path).then(() => true, () => false)) return path;
+  }
+  return undefined;
+}
+
+Deno.test.beforeAll(async () => {
+  if (NGINX === undefined) return;
+  server = await startServerOn(await postgres.database(), {
+    TRUSTED_PROXIES: PROXY_ADDRESS,
+    MAX_FAILED_TOKENS_PER_MINUTE: "3",
+    ROSTER_ACCESS: "token",
+  });
+  directory = await Deno.makeTempDir({ prefix: "rollcall-nginx-" });
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  url = `http://127.0.0.1:${port}/`;
+  const documented = await Deno.readTextFile(`${ROOT}docs/nginx.conf`);
+  const site = documented
+    .replace("listen 80;", `listen 127.0.0.1:${port};`)
+    .replace(
+      "127.0.0.1:8000",
+      new URL(server.url).host.replace("localhost", "127.0.0.1"),
+    )
+    .replace("/var/log/nginx/rollcall.log", `${directory}/access.log`)
+    .replace("limit_conn rollcall 100;", "limit_conn rollcall 5;")
+    .replace("proxy_pass", `proxy_bind ${PROXY_ADDRESS};\n    proxy_pass`);
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `${name}_temp_path ${directory}/${name};`);
+  await Deno.writeTextFile(
+    `${directory}/nginx.conf`,
+    `daemon off; pid ${directory}/pid; error_log ${directory}/error.log;
+     events {} http { ${temporary.join(" ")} ${site} }`,
+  );
+  nginx = new Deno.Command(NGINX, {
+    args: ["-e", `${directory}/error.log`, "-c", `${directory}/nginx.conf`],
+    ...{ stdout: "null", stderr: "null" },
+  }).spawn();
+  await until(
+    "nginx answers",
+    () =>
+      fetch(`${url}healthz`).then(async (response) => {
+        await response.body?.cancel();
+        return response.status === 200;
+      }, () => false),
+  );
+});
+Deno.test.afterAll(async () => {
+  if (NGINX === undefined) return;
+  nginx.kill("SIGTERM");
+  await nginx.status;
+  await server[Symbol.asyncDispose]();
+  await Deno.remove(directory, { recursive: true });
+});
+
+function nginxTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, fn, ignore: NGINX === undefined });
+}
+
+async function statusOf(
+  base: string,
+  path: string,
+  headers = {},
+): Promise<number> {
+  const response = await fetch(base + path, { headers });
+  await response.body?.cancel();
+  return response.status;
+}
+
+nginxTest(
+  "through nginx sockets work, and tokens stay out of its log",
+  async () => {
+    const token = await tokenFor(1);
+    await using ada = await connectSync(url, 1);
+    await ada.holds([1]);
+    {
+      await using bob = await connectSync(url, 2, { watch: [1] });
+      await bob.holds([1]);
+      await ada.holds([1, 2]);
+    }
+    await ada.holds([1]);
+    equal(await statusOf(url, `users/online?token=${token}`), 200);
+    equal(await statusOf(url, "metrics"), 404);
+    const log = await until("it is logged", async () => {
+      const text = await Deno.readTextFile(`${directory}/access.log`);
+      return text.includes("/users/online") && text;
+    });
+    ok(!log.includes(token));
+  },
+);
+
+nginxTest("[L1] nginx cuts a client whose headers are slow", async () => {
+  const { hostname, port } = new URL(url);
+  using conn = await Deno.connect({ hostname, port: Number(port) });
+  await conn.write(new TextEncoder().encode("GET /ws HTTP/1.1\r\nHost: x\r\n"));
+  const startedAt = performance.now();
+  const size = await conn.read(new Uint8Array(1_024));
+  const tookMs = performance.now() - startedAt;
+  ok(size === null || size > 0);
+  ok(tookMs > 4_000 && tookMs < 9_000, `cut after ${tookMs.toFixed()} ms`);
+});
+
+nginxTest("[L1] nginx bounds the sockets of an address", async () => {
+  const conns = [];
+  for (let n = 0; n < 5; n++) {
+    const client = await connectSync(url, 1);
+    conns.push(client);
+    await client.hears("presence_state");
+  }
+  const sixth = await connectSync(url, 1);
+  equal((await sixth.closed).code, 0);
+  for (const client of conns) await client[Symbol.asyncDispose]();
+});
+
+nginxTest(
+  "[L1] behind nginx the client's address is counted, and no address that it claims",
+  async () => {
+    for (let n = 0; n < 3; n++) {
+      const claimed = { "x-forwarded-for": `192.0.2.${n}` };
+      equal(await statusOf(url, "users/online?token=bad", claimed), 401);
+    }
+    deepEqual(
+      [
+        await statusOf(url, "users/online?token=bad"),
+        // The same client, without nginx.
+        await statusOf(
+          server.url.replace("localhost", "127.0.0.1"),
+          "users/online?token=bad",
+        ),
+      ],
+      [429, 429],
+    );
+  },
+);

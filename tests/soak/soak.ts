@@ -1,0 +1,160 @@
+/**
+ * Thousands of clients that come and go for a while; memory and descriptors must not grow.
+ *
+ * By hand: `deno task soak --minutes 15`.
+ *
+ * @module
+ */
+import { ok } from "node:assert/strict";
+import { parseArgs } from "node:util";
+import { POOL_CONNECTIONS_MAX } from "../../src/limits.ts";
+import { startEmbedded } from "../../src/store/embedded.ts";
+import { migrateDatabase } from "../../src/store/migrate.ts";
+import { connect, type TestClient } from "../support/client.ts";
+import { query, silentLog } from "../support/database.ts";
+import { openDescriptors, residentBytes } from "../support/process.ts";
+import { randomFrom } from "../support/random.ts";
+import { startServerOn } from "../support/server.ts";
+import { connectSync, type SyncClient } from "../support/sync_client.ts";
+import { until } from "../support/until.ts";
+
+export interface SoakOptions {
+  readonly minutes: number;
+  readonly clients: number;
+  readonly seed: number;
+  readonly print: (line: string) => void;
+}
+
+const MIB = 1_048_576;
+const SAMPLE_MS = 5_000;
+/** A client stays for half of this on average. */
+const STAY_MS = 20_000;
+/** Growth of the later half over the earlier one, after the warm-up, that is still noise. */
+const GROWTH_MAX = 1.15;
+
+export async function soak(options: SoakOptions): Promise<void> {
+  const { minutes, clients, seed, print } = options;
+  print(`soak: ${clients} clients, ${minutes} minutes, seed ${seed}`);
+  await using cleanup = new AsyncDisposableStack();
+  const directory = await Deno.makeTempDir({ prefix: "rollcall-soak-" });
+  const postgres = await startEmbedded(directory, silentLog);
+  cleanup.defer(async () => {
+    await postgres.stop();
+    await Deno.remove(directory, { recursive: true });
+  });
+  await migrateDatabase(postgres.url);
+  await query(
+    postgres.url,
+    "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
+    [clients],
+  );
+  const server = await startServerOn(postgres.url);
+  cleanup.use(server);
+  const atRest = openDescriptors(server.pid);
+
+  const over = new AbortController();
+  const random = randomFrom(seed);
+  let visits = 0;
+  const living = Array.from({ length: clients }, async (_, index) => {
+    await pause(random() * STAY_MS, over.signal);
+    while (!over.signal.aborted) {
+      visits += 1;
+      const client = await visit(server.url, index + 1, random());
+      await pause(random() * STAY_MS, over.signal);
+      await client?.[Symbol.asyncDispose]();
+      await pause(random() * 500, over.signal);
+    }
+  });
+  const samples: number[] = [];
+  const endsAt = Date.now() + minutes * 60_000;
+  while (Date.now() < endsAt) {
+    await pause(SAMPLE_MS, over.signal);
+    samples.push(residentBytes(server.pid) / MIB);
+    print(
+      `${samples.at(-1)?.toFixed(0)} MiB, ${
+        openDescriptors(server.pid)
+      } descriptors, ${visits} visits`,
+    );
+  }
+  over.abort();
+  await Promise.all(living);
+  await until(
+    "the descriptors are back",
+    // The pool of database connections has filled meanwhile.
+    () => openDescriptors(server.pid) <= atRest + POOL_CONNECTIONS_MAX,
+    30_000,
+  );
+  judge(samples, print);
+}
+
+/** The first third fills pools, caches and heaps. */
+function judge(
+  samples: readonly number[],
+  print: (line: string) => void,
+): void {
+  const warm = samples.slice(Math.floor(samples.length / 3));
+  const half = Math.floor(warm.length / 2);
+  const [early, late] = [median(warm.slice(0, half)), median(warm.slice(half))];
+  const minutes = warm.length * SAMPLE_MS / 60_000;
+  const slope = (late - early) / (minutes / 2);
+  print(
+    `memory ${early.toFixed(0)} MiB, then ${late.toFixed(0)} MiB: ${
+      slope.toFixed(2)
+    } MiB per minute`,
+  );
+  ok(late < early * GROWTH_MAX, `memory grew from ${early} to ${late} MiB`);
+}
+
+/** Two of three speak version 2, and one of them watches. */
+async function visit(
+  url: string,
+  userId: number,
+  dice: number,
+): Promise<TestClient | SyncClient | undefined> {
+  try {
+    if (dice < 0.3) return await connect(url, userId);
+    return await connectSync(
+      url,
+      userId,
+      dice < 0.6 ? { watch: [1, 2, 3] } : {},
+    );
+  } catch {
+    // The server takes only so many at once.
+    return undefined;
+  }
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: "string", default: "15" },
+      clients: { type: "string", default: "2000" },
+      seed: { type: "string", default: String(Date.now() % 2 ** 31) },
+    },
+  });
+  await soak({
+    minutes: Number(values.minutes),
+    clients: Number(values.clients),
+    seed: Number(values.seed),
+    print: (line) =>
+      Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`)),
+  });
+  Deno.exit(0);
+}
