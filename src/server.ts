@@ -31,7 +31,7 @@ import { CLOSE } from "./protocol.ts";
 import { StartError } from "./start_error.ts";
 import { migrateDatabase } from "./store/migrate.ts";
 import { PostgresStore } from "./store/postgres.ts";
-import { addUsers } from "./store/users.ts";
+import { addUsers, onlineSince } from "./store/users.ts";
 import { remembering } from "./token_cache.ts";
 
 export interface Server {
@@ -134,22 +134,32 @@ async function startNode(
   loop.start();
   building.defer(() => loop.stop());
   metrics.observe({ ...core, hub, admission, loop });
-  const demo = config.demo ? createDemo(config.token) : undefined;
+  const demo = config.demo
+    ? createDemo({
+      ...{ token: config.token, clock, log, url: () => url },
+      addUsers: (...users) => addUsers(databaseUrl, ...users),
+      onlineSince: (limit) => onlineSince(databaseUrl, limit),
+    })
+    : undefined;
   const handle = createApp({
     ...{ config, store, roster, admission, verify, door },
-    ...{ readiness, loop, metrics, log: sparing(log), demo },
+    ...{ readiness, loop, metrics, log: sparing(log) },
+    demo: demo?.routes,
   });
   upkeep.start();
   const http = listen(config, handle);
   stopLater("http", HTTP_STOP_MS, () => http.shutdown());
 
+  const url = `http://${hostInUrl(http.addr.hostname)}:${http.addr.port}/`;
+
   const parts = building.move();
   return {
-    url: `http://${hostInUrl(http.addr.hostname)}:${http.addr.port}/`,
+    url,
     stop: async () => {
       draining = true;
       // What is claimed stays claimed from here on; leaving settles all of it at once.
       await settled(log, "presence", PART_STOP_MS, presence.stop());
+      await demo?.stop();
       await sendAway(presence, config.drainMs);
       // Deno would end the last ones in its own words.
       const settleBy = clock.now() + DRAIN_SETTLE_MS;

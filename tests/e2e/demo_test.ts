@@ -1,0 +1,158 @@
+/** The demo's routes, as the page and others ask them. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { request } from "node:http";
+import { CROWD_ADD_MAX, CROWD_USERS_MAX } from "../../src/limits.ts";
+import { crowdName } from "../../src/http/demo/crowd_names.ts";
+import { connectWith, socketUrl } from "../support/client.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+let server: TestServer;
+
+Deno.test.beforeAll(async () => void (server = await startServer()));
+Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
+
+async function askCrowd(
+  method: string,
+  body?: string,
+  headers: Record<string, string> = {},
+): Promise<
+  { status: number; body: { size: number; error: { code: string } } }
+> {
+  const response = await fetch(`${server.url}demo/crowd`, {
+    ...{ method, headers },
+    ...(body === undefined ? {} : { body }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+async function onlineIds(): Promise<number[]> {
+  const { online_users } = await (await fetch(`${server.url}users/online`))
+    .json();
+  return online_users.map(({ id }: { id: number }) => id);
+}
+
+async function tokenOf(username: string): Promise<string> {
+  const url = `${server.url}demo/token?user=${username}`;
+  return (await (await fetch(url)).json()).token;
+}
+
+Deno.test("a crowd comes online under names of its own, lives, and goes", async () => {
+  deepEqual((await askCrowd("POST", '{"add":20}')).body, {
+    ...{ size: 20, max: CROWD_USERS_MAX },
+  });
+  const ids = await until("they are there", async () => {
+    const ids = await onlineIds();
+    return ids.length >= 16 && ids;
+  });
+  ok(ids.every((id) => id > 1_000 && id <= 1_020));
+  const known = new Set(ids);
+  await until("somebody goes out", async () => {
+    const now = new Set(await onlineIds());
+    return [...known].some((id) => !now.has(id));
+  });
+  equal((await askCrowd("DELETE")).body.size, 0);
+  await until("they are gone", async () => (await onlineIds()).length === 0);
+});
+
+Deno.test("names of the crowd differ", () => {
+  const names = Array.from(
+    { length: CROWD_USERS_MAX },
+    (_, nth) => crowdName(nth),
+  );
+  equal(new Set(names).size, names.length);
+  match(names[1_234] ?? "", /^[a-z]+-[a-z]+-[0-9]+$/);
+});
+
+Deno.test("what is not understood is refused, and adds nobody", async () => {
+  const bodies = ["", "{", "5", '{"add":0}', '{"add":1.5}', '{"add":"5"}'];
+  bodies.push(`{"add":${CROWD_ADD_MAX + 1}}`, " ".repeat(2_000), "null");
+  for (const body of bodies) {
+    const answer = await askCrowd("POST", body);
+    equal(answer.status, 400, body);
+    equal(answer.body.error.code, "bad_crowd");
+  }
+  equal((await askCrowd("GET")).body.size, 0);
+});
+
+Deno.test("[L1] a crowd has a limit, and past it a refusal", async () => {
+  const add = JSON.stringify({ add: CROWD_ADD_MAX });
+  const times = CROWD_USERS_MAX / CROWD_ADD_MAX;
+  for (let nth = 1; nth <= times; nth++) {
+    equal((await askCrowd("POST", add)).body.size, nth * CROWD_ADD_MAX);
+  }
+  const answer = await askCrowd("POST", '{"add":1}');
+  equal(answer.status, 409);
+  equal(answer.body.error.code, "crowd_full");
+  equal((await askCrowd("DELETE")).body.size, 0);
+  await until("they are gone", async () => (await onlineIds()).length === 0);
+});
+
+Deno.test("pages of other origins change nothing", async () => {
+  const { port } = new URL(server.url);
+  for (
+    const origin of [
+      "https://elsewhere.example",
+      "null",
+      `http://127.0.0.1:${Number(port) ^ 1}`,
+    ]
+  ) {
+    for (const [method, body] of [["POST", '{"add":1}'], ["DELETE"]] as const) {
+      const answer = await askCrowd(method, body, { origin });
+      equal(answer.status, 403, `${method} from ${origin}`);
+      equal(answer.body.error.code, "origin_not_allowed");
+    }
+  }
+  const own = { origin: server.url.slice(0, -1) };
+  equal((await askCrowd("DELETE", undefined, own)).status, 200);
+});
+
+Deno.test("another name for this machine is no way in", async () => {
+  const { port } = new URL(server.url);
+  for (const path of ["token?user=ada", "since", "crowd"]) {
+    const answer = Promise.withResolvers<number | undefined>();
+    const options = { port, path: `/demo/${path}`, host: "127.0.0.1" };
+    request(
+      { ...options, headers: { host: "elsewhere.example" } },
+      (response) => {
+        response.resume();
+        answer.resolve(response.statusCode);
+      },
+    ).end();
+    equal(await answer.promise, 403, path);
+  }
+});
+
+Deno.test("other methods are told which there are", async () => {
+  const answer = await fetch(`${server.url}demo/crowd`, { method: "PUT" });
+  equal(answer.status, 405);
+  equal(answer.headers.get("allow"), "GET, HEAD, POST, DELETE");
+  const { error } = await answer.json();
+  equal(error.message, "PUT is not allowed here, use GET or POST or DELETE");
+});
+
+Deno.test("since when somebody is online can be asked for", async () => {
+  const before = Date.now();
+  await using _ada = await connectWith(
+    new WebSocket(socketUrl(server.url, await tokenOf("ada"))),
+  );
+  const [ada] = await until("ada is listed", async () => {
+    const list = await (await fetch(`${server.url}demo/since`)).json();
+    return list.length === 1 && list;
+  });
+  equal(ada.id, 1);
+  ok(Date.parse(ada.since) >= before && Date.parse(ada.since) <= Date.now());
+});
+
+Deno.test("a server with a crowd stops in order", async () => {
+  await using other = await startServer();
+  const body = '{"add":300}';
+  await (await fetch(`${other.url}demo/crowd`, { method: "POST", body }))
+    .json();
+  await until("some are there", async () => {
+    const list = await (await fetch(`${other.url}users/online`)).json();
+    return list.online_users.length > 100;
+  });
+  equal(await other.stop(), 0);
+  deepEqual(other.log.filter((line) => !line.includes('"level":"info"')), []);
+});
