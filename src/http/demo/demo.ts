@@ -35,7 +35,11 @@ const LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 
 const TOKEN_TTL_SECONDS = 12 * 3_600;
 
-const PAGE = ["style.css", "page.js"];
+const PAGE = [
+  "style.css",
+  ...["page", "dom", "session", "roster", "log", "chart", "crowd", "snippets"]
+    .map((name) => `${name}.js`),
+];
 
 const TYPES: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",

@@ -1,0 +1,128 @@
+/** The demo's page when something ends its connection: the network, the server, the token. */
+import { deepEqual, equal } from "node:assert/strict";
+import { signToken } from "../../src/auth.ts";
+import { CLOSE } from "../../src/protocol.ts";
+import { connectWith, socketUrl } from "../support/client.ts";
+import { startServer } from "../support/server.ts";
+import { pageTests, playSocket, say, scratchFolder } from "../support/tab.ts";
+
+const tests = pageTests();
+
+tests.test("without a network the page pauses, and then its list is right again", async () => {
+  await using ada = await tests.open("?user=ada");
+  await using bob = await tests.open("?user=bob");
+  await ada.listShows(["ada", "bob"]);
+  await ada.page.context().setOffline(true);
+  await ada.stateMatches(/^Paused: this browser is offline$/);
+  await bob.page.close();
+  await using chen = await tests.open("?user=chen");
+  await chen.connected();
+  await ada.listShows(["ada", "bob"]);
+  await ada.page.context().setOffline(false);
+  await ada.connected();
+  await ada.listShows(["ada", "chen"]);
+  await ada.logShows("bob went offline");
+  await ada.logShows("chen came online");
+});
+
+tests.test(
+  "a server that restarts under the page is found again",
+  async () => {
+    await using folder = await scratchFolder();
+    const first = await startServer({
+      cwd: folder.path,
+      env: { DRAIN_MS: "0" },
+    });
+    await using _first = first;
+    await using ada = await tests.open("?user=ada", { url: first.url });
+    {
+      await using bob = await tests.open("?user=bob", { url: first.url });
+      await bob.connected();
+      await ada.listShows(["ada", "bob"]);
+      equal(await first.stop(), 0);
+      await ada.stateMatches(/^Reconnecting in \d+ s/);
+    }
+    await using _second = await startServer({
+      cwd: folder.path,
+      env: { PORT: new URL(first.url).port },
+    });
+    await ada.connected();
+    await ada.listShows(["ada"]);
+    await ada.logShows("Your connection ended: server going away (1001)");
+    await ada.logShows("bob went offline");
+  },
+);
+
+tests.test("a token is replaced before it ends, and the connection stays", async () => {
+  await using folder = await scratchFolder();
+  await using demo = await startServer({ cwd: folder.path });
+  const secret = await Deno.readTextFile(`${folder.path}/.data/secret`);
+  const key = { kind: "secret", secret } as const;
+  const config = {
+    ...{ key, issuer: undefined, audience: undefined },
+    userClaim: "sub",
+  };
+  const short = await signToken(config, 1, 4);
+  const given: string[] = [];
+  let sockets = 0;
+  await using ada = await tests.open("?user=ada", {
+    url: demo.url,
+    prepare: async (page) => {
+      page.on("websocket", () => sockets += 1);
+      await page.route("**/demo/token*", async (route) => {
+        const token = given.length === 0
+          ? short
+          : await signToken(config, 1, 3_600);
+        given.push(token);
+        await route.fulfill({ json: { userId: 1, username: "ada", token } });
+      });
+    },
+  });
+  await ada.connected();
+  // Nobody refreshes this one, so it shows when the first token's time is over.
+  const control = await connectWith(new WebSocket(socketUrl(demo.url, short)));
+  equal((await control.closed).code, CLOSE.tokenExpired.code);
+  await using bob = await tests.open("?user=bob", { url: demo.url });
+  await bob.connected();
+  await ada.listShows(["ada", "bob"]);
+  equal(given.length, 2);
+  equal(sockets, 1);
+  deepEqual(await ada.log(/^You/), ["You connected as ada"]);
+});
+
+tests.test("a token that cannot be had is asked for again", async () => {
+  let isBroken = true;
+  await using ada = await tests.open("?user=ada", {
+    prepare: (page) =>
+      page.route(
+        "**/demo/token*",
+        (route) => isBroken ? route.abort() : route.continue(),
+      ),
+  });
+  await ada.stateMatches(/^Reconnecting in \d+ s: cannot connect: /);
+  isBroken = false;
+  await ada.connected();
+});
+
+for (const { code, meaning, reconnect } of Object.values(CLOSE)) {
+  const isFinal = reconnect === "no";
+  tests.test(
+    `closed with ${code}, the page ${isFinal ? "stays away" : "comes back"}`,
+    async () => {
+      const socket = playSocket((socket, nth) => {
+        const users = [{ id: 1, username: "ada" }];
+        say(socket, { type: "presence_state", seq: nth, users });
+        if (nth === 0) socket.close({ code, reason: meaning });
+      });
+      await using ada = await tests.open("?user=ada", socket);
+      await ada.logShows(`Your connection ended: ${meaning} (${code})`);
+      if (!isFinal) {
+        await ada.connected();
+        return await ada.listShows(["ada"]);
+      }
+      await ada.stateMatches(/^Disconnected: /);
+      equal(await ada.page.locator("#connect").textContent(), "Connect");
+      equal(socket.count, 1);
+    },
+  );
+}
