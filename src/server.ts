@@ -151,7 +151,6 @@ async function startNode(
   stopLater("http", HTTP_STOP_MS, () => http.shutdown());
 
   const url = `http://${hostInUrl(http.addr.hostname)}:${http.addr.port}/`;
-
   const parts = building.move();
   return {
     url,
@@ -159,7 +158,9 @@ async function startNode(
       draining = true;
       // What is claimed stays claimed from here on; leaving settles all of it at once.
       await settled(log, "presence", PART_STOP_MS, presence.stop());
-      await demo?.stop();
+      if (demo !== undefined) {
+        await settled(log, "demo", PART_STOP_MS, demo.stop());
+      }
       await sendAway(presence, config.drainMs);
       // Deno would end the last ones in its own words.
       const settleBy = clock.now() + DRAIN_SETTLE_MS;

@@ -61,6 +61,7 @@ tests.test("a token is replaced before it ends, and the connection stays", async
   const config = {
     ...{ key, issuer: undefined, audience: undefined },
     userClaim: "sub",
+    usernameClaims: [],
   };
   const short = await signToken(config, 1, 4);
   const given: string[] = [];

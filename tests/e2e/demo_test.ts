@@ -128,7 +128,7 @@ Deno.test("other methods are told which there are", async () => {
   equal(answer.status, 405);
   equal(answer.headers.get("allow"), "GET, HEAD, POST, DELETE");
   const { error } = await answer.json();
-  equal(error.message, "PUT is not allowed here, use GET or POST or DELETE");
+  equal(error.message, "PUT is not allowed here, use GET, HEAD, POST, DELETE");
 });
 
 Deno.test("since when somebody is online can be asked for", async () => {
