@@ -161,3 +161,21 @@ tests.test("5,000 users and their churn do not stop the page", async () => {
     async () => (await seenBy(page)).longestMs > LONG_TASK_MS,
   );
 });
+
+tests.test("where they are too many to be named, their number is shown", async () => {
+  const socket = playSocket((socket) => {
+    const message = "more than 20000 users are online";
+    say(socket, { type: "error", code: "too_many_online", message });
+    say(socket, { type: "presence_count", seq: 9, online: 31_415 });
+  });
+  await using ada = await tests.open("?user=ada", socket);
+  await ada.countIs("31,415", (count) => count === 31_415);
+  await ada.logShows("More than 20000 users are online");
+  const { page } = ada;
+  equal(await page.locator("#online li").count(), 0);
+  equal(await page.locator("#more").isVisible(), false);
+  match(
+    await page.locator("#online").getAttribute("data-empty") ?? "",
+    /^More/,
+  );
+});

@@ -100,7 +100,7 @@ tests.test("a token that cannot be had is asked for again", async () => {
         (route) => isBroken ? route.abort() : route.continue(),
       ),
   });
-  await ada.stateMatches(/^Reconnecting in \d+ s: cannot connect: /);
+  await ada.stateMatches(/^Reconnecting in \d+ s: the server does not answer$/);
   isBroken = false;
   await ada.connected();
 });

@@ -13,11 +13,13 @@ export const element = (id) => document.getElementById(id);
 export const copyOf = (id) =>
   element(id).content.firstElementChild.cloneNode(true);
 
-/** The server's answer, or an error in its words. */
+/** The server's answer, or an error in its words or, if it has none, in ours. */
 export async function getJson(path, options = {}) {
   const signal = AbortSignal.timeout(FETCH_MS_MAX);
-  const response = await fetch(path, { signal, cache: "no-store", ...options });
-  const body = await response.json();
+  const init = { signal, cache: "no-store", ...options };
+  const response = await fetch(path, init).catch(() => undefined);
+  const body = await response?.json().catch(() => undefined);
+  if (body === undefined) throw new Error("the server does not answer");
   if (!response.ok) throw new Error(body.error.message);
   return body;
 }

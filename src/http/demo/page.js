@@ -39,7 +39,8 @@ const session = new Session({
   changed: showSession,
   anew: () => {
     roster.draw();
-    learnSince();
+    // Where they are too many to be named, this comes with each new number.
+    if (session.users?.size > 0) learnSince();
   },
   came: (user) => {
     log.came(user);

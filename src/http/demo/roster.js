@@ -64,8 +64,11 @@ export class Roster {
       if (row !== place) list.insertBefore(row, place);
     }
     setText(element("count"), whole.format(count));
+    list.dataset.empty = count > 0
+      ? "More are online than can be named."
+      : "Nobody is here.";
     const more = count - ids.length;
-    element("more").hidden = more <= 0;
+    element("more").hidden = ids.length === 0 || more <= 0;
     setText(element("more"), `and ${whole.format(more)} more`);
   }
 

@@ -64,7 +64,10 @@ export class Session {
     rollcall.on("state", ifMine(anew));
     rollcall.on("online", ifMine(({ user }) => came(user)));
     rollcall.on("offline", ifMine(({ user }) => left(user)));
-    rollcall.on("error", ifMine(({ message }) => this.#parts.note(message)));
+    rollcall.on(
+      "error",
+      ifMine(({ message }) => this.#parts.note(asSentence(message))),
+    );
     showState("connecting", `Connecting as ${username} ...`);
     changed();
   }
@@ -125,7 +128,7 @@ export class Session {
   }
 
   #noteEnd(wasConnected, why) {
-    const what = wasConnected ? "Your connection ended" : "Cannot connect";
+    const what = wasConnected ? "Your connection ended" : "No connection";
     this.#parts.note(`${what}: ${why}`);
   }
 }
@@ -137,7 +140,9 @@ export function showState(state, text) {
 
 /** Browsers tell no reason for a connection that was cut, or never came to be. */
 function reasonOf(code, reason) {
-  const words = reason ||
+  const words = reason?.replace(/^cannot connect: /, "") ||
     (code === 1006 ? "the server does not answer" : "no reason given");
   return code === undefined ? words : `${words} (${code})`;
 }
+
+const asSentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
