@@ -208,6 +208,25 @@ tests.test("whoever disconnects while connecting stays so", async () => {
   equal(sockets, 1);
 });
 
+tests.test("what can be copied works", async () => {
+  await using ada = await tests.open("?user=ada");
+  await ada.connected();
+  const text = async (id: string) =>
+    await ada.page.locator(`#${id}`).textContent() ?? "";
+  await ada.page.evaluate(
+    `(async () => { ${await text("snippet-browser")} })()`,
+  );
+  await ada.listShows(["ada", "bob"]);
+  const [, url = ""] = /'(ws:.+)'$/.exec(await text("snippet-wscat")) ?? [];
+  const socket = new WebSocket(url, "rollcall.v2");
+  const { promise, resolve } = Promise.withResolvers<string>();
+  socket.onmessage = ({ data }) => resolve(data);
+  match(await promise, /^{"type":"presence_state",/);
+  socket.close();
+  const list = await fetch((await text("snippet-curl")).replace("curl ", ""));
+  equal((await list.json()).online_users.length, 2);
+});
+
 for (const width of [390, 1_280]) {
   tests.test(`nothing is wider than a window of ${width} pixels`, async () => {
     await using ada = await tests.open("?user=ada", {

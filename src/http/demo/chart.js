@@ -102,15 +102,15 @@ function inWords(counts, now) {
 }
 
 function shape(name, attributes) {
-  const element = document.createElementNS(SVG, name);
+  const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) {
-    element.setAttribute(key, String(value));
+    node.setAttribute(key, String(value));
   }
-  return element;
+  return node;
 }
 
 function label(text, x, y, anchor) {
-  const element = shape("text", { x, y, "text-anchor": anchor });
-  element.textContent = text;
-  return element;
+  const node = shape("text", { x, y, "text-anchor": anchor });
+  node.textContent = text;
+  return node;
 }

@@ -105,6 +105,6 @@ function timeOf(date) {
 }
 
 /** Writing what is there already would cost a layout. */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
