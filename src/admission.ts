@@ -24,9 +24,10 @@ export interface Ticket {
   claim(userId: UserId): "claimed" | "full";
   /**
    * Its token is bad: the socket is opened only to say so, and counts among those, which have
-   * places of their own. A peer that never answers the close takes no good client's place.
+   * places of their own while there are some. A peer that never answers the close takes no
+   * good client's place.
    */
-  refuse(): "refused" | "full";
+  refuse(): void;
   /** Gives the place back. Safe to repeat. */
   release(): void;
 }
@@ -92,6 +93,11 @@ export class Admission {
     return this.#refuse(429, "too_many_failed_tokens", 30, message);
   }
 
+  /** Whether there is a place for a socket that is only opened to say that its token is bad. */
+  get canRefuse(): boolean {
+    return this.#refused < REFUSED_SOCKETS_MAX;
+  }
+
   /** How many sockets are not gone yet. */
   get sockets(): number {
     return this.#sockets;
@@ -122,15 +128,15 @@ export class Admission {
     let isRefused = false;
     return {
       refuse: () => {
-        if (this.#refused >= REFUSED_SOCKETS_MAX) return "full";
+        if (released || isRefused || !this.canRefuse) return;
         isRefused = true;
         this.#sockets -= 1;
         this.#refused += 1;
-        return "refused";
       },
       claim: (userId) => {
         const sockets = this.#socketsByUser.get(userId) ?? 0;
         if (sockets >= this.#limits.connectionsPerUserMax) return "full";
+        if (released) return "claimed";
         owner = userId;
         increment(this.#socketsByUser, userId);
         return "claimed";

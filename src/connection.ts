@@ -42,8 +42,10 @@ export interface Watching {
 export interface Sync {
   /** Nothing: it hears about everybody. */
   watching: Watching | undefined;
-  /** A client that resumed is told at once where it stands, also if nothing happened. */
+  /** It was told where it stands; one that resumed is told at once, also if nothing happened. */
   isAnswered: boolean;
+  /** What is said of its messages before that. */
+  unsaid: string[] | undefined;
   /** Too many are online to name them all; it is told how many. */
   isCounting: boolean;
   isWarned: boolean;
@@ -88,6 +90,7 @@ export class Connection {
     this.sync = version === 1 ? undefined : {
       watching: undefined,
       isAnswered: false,
+      unsaid: undefined,
       isCounting: false,
       isWarned: false,
     };

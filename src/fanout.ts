@@ -12,6 +12,7 @@ import type { Audience } from "./audience.ts";
 import type { Clock } from "./clock.ts";
 import { type Connection, type Sync, UNTOLD } from "./connection.ts";
 import {
+  CLIENT_MESSAGES_MAX,
   COUNT_INTERVAL_MS,
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_LOOK_MAX,
@@ -106,10 +107,17 @@ export class Fanout {
     this.#sync.wake();
   }
 
-  /** Tells a version 2 connection what is no news of users. A peer that does not read misses it. */
+  /**
+   * Tells a version 2 connection what is no news of users, though never before where it stands.
+   * A peer that does not read misses it.
+   */
   say(connection: Connection, text: string): void {
-    if (connection.state !== "live") return;
-    if (connection.bufferedBytes < SEND_BUFFER_BYTES_MAX) {
+    const { sync, state } = connection;
+    if (sync === undefined || state === "closing" || state === "gone") return;
+    if (!sync.isAnswered) {
+      sync.unsaid ??= [];
+      if (sync.unsaid.length < CLIENT_MESSAGES_MAX) sync.unsaid.push(text);
+    } else if (connection.bufferedBytes < SEND_BUFFER_BYTES_MAX) {
       this.#send(connection, text);
     }
   }
@@ -117,7 +125,8 @@ export class Fanout {
   /** A sign of life, with the `seq` as of which everything holds that was told. */
   keepAlive(connection: Connection): void {
     const { audience, roster: { ring } } = this.#parts;
-    const isTold = connection.sync?.watching === undefined
+    if (connection.sync?.isAnswered !== true) return;
+    const isTold = connection.sync.watching === undefined
       ? connection.cursor === ring.head
       : !audience.called.has(connection);
     // Whoever waits for news is not told that there are none.
@@ -184,9 +193,16 @@ export class Fanout {
     // Whatever is said later says it all, so nothing is put behind what is still unsent.
     if (connection.bufferedBytes > 0) return this.#stall(connection);
     connection.stalled = undefined;
-    if (sync.watching !== undefined) return this.#tellWatched(connection, sync);
-    if (this.#areTooMany(sync)) return this.#tellCount(connection, sync);
-    return this.#tellAll(connection, sync);
+    const visit = sync.watching !== undefined
+      ? this.#tellWatched(connection, sync)
+      : this.#areTooMany(sync)
+      ? this.#tellCount(connection, sync)
+      : this.#tellAll(connection, sync);
+    if (sync.unsaid !== undefined && sync.isAnswered) {
+      for (const text of sync.unsaid) this.#send(connection, text);
+      sync.unsaid = undefined;
+    }
+    return visit;
   }
 
   #isBehind(connection: Connection, sync: Sync): boolean {

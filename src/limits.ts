@@ -124,6 +124,12 @@ export const IDLE_TIMEOUT_SECONDS = 30;
 /** A socket that has not opened so long after our answer never will; its place is given back. */
 export const HANDSHAKE_MS = 10_000;
 
+/**
+ * Time from an open socket to the decision who comes in. Longer than an issuer may take for its
+ * keys; a database that needs more is away, and the client is better off on another node.
+ */
+export const ENTRANCE_MS = 6_000;
+
 /** Sockets that were opened only to say that their token is bad, and whose peers did not answer yet. */
 export const REFUSED_SOCKETS_MAX = 1_000;
 

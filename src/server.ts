@@ -120,6 +120,7 @@ async function startNode(
       ? provisioningOnce((...user) => store.provision(...user))
       : undefined,
     draining: () => draining,
+    isRevoked: (tokenId) => revocation.isRevoked(tokenId),
   });
   const readiness = (): Readiness => ({
     database: lease.renewing ? "ok" : "the last heartbeat was not answered",

@@ -95,11 +95,27 @@ Deno.test("[L1] refused sockets have places of their own, and so many of them", 
   });
   for (let n = 0; n < REFUSED_SOCKETS_MAX; n++) {
     const ticket = enter("a") as Ticket;
-    equal(ticket.refuse(), "refused");
+    ok(subject.canRefuse);
+    ticket.refuse();
   }
   equal(subject.sockets, 0);
+  ok(!subject.canRefuse);
   const last = enter("a") as Ticket;
-  equal(last.refuse(), "full");
+  last.refuse();
+  equal(subject.sockets, 1, "one too many counts like any other");
   last.release();
   equal(subject.sockets, 0);
+});
+
+Deno.test("a socket that left before its token was read counts nowhere", () => {
+  const { subject, enter } = admission({ connectionsPerUserMax: 1 });
+  for (let n = 0; n < 3; n++) {
+    const ticket = enter("a") as Ticket;
+    ticket.release();
+    equal(ticket.claim(1), "claimed");
+    ticket.refuse();
+    ticket.release();
+  }
+  equal(subject.sockets, 0);
+  equal((enter("a") as Ticket).claim(1), "claimed");
 });

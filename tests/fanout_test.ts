@@ -2,6 +2,7 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { Audience } from "../src/audience.ts";
 import { Fanout } from "../src/fanout.ts";
 import {
+  CLIENT_MESSAGES_MAX,
   SEND_BUFFER_BYTES_MAX,
   SLOW_READER_MS,
   STALLED_RECHECK_MS,
@@ -297,6 +298,22 @@ Deno.test("[S2] who resumes where nothing happened is told so", async () => {
   first.connection.cursor = 4;
   await clock.advance(100);
   deepEqual(heard(), ["4 + -"]);
+  await subject.stop();
+});
+
+Deno.test("[S1] what is said of early messages waits for the state, and only so much of it", async () => {
+  const { subject, clock, first, heard } = followers(1);
+  subject.keepAlive(first.connection);
+  for (let n = 0; n < 2 * CLIENT_MESSAGES_MAX; n++) {
+    subject.say(first.connection, `{"type":"error","code":"e${n}"}`);
+  }
+  deepEqual(heard(), []);
+  subject.wake();
+  await clock.advance(100);
+  equal(heard().length, 1 + CLIENT_MESSAGES_MAX);
+  deepEqual(heard().slice(0, 2), ["0 is ", "error e0"]);
+  subject.say(first.connection, '{"type":"error","code":"later"}');
+  equal(heard().at(-1), "error later");
   await subject.stop();
 });
 

@@ -24,7 +24,7 @@ import { problem, refused } from "./problem.ts";
 import { requestToken } from "./request_token.ts";
 import type { SocketDoor } from "./socket.ts";
 import { readUserIds } from "./user_ids.ts";
-import { verified } from "./verified.ts";
+import { cannotVerify, verified } from "./verified.ts";
 
 /** Whether the node can do its work, part by part: `"ok"` or what is wrong. */
 export type Readiness = Readonly<
@@ -127,7 +127,7 @@ async function onlineUsers(
     if (distrust !== undefined) return refused(distrust);
     const token = requestToken(c.req.raw);
     const verdict = await verified(parts, token, c.env.address);
-    if (verdict instanceof Response) return verdict;
+    if (verdict === "unavailable") return cannotVerify();
     if (!verdict.ok) {
       const headers = { "www-authenticate": "Bearer" };
       return problem(401, "unauthorized", verdict.reason, headers);

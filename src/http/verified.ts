@@ -1,5 +1,5 @@
 /**
- * A token's verdict, or the answer that there is none now.
+ * A token's verdict, or that there is none now.
  *
  * @module
  */
@@ -19,15 +19,19 @@ export async function verified(
   { verify, admission, log }: VerifyParts,
   token: string | undefined,
   address: string,
-): Promise<Verdict | Response> {
+): Promise<Verdict | "unavailable"> {
   try {
     const verdict = await verify(token);
     if (!verdict.ok) admission.failed(address);
     return verdict;
   } catch (err) {
     log.error({ err }, "cannot verify tokens");
-    const headers = { "retry-after": "5" };
-    const message = "tokens cannot be verified now";
-    return problem(503, "unavailable", message, headers);
+    return "unavailable";
   }
+}
+
+export function cannotVerify(): Response {
+  const headers = { "retry-after": "5" };
+  const message = "tokens cannot be verified now";
+  return problem(503, "unavailable", message, headers);
 }

@@ -94,13 +94,15 @@ Deno.test("[L1] a node takes MAX_NEW_CONNECTIONS_PER_SECOND, and says when to co
 
 Deno.test("[L1] peers with bad tokens that never answer take no good client's place", async () => {
   await using server = await start({ MAX_CONNECTIONS: "3" });
-  const mutes = await Promise.all(
-    Array.from(
-      { length: 10 },
-      () => rawHandshake(server.url, {}, "answer", "/ws?token=bad"),
-    ),
-  );
-  deepEqual(mutes.map(({ status }) => status), Array(10).fill(101));
+  const mutes = [];
+  for (let n = 0; n < 10; n++) {
+    const path = "/ws?token=bad";
+    const mute = await rawHandshake(server.url, {}, "answer", path);
+    equal(mute.status, 101);
+    // Until it hears why, it might be a good one. It never answers.
+    if (mute.rest.length === 0) await mute.conn.read(new Uint8Array(128));
+    mutes.push(mute);
+  }
   await using ada = await connect(server.url, 1);
   await using _bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);

@@ -1,0 +1,104 @@
+/**
+ * Whom a socket's token lets in.
+ *
+ * This is decided while the socket is open already, so an answer is a close code. It has a
+ * bound: the token's issuer and the database may both be slow.
+ *
+ * @module
+ */
+import type { Ticket } from "../admission.ts";
+import type { Verdict } from "../auth.ts";
+import { within } from "../clock.ts";
+import type { Feed } from "../feed.ts";
+import { ENTRANCE_MS } from "../limits.ts";
+import { CLOSE, type Close, type UserId } from "../protocol.ts";
+import type { Provision } from "../provision.ts";
+import { reasonOf } from "../reason.ts";
+import type { Roster } from "../roster.ts";
+import type { SocketRequest } from "./socket_request.ts";
+import { verified, type VerifyParts } from "./verified.ts";
+
+/** Who comes in, or how the socket is closed. */
+export type Entrance =
+  | {
+    readonly userId: UserId;
+    /** When the token ends, in seconds since 1970. */
+    readonly exp: number;
+    readonly tokenId: string | undefined;
+  }
+  | { readonly close: Close; readonly reason: string };
+
+export interface EntranceParts extends VerifyParts {
+  readonly roster: Roster;
+  readonly feed: Pick<Feed, "catchUp">;
+  /** Makes the user's row, where that is wanted. */
+  readonly provision: Provision | undefined;
+  readonly isRevoked: (tokenId: string | undefined) => boolean;
+}
+
+type Wanted = Pick<SocketRequest, "token" | "since">;
+
+export async function decideEntrance(
+  parts: EntranceParts,
+  wanted: Wanted,
+  address: string,
+  ticket: Ticket,
+): Promise<Entrance> {
+  try {
+    const decision = decide(parts, wanted, address, ticket);
+    return await within(ENTRANCE_MS, "the decision", decision);
+  } catch (err) {
+    parts.log.warn({ reason: reasonOf(err) }, "cannot decide on a socket");
+    return later("it cannot be decided now whether you may enter");
+  }
+}
+
+async function decide(
+  parts: EntranceParts,
+  { token, since = 0 }: Wanted,
+  address: string,
+  ticket: Ticket,
+): Promise<Entrance> {
+  const { roster, feed, provision, isRevoked } = parts;
+  const verdict = await verified(parts, token, address);
+  if (verdict === "unavailable") return later("tokens cannot be verified now");
+  if (!verdict.ok) {
+    ticket.refuse();
+    return { close: CLOSE.policy, reason: verdict.reason };
+  }
+  const { userId, exp, tokenId } = verdict;
+  if (ticket.claim(userId) === "full") {
+    const close = CLOSE.tooManyConnections;
+    return { close, reason: close.meaning };
+  }
+  // Another node may have told a client more than has reached this one; it must not go back in
+  // time. A `seq` that the log does not reach either is of another history.
+  if (since > roster.seq && await feed.catchUp() === "failed") {
+    return later("this node does not know yet what you were told last");
+  }
+  if (provision !== undefined && !await provisions(parts, provision, verdict)) {
+    return later("users cannot be written now");
+  }
+  if (isRevoked(tokenId)) {
+    return { close: CLOSE.policy, reason: "token was revoked" };
+  }
+  return { userId, exp, tokenId };
+}
+
+async function provisions(
+  { log }: EntranceParts,
+  provision: Provision,
+  { userId, username }: Extract<Verdict, { ok: true }>,
+): Promise<boolean> {
+  try {
+    await provision(userId, username);
+    return true;
+  } catch (err) {
+    log.warn({ userId, reason: reasonOf(err) }, "cannot write a user");
+    return false;
+  }
+}
+
+function later(reason: string): Entrance {
+  return { close: CLOSE.overloaded, reason };
+}

@@ -1,0 +1,177 @@
+/**
+ * A visit: one socket, from our answer to its end.
+ *
+ * It waits for the socket to open and for the decision who comes in, keeps what the client says
+ * meanwhile, and ties the socket's events to its connection. It decides neither who may come in
+ * nor who hears what.
+ *
+ * @module
+ */
+import type { Ticket } from "../admission.ts";
+import { Connection, UNTOLD } from "../connection.ts";
+import type { Fanout } from "../fanout.ts";
+import {
+  CLIENT_MESSAGE_BYTES_MAX,
+  CLIENT_MESSAGES_MAX,
+  DISMISSAL_MS,
+  HANDSHAKE_MS,
+} from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { Measure } from "../measure.ts";
+import type { Presence } from "../presence.ts";
+import { CLOSE, type Close, type UserId } from "../protocol.ts";
+import type { Roster } from "../roster.ts";
+import { ClientMessages, type MessageParts } from "./client_messages.ts";
+import type { Entrance } from "./entrance.ts";
+import type { SocketRequest } from "./socket_request.ts";
+
+export interface VisitParts extends MessageParts {
+  readonly presence: Presence;
+  readonly roster: Roster;
+  readonly fanout: Pick<Fanout, "say" | "watch">;
+  readonly log: Log;
+  readonly measure: Measure;
+  /** Once true, nobody comes in any more. */
+  readonly draining: () => boolean;
+}
+
+type Data = string | ArrayBuffer;
+
+export class Visit {
+  readonly #parts: VisitParts;
+  readonly #socket: WebSocket;
+  readonly #wanted: SocketRequest;
+  readonly #ticket: Ticket;
+  /** Version 1 is told whatever changes from our answer on, however long the decision takes. */
+  readonly #answeredAt: number;
+  /** Said before the decision. */
+  #early: Data[] = [];
+  #earlyBytes = 0;
+  #connection: Connection | undefined;
+  #messages: ClientMessages | undefined;
+  /** Nothing that the client says or that is decided matters any more. */
+  #isOver = false;
+
+  constructor(
+    parts: VisitParts,
+    socket: WebSocket,
+    wanted: SocketRequest,
+    ticket: Ticket,
+    decide: () => Promise<Entrance>,
+  ) {
+    this.#parts = parts;
+    this.#socket = socket;
+    this.#wanted = wanted;
+    this.#ticket = ticket;
+    this.#answeredAt = parts.roster.ring.head;
+    // A peer that leaves before our answer is sent causes no event at all.
+    const handshake = setTimeout(() => this.#end(), HANDSHAKE_MS);
+    socket.onopen = () => {
+      clearTimeout(handshake);
+      if (this.#isOver) {
+        this.#close(CLOSE.overloaded, "handshake took too long");
+      } else void this.#enter(decide);
+    };
+    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onclose = () => {
+      clearTimeout(handshake);
+      this.#end();
+    };
+    // `close` follows and says all that matters; without a handler Deno would report it as a fault.
+    socket.onerror = (event) => event.preventDefault();
+  }
+
+  /** The socket is gone. Safe to repeat. */
+  #end(): void {
+    this.#isOver = true;
+    this.#ticket.release();
+    if (this.#connection !== undefined) {
+      this.#parts.presence.closed(this.#connection);
+    }
+  }
+
+  async #enter(decide: () => Promise<Entrance>): Promise<void> {
+    const entrance = await decide();
+    if (this.#isOver) return;
+    if ("close" in entrance) {
+      const { close, reason } = entrance;
+      this.#parts.log.info({ code: close.code, reason }, "socket refused");
+      this.#isOver = true;
+      this.#close(close, reason);
+    } else if (this.#parts.draining()) {
+      this.#isOver = true;
+      this.#close(CLOSE.goingAway, CLOSE.goingAway.meaning);
+    } else {
+      this.#connection = this.#admit(entrance);
+      for (const data of this.#early.splice(0)) this.#hear(data);
+    }
+  }
+
+  /** Makes an open socket a connection. */
+  #admit(
+    { userId, exp, tokenId }: Extract<Entrance, { userId: UserId }>,
+  ): Connection {
+    const { presence, roster, fanout, endOf } = this.#parts;
+    const { version, since, watch } = this.#wanted;
+    const cursor = version === 1
+      ? this.#answeredAt
+      : (since === undefined ? undefined : roster.positionAfter(since)) ??
+        UNTOLD;
+    const connection = new Connection(userId, this.#socket, {
+      ...{ version, cursor, endsAt: endOf(exp), tokenId },
+    });
+    presence.opened(connection);
+    if (watch !== "*" && fanout.watch(connection, watch, cursor) === "full") {
+      const reason = "this node watches as many users as it can";
+      presence.disconnect(connection, CLOSE.overloaded, reason);
+    }
+    return connection;
+  }
+
+  #hear(data: Data): void {
+    if (this.#isOver) return;
+    const bytes = messageBytes(data);
+    if (bytes > CLIENT_MESSAGE_BYTES_MAX) {
+      const reason = `expected at most ${CLIENT_MESSAGE_BYTES_MAX} bytes`;
+      this.#dismiss(CLOSE.messageTooBig, reason);
+    } else if (
+      this.#wanted.version === 2 && this.#take(data, bytes) === "too many"
+    ) this.#dismiss(CLOSE.policy, "too many messages");
+  }
+
+  #take(data: Data, bytes: number): "taken" | "too many" {
+    if (this.#connection !== undefined) {
+      this.#messages ??= new ClientMessages(this.#parts, this.#connection);
+      return this.#messages.take(data);
+    }
+    this.#early.push(data);
+    this.#earlyBytes += bytes;
+    const isTooMany = this.#early.length > CLIENT_MESSAGES_MAX ||
+      this.#earlyBytes > CLIENT_MESSAGE_BYTES_MAX;
+    return isTooMany ? "too many" : "taken";
+  }
+
+  #dismiss(close: Close, reason: string): void {
+    this.#isOver = true;
+    this.#early = [];
+    // Deno forgets the close frame while more of the peer's frames wait to be read.
+    setTimeout(() => {
+      if (this.#connection === undefined) this.#close(close, reason);
+      else this.#parts.presence.disconnect(this.#connection, close, reason);
+    }, DISMISSAL_MS);
+  }
+
+  /** Ends a socket that is no connection. */
+  #close({ code }: Close, reason: string): void {
+    this.#socket.close(code, reason);
+    this.#parts.measure.closed(code);
+  }
+}
+
+/** Bytes on the wire. Text is only measured where its length leaves a doubt. */
+function messageBytes(data: Data): number {
+  if (typeof data !== "string") return data.byteLength;
+  const isCertain = data.length > CLIENT_MESSAGE_BYTES_MAX ||
+    data.length * 3 <= CLIENT_MESSAGE_BYTES_MAX;
+  return isCertain ? data.length : new TextEncoder().encode(data).length;
+}

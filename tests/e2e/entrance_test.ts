@@ -1,0 +1,155 @@
+/** What happens between an open socket and the decision who comes in, which may take long. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import pg from "pg";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { ENTRANCE_MS } from "../../src/limits.ts";
+import type { OnlineUsers } from "../../src/protocol.ts";
+import { connect, connectWith, socketUrl } from "../support/client.ts";
+import { postgresForThisFile } from "../support/database.ts";
+import { openDescriptors } from "../support/process.ts";
+import { startProxy } from "../support/proxy.ts";
+import { rawHandshake } from "../support/raw_socket.ts";
+import { startServer, startServerOn } from "../support/server.ts";
+import { connectSync } from "../support/sync_client.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+const LEAVING = 60;
+
+/** A server whose issuer answers nobody until it is told to. */
+async function heldServer() {
+  const { publicKey, privateKey } = await generateKeyPair("ES256");
+  const keys = [{ ...await exportJWK(publicKey), alg: "ES256", kid: "k" }];
+  const gate = Promise.withResolvers<void>();
+  let isAsked = false;
+  const issuer = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async () => {
+      isAsked = true;
+      await gate.promise;
+      return Response.json({ keys });
+    },
+  );
+  const server = await startServer({
+    env: {
+      DATABASE_URL: await postgres.database(),
+      JWT_JWKS_URL: `http://127.0.0.1:${issuer.addr.port}/keys`,
+      ROSTER_ACCESS: "public",
+      MAX_CONNECTIONS_PER_USER: "1",
+    },
+  });
+  return {
+    server,
+    isAsked: () => isAsked,
+    answer: () => gate.resolve(),
+    tokenFor: (userId: number) =>
+      new SignJWT({ sub: String(userId) })
+        .setProtectedHeader({ alg: "ES256", kid: "k" })
+        .setExpirationTime("1h").sign(privateKey),
+    [Symbol.asyncDispose]: async () => {
+      gate.resolve();
+      await server[Symbol.asyncDispose]();
+      await issuer.shutdown();
+    },
+  };
+}
+
+Deno.test("[L1] peers that leave while their token is looked at leave no descriptor and no user behind", async () => {
+  await using held = await heldServer();
+  const { server } = held;
+  const token = await held.tokenFor(1);
+  const headers = { "Sec-WebSocket-Protocol": `rollcall.v1, bearer.${token}` };
+  const before = openDescriptors(server.pid);
+  for (let n = 0; n < LEAVING; n++) {
+    const wait = n % 2 === 0 ? "answer" : "no answer";
+    using _leaving = await rawHandshake(server.url, headers, wait);
+  }
+  await until("the issuer is asked", held.isAsked);
+  held.answer();
+  // One connection to the issuer may be kept for later.
+  await until(
+    "the descriptors are back",
+    () => openDescriptors(server.pid) <= before + 1,
+  );
+  const list = await fetch(`${server.url}users/online`);
+  deepEqual(await list.json(), { online_users: [] });
+  // With one place per user, none of those who left may still have it.
+  const url = socketUrl(server.url, token);
+  await using again = await connectWith(new WebSocket(url));
+  await using bob = await connectSync(server.url, 2, {
+    token: await held.tokenFor(2),
+  });
+  await bob.holds([1, 2]);
+  equal(again.socket.readyState, WebSocket.OPEN);
+});
+
+Deno.test("what a client says before it is let in is heard, and has the same bounds", async () => {
+  await using held = await heldServer();
+  const { server } = held;
+  await using ada = await connectSync(server.url, 1, {
+    token: await held.tokenFor(1),
+  });
+  await using bob = await connectSync(server.url, 2, {
+    token: await held.tokenFor(2),
+  });
+  await using loud = await connectSync(server.url, 3, {
+    token: await held.tokenFor(3),
+  });
+  await using large = await connectSync(server.url, 4, {
+    token: await held.tokenFor(4),
+  });
+  const all = [ada, bob, loud, large];
+  await until(
+    "all are open",
+    () => all.every(({ socket }) => socket.readyState === WebSocket.OPEN),
+  );
+  ada.say({ type: "watch", userIds: [1, 3] });
+  bob.say({ type: "nonsense" });
+  for (let n = 0; n < 30; n++) loud.say({ type: "watch", userIds: [] });
+  large.socket.send("x".repeat(70_000));
+  equal((await loud.closed).code, 1008);
+  equal((await large.closed).code, 1009);
+  equal(ada.messages.length + bob.messages.length, 0);
+  held.answer();
+  await ada.holds([1]);
+  await bob.holds([1, 2]);
+  match((await bob.hears("error")).message, /expected "watch" or "refresh"/);
+  const list = await fetch(`${server.url}users/online`);
+  const { online_users: users }: OnlineUsers = await list.json();
+  deepEqual(users.map(({ id }) => id), [1, 2]);
+});
+
+Deno.test("who cannot be shown what was missed is told to come back", async () => {
+  await using proxy = startProxy(await postgres.database());
+  await using server = await startServerOn(proxy.url);
+  await using ada = await connectSync(server.url, 1);
+  await ada.holds([1]);
+  proxy.set("refusing");
+  await using ahead = await connectSync(server.url, 2, {
+    since: ada.model.seq + 5,
+    known: [1],
+  });
+  deepEqual(await ahead.closed, {
+    code: 1013,
+    reason: "this node does not know yet what you were told last",
+  });
+});
+
+Deno.test("[L1] a socket on which nothing can be decided is closed after a while", async () => {
+  const url = await postgres.database();
+  await using server = await startServerOn(url, { AUTO_PROVISION: "true" });
+  await using _ada = await connect(server.url, 1);
+  const other = new pg.Client(url);
+  await other.connect();
+  await other.query("begin; lock table users in exclusive mode");
+  await using bob = await connect(server.url, 2);
+  const startedAt = performance.now();
+  deepEqual(await bob.closed, {
+    code: 1013,
+    reason: "it cannot be decided now whether you may enter",
+  });
+  ok(performance.now() - startedAt > ENTRANCE_MS - 500);
+  await other.end();
+  await using again = await connectSync(server.url, 2);
+  await again.holds([1, 2]);
+});
