@@ -91,7 +91,13 @@ Deno.test("[C5] a database that goes away for 5 s under load and returns", async
     const { checks } = await (await fetch(`${server.url}readyz`)).json();
     return checks.database !== "ok";
   });
-  const heard = ada.messages.length;
+  let heard = -1;
+  await until("what was committed before is announced", async () => {
+    const before = ada.messages.length;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    heard = ada.messages.length;
+    return heard === before;
+  });
   await new Promise((resolve) => setTimeout(resolve, 5_000));
   equal(
     ada.messages.length,
