@@ -9,6 +9,7 @@ import { within } from "../../src/clock.ts";
 import type { UserId } from "../../src/protocol.ts";
 import { connect, type TestClient, tokenFor } from "../support/client.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
+import { until } from "../support/until.ts";
 import type { Slot } from "./cluster.ts";
 import { type FeedRow, judgeLife, type Life } from "./history.ts";
 
@@ -123,8 +124,10 @@ export class Synced implements Mover {
       ...watch,
     });
     this.#client = client;
-    const first = client.hears("presence_state").then(() => {}, () => {});
-    await Promise.race([client.closed, first, pause(1_000)]);
+    const { messages, socket } = client;
+    const isClosed = () => socket.readyState === WebSocket.CLOSED;
+    const isSettled = () => messages.length > 0 || isClosed();
+    await until("it is told or closed", isSettled, 1_000).catch(() => {});
   }
 
   /** @throws what the model found wrong. */
@@ -136,12 +139,13 @@ export class Synced implements Mover {
     const { seq, ids } = client.model;
     if (client.messages.length > 0) this.#known = { since: seq, known: ids };
     const closing = Promise.resolve(client[Symbol.asyncDispose]());
-    let fault: unknown;
-    await Promise.race([
-      closing.catch((err) => fault = err),
-      pause(CLOSE_MS),
-    ]);
-    if (fault !== undefined) throw fault;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    closing.catch(() => {});
+    const late = new Promise<void>((resolve) =>
+      timer = setTimeout(resolve, CLOSE_MS)
+    );
+    await Promise.race([closing, late]);
+    clearTimeout(timer);
   }
 
   isTold(_feed: readonly FeedRow[], online: readonly UserId[]): boolean {
