@@ -26,11 +26,12 @@ import { type Log, sparing } from "./log.ts";
 import { LoopMonitor } from "./loop_monitor.ts";
 import { Metrics } from "./metrics.ts";
 import type { Presence } from "./presence.ts";
-import { provisioningOnce } from "./provision.ts";
+import { type Provision, provisioningOnce } from "./provision.ts";
 import { CLOSE } from "./protocol.ts";
 import { StartError } from "./start_error.ts";
 import { migrateDatabase } from "./store/migrate.ts";
 import { PostgresStore } from "./store/postgres.ts";
+import type { Store } from "./store/store.ts";
 import { addUsers, onlineSince } from "./store/users.ts";
 import { remembering } from "./token_cache.ts";
 
@@ -39,6 +40,12 @@ export interface Server {
   readonly url: string;
   /** Drains, leaves and stops; over within ten seconds whatever a peer or the database does. */
   stop(): Promise<void>;
+}
+
+/** A store with connections of its own, that can make users. */
+export interface ServerStore extends Store {
+  readonly provision: Provision;
+  close(): Promise<void>;
 }
 
 /** The database that a server uses, and how to stop it if it is our own. */
@@ -51,7 +58,11 @@ interface Database {
 export async function startServer(config: Config, log: Log): Promise<Server> {
   const database = await openDatabase(config, log);
   try {
-    const node = await startNode(config, database.url, log);
+    const applied = await migrateDatabase(database.url);
+    if (applied.length > 0) log.info({ applied }, "schema updated");
+    if (config.demo) await addUsers(database.url, DEMO_USERS);
+    const store = new PostgresStore(database.url, log);
+    const node = await startNode(config, store, log, database.url);
     return {
       url: node.url,
       stop: async () => {
@@ -74,21 +85,18 @@ async function openDatabase(config: Config, log: Log): Promise<Database> {
   return await startEmbedded(DATA_DIRECTORY, log);
 }
 
-/** Everything above the database. */
-async function startNode(
+/** Everything above the store, which it closes in the end. Demo mode needs the database's URL. */
+export async function startNode(
   config: Config,
-  databaseUrl: string | undefined,
+  store: ServerStore,
   log: Log,
+  databaseUrl?: string,
 ): Promise<Server> {
   await using building = new AsyncDisposableStack();
   const stopLater = (part: string, ms: number, stop: () => Promise<void>) =>
     building.defer(() => settled(log, part, ms, stop()));
   const clock = systemClock;
 
-  const applied = await migrateDatabase(databaseUrl);
-  if (applied.length > 0) log.info({ applied }, "schema updated");
-  if (config.demo) await addUsers(databaseUrl, DEMO_USERS);
-  const store = new PostgresStore(databaseUrl, log);
   stopLater("store", PART_STOP_MS, () => store.close());
 
   const metrics = new Metrics(project.version);

@@ -1,0 +1,157 @@
+/**
+ * The servers that are compared: each started as a process of its own, and ended by its id.
+ *
+ * @module
+ */
+import { openDescriptors, residentBytes } from "../support/process.ts";
+import { ROOT, TEST_SECRET } from "../support/server.ts";
+import { until } from "../support/until.ts";
+import type { Target } from "./load.ts";
+import type { Dialect } from "./raw_client.ts";
+
+const PEERS = `${ROOT}tests/bench/peers/`;
+const GO_PACKAGES = "/usr/share/gocode/src/github.com/";
+const CLOCK_TICKS_PER_SECOND = 100;
+
+/** Limits that no workload is to reach. */
+const ROOM = {
+  MAX_CONNECTIONS: "20000",
+  MAX_CONNECTIONS_PER_ADDRESS: "20000",
+  MAX_CONNECTIONS_PER_USER: "10000",
+  MAX_NEW_CONNECTIONS_PER_SECOND: "1000000",
+  ROSTER_ACCESS: "public",
+};
+
+/** - `postgres`: what a user gets. - `memory`: like with like. */
+export type Storage = "postgres" | "memory";
+
+export interface Contender {
+  readonly name: string;
+  readonly dialect: Dialect;
+  readonly storage: Storage;
+  readonly command: readonly string[];
+  /** Why it cannot run here. */
+  readonly missing: string | undefined;
+}
+
+export interface Running extends Target, AsyncDisposable {
+  readonly pid: number;
+  /** Seconds of all its threads, in user mode and in the kernel, so far. */
+  cpuSeconds(): number;
+  residentBytes(): number;
+  descriptors(): number;
+}
+
+/** Seconds that a process has used, as the operating system counts them. Only on Linux. */
+export function cpuSeconds(pid: number | "self"): number {
+  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [user, system] = [Number(fields[11]), Number(fields[12])];
+  return (user + system) / CLOCK_TICKS_PER_SECOND;
+}
+
+export async function contenders(): Promise<Contender[]> {
+  const deno = [Deno.execPath(), "run", "--allow-all", "--no-prompt"];
+  const config = ["--config", `${ROOT}deno.json`];
+  const packages = await installPackages();
+  const go = await buildGo();
+  const bun = `${PEERS}node_modules/.bin/bun`;
+  const rollcall = (version: 1 | 2, storage: Storage): Contender => ({
+    name: `rollcall.v${version}${storage === "memory" ? " in memory" : ""}`,
+    dialect: `v${version}`,
+    storage,
+    command: [
+      ...[...deno, ...config],
+      storage === "memory"
+        ? `${ROOT}tests/bench/rollcall_memory.ts`
+        : `${ROOT}main.ts`,
+    ],
+    missing: undefined,
+  });
+  const peer = (
+    name: string,
+    command: readonly string[],
+    missing?: string,
+    dialect: Dialect = "v1",
+  ): Contender => ({ name, dialect, storage: "memory", command, missing });
+  return [
+    ...[rollcall(1, "postgres"), rollcall(1, "memory")],
+    ...[rollcall(2, "postgres"), rollcall(2, "memory")],
+    peer("Deno, plain loop", [...deno, ...config, `${PEERS}deno_loop.js`]),
+    peer("Node + ws", ["node", `${PEERS}node_ws.js`], packages),
+    peer("Bun, publish", [bun, `${PEERS}bun.js`], packages),
+    peer("Go, gin + gorilla", [go.binary], go.missing),
+    peer("Socket.IO", ["node", `${PEERS}socket_io.js`], packages, "socket.io"),
+  ];
+}
+
+/** What stands in the lock file beside the peers. */
+async function installPackages(): Promise<string | undefined> {
+  try {
+    const { success, stderr } = await new Deno.Command("npm", {
+      args: ["ci", "--no-audit", "--no-fund", "--prefer-offline"],
+      ...{ cwd: PEERS, stdout: "null", stderr: "piped" },
+    }).output();
+    return success ? undefined : new TextDecoder().decode(stderr);
+  } catch {
+    return "there is no npm";
+  }
+}
+
+async function buildGo(): Promise<
+  { binary: string; missing: string | undefined }
+> {
+  const binary = `${PEERS}node_modules/.go_gin`;
+  for (const name of ["gin-gonic/gin", "gorilla/websocket"]) {
+    const path = `${GO_PACKAGES}${name}`;
+    if (await Deno.stat(path).then(() => true, () => false)) continue;
+    return { binary, missing: `there is no ${path} (Debian's packages)` };
+  }
+  try {
+    const { success, stderr } = await new Deno.Command("go", {
+      args: ["build", "-o", binary, `${PEERS}go_gin.go`],
+      env: { GO111MODULE: "off", GOPATH: "/usr/share/gocode" },
+      ...{ stdout: "null", stderr: "piped" },
+    }).output();
+    const missing = success ? undefined : new TextDecoder().decode(stderr);
+    return { binary, missing };
+  } catch {
+    return { binary, missing: "there is no go" };
+  }
+}
+
+export async function start(
+  { command, dialect }: Contender,
+  env: Record<string, string> = {},
+): Promise<Running> {
+  const [program = "", ...args] = command;
+  const output = await Deno.makeTempFile({ prefix: "rollcall-bench-" });
+  const directory = await Deno.makeTempDir({ prefix: "rollcall-bench-" });
+  // The output is a file: a pipe would have to be read meanwhile.
+  const process = new Deno.Command("sh", {
+    args: ["-c", 'exec "$@" >"$OUTPUT" 2>&1', "sh", program, ...args],
+    cwd: directory,
+    env: {
+      ...{ ...ROOM, JWT_SECRET: TEST_SECRET, HOST: "127.0.0.1", PORT: "0" },
+      ...{ ...env, OUTPUT: output },
+    },
+  }).spawn();
+  const port = await until("it listens", () => {
+    const text = Deno.readTextFileSync(output);
+    return /^listening (\d+)$|"url":"http:\/\/[^"]*:(\d+)\/".*"listening"/m
+      .exec(text)?.slice(1).find((group) => group !== undefined);
+  }, 60_000);
+  const { pid } = process;
+  return {
+    ...{ url: `http://127.0.0.1:${port}/`, dialect, pid },
+    cpuSeconds: () => cpuSeconds(pid),
+    residentBytes: () => residentBytes(pid),
+    descriptors: () => openDescriptors(pid),
+    [Symbol.asyncDispose]: async () => {
+      process.kill("SIGKILL");
+      await process.status;
+      await Deno.remove(output);
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,19 @@
+/** Rollcall without Postgres, to be compared with what has no database either. */
+import { readConfig } from "../../src/config.ts";
+import { createLog } from "../../src/log.ts";
+import { startNode } from "../../src/server.ts";
+import { MemoryDatabase, MemoryStore } from "../support/memory_store.ts";
+
+const USERS = 20_000;
+
+const environment = { ...Deno.env.toObject(), DATABASE_URL: "postgres://none" };
+const config = readConfig(environment, () => "", false);
+const ids = Array.from({ length: USERS }, (_, index) => index + 1);
+const database = new MemoryDatabase(ids, () => Date.now());
+const store = Object.assign(new MemoryStore(database), {
+  provision: async () => {},
+});
+const log = createLog(config.log.level, config.log.format);
+const { url } = await startNode(config, store, log);
+const line = `listening ${new URL(url).port}\n`;
+Deno.stdout.writeSync(new TextEncoder().encode(line));
