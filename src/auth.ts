@@ -44,13 +44,14 @@ export function createVerifier(config: TokenConfig): Verify {
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
   };
-  const secret = key.kind === "secret"
-    ? new TextEncoder().encode(key.secret)
-    : undefined;
+  // Imported once: jose would do it anew for each token.
+  const secret = key.kind === "secret" ? importSecret(key.secret) : undefined;
   const keySet = key.kind === "jwks" ? remoteKeySet(key.url) : undefined;
 
   async function verified(token: string) {
-    if (secret !== undefined) return await jwtVerify(token, secret, options);
+    if (secret !== undefined) {
+      return await jwtVerify(token, await secret, options);
+    }
     if (keySet !== undefined) return await jwtVerify(token, keySet, options);
     throw new Error("Cannot verify tokens: no key");
   }
@@ -78,6 +79,12 @@ export function createVerifier(config: TokenConfig): Verify {
       return refuse(reason);
     }
   };
+}
+
+function importSecret(secret: string): Promise<CryptoKey> {
+  const bytes = new TextEncoder().encode(secret);
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  return crypto.subtle.importKey("raw", bytes, algorithm, false, ["verify"]);
 }
 
 /** Refuses what is good but was revoked. */

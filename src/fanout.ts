@@ -22,7 +22,7 @@ import {
 import type { Log } from "./log.ts";
 import type { Measure } from "./measure.ts";
 import { CLOSE, type Close, type UserId } from "./protocol.ts";
-import { Pump } from "./pump.ts";
+import { Pump, type Visited } from "./pump.ts";
 import type { Change } from "./ring.ts";
 import type { Roster } from "./roster.ts";
 import { encodeError, SyncTexts } from "./sync_texts.ts";
@@ -44,9 +44,6 @@ export interface FanoutParts {
     reason: string,
   ) => void;
 }
-
-/** `again`: it was not told everything, and a later visit may. */
-type Visit = "done" | "again";
 
 export class Fanout {
   readonly #parts: FanoutParts;
@@ -161,32 +158,31 @@ export class Fanout {
   }
 
   /** Version 1: every transition of others, one message for each. */
-  #tell(connection: Connection): Visit {
+  #tell(connection: Connection): Visited {
     const { ring } = this.#parts.roster;
     if (connection.state !== "live") return "done";
     if (connection.cursor < ring.tail) {
       this.#giveUp(connection, "fell too far behind");
       return "done";
     }
-    while (connection.cursor < ring.head) {
-      if (connection.bufferedBytes >= SEND_BUFFER_BYTES_MAX) {
-        return this.#stall(connection);
-      }
-      connection.stalled = undefined;
-      const end = Math.min(ring.head, connection.cursor + SENDS_PER_LOOK_MAX);
-      for (; connection.cursor < end; connection.cursor += 1) {
-        const change = ring.at(connection.cursor);
-        if (
-          change.userId !== connection.userId &&
-          this.#send(connection, change.message) === "failed"
-        ) return "done";
-      }
+    if (connection.cursor === ring.head) return "done";
+    if (connection.bufferedBytes >= SEND_BUFFER_BYTES_MAX) {
+      return this.#stall(connection);
     }
-    return "done";
+    connection.stalled = undefined;
+    const end = Math.min(ring.head, connection.cursor + SENDS_PER_LOOK_MAX);
+    for (; connection.cursor < end; connection.cursor += 1) {
+      const change = ring.at(connection.cursor);
+      if (
+        change.userId !== connection.userId &&
+        this.#send(connection, change.message) === "failed"
+      ) return "done";
+    }
+    return end < ring.head ? "more" : "done";
   }
 
   /** Version 2: where the connection stands now, in one message. */
-  #synchronize(connection: Connection): Visit {
+  #synchronize(connection: Connection): Visited {
     const { sync } = connection;
     if (sync === undefined || connection.state !== "live") return "done";
     if (!this.#isBehind(connection, sync)) return "done";
@@ -216,7 +212,7 @@ export class Fanout {
     return roster.size > stateUsersMax * share;
   }
 
-  #tellAll(connection: Connection, sync: Sync): Visit {
+  #tellAll(connection: Connection, sync: Sync): Visited {
     const { ring } = this.#parts.roster;
     if (sync.isCounting) {
       sync.isCounting = false;
@@ -237,7 +233,7 @@ export class Fanout {
     return "done";
   }
 
-  #tellCount(connection: Connection, sync: Sync): Visit {
+  #tellCount(connection: Connection, sync: Sync): Visited {
     const { clock, roster, stateUsersMax } = this.#parts;
     if (!sync.isCounting) {
       sync.isCounting = sync.isAnswered = true;
@@ -252,7 +248,7 @@ export class Fanout {
     return "done";
   }
 
-  #tellWatched(connection: Connection, sync: Sync): Visit {
+  #tellWatched(connection: Connection, sync: Sync): Visited {
     const { audience, roster: { ring } } = this.#parts;
     const { watching } = sync;
     if (watching === undefined) return "done";
@@ -284,7 +280,7 @@ export class Fanout {
   }
 
   /** The peer does not read. It costs its full buffer, and only for so long. */
-  #stall(connection: Connection): Visit {
+  #stall(connection: Connection): Visited {
     const now = this.#parts.clock.now();
     const bytes = connection.bufferedBytes;
     if (connection.stalled === undefined || bytes < connection.stalled.bytes) {

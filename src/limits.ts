@@ -53,8 +53,11 @@ export const TOKEN_WARNING_MS = 60_000;
  */
 export const SEND_BUFFER_BYTES_MAX = 65_536;
 
-/** Messages sent to one connection between two looks at its buffer. */
-export const SENDS_PER_LOOK_MAX = 64;
+/**
+ * Messages sent to one connection before the others have their turn. What Deno keeps of a
+ * message until it is written is ten times its text, so a long row of them is dear.
+ */
+export const SENDS_PER_LOOK_MAX = 128;
 
 /** How often passed-over connections are looked at again; the socket has no drain event. */
 export const STALLED_RECHECK_MS = 100;
@@ -62,8 +65,11 @@ export const STALLED_RECHECK_MS = 100;
 /** A peer that takes nothing off its full buffer for so long is closed with 1013. */
 export const SLOW_READER_MS = 10_000;
 
-/** How long the fan-out works before it lets accepts, pings and HTTP have their turn. */
-export const FANOUT_SLICE_MS = 5;
+/**
+ * How long the fan-out works before accepts, pings and HTTP have their turn. What is sent waits as
+ * tasks of Deno until then: half a millisecond cost a sixth less than five did.
+ */
+export const FANOUT_SLICE_MS = 0.5;
 
 /**
  * Transitions kept in memory for connections that are behind, about 10 MB. Four times the

@@ -10,14 +10,21 @@ import type { Clock } from "./clock.ts";
 import type { Connection } from "./connection.ts";
 import { FANOUT_SLICE_MS, STALLED_RECHECK_MS } from "./limits.ts";
 
+/**
+ * - `done`: there is nothing to do before the next wake.
+ * - `more`: it goes on when the others had their turn.
+ * - `again`: it cannot go on now, and may in a while.
+ */
+export type Visited = "done" | "more" | "again";
+
 export interface PumpParts {
   readonly clock: Clock;
   /** Between the end of one pass and the begin of the next. The first after it waits for nothing. */
   readonly pauseMs: number;
   /** Whom to visit. The walk may be spread over time. */
   readonly begin: () => Iterable<Connection>;
-  readonly visit: (connection: Connection) => "done" | "again";
-  /** All were visited. */
+  readonly visit: (connection: Connection) => Visited;
+  /** All were visited, and none has more. */
   readonly end?: () => void;
 }
 
@@ -49,15 +56,21 @@ export class Pump {
     while (this.#wanted && !this.#stop.signal.aborted) {
       this.#wanted = false;
       let someAgain = false;
+      let someMore = false;
       await visitAll(
         begin(),
         (connection) => {
-          if (visit(connection) === "again") someAgain = true;
+          const visited = visit(connection);
+          if (visited === "more") someMore = true;
+          else if (visited === "again") someAgain = true;
         },
         clock,
         this.#stop.signal,
       );
-      end?.();
+      if (someMore) {
+        this.#wanted = true;
+        await clock.yield();
+      } else end?.();
       if (someAgain) this.#recheck ??= this.#recheckLater();
       if (pauseMs > 0) await clock.sleep(pauseMs, this.#stop.signal);
     }

@@ -8,7 +8,6 @@
  */
 import type { Ticket } from "../admission.ts";
 import type { Verdict } from "../auth.ts";
-import { within } from "../clock.ts";
 import type { Feed } from "../feed.ts";
 import { ENTRANCE_MS } from "../limits.ts";
 import { CLOSE, type Close, type UserId } from "../protocol.ts";
@@ -38,19 +37,24 @@ export interface EntranceParts extends VerifyParts {
 
 type Wanted = Pick<SocketRequest, "token" | "since">;
 
-export async function decideEntrance(
+export function decideEntrance(
   parts: EntranceParts,
   wanted: Wanted,
   address: string,
   ticket: Ticket,
 ): Promise<Entrance> {
-  try {
-    const decision = decide(parts, wanted, address, ticket);
-    return await within(ENTRANCE_MS, "the decision", decision);
-  } catch (err) {
-    parts.log.warn({ reason: reasonOf(err) }, "cannot decide on a socket");
-    return later("it cannot be decided now whether you may enter");
-  }
+  return new Promise((resolve) => {
+    const giveUp = (err: unknown) => {
+      parts.log.warn({ reason: reasonOf(err) }, "cannot decide on a socket");
+      resolve(later("it cannot be decided now whether you may enter"));
+    };
+    const timer = setTimeout(
+      () => giveUp(new Error(`it took longer than ${ENTRANCE_MS} ms`)),
+      ENTRANCE_MS,
+    );
+    decide(parts, wanted, address, ticket).then(resolve, giveUp)
+      .finally(() => clearTimeout(timer));
+  });
 }
 
 async function decide(

@@ -37,7 +37,8 @@ export interface VisitParts extends MessageParts {
 
 type Data = string | ArrayBuffer;
 
-export class Visit {
+/** Listens to its socket itself: a closure for each event would cost more than all else here. */
+export class Visit implements EventListenerObject {
   readonly #parts: VisitParts;
   readonly #socket: WebSocket;
   readonly #wanted: SocketRequest;
@@ -45,8 +46,10 @@ export class Visit {
   /** Version 1 is told whatever changes from our answer on, however long the decision takes. */
   readonly #answeredAt: number;
   /** Said before the decision. */
-  #early: Data[] = [];
+  #early: Data[] | undefined;
   #earlyBytes = 0;
+  #decide: (() => Promise<Entrance>) | undefined;
+  #handshake: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection | undefined;
   #messages: ClientMessages | undefined;
   /** Nothing that the client says or that is decided matters any more. */
@@ -64,25 +67,35 @@ export class Visit {
     this.#wanted = wanted;
     this.#ticket = ticket;
     this.#answeredAt = parts.roster.ring.head;
+    this.#decide = decide;
     // A peer that leaves before our answer is sent causes no event at all.
-    const handshake = setTimeout(() => this.#end(), HANDSHAKE_MS);
-    socket.onopen = () => {
-      clearTimeout(handshake);
-      if (this.#isOver) {
-        this.#close(CLOSE.overloaded, "handshake took too long");
-      } else void this.#enter(decide);
-    };
-    socket.onmessage = ({ data }) => this.#hear(data);
-    socket.onclose = () => {
-      clearTimeout(handshake);
-      this.#end();
-    };
-    // `close` follows and says all that matters; without a handler Deno would report it as a fault.
-    socket.onerror = (event) => event.preventDefault();
+    this.#handshake = setTimeout(() => this.#end(), HANDSHAKE_MS);
+    for (const type of ["open", "message", "close", "error"]) {
+      socket.addEventListener(type, this);
+    }
+  }
+
+  handleEvent(event: Event): void {
+    if (event instanceof MessageEvent) this.#hear(event.data);
+    else if (event.type === "open") this.#open();
+    else if (event.type === "close") this.#end();
+    // `close` follows and says all that matters; unhandled, Deno would report it as a fault.
+    else event.preventDefault();
+  }
+
+  #open(): void {
+    clearTimeout(this.#handshake);
+    this.#handshake = undefined;
+    const decide = this.#decide;
+    this.#decide = undefined;
+    if (this.#isOver || decide === undefined) {
+      this.#close(CLOSE.overloaded, "handshake took too long");
+    } else void this.#enter(decide);
   }
 
   /** The socket is gone. Safe to repeat. */
   #end(): void {
+    clearTimeout(this.#handshake);
     this.#isOver = true;
     this.#ticket.release();
     if (this.#connection !== undefined) {
@@ -103,7 +116,8 @@ export class Visit {
       this.#close(CLOSE.goingAway, CLOSE.goingAway.meaning);
     } else {
       this.#connection = this.#admit(entrance);
-      for (const data of this.#early.splice(0)) this.#hear(data);
+      for (const data of this.#early ?? []) this.#hear(data);
+      this.#early = undefined;
     }
   }
 
@@ -144,6 +158,7 @@ export class Visit {
       this.#messages ??= new ClientMessages(this.#parts, this.#connection);
       return this.#messages.take(data);
     }
+    this.#early ??= [];
     this.#early.push(data);
     this.#earlyBytes += bytes;
     const isTooMany = this.#early.length > CLIENT_MESSAGES_MAX ||
@@ -153,7 +168,7 @@ export class Visit {
 
   #dismiss(close: Close, reason: string): void {
     this.#isOver = true;
-    this.#early = [];
+    this.#early = undefined;
     // Deno forgets the close frame while more of the peer's frames wait to be read.
     setTimeout(() => {
       if (this.#connection === undefined) this.#close(close, reason);

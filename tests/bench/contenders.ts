@@ -13,6 +13,9 @@ const PEERS = `${ROOT}tests/bench/peers/`;
 const GO_PACKAGES = "/usr/share/gocode/src/github.com/";
 const CLOCK_TICKS_PER_SECOND = 100;
 
+/** The plan's own way, which the others are compared with. */
+export const PLAIN_LOOP = "Deno, plain loop";
+
 /** Limits that no workload is to reach. */
 const ROOM = {
   MAX_CONNECTIONS: "20000",
@@ -77,13 +80,20 @@ export async function contenders(): Promise<Contender[]> {
   return [
     ...[rollcall(1, "postgres"), rollcall(1, "memory")],
     ...[rollcall(2, "postgres"), rollcall(2, "memory")],
-    peer("Deno, plain loop", [...deno, ...config, `${PEERS}deno_loop.js`]),
+    peer(PLAIN_LOOP, [...deno, ...config, `${PEERS}deno_loop.js`]),
     peer("Node + ws", ["node", `${PEERS}node_ws.js`], packages),
     peer("Bun, publish", [bun, `${PEERS}bun.js`], packages),
     peer("Go, gin + gorilla", [go.binary], go.missing),
     peer("Socket.IO", ["node", `${PEERS}socket_io.js`], packages, "socket.io"),
   ];
 }
+
+/** `Deno.serve` with one text. */
+export const constant: Contender = {
+  ...{ name: "Deno, constant text", dialect: "v1", storage: "memory" },
+  command: [Deno.execPath(), "run", "--allow-all", `${PEERS}constant.js`],
+  missing: undefined,
+};
 
 /** What stands in the lock file beside the peers. */
 async function installPackages(): Promise<string | undefined> {
@@ -136,7 +146,10 @@ export async function start(
       ...{ ...env, OUTPUT: output },
     },
   }).spawn();
+  let isOver = false;
+  void process.status.then(() => isOver = true);
   const port = await until("it listens", () => {
+    if (isOver) throw new Error(`It ended: ${Deno.readTextFileSync(output)}`);
     const text = Deno.readTextFileSync(output);
     return /^listening (\d+)$|"url":"http:\/\/[^"]*:(\d+)\/".*"listening"/m
       .exec(text)?.slice(1).find((group) => group !== undefined);

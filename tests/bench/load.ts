@@ -9,6 +9,7 @@ import type { Request, Summary } from "./load_worker.ts";
 import type { Dialect, Told } from "./raw_client.ts";
 
 const THREADS = 3;
+const QUIET_MS = 300;
 /** Handshakes under way at once, all together. */
 const AT_ONCE = 192;
 
@@ -56,9 +57,20 @@ export class Load implements Disposable {
     return (times as number[][]).flat();
   }
 
-  /** Resolves when each client was told of so many transitions since the last reset. */
-  async counts(count: number): Promise<void> {
-    await this.#all({ op: "counts", count });
+  /** Resolves when each client of users up to `upTo` was told of so many since the last reset. */
+  async counts(count: number, upTo: UserId): Promise<void> {
+    await this.#all({ op: "counts", count, upTo });
+  }
+
+  /** Resolves when nobody was told anything for a while. */
+  async quiet(): Promise<Summary> {
+    let before = await this.summary();
+    while (true) {
+      await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+      const after = await this.summary();
+      if (after.told === before.told) return after;
+      before = after;
+    }
   }
 
   async reset(): Promise<void> {
@@ -67,7 +79,7 @@ export class Load implements Disposable {
 
   async summary(): Promise<Summary> {
     const parts = await this.#all({ op: "summary" }) as Summary[];
-    const sum = (key: Exclude<keyof Summary, "online">) =>
+    const sum = (key: Exclude<keyof Summary, "clientsTold">) =>
       parts.reduce((total, part) => total + part[key], 0);
     return {
       clients: sum("clients"),
@@ -75,7 +87,7 @@ export class Load implements Disposable {
       told: sum("told"),
       repeated: sum("repeated"),
       lost: sum("lost"),
-      online: parts.flatMap(({ online }) => online),
+      clientsTold: parts.flatMap(({ clientsTold }) => clientsTold),
     };
   }
 

@@ -24,8 +24,8 @@ export type Request =
   | { readonly op: "close"; readonly userIds: readonly UserId[] }
   /** Resolves when every client but the user's own was told this. */
   | { readonly op: "hears"; readonly told: Told }
-  /** Resolves when each client was told of `count` more transitions than at the last reset. */
-  | { readonly op: "counts"; readonly count: number }
+  /** Resolves when each client of users up to `upTo` was told of so many transitions since the last reset. */
+  | { readonly op: "counts"; readonly count: number; readonly upTo: UserId }
   | { readonly op: "reset" }
   | { readonly op: "summary" };
 
@@ -38,9 +38,11 @@ export interface Summary {
   /** Clients that the server ended. */
   readonly lost: number;
   /** What each client knows of each user: 1 is online, 0 offline. */
-  readonly online: readonly {
+  readonly clientsTold: readonly {
     readonly userId: UserId;
     readonly known: Uint8Array;
+    /** Since the last reset. */
+    readonly told: number;
   }[];
 }
 
@@ -161,11 +163,9 @@ function waitFor(
 }
 
 function summary(): Summary {
-  const online = [...everybody()].map(({ userId, known }) => ({
-    userId,
-    known,
-  }));
-  return { ...totals, clients: online.length, online };
+  const clientsTold = [...everybody()]
+    .map(({ userId, known, told }) => ({ userId, known, told }));
+  return { ...totals, clients: clientsTold.length, clientsTold };
 }
 
 async function answer(request: Request): Promise<unknown> {
@@ -179,8 +179,11 @@ async function answer(request: Request): Promise<unknown> {
     );
   }
   if (request.op === "counts") {
-    const { count } = request;
-    return await waitFor(({ told }) => told >= count, () => true);
+    const { count, upTo } = request;
+    return await waitFor(
+      ({ told }) => told >= count,
+      ({ userId }) => userId <= upTo,
+    );
   }
   if (request.op === "reset") {
     for (const entry of everybody()) entry.told = 0;

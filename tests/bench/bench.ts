@@ -1,0 +1,228 @@
+/**
+ * Rollcall beside other servers: `deno task bench [--quick] [--only storm] [--json FILE]`.
+ *
+ * Starts each server itself, one at a time, loads it, and prints what was seen and the ratios to
+ * the plan's plain loop on Deno. Figures of one run are comparable; those of two are not.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { startEmbedded } from "../../src/store/embedded.ts";
+import { migrateDatabase } from "../../src/store/migrate.ts";
+import { query, silentLog, uniqueName } from "../support/database.ts";
+import {
+  constant,
+  type Contender,
+  contenders,
+  cpuSeconds,
+  PLAIN_LOOP,
+} from "./contenders.ts";
+import { transitions } from "./transitions.ts";
+import * as workloads from "./workloads.ts";
+import type { Result, Stage } from "./workloads.ts";
+
+const USERS = 20_000;
+
+interface Row extends Result {
+  readonly workload: string;
+  readonly contender: string;
+  /** Of the load generator, all threads, in the wall time of the workload. */
+  readonly loadCpuSeconds: number;
+  readonly wallSeconds: number;
+}
+
+interface Task {
+  readonly workload: string;
+  /** Which contenders; all by default. */
+  readonly among?: (contender: Contender) => boolean;
+  run(contender: Contender): Promise<Result>;
+}
+
+function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+/** Half an hour, or three minutes. */
+function plan(stage: Stage, isQuick: boolean): Task[] {
+  const isOurs = ({ name }: Contender) => name.startsWith("rollcall");
+  const onPostgres = ({ storage }: Contender) => storage === "postgres";
+  const hasList = ({ name }: Contender) => name !== "Socket.IO";
+  const isFast = ({ dialect, name }: Contender) =>
+    dialect === "v2" || /^(Bun|Go)/.test(name);
+  const storm = (users: number, among?: Task["among"]): Task => ({
+    workload: `storm of ${users}`,
+    ...among === undefined ? {} : { among },
+    run: (contender) => workloads.storm(contender, stage, users),
+  });
+  const list = (users: number): Task => ({
+    workload: `list of ${users}`,
+    among: (contender) =>
+      contender.name === constant.name ||
+      hasList(contender) && !contender.name.startsWith("rollcall.v1"),
+    run: (contender) => {
+      const options = { users, requests: isQuick ? 800 : 2_400 };
+      return contender.name === constant.name
+        ? workloads.constantBody(contender, options)
+        : workloads.list(contender, stage, options);
+    },
+  });
+  const [rounds, times] = isQuick ? [1, 40] : [5, 200];
+  const spread = (nodes: number): Task => ({
+    workload: `churn over ${nodes} node${nodes > 1 ? "s" : ""}`,
+    among: (contender) => onPostgres(contender) && contender.dialect === "v1",
+    run: (contender) =>
+      workloads.spread(contender, stage, {
+        ...{ nodes, listeners: 2_000, comers: 200, rounds },
+      }),
+  });
+  const full: Task[] = isQuick ? [] : [
+    storm(5_000),
+    storm(10_000, isFast),
+    list(10_000),
+    spread(1),
+    spread(2),
+  ];
+  return [
+    storm(1_000),
+    {
+      workload: "churn of 200 before 1000",
+      run: (contender) =>
+        workloads.churn(contender, stage, {
+          ...{ listeners: 1_000, comers: 200, rounds },
+        }),
+    },
+    {
+      workload: "one comes, 1000 hear",
+      run: (contender) =>
+        workloads.lone(contender, stage, { listeners: 1_000, times }),
+    },
+    {
+      workload: "idle connections",
+      among: ({ name }) => !name.includes("in memory"),
+      run: (contender) =>
+        workloads.idle(contender, stage, isQuick ? 4_000 : 10_000),
+    },
+    list(1_000),
+    {
+      workload: "a node is killed",
+      among: (contender) => isOurs(contender) && onPostgres(contender),
+      run: (contender) =>
+        workloads.failover(contender, stage, isQuick ? 1_000 : 2_000),
+    },
+    ...full,
+  ];
+}
+
+/** What was measured, one line for each contender, and its ratio to the plain loop. */
+function report(workload: string, rows: readonly Row[]): string[] {
+  const basis = rows.find(({ contender }) => contender === PLAIN_LOOP)?.metrics;
+  const lines = [`\n${workload}`];
+  for (
+    const { contender, metrics, faults, loadCpuSeconds, wallSeconds } of rows
+  ) {
+    const cells = Object.entries(metrics).map(([name, value]) => {
+      const other = basis?.[name];
+      const ratio = other === undefined || contender === PLAIN_LOOP ||
+          /^(told|messages)$/.test(name)
+        ? ""
+        : ` (${digits(value / other)}x)`;
+      return `${name} ${digits(value)}${ratio}`;
+    });
+    const load = `load ${digits(loadCpuSeconds / wallSeconds)} cores`;
+    const fault = faults.length > 0 ? `  NOT EXACT: ${faults.join("; ")}` : "";
+    lines.push(
+      `  ${contender.padEnd(22)} ${cells.join(", ")}, ${load}${fault}`,
+    );
+  }
+  return lines;
+}
+
+function digits(value: number): string {
+  return value >= 1_000
+    ? value.toFixed(0)
+    : Number(value.toPrecision(3)).toString();
+}
+
+async function measure(
+  workload: string,
+  contender: string,
+  run: () => Promise<Result>,
+): Promise<Row> {
+  const cpu = cpuSeconds("self");
+  const startedAt = performance.now();
+  const result = await run();
+  return {
+    ...{ workload, contender, ...result },
+    loadCpuSeconds: cpuSeconds("self") - cpu,
+    wallSeconds: (performance.now() - startedAt) / 1_000,
+  };
+}
+
+async function main(): Promise<void> {
+  const { values: { quick, only, json } } = parseArgs({
+    args: Deno.args,
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string", default: "" },
+      json: { type: "string" },
+    },
+  });
+  await using cleanup = new AsyncDisposableStack();
+  const directory = await Deno.makeTempDir({ prefix: "rollcall-bench-" });
+  const postgres = await startEmbedded(directory, silentLog);
+  cleanup.defer(async () => {
+    await postgres.stop();
+    await Deno.remove(directory, { recursive: true });
+  });
+  const database = async () => {
+    const url = new URL(postgres.url);
+    url.pathname = `/${uniqueName("bench")}`;
+    await query(postgres.url, `create database ${url.pathname.slice(1)}`);
+    await migrateDatabase(url.href);
+    await query(
+      url.href,
+      "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
+      [USERS],
+    );
+    return url.href;
+  };
+  const stage: Stage = {
+    environment: async ({ storage }) =>
+      storage === "memory" ? {} : { DATABASE_URL: await database() },
+  };
+  const all = await contenders();
+  for (const { name, missing } of all) {
+    if (missing !== undefined) print(`skipping ${name}: ${missing}`);
+  }
+  const present = [...all, constant]
+    .filter(({ missing }) => missing === undefined);
+  const rows: Row[] = [];
+  const take = (workload: string, measured: readonly Row[]) => {
+    rows.push(...measured);
+    for (const line of report(workload, measured)) print(line);
+  };
+  for (const { workload, among, run } of plan(stage, quick)) {
+    if (!workload.includes(only)) continue;
+    const measured: Row[] = [];
+    for (const contender of present) {
+      if (!(among?.(contender) ?? contender.name !== constant.name)) continue;
+      measured.push(
+        await measure(workload, contender.name, () => run(contender)),
+      );
+    }
+    take(workload, measured);
+  }
+  if ("transitions".includes(only)) {
+    const count = quick ? 4_000 : USERS;
+    const run = async () => await transitions(await database(), count);
+    take("transitions", [await measure("transitions", "Postgres", run)]);
+  }
+  if (json !== undefined) {
+    await Deno.writeTextFile(json, `${JSON.stringify(rows, null, 2)}\n`);
+  }
+}
+
+if (import.meta.main) {
+  await main();
+  Deno.exit(0);
+}

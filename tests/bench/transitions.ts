@@ -1,0 +1,70 @@
+/**
+ * Transitions through Postgres: in batches as presence writes them, against one UPDATE each.
+ *
+ * @module
+ */
+import pg from "pg";
+import { BATCH_USERS_MAX, POOL_CONNECTIONS_MAX } from "../../src/limits.ts";
+import { PostgresStore } from "../../src/store/postgres.ts";
+import { query, silentLog } from "../support/database.ts";
+import type { Result } from "./workloads.ts";
+
+const LEASE_MS = 60_000;
+
+/** @param users How many come and go, of those in the database. */
+export async function transitions(
+  databaseUrl: string,
+  users: number,
+): Promise<Result> {
+  const ids = Array.from({ length: users }, (_, index) => index + 1);
+  const batched = await timeBatches(databaseUrl, ids);
+  const [{ online } = { online: -1 }] = await query(
+    databaseUrl,
+    "select count(*)::int as online from users where status = 'online'",
+  );
+  const single = await timeUpdates(databaseUrl, ids);
+  return {
+    metrics: {
+      batchedPerSecond: 2 * users / batched,
+      oneUpdateEachPerSecond: 2 * users / single,
+      batchedToOneUpdateEach: single / batched,
+    },
+    faults: online === 0 ? [] : [`${online} users are still online`],
+  };
+}
+
+/** Seconds for all to come and all to go. */
+async function timeBatches(url: string, ids: readonly number[]) {
+  const store = new PostgresStore(url, silentLog);
+  const nodeId = crypto.randomUUID();
+  await store.join(nodeId, LEASE_MS);
+  const startedAt = performance.now();
+  for (const isComing of [true, false]) {
+    for (let at = 0; at < ids.length; at += BATCH_USERS_MAX) {
+      const batch = ids.slice(at, at + BATCH_USERS_MAX);
+      await store.apply(nodeId, isComing ? batch : [], isComing ? [] : batch);
+    }
+  }
+  const seconds = (performance.now() - startedAt) / 1_000;
+  await store.leave(nodeId, 0);
+  await store.close();
+  return seconds;
+}
+
+/** The plan's way, over as many connections as ours has: a statement and a commit for each. */
+async function timeUpdates(connectionString: string, ids: readonly number[]) {
+  const pool = new pg.Pool({ connectionString, max: POOL_CONNECTIONS_MAX });
+  const startedAt = performance.now();
+  for (const status of ["online", "offline"]) {
+    await Promise.all(ids.map((id) =>
+      pool.query({
+        name: "update",
+        text: "update users set status = $2 where id = $1",
+        values: [id, status],
+      })
+    ));
+  }
+  const seconds = (performance.now() - startedAt) / 1_000;
+  await pool.end();
+  return seconds;
+}
