@@ -78,7 +78,7 @@ export interface Options {
  * ```
  *
  * @param url The address of the server's `/ws`: `wss:` or `https:`, in browsers also relative.
- * @throws {TypeError} for a URL or user ids that are none. Nothing else is thrown, now or later:
+ * @throws {TypeError} for a URL, user ids or a token that are none. Nothing else is thrown, now or later:
  *   what goes wrong is told by the `status` and `error` events.
  */
 export function connect(url: string | URL, options: Options): Rollcall {
@@ -100,6 +100,9 @@ export class Rollcall implements AsyncIterable<Change> {
     timing: Timing = TIMING,
   ) {
     const url = toSocketUrl(given);
+    if (typeof token !== "string" && typeof token !== "function") {
+      throw new TypeError("Cannot connect: expected a token, or a function");
+    }
     const replica = new Replica(
       toWatchSet(watch),
       (userIds) => this.#link.send({ type: "watch", userIds }),
@@ -107,9 +110,9 @@ export class Rollcall implements AsyncIterable<Change> {
     this.#replica = replica;
     this.#link = new Link({
       ...{ token, timing },
-      url: () => {
+      url: (wasRefused) => {
         const target = new URL(url);
-        replica.begin(target.searchParams);
+        replica.begin(target.searchParams, wasRefused);
         return target;
       },
       onMessage: (data) => this.#take(data),
@@ -160,7 +163,10 @@ export class Rollcall implements AsyncIterable<Change> {
     this.#replica.watch(toWatchSet(ids));
   }
 
-  /** Ends the connection and everything else. Safe to repeat. */
+  /**
+   * Ends the connection and everything else; nothing is told any more but the status. Safe to
+   * repeat. A server that never answers the close may keep a Deno process from ending.
+   */
   close(): void {
     this.#link.close(1000, "closed by you");
   }
@@ -192,7 +198,10 @@ export class Rollcall implements AsyncIterable<Change> {
       for (const reader of this.#readers) reader.push(change);
       this.#emit(change.type, change);
     }
-    if (news.isAnew) this.#emit("state", this.users);
+    if (news.isAnew) {
+      for (const reader of this.#readers) reader.reset(this.users);
+      this.#emit("state", this.users);
+    }
   }
 
   #takeError(error: ErrorMessage): void {
@@ -214,6 +223,7 @@ export class Rollcall implements AsyncIterable<Change> {
 
   /** A listener that throws is its application's to hear of, and harms nobody else. */
   #emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
+    if (name !== "status" && this.#closing.signal.aborted) return;
     for (const listener of [...this.#listeners.get(name) ?? []]) {
       try {
         (listener as (event: Events[Name]) => void)(event);
@@ -232,6 +242,7 @@ function toSocketUrl(given: string | URL): URL {
     throw new TypeError(`Cannot connect to "${given}": expected a URL`);
   }
   const url = new URL(given, location?.href);
+  url.hash = "";
   url.protocol = url.protocol.replace(/^http/, "ws");
   if (/^wss?:$/.test(url.protocol)) return url;
   throw new TypeError(`Cannot connect to "${given}": expected wss: or https:`);

@@ -48,7 +48,8 @@ export interface Sync {
   unsaid: string[] | undefined;
   /** Too many are online to name them all; it is told how many. */
   isCounting: boolean;
-  isWarned: boolean;
+  /** When it is told that its token ends soon, by the clock of the core. Owned by the upkeep. */
+  warnAt: number | undefined;
 }
 
 /** What a connection is made with. */
@@ -92,7 +93,7 @@ export class Connection {
       isAnswered: false,
       unsaid: undefined,
       isCounting: false,
-      isWarned: false,
+      warnAt: undefined,
     };
   }
 
@@ -123,7 +124,7 @@ export class Connection {
   extend(endsAt: number, tokenId: string | undefined): void {
     this.#endsAt = endsAt;
     this.#tokenId = tokenId;
-    if (this.sync !== undefined) this.sync.isWarned = false;
+    if (this.sync !== undefined) this.sync.warnAt = undefined;
   }
 
   /** @throws whatever the socket throws; the caller answers for it. */

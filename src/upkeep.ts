@@ -7,7 +7,7 @@
  * @module
  */
 import type { Clock } from "./clock.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, Sync } from "./connection.ts";
 import type { Fanout } from "./fanout.ts";
 import type { Hub } from "./hub.ts";
 import { KEEPALIVE_MS, TOKEN_WARNING_MS, UPKEEP_MS } from "./limits.ts";
@@ -66,13 +66,19 @@ export class Upkeep {
     const now = clock.now();
     if (now >= endsAt) {
       disconnect(connection, CLOSE.tokenExpired, "token expired");
-    } else if (sync?.isWarned === false && endsAt - now <= TOKEN_WARNING_MS) {
-      sync.isWarned = true;
+    } else if (sync !== undefined && now >= this.#warnAt(sync, endsAt, now)) {
+      sync.warnAt = Infinity;
       const seconds = Math.ceil((endsAt - now) / 1_000);
       const message = `your token ends in ${seconds} s: send a refresh`;
       fanout.say(connection, encodeError("token_expiring", message));
     } else if (sync !== undefined && now - toldAt >= KEEPALIVE_MS) {
       fanout.keepAlive(connection);
     }
+  }
+
+  /** A token that lives shortly is not asked for again as soon as it is here. */
+  #warnAt(sync: Sync, endsAt: number, now: number): number {
+    const aheadMs = Math.min(TOKEN_WARNING_MS, (endsAt - now) / 2);
+    return sync.warnAt ??= endsAt - aheadMs;
   }
 }

@@ -17,10 +17,11 @@ interface Peer {
   say(...messages: (ServerMessage | string)[]): void;
 }
 
-function playServer(play: Play) {
+function playServer(play: Play, refuses: (url: URL) => boolean = () => false) {
   const peers: Peer[] = [];
   const server = Deno.serve({ port: 0, onListen() {} }, (request) => {
     const url = new URL(request.url);
+    if (refuses(url)) return new Response("bad watch", { status: 400 });
     const protocols = request.headers.get("sec-websocket-protocol") ?? "";
     const { socket, response } = Deno.upgradeWebSocket(request);
     response.headers.set("sec-websocket-protocol", "rollcall.v2");
@@ -288,20 +289,159 @@ Deno.test("[S4] other users are watched without anybody coming or going", async 
   ]);
 });
 
-Deno.test("[S4] answers to a watch that was replaced meanwhile are passed over", async () => {
+Deno.test("[S4] of many watches in a row the last one wins, and few are sent", async () => {
   await using server = playServer((peer) => {
     peer.say(state(1, 1, 2, 3));
+    let answer: ReturnType<typeof setTimeout> | undefined;
     peer.socket.onmessage = ({ data }) => {
-      if (peer.said.push(JSON.parse(data)) === 2) {
-        peer.say(state(1, 1), state(1, 2));
-      }
+      const { userIds } = JSON.parse(data);
+      peer.said.push(userIds);
+      // As the server does: one state for all that were asked for meanwhile.
+      clearTimeout(answer);
+      answer = setTimeout(() => peer.say(state(1, ...userIds)), 10);
     };
   });
-  using client = listen(server.url);
+  using client = listen(server.url, {}, { ...FAST, silenceMs: 3_000 });
   await client.hears("=1,2,3");
   client.rollcall.watch([1]);
   client.rollcall.watch([2]);
-  await client.hears("=1,2,3", "=2");
+  client.rollcall.watch([3]);
+  await client.hears("=1,2,3", "=3");
+  deepEqual(server.peers[0]?.said, [[1], [3]]);
+  for (let n = 0; n < 40; n++) {
+    client.rollcall.watch([1 + n % 2]);
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+  await until("the last wish is served", () => client.heard.at(-1) === "=2");
+  ok((server.peers[0]?.said.length ?? 0) < 15);
+  equal(server.peers.length, 1);
+});
+
+const TOO_LARGE: ServerMessage = {
+  ...{ type: "error", code: "watch_too_large", message: "too many" },
+};
+
+Deno.test("[L1] a list that is too long is refused alone, not the next one", async () => {
+  await using server = playServer((peer) => {
+    peer.say(state(1, 4));
+    peer.socket.onmessage = ({ data }) => {
+      const { userIds } = JSON.parse(data);
+      setTimeout(() => {
+        if (userIds.length > 3) peer.say(diff(2, [5]), TOO_LARGE);
+        else peer.say(state(3, ...userIds));
+      }, 10);
+    };
+  });
+  using client = listen(server.url, { watch: [4, 5] });
+  await client.hears("=4");
+  client.rollcall.watch([1, 2, 3, 4]);
+  // Of 5 nobody wanted to hear any more; it is there when the wish is refused.
+  await client.hears("=4", "watch_too_large", "=4,5");
+  client.rollcall.watch([1, 2, 3, 5]);
+  client.rollcall.watch([2, 3]);
+  await client.hears(
+    "=4",
+    "watch_too_large",
+    "=4,5",
+    "watch_too_large",
+    "=2,3",
+  );
+});
+
+Deno.test("[L1] a list that is too long at the start leaves nobody watched, and an error", async () => {
+  const ids = Array.from({ length: 1_000 }, (_, index) => 1_000_000 + index);
+  await using server = playServer((peer) => {
+    peer.say(state(1));
+    peer.socket.onmessage = () => peer.say(TOO_LARGE);
+  });
+  using client = listen(server.url, { watch: ids });
+  await client.hears("watch_too_large", "=");
+  equal(client.rollcall.status.state, "connected");
+});
+
+Deno.test("[S4] a list that a server refuses in the URL is sent as a message", async () => {
+  await using server = playServer((peer) => {
+    peer.say(state(1));
+    peer.socket.onmessage = () => peer.say(TOO_LARGE);
+  }, (url) => !["", null].includes(url.searchParams.get("watch")));
+  using client = listen(server.url, { watch: [1, 2, 3, 4, 5, 6] });
+  await client.hears("watch_too_large", "=");
+});
+
+Deno.test("[L1] counts are the answer to a watch for everybody, and to no other", async () => {
+  const count: ServerMessage = {
+    ...{ type: "presence_count", seq: 9, online: 31_415 },
+  };
+  await using server = playServer((peer) => {
+    peer.say(state(1, 1));
+    peer.socket.onmessage = ({ data }) => {
+      if (JSON.parse(data).userIds === "*") peer.say(count);
+      else peer.say(count, state(10, 2));
+    };
+  });
+  using client = listen(server.url, { watch: [1] });
+  await client.hears("=1");
+  client.rollcall.watch("*");
+  await client.hears("=1", "=");
+  equal(client.rollcall.count, 31_415);
+  client.rollcall.watch([2]);
+  await client.hears("=1", "=", "=2");
+  equal(client.rollcall.count, 1);
+});
+
+Deno.test("closed while connecting, the client stays closed and tells nothing more", async () => {
+  await using server = playServer(({ say }) => say(state(1, 1)));
+  using client = listen(server.url);
+  client.rollcall.on("status", ({ state }) => {
+    if (state === "connecting") client.rollcall.close();
+  });
+  await client.is("closed");
+  using late = listen(server.url);
+  late.rollcall.on("status", ({ state }) => {
+    if (state === "connected") late.rollcall.close();
+  });
+  await late.is("closed");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  equal(server.peers.length, 1);
+  deepEqual(client.statuses, ["connecting", "closed"]);
+  deepEqual(late.statuses, ["connecting", "connected", "closed"]);
+  deepEqual(late.heard, []);
+});
+
+Deno.test("what can be no token is never quoted, and not tried again", async () => {
+  await using server = playServer(() => {});
+  for (const token of ["se cret", "secret\n", "", undefined, 5]) {
+    using client = listen(server.url, { token: () => token as string });
+    await client.is("closed");
+    deepEqual(client.rollcall.status, {
+      ...{ state: "closed", code: 1008 },
+      reason: "expected a JWT as the token",
+    });
+  }
+  equal(server.peers.length, 0);
+});
+
+Deno.test("a slow loop is told nothing of users who are not watched any more", async () => {
+  await using server = playServer((peer) => {
+    peer.say(state(1), diff(2, [1, 2]));
+    peer.socket.onmessage = ({ data }) => {
+      if (JSON.parse(data).userIds === "*") peer.say(state(4, 2), diff(5, [1]));
+      else peer.say(state(3, 2));
+    };
+  });
+  using client = listen(server.url);
+  const reader = client.rollcall[Symbol.asyncIterator]();
+  await client.hears("=", "+1", "+2");
+  client.rollcall.watch([2]);
+  await client.hears("=", "+1", "+2", "=2");
+  client.rollcall.watch("*");
+  await client.hears("=", "+1", "+2", "=2", "=2", "+1");
+  const seen = [];
+  for (let n = 0; n < 2; n++) {
+    const { value } = await reader.next();
+    seen.push(`${value.user.id} ${value.type}`);
+  }
+  deepEqual(seen, ["2 online", "1 online"]);
 });
 
 Deno.test("[S4] a long list follows as a message, and then the connection is right", async () => {
@@ -327,7 +467,7 @@ Deno.test("[L1] too many to watch is an error, and what was watched stays", asyn
   using client = listen(server.url);
   await client.hears("=7");
   client.rollcall.watch([1, 2, 3]);
-  await client.hears("=7", "watch_too_large", "+8");
+  await client.hears("=7", "watch_too_large", "=7", "+8");
 });
 
 Deno.test("[L1] counts instead of names leave nobody named, and names come back", async () => {
@@ -399,6 +539,10 @@ Deno.test("what cannot be connected to or watched is refused at once", () => {
   throws(build("nowhere"), /Cannot connect to "nowhere": expected a URL/);
   throws(build("ftp://x/ws"), /expected wss: or https:/);
   throws(build("ws://x/ws", [0]), /expected a user id/);
+  throws(
+    () => new Rollcall("ws://x/ws", { token: 5 } as never),
+    /expected a token, or a function/,
+  );
   throws(build("ws://x/ws", "12"), /expected user ids, or "\*"/);
 });
 

@@ -39,6 +39,20 @@ Deno.test("[P1] a connection ends with its token, and version 2 is warned once b
   await subject.stop();
 });
 
+Deno.test("[P1] a token that lives shortly is asked for when half of its time is left, once", async () => {
+  const { subject, clock, connection, said } = upkeep(2, 20_000);
+  await clock.advance(9_000);
+  deepEqual(said, []);
+  await clock.advance(3_000);
+  deepEqual(said, ["token_expiring"]);
+  connection.extend(32_000, undefined);
+  await clock.advance(8_000);
+  deepEqual(said, ["token_expiring"]);
+  await clock.advance(3_500);
+  deepEqual(said, ["token_expiring", "token_expiring"]);
+  await subject.stop();
+});
+
 Deno.test("[P1] version 1 ends with its token too, and a later token extends", async () => {
   const { subject, clock, socket, said, connection } = upkeep(1, 10_000);
   await clock.advance(9_000);

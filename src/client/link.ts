@@ -57,8 +57,8 @@ export const TIMING: Timing = {
 
 export interface LinkParts {
   readonly token: TokenSource;
-  /** Where to connect to, now. */
-  readonly url: () => URL;
+  /** Where to connect to, now. `wasRefused`: the last socket ended before it was open. */
+  readonly url: (wasRefused: boolean) => URL;
   /** Whatever it throws ends the connection: the server cannot be understood. */
   readonly onMessage: (data: string) => void;
   readonly onStatus: (status: ConnectionStatus) => void;
@@ -75,6 +75,7 @@ export class Link {
   /** The one timer: for an answer, for the end of a silence, or for the next try. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
+  #wasRefused = false;
   #goodSince = Infinity;
 
   constructor(parts: LinkParts) {
@@ -89,15 +90,22 @@ export class Link {
     if (this.#status.state === "closed") return;
     if (isOffline()) return this.pause();
     this.#setStatus({ ...this.#status, state: "connecting" });
+    if (this.#isClosed) return;
     const giveUp = () => this.#retry("no answer in time");
     const attempt = this.#wait(this.#parts.timing.patienceMs, giveUp);
     try {
       const token = await this.#getToken();
-      if (attempt === this.#timer) this.#attend(token);
+      if (attempt !== this.#timer) return;
+      if (isToken(token)) this.#attend(token);
+      else this.close(CLOSE.policy.code, "expected a JWT as the token");
     } catch (err) {
       if (attempt !== this.#timer) return;
       this.#retry(`cannot connect: ${messageOf(err)}`);
     }
+  }
+
+  get #isClosed(): boolean {
+    return this.#status.state === "closed";
   }
 
   /** What was said so far makes what is known right. */
@@ -121,7 +129,9 @@ export class Link {
     if (typeof this.#parts.token === "string") return;
     const socket = this.#socket;
     const token = await this.#getToken();
-    if (socket === this.#socket) this.send({ type: "refresh", token });
+    if (socket !== this.#socket) return;
+    if (!isToken(token)) throw new TypeError("expected a JWT");
+    this.send({ type: "refresh", token });
   }
 
   /** There is no network; a connection that may be left would only pretend. */
@@ -155,8 +165,12 @@ export class Link {
   #attend(token: string): void {
     const { url, onMessage, timing } = this.#parts;
     const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
-    const socket = new WebSocket(url(), protocols);
+    const socket = new WebSocket(url(this.#wasRefused), protocols);
     this.#socket = socket;
+    this.#wasRefused = true;
+    socket.onopen = () => {
+      if (socket === this.#socket) this.#wasRefused = false;
+    };
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket) return;
       try {
@@ -212,6 +226,11 @@ export class Link {
 
 export function messageOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err);
+}
+
+/** What no token is can be no subprotocol either, and a browser's fault would quote it. */
+function isToken(value: unknown): value is string {
+  return typeof value === "string" && /^[\w.~-]+$/.test(value);
 }
 
 /** Only browsers know. */

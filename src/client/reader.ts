@@ -26,6 +26,13 @@ export class Reader implements AsyncIterableIterator<Change> {
     }
   }
 
+  /** Others are watched: what was not read yet and is not so any more is no news. */
+  reset(users: ReadonlyMap<UserId, unknown>): void {
+    for (const [id, { type }] of this.#changes) {
+      if (users.has(id) !== (type === "online")) this.#changes.delete(id);
+    }
+  }
+
   next(): Promise<IteratorResult<Change>> {
     for (const [id, value] of this.#changes) {
       this.#changes.delete(id);

@@ -16,6 +16,7 @@ import {
   type ServerMessage,
   type UserId,
 } from "../protocol.ts";
+import { Pace } from "./pace.ts";
 
 /** Somebody who is online. */
 export interface User extends OnlineUserInfo {
@@ -51,23 +52,24 @@ export class Replica {
   readonly users: Users = new Users();
   /** Sends a list of users to watch, or `"*"`. */
   readonly #ask: (userIds: readonly UserId[] | "*") => void;
+  readonly #pace = new Pace();
   #wanted: WatchSet;
-  /** What the server of this connection was asked for last. */
-  #asked: WatchSet;
+  /** What the server of this connection answers about. */
+  #served: WatchSet;
+  /** What it was asked for and has not answered. Never two at once: one answer may be for both. */
+  #asked: WatchSet | undefined;
   /** What `users` and `#seq` are about. */
   #held: WatchSet | undefined;
   #seq: number | undefined;
   #count: number | undefined;
   /** Whether the server of this connection has said where we stand. */
   #isAnswered = false;
-  /** States on their way in answer to what was asked. Only the last of them matters. */
-  #statesDue = 0;
 
   constructor(
     wanted: WatchSet,
     ask: (userIds: readonly UserId[] | "*") => void,
   ) {
-    this.#wanted = this.#asked = wanted;
+    this.#wanted = this.#served = wanted;
     this.#ask = ask;
   }
 
@@ -82,15 +84,19 @@ export class Replica {
     if (this.#isAnswered) this.#askForWanted();
   }
 
-  /** A new connection: what to ask for in its URL. */
-  begin(query: URLSearchParams): void {
-    this.#isAnswered = false;
-    this.#statesDue = 0;
-    this.#asked = this.#wanted;
+  /**
+   * A new connection: what to ask for in its URL.
+   *
+   * @param wasRefused The last one was not opened; its list may have been too long.
+   */
+  begin(query: URLSearchParams, wasRefused: boolean): void {
+    this.end();
+    this.#served = this.#wanted;
     const list = this.#wanted === "*" ? "*" : [...this.#wanted].join();
-    if (list.length > WATCH_QUERY_LENGTH_MAX) {
+    const isRisky = wasRefused && list !== "*" && list !== "";
+    if (isRisky || list.length > WATCH_QUERY_LENGTH_MAX) {
       // The list follows when there is an answer.
-      this.#asked = NOBODY;
+      this.#served = NOBODY;
       query.set("watch", "");
       return;
     }
@@ -103,6 +109,8 @@ export class Replica {
   /** The connection ended; nothing can be asked until the next begins. */
   end(): void {
     this.#isAnswered = false;
+    this.#asked = undefined;
+    this.#pace.stop();
   }
 
   /** What we hold may be wrong: the next connection begins with a whole state. */
@@ -132,8 +140,7 @@ export class Replica {
   #takeState(message: PresenceState): News {
     const seq = toSeq(message.seq);
     const users = toUsers(message.users);
-    this.#statesDue = Math.max(0, this.#statesDue - 1);
-    if (!this.#isCurrent()) return NOTHING;
+    if (!this.#isAnswer()) return NOTHING;
     const before = this.#held;
     const wanted = this.#wanted;
     const named = new Map(
@@ -167,7 +174,7 @@ export class Replica {
     const seq = toSeq(message.seq);
     const online = toUsers(message.online);
     const offline = message.offline.map(toUserId);
-    const isRight = this.#isCurrent();
+    const isRight = this.#asked === undefined && this.#isAnswer();
     if (this.#seq === undefined) {
       if (!isRight) return NOTHING;
       throw new TypeError("there was no state before this difference");
@@ -188,13 +195,19 @@ export class Replica {
       const user = this.users.put({ id, username, since });
       if (known === undefined) changes.push({ type: "online", user });
     }
-    return { changes, isAnew: false, isRight };
+    // Until the answer is here `users` is about those who were asked for before.
+    const wanted = changes.filter(({ user }) =>
+      includes(this.#wanted, user.id)
+    );
+    return { changes: wanted, isAnew: false, isRight };
   }
 
   /** Too many are online to name them. */
   #takeCount(message: PresenceCount): News {
     const count = toSeq(message.online);
-    if (!this.#isCurrent()) return NOTHING;
+    // Nobody is counted who is watched: this was on its way before.
+    if (this.#asked !== undefined && this.#asked !== "*") return NOTHING;
+    if (!this.#isAnswer()) return NOTHING;
     this.#count = count;
     this.users.empty();
     this.#held = this.#seq = undefined;
@@ -202,24 +215,38 @@ export class Replica {
   }
 
   #takeError({ code }: ErrorMessage): News {
-    if (code === "watch_too_large") {
-      this.#statesDue = Math.max(0, this.#statesDue - 1);
-      this.#wanted = this.#asked = this.#held ?? "*";
+    if (code !== "watch_too_large" || this.#asked === undefined) return NOTHING;
+    // The server goes on as before; so do we, unless there is a newer wish.
+    if (this.#wanted === this.#asked) this.#wanted = this.#served;
+    this.#asked = undefined;
+    if (this.#wanted !== this.#served) {
+      this.#askForWanted();
+      return NOTHING;
     }
-    return NOTHING;
+    if (this.#held !== this.#served) {
+      // Nobody is watched yet, and whoever is known is of an earlier connection.
+      this.#held = this.#served;
+      this.users.empty();
+    }
+    return { changes: [], isAnew: true, isRight: true };
   }
 
-  /** Whether the server answers about whom we want; if it was asked for others, it is asked again. */
-  #isCurrent(): boolean {
+  /** The server says where we stand: is it about whom we want? If not, it is asked for them. */
+  #isAnswer(): boolean {
     this.#isAnswered = true;
-    if (this.#asked !== this.#wanted) this.#askForWanted();
-    return this.#statesDue === 0;
+    if (this.#asked !== undefined) this.#served = this.#asked;
+    this.#asked = undefined;
+    if (this.#served === this.#wanted) return true;
+    this.#askForWanted();
+    return false;
   }
 
   #askForWanted(): void {
-    this.#asked = this.#wanted;
-    this.#statesDue += 1;
-    this.#ask(this.#wanted === "*" ? "*" : [...this.#wanted]);
+    if (this.#asked !== undefined) return;
+    this.#pace.take(() => {
+      this.#asked = this.#wanted;
+      this.#ask(this.#wanted === "*" ? "*" : [...this.#wanted]);
+    });
   }
 }
 

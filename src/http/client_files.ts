@@ -12,6 +12,7 @@ import { stripTypeScriptTypes } from "node:module";
 const FILES = [
   "client",
   "client/link",
+  "client/pace",
   "client/reader",
   "client/replica",
   "protocol",

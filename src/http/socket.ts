@@ -11,7 +11,10 @@
 import type { Admission, Ticket } from "../admission.ts";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
-import { IDLE_TIMEOUT_SECONDS } from "../limits.ts";
+import {
+  IDLE_TIMEOUT_SECONDS,
+  TOKEN_CLOCK_TOLERANCE_SECONDS,
+} from "../limits.ts";
 import { decideEntrance, type EntranceParts } from "./entrance.ts";
 import { problem, refused } from "./problem.ts";
 import { readSocketRequest, type SocketRequest } from "./socket_request.ts";
@@ -33,7 +36,9 @@ export class SocketDoor {
     this.#parts = {
       ...parts,
       watchedUsersMax,
-      endOf: (exp) => clock.now() + exp * 1_000 - Date.now(),
+      endOf: (exp) =>
+        clock.now() - Date.now() +
+        (exp + TOKEN_CLOCK_TOLERANCE_SECONDS) * 1_000,
       now: () => clock.now(),
     };
   }

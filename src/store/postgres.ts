@@ -263,8 +263,10 @@ export class PostgresStore implements Store {
       client.connection.stream.destroy();
       await ended.promise;
     };
+    let isConnected = false;
     try {
       await client.connect();
+      isConnected = true;
       await client.query("listen rollcall");
       // From another connection: behind a pooler, one's own would come back all the same.
       await this.#query("select pg_notify('rollcall', $1)", [self]);
@@ -275,10 +277,11 @@ export class PostgresStore implements Store {
       );
     } catch (cause) {
       client.connection.stream.destroy();
+      const advice = isConnected
+        ? "; expected a direct connection, which a pooler in transaction mode is not: check DATABASE_URL"
+        : "";
       throw new StartError(
-        `Cannot listen for notifications: ${
-          reasonOf(cause)
-        }; expected a direct connection, which a pooler in transaction mode is not: check DATABASE_URL`,
+        `Cannot listen for notifications: ${reasonOf(cause)}${advice}`,
         { cause },
       );
     }

@@ -98,7 +98,8 @@ function plan(stage: Stage, isQuick: boolean): Task[] {
     },
     {
       workload: "idle connections",
-      among: ({ name }) => !name.includes("in memory"),
+      among: ({ name }) =>
+        name !== constant.name && !name.includes("in memory"),
       run: (contender) =>
         workloads.idle(contender, stage, isQuick ? 4_000 : 10_000),
     },
