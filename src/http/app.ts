@@ -59,16 +59,15 @@ export function createApp(
 ): (request: Request, address: string) => Promise<Response> {
   const { config, door, log, demo, metrics } = parts;
   const app = new Hono<Env>();
-  const origin = config.allowedOrigins === "*"
-    ? "*"
-    : [...config.allowedOrigins];
-  app.use(
-    "/users/online",
-    cors({ origin, allowMethods: ["GET"], exposeHeaders: ["ETag"] }),
-  );
-
   app.get("/ws", (c) => door.open(c.req.raw, c.env.address));
-  app.get("/users/online", (c) => onlineUsers(c, parts));
+  const { allowedOrigins } = config;
+  const origin = allowedOrigins === "*" ? "*" : [...allowedOrigins];
+  app.options("/users/online", cors({ origin, allowMethods: ["GET"] }));
+  app.get("/users/online", async (c) => {
+    const response = await onlineUsers(c, parts);
+    allowOrigin(c, response, allowedOrigins);
+    return response;
+  });
   const { adminToken } = config;
   if (adminToken !== undefined) {
     app.post(
@@ -158,6 +157,20 @@ async function onlineUsers(
     return new Response(null, { status: 304, headers });
   }
   return new Response(body, { headers });
+}
+
+/** Hono's middleware does so for the preflight; here it would turn the body into a stream. */
+function allowOrigin(
+  c: Context<Env>,
+  { headers }: Response,
+  allowedOrigins: Config["allowedOrigins"],
+): void {
+  headers.set("vary", "Origin");
+  const origin = c.req.header("origin");
+  if (origin === undefined) return;
+  if (allowedOrigins !== "*" && !allowedOrigins.includes(origin)) return;
+  headers.set("access-control-allow-origin", origin);
+  headers.set("access-control-expose-headers", "ETag");
 }
 
 let digested = { body: "", digest: "" };

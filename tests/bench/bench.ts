@@ -15,7 +15,7 @@ import {
   type Contender,
   contenders,
   cpuSeconds,
-  PLAIN_LOOP,
+  plainLoop,
 } from "./contenders.ts";
 import { transitions } from "./transitions.ts";
 import * as workloads from "./workloads.ts";
@@ -60,7 +60,7 @@ function plan(stage: Stage, isQuick: boolean): Task[] {
       contender.name === constant.name ||
       hasList(contender) && !contender.name.startsWith("rollcall.v1"),
     run: (contender) => {
-      const options = { users, requests: isQuick ? 800 : 2_400 };
+      const options = { users, requests: isQuick ? 2_000 : 8_000 };
       return contender.name === constant.name
         ? workloads.constantBody(contender, options)
         : workloads.list(contender, stage, options);
@@ -116,14 +116,15 @@ function plan(stage: Stage, isQuick: boolean): Task[] {
 
 /** What was measured, one line for each contender, and its ratio to the plain loop. */
 function report(workload: string, rows: readonly Row[]): string[] {
-  const basis = rows.find(({ contender }) => contender === PLAIN_LOOP)?.metrics;
+  const basis = rows.find(({ contender }) => contender === plainLoop.name)
+    ?.metrics;
   const lines = [`\n${workload}`];
   for (
     const { contender, metrics, faults, loadCpuSeconds, wallSeconds } of rows
   ) {
     const cells = Object.entries(metrics).map(([name, value]) => {
       const other = basis?.[name];
-      const ratio = other === undefined || contender === PLAIN_LOOP ||
+      const ratio = other === undefined || contender === plainLoop.name ||
           /^(told|messages)$/.test(name)
         ? ""
         : ` (${digits(value / other)}x)`;

@@ -13,8 +13,10 @@ const PEERS = `${ROOT}tests/bench/peers/`;
 const GO_PACKAGES = "/usr/share/gocode/src/github.com/";
 const CLOCK_TICKS_PER_SECOND = 100;
 
-/** The plan's own way, which the others are compared with. */
-export const PLAIN_LOOP = "Deno, plain loop";
+const DENO = [
+  ...[Deno.execPath(), "run", "--allow-all", "--no-prompt"],
+  ...["--config", `${ROOT}deno.json`],
+];
 
 /** Limits that no workload is to reach. */
 const ROOM = {
@@ -53,24 +55,25 @@ export function cpuSeconds(pid: number | "self"): number {
   return (user + system) / CLOCK_TICKS_PER_SECOND;
 }
 
-export async function contenders(): Promise<Contender[]> {
-  const deno = [Deno.execPath(), "run", "--allow-all", "--no-prompt"];
-  const config = ["--config", `${ROOT}deno.json`];
-  const packages = await installPackages();
-  const go = await buildGo();
-  const bun = `${PEERS}node_modules/.bin/bun`;
-  const rollcall = (version: 1 | 2, storage: Storage): Contender => ({
+export function rollcall(version: 1 | 2, storage: Storage): Contender {
+  return {
     name: `rollcall.v${version}${storage === "memory" ? " in memory" : ""}`,
     dialect: `v${version}`,
     storage,
     command: [
-      ...[...deno, ...config],
+      ...DENO,
       storage === "memory"
         ? `${ROOT}tests/bench/rollcall_memory.ts`
         : `${ROOT}main.ts`,
     ],
     missing: undefined,
-  });
+  };
+}
+
+export async function contenders(): Promise<Contender[]> {
+  const packages = await installPackages();
+  const go = await buildGo();
+  const bun = `${PEERS}node_modules/.bin/bun`;
   const peer = (
     name: string,
     command: readonly string[],
@@ -80,7 +83,7 @@ export async function contenders(): Promise<Contender[]> {
   return [
     ...[rollcall(1, "postgres"), rollcall(1, "memory")],
     ...[rollcall(2, "postgres"), rollcall(2, "memory")],
-    peer(PLAIN_LOOP, [...deno, ...config, `${PEERS}deno_loop.js`]),
+    plainLoop,
     peer("Node + ws", ["node", `${PEERS}node_ws.js`], packages),
     peer("Bun, publish", [bun, `${PEERS}bun.js`], packages),
     peer("Go, gin + gorilla", [go.binary], go.missing),
@@ -88,10 +91,17 @@ export async function contenders(): Promise<Contender[]> {
   ];
 }
 
-/** `Deno.serve` with one text. */
+/** The plan's own way, which the others are compared with. */
+export const plainLoop: Contender = {
+  ...{ name: "Deno, plain loop", dialect: "v1", storage: "memory" },
+  command: [...DENO, `${PEERS}deno_loop.js`],
+  missing: undefined,
+};
+
+/** One text instead of a list. */
 export const constant: Contender = {
   ...{ name: "Deno, constant text", dialect: "v1", storage: "memory" },
-  command: [Deno.execPath(), "run", "--allow-all", `${PEERS}constant.js`],
+  command: [...DENO, `${PEERS}constant.js`],
   missing: undefined,
 };
 

@@ -207,7 +207,11 @@ export async function constantBody(
     .map((id) => ({ id, username: `user${id}` }));
   const body = JSON.stringify({ online_users });
   await using server = await start(contender, { BODY_BYTES: `${body.length}` });
-  const each = await costOfRequests(server, server.url, requests);
+  const each = await costOfRequests(
+    server,
+    `${server.url}users/online`,
+    requests,
+  );
   return { metrics: { cpuMicroseconds: each }, faults: [] };
 }
 

@@ -1,0 +1,70 @@
+/** Which pages may connect and read, and what the demo's page may do. */
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { tokenFor } from "../support/client.ts";
+import { postgresForThisFile } from "../support/database.ts";
+import { rawHandshake } from "../support/raw_socket.ts";
+import { startServer, startServerOn } from "../support/server.ts";
+
+const postgres = postgresForThisFile();
+const OWN = "https://app.example";
+
+async function allowedFor(url: string, init: RequestInit) {
+  const response = await fetch(`${url}users/online`, init);
+  await response.body?.cancel();
+  const { headers, status } = response;
+  return { status, origin: headers.get("access-control-allow-origin") };
+}
+
+Deno.test("pages of ALLOWED_ORIGINS may connect and read the list, others may not", async () => {
+  await using server = await startServerOn(await postgres.database(), {
+    ALLOWED_ORIGINS: `${OWN},https://b.example:8443`,
+  });
+  const token = await tokenFor(1);
+  const handshake = async (headers: Record<string, string>) => {
+    const path = `/ws?token=${token}`;
+    using raw = await rawHandshake(server.url, headers, "answer", path);
+    return raw.status;
+  };
+  equal(await handshake({ Origin: OWN }), 101);
+  equal(await handshake({ Origin: "https://b.example:8443" }), 101);
+  equal(await handshake({}), 101, "what is no page has no origin");
+  for (
+    const origin of [
+      ...["null", "https://evil.example", "http://app.example"],
+      ...["https://app.example.evil.example", "https://b.example", `${OWN}/`],
+    ]
+  ) {
+    equal(await handshake({ Origin: origin }), 403, origin);
+    deepEqual(await allowedFor(server.url, { headers: { origin } }), {
+      ...{ status: 200, origin: null },
+    }, origin);
+  }
+  deepEqual(await allowedFor(server.url, { headers: { origin: OWN } }), {
+    ...{ status: 200, origin: OWN },
+  });
+  const headers = {
+    origin: OWN,
+    "access-control-request-method": "GET",
+    "access-control-request-headers": "authorization",
+  };
+  deepEqual(await allowedFor(server.url, { method: "OPTIONS", headers }), {
+    ...{ status: 204, origin: OWN },
+  });
+  const bad = { headers: { origin: OWN } };
+  const refused = await fetch(`${server.url}users/online?ids=x`, bad);
+  equal(refused.headers.get("access-control-allow-origin"), OWN);
+  equal((await refused.json()).error.code, "bad_ids");
+});
+
+Deno.test("the demo's page runs no script but its own, and is in nobody's frame", async () => {
+  await using demo = await startServer();
+  const response = await fetch(demo.url);
+  const page = await response.text();
+  const policy = response.headers.get("content-security-policy") ?? "";
+  match(policy, /default-src 'none'/);
+  match(policy, /frame-ancestors 'none'/);
+  ok(!policy.includes("unsafe"), policy);
+  ok(!/<script(?![^>]*\bsrc=)[^>]*>|\son\w+=|\sstyle=/i.test(page));
+  equal(response.headers.get("x-content-type-options"), "nosniff");
+  ok(response.headers.has("referrer-policy"));
+});
