@@ -63,10 +63,10 @@ export class Load implements Disposable {
   }
 
   /** Resolves when nobody was told anything for a while. */
-  async quiet(): Promise<Summary> {
+  async quiet(quietMs = QUIET_MS): Promise<Summary> {
     let before = await this.summary();
     while (true) {
-      await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+      await new Promise((resolve) => setTimeout(resolve, quietMs));
       const after = await this.summary();
       if (after.told === before.told) return after;
       before = after;
