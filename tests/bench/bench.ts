@@ -78,6 +78,8 @@ function plan(stage: Stage, isQuick: boolean): Task[] {
   const full: Task[] = isQuick ? [] : [
     storm(5_000),
     storm(10_000, isFast),
+    storm(2_000, isOurs),
+    storm(15_000, (contender) => isOurs(contender) && isFast(contender)),
     list(10_000),
     spread(1),
     spread(2),
