@@ -138,3 +138,27 @@ Deno.test("no token is in the log, whatever became of it", async () => {
     for (const part of token.split(".").slice(1)) ok(!log.includes(part));
   }
 });
+
+Deno.test("with OTEL_DENO what goes to the database is traced", async () => {
+  const bodies: string[] = [];
+  await using collector = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request) => {
+      if (new URL(request.url).pathname === "/v1/traces") {
+        bodies.push(new TextDecoder("latin1").decode(await request.bytes()));
+      } else await request.body?.cancel();
+      return new Response();
+    },
+  );
+  await using traced = await startServerOn(await postgres.database(), {
+    OTEL_DENO: "true",
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.addr.port}`,
+    OTEL_BSP_SCHEDULE_DELAY: "100",
+  });
+  await using ada = await connect(traced.url, 1);
+  await until(
+    "the write is a span",
+    () => bodies.some((body) => body.includes("rollcall.apply")),
+  );
+  equal(ada.socket.readyState, WebSocket.OPEN);
+});
