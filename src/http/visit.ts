@@ -41,7 +41,9 @@ type Data = string | ArrayBuffer;
 export class Visit implements EventListenerObject {
   readonly #parts: VisitParts;
   readonly #socket: WebSocket;
-  readonly #wanted: SocketRequest;
+  readonly #version: 1 | 2;
+  /** Until somebody comes in: a token is kept no longer than it is needed. */
+  #wanted: SocketRequest | undefined;
   readonly #ticket: Ticket;
   /** Version 1 is told whatever changes from our answer on, however long the decision takes. */
   readonly #answeredAt: number;
@@ -64,6 +66,7 @@ export class Visit implements EventListenerObject {
   ) {
     this.#parts = parts;
     this.#socket = socket;
+    this.#version = wanted.version;
     this.#wanted = wanted;
     this.#ticket = ticket;
     this.#answeredAt = parts.roster.ring.head;
@@ -126,7 +129,9 @@ export class Visit implements EventListenerObject {
     { userId, exp, tokenId }: Extract<Entrance, { userId: UserId }>,
   ): Connection {
     const { presence, roster, fanout, endOf } = this.#parts;
-    const { version, since, watch } = this.#wanted;
+    const version = this.#version;
+    const { since, watch = "*" } = this.#wanted ?? {};
+    this.#wanted = undefined;
     const cursor = version === 1
       ? this.#answeredAt
       : (since === undefined ? undefined : roster.positionAfter(since)) ??
@@ -149,7 +154,7 @@ export class Visit implements EventListenerObject {
       const reason = `expected at most ${CLIENT_MESSAGE_BYTES_MAX} bytes`;
       this.#dismiss(CLOSE.messageTooBig, reason);
     } else if (
-      this.#wanted.version === 2 && this.#take(data, bytes) === "too many"
+      this.#version === 2 && this.#take(data, bytes) === "too many"
     ) this.#dismiss(CLOSE.policy, "too many messages");
   }
 
