@@ -10,7 +10,11 @@
 import { errors, jwtVerify, type JWTVerifyOptions, SignJWT } from "jose";
 import type { Config } from "./config.ts";
 import { remoteKeySet } from "./key_set.ts";
-import { TOKEN_BYTES_MAX, TOKEN_CLOCK_TOLERANCE_SECONDS } from "./limits.ts";
+import {
+  TOKEN_BYTES_MAX,
+  TOKEN_CLOCK_TOLERANCE_SECONDS,
+  TOKEN_ID_LENGTH_MAX,
+} from "./limits.ts";
 import { parseUserId, type UserId } from "./protocol.ts";
 
 export type Verdict =
@@ -65,6 +69,9 @@ export function createVerifier(config: TokenConfig): Verify {
       if (userId === undefined) {
         return refuse("token names no user id from 1 to 2147483647");
       }
+      if (!isTokenId(payload.jti)) {
+        return refuse(`token id is no text of up to ${TOKEN_ID_LENGTH_MAX}`);
+      }
       return {
         ok: true,
         userId,
@@ -97,6 +104,13 @@ export function refusingRevoked(
     const isGood = !verdict.ok || !isRevoked(verdict.tokenId);
     return isGood ? verdict : refuse("token was revoked");
   };
+}
+
+/** One that no order could name could not be revoked. */
+function isTokenId(value: unknown): value is string | undefined {
+  if (value === undefined) return true;
+  return typeof value === "string" && value.length <= TOKEN_ID_LENGTH_MAX &&
+    !value.includes("\0");
 }
 
 function isName(value: unknown): value is string {

@@ -102,7 +102,7 @@ export const environment = z.object({
   ADMIN_TOKEN: z.string().refine(
     (token) => new TextEncoder().encode(token).length >= SECRET_BYTES_MIN,
     `expected at least ${SECRET_BYTES_MIN} bytes, for example from: openssl rand -base64 32`,
-  ).optional(),
+  ).regex(/^\S*$/, "expected no spaces: it travels in a header").optional(),
   TRUSTED_PROXIES: proxies,
   ROSTER_ACCESS: oneOf(["token", "public"]).optional(),
   ALLOWED_ORIGINS: origins,

@@ -130,6 +130,21 @@ export const IDLE_TIMEOUT_SECONDS = 30;
 /** A socket that has not opened so long after our answer never will; its place is given back. */
 export const HANDSHAKE_MS = 10_000;
 
+/** A listener that ended by itself is begun again after so long: descriptors may be free by then. */
+export const LISTEN_AGAIN_MS = 500;
+
+/** How long a good token is remembered at most: a key that its issuer withdrew ends with it. */
+export const VERIFIED_TOKEN_MS_MAX = 600_000;
+
+/** Characters of a token's id (`jti`), which orders name and nodes keep. */
+export const TOKEN_ID_LENGTH_MAX = 256;
+
+/** Bytes of an issuer's key set. Real ones have a few keys of 2 KiB. */
+export const KEY_SET_BYTES_MAX = 1_048_576;
+
+/** Pause after a fault while there is no key set at all: nobody can come in meanwhile. */
+export const KEY_SET_FIRST_PAUSE_MS = 1_000;
+
 /**
  * Time from an open socket to the decision who comes in. Longer than an issuer may take for its
  * keys; a database that needs more is away, and the client is better off on another node.

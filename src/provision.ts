@@ -20,7 +20,7 @@ export function provisioningOnce(
 ): Provision {
   const written = new Map<UserId, string | undefined>();
   return async (userId, name) => {
-    const username = name?.slice(0, USERNAME_LENGTH_MAX);
+    const username = name?.replaceAll("\0", "").slice(0, USERNAME_LENGTH_MAX);
     if (written.has(userId) && written.get(userId) === username) return;
     await write(userId, username);
     written.delete(userId);

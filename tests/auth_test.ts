@@ -143,6 +143,19 @@ Deno.test("a key set that cannot be had is our fault and not the token's", async
   await rejects(verify(token));
 });
 
+Deno.test("[P1] a token id that no order could name is refused", async () => {
+  const verify = createVerifier(base);
+  const sign = (jti: unknown) =>
+    new SignJWT({ sub: "1", exp: EXP, jti } as Record<string, unknown>)
+      .setProtectedHeader({ alg: "HS256" }).sign(encode(TEST_SECRET));
+  equal((await verify(await sign("x".repeat(256)))).ok, true);
+  for (const jti of [7, "x".repeat(257), "a\0b", { a: 1 }]) {
+    deepEqual(await verify(await sign(jti)), {
+      ...{ ok: false, reason: "token id is no text of up to 256" },
+    });
+  }
+});
+
 Deno.test("the first of the configured claims that is a text is the name", async () => {
   const nameOf = async (
     claims: Record<string, unknown>,

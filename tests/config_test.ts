@@ -100,6 +100,11 @@ const refused: Record<string, { env: Record<string, string>; says: RegExp }> = {
     says:
       /^DATABASE_URL=\[hidden, 23 characters\]: expected a URL that starts with postgres/,
   },
+  "an admin token with a space": {
+    env: { ...secret, ADMIN_TOKEN: `${"a".repeat(32)} b` },
+    says:
+      /^ADMIN_TOKEN=\[hidden, 34 characters\]: expected no spaces: it travels in a header/,
+  },
   "a short secret": {
     env: { JWT_SECRET: "hunter2" },
     says: /^JWT_SECRET=\[hidden, 7 characters\]: expected at least 32 bytes/,

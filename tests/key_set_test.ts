@@ -1,7 +1,12 @@
 import { equal, rejects } from "node:assert/strict";
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
 import { remoteKeySet } from "../src/key_set.ts";
-import { KEY_SET_AGE_MS_MAX, KEY_SET_PAUSE_MS } from "../src/limits.ts";
+import {
+  KEY_SET_AGE_MS_MAX,
+  KEY_SET_BYTES_MAX,
+  KEY_SET_FIRST_PAUSE_MS,
+  KEY_SET_PAUSE_MS,
+} from "../src/limits.ts";
 
 async function issuer() {
   const { publicKey, privateKey } = await generateKeyPair("EdDSA", {
@@ -9,13 +14,14 @@ async function issuer() {
   });
   const jwk = { ...await exportJWK(publicKey), kid: "k1", alg: "EdDSA" };
   let isUp = true;
+  let padding = "";
   let asked = 0;
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     () => {
       asked += 1;
       return isUp
-        ? Response.json({ keys: [jwk] })
+        ? Response.json({ keys: [jwk], padding })
         : new Response("this is no key set");
     },
   );
@@ -26,6 +32,7 @@ async function issuer() {
         .sign(privateKey),
     goDown: () => isUp = false,
     goUp: () => isUp = true,
+    swell: () => padding = "x".repeat(KEY_SET_BYTES_MAX),
     get asked() {
       return asked;
     },
@@ -69,8 +76,23 @@ Deno.test("[L1] unknown key ids make the issuer asked at a bounded rate", async 
   equal(it.asked, 1);
 });
 
-Deno.test("an issuer that was never reached is a fault", async () => {
+Deno.test("[L1] an issuer that was never reached is a fault, and is asked at a bounded rate", async () => {
   await using it = await issuer();
   it.goDown();
-  await rejects(jwtVerify(await it.sign("k1"), remoteKeySet(it.url)));
+  let now = 0;
+  const keys = remoteKeySet(it.url, () => now);
+  const token = await it.sign("k1");
+  for (let n = 0; n < 5; n++) await rejects(jwtVerify(token, keys));
+  equal(it.asked, 1);
+  it.goUp();
+  now = KEY_SET_FIRST_PAUSE_MS;
+  await jwtVerify(token, keys);
+  equal(it.asked, 2);
+});
+
+Deno.test("[L1] a key set has a size, and a larger one is a fault", async () => {
+  await using it = await issuer();
+  it.swell();
+  const faulty = jwtVerify(await it.sign("k1"), remoteKeySet(it.url));
+  await rejects(faulty, /the key set has more than 1048576 bytes/);
 });

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import type { Verify } from "../src/auth.ts";
+import { VERIFIED_TOKEN_MS_MAX } from "../src/limits.ts";
 import { remembering } from "../src/token_cache.ts";
 
 /** Verifies what begins with "good", and counts how often it was asked. */
@@ -29,6 +30,29 @@ Deno.test("a good token is verified once until it expires, a bad one each time",
   now = 100_000;
   await cached("good");
   equal(asked.length, 5);
+});
+
+Deno.test("[L1] a good token is verified again after a while, however long it lives", async () => {
+  let asked = 0;
+  let isWithdrawn = false;
+  const verify: Verify = () => {
+    asked += 1;
+    const good = { tokenId: undefined, username: undefined, exp: Infinity };
+    return Promise.resolve(
+      isWithdrawn
+        ? { ok: false, reason: "token key is unknown" }
+        : { ok: true, userId: 1, ...good },
+    );
+  };
+  let now = 0;
+  const cached = remembering(verify, 10, () => now);
+  equal((await cached("good")).ok, true);
+  isWithdrawn = true;
+  now = VERIFIED_TOKEN_MS_MAX - 1;
+  equal((await cached("good")).ok, true);
+  equal(asked, 1);
+  now = VERIFIED_TOKEN_MS_MAX;
+  equal((await cached("good")).ok, false);
 });
 
 Deno.test("[L1] so many tokens are remembered and no more", async () => {

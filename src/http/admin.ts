@@ -6,7 +6,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import type { Admission } from "../admission.ts";
-import { ADMIN_BODY_BYTES_MAX } from "../limits.ts";
+import { ADMIN_BODY_BYTES_MAX, TOKEN_ID_LENGTH_MAX } from "../limits.ts";
 import { USER_ID_MAX } from "../protocol.ts";
 import type { Store } from "../store/store.ts";
 import { problem, refused } from "./problem.ts";
@@ -18,12 +18,15 @@ export interface AdminParts {
   readonly store: Pick<Store, "giveOrder">;
 }
 
-const TOKEN_ID_LENGTH_MAX = 256;
 const EXPECTED = '{"userId": <user id>} or {"jti": "<token id>"}';
 
 const order = z.union([
   z.strictObject({ userId: z.int().min(1).max(USER_ID_MAX) }),
-  z.strictObject({ jti: z.string().min(1).max(TOKEN_ID_LENGTH_MAX) }),
+  z.strictObject({
+    jti: z.string().min(1).max(TOKEN_ID_LENGTH_MAX).refine((id) =>
+      !id.includes("\0")
+    ),
+  }),
 ]);
 
 /** Answers `POST /admin/disconnect` from a client address. */

@@ -93,6 +93,8 @@ Deno.test("orders need the admin token and a body that says what is wanted", asy
         { userId: 0 },
         { userId: 1, jti: "x" },
         { jti: "" },
+        { jti: "x".repeat(257) },
+        { jti: "a\0b" },
         { jti: "x".repeat(3_000) },
       ]
     ) deepEqual(await order(url, body), { status: 400, code: "bad_order" });
@@ -125,12 +127,17 @@ Deno.test("[P1] with AUTO_PROVISION a good token makes or renames its user", asy
   await using _again = await connectSync(server.url, 77, { token: renamed });
   await using nameless = await connectSync(server.url, 78);
   await nameless.holds([77, 78]);
+  // Postgres stores no such character.
+  const odd = await tokenFor(79, 3_600, { name: "Gr\0ace" });
+  await using grace = await connectSync(server.url, 79, { token: odd });
+  await grace.holds([77, 78, 79]);
   deepEqual(
     await query(databaseUrl, "select id, username from users order by id"),
     [
       { id: 1, username: "user1" },
       { id: 77, username: "ada" },
       { id: 78, username: "user 78" },
+      { id: 79, username: "Grace" },
     ],
   );
 });
