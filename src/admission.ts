@@ -23,9 +23,8 @@ export interface Ticket {
   /** Counts the socket against its user, once its token told whose it is. */
   claim(userId: UserId): "claimed" | "full";
   /**
-   * Its token is bad: the socket is opened only to say so, and counts among those, which have
-   * places of their own while there are some. A peer that never answers the close takes no
-   * good client's place.
+   * We close it. While its peer has not answered it counts among those, which have places of
+   * their own while there are some: a peer that never answers takes no good client's place.
    */
   refuse(): void;
   /** Gives the place back. Safe to repeat. */
@@ -93,9 +92,15 @@ export class Admission {
     return this.#refuse(429, "too_many_failed_tokens", 30, message);
   }
 
-  /** Whether there is a place for a socket that is only opened to say that its token is bad. */
+  /** Whether there is a place for a socket that is only opened to say why it is closed. */
   get canRefuse(): boolean {
     return this.#refused < REFUSED_SOCKETS_MAX;
+  }
+
+  /** Whether a user may have one more socket. */
+  hasPlaceFor(userId: UserId): boolean {
+    const sockets = this.#socketsByUser.get(userId) ?? 0;
+    return sockets < this.#limits.connectionsPerUserMax;
   }
 
   /** How many sockets are not gone yet. */
@@ -134,8 +139,7 @@ export class Admission {
         this.#refused += 1;
       },
       claim: (userId) => {
-        const sockets = this.#socketsByUser.get(userId) ?? 0;
-        if (sockets >= this.#limits.connectionsPerUserMax) return "full";
+        if (!this.hasPlaceFor(userId)) return "full";
         if (released) return "claimed";
         owner = userId;
         increment(this.#socketsByUser, userId);

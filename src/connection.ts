@@ -60,6 +60,8 @@ export interface ConnectionStart {
   readonly endsAt: number;
   /** The `jti` of its token. */
   readonly tokenId?: string | undefined;
+  /** Told when we close: what waits for its peer's answer takes no good client's place. */
+  readonly place?: { refuse(): void } | undefined;
 }
 
 export class Connection {
@@ -74,6 +76,7 @@ export class Connection {
   readonly sync: Sync | undefined;
 
   readonly #socket: Socket;
+  readonly #place: { refuse(): void } | undefined;
   #endsAt: number;
   #tokenId: string | undefined;
   #state: ConnectionState = "joining";
@@ -81,13 +84,14 @@ export class Connection {
   constructor(
     userId: UserId,
     socket: Socket,
-    { version, cursor, endsAt, tokenId }: ConnectionStart,
+    { version, cursor, endsAt, tokenId, place }: ConnectionStart,
   ) {
     this.userId = userId;
     this.cursor = cursor;
     this.#endsAt = endsAt;
     this.#tokenId = tokenId;
     this.#socket = socket;
+    this.#place = place;
     this.sync = version === 1 ? undefined : {
       watching: undefined,
       isAnswered: false,
@@ -138,6 +142,7 @@ export class Connection {
       return "closed before";
     }
     this.#state = "closing";
+    this.#place?.refuse();
     this.#socket.close(close.code, reason);
     return "closing";
   }

@@ -13,6 +13,8 @@ export interface Measure {
   merged(changes: number): void;
   /** A peer that does not read was given up. */
   gaveUp(): void;
+  /** A socket was never opened: its peer left, and Deno may keep its descriptor. */
+  lost(): void;
   /** We ended a connection. */
   closed(code: number): void;
 }
@@ -22,5 +24,6 @@ export const unmeasured: Measure = {
   announced() {},
   merged() {},
   gaveUp() {},
+  lost() {},
   closed() {},
 };

@@ -67,6 +67,10 @@ export class Metrics {
       "slow_readers_total",
       "Connections given up because their peer does not read",
     );
+    const lost = this.#counter(
+      "handshakes_lost_total",
+      "Sockets that were never opened; each may have cost a descriptor for good",
+    );
     const closes = this.#counter(
       "closes_total",
       "Connections that this node ended, by close code",
@@ -81,6 +85,7 @@ export class Metrics {
       announced: (ms) => announce.observe(ms / 1_000),
       merged: (changes) => merged.observe(changes),
       gaveUp: () => slow.inc(),
+      lost: () => lost.inc(),
       closed: (code) => closes.inc({ code }),
     };
     new Gauge({

@@ -23,12 +23,12 @@ import {
   PART_STOP_MS,
 } from "./limits.ts";
 import { type Log, sparing } from "./log.ts";
+import { Listener } from "./listener.ts";
 import { LoopMonitor } from "./loop_monitor.ts";
 import { Metrics } from "./metrics.ts";
 import type { Presence } from "./presence.ts";
 import { type Provision, provisioningOnce } from "./provision.ts";
 import { CLOSE } from "./protocol.ts";
-import { StartError } from "./start_error.ts";
 import { migrateDatabase } from "./store/migrate.ts";
 import { PostgresStore } from "./store/postgres.ts";
 import type { Store } from "./store/store.ts";
@@ -165,10 +165,19 @@ export async function startNode(
     demo: demo?.routes,
   });
   upkeep.start();
-  const http = listen(config, handle);
-  stopLater("http", HTTP_STOP_MS, () => http.shutdown());
+  const addressOf = clientAddress(config.trustedProxies);
+  const http = new Listener({
+    ...{ ...config, clock, log: sparing(log) },
+    handle: (request, peer) => {
+      const claimed = request.headers.get("x-forwarded-for");
+      return handle(request, addressOf(peer, claimed));
+    },
+  });
+  stopLater("http", HTTP_STOP_MS, () => http.stop());
 
-  const url = `http://${hostInUrl(http.addr.hostname)}:${http.addr.port}/`;
+  const url = `http://${
+    hostInUrl(http.address.hostname)
+  }:${http.address.port}/`;
   const parts = building.move();
   return {
     url,
@@ -188,35 +197,6 @@ export async function startNode(
       await parts.disposeAsync();
     },
   };
-}
-
-function listen(
-  config: Config,
-  handle: (request: Request, address: string) => Promise<Response>,
-): Deno.HttpServer<Deno.NetAddr> {
-  const addressOf = clientAddress(config.trustedProxies);
-  try {
-    return Deno.serve(
-      {
-        hostname: config.host,
-        port: config.port,
-        reusePort: config.reusePort,
-        onListen: () => {},
-      },
-      (request, { remoteAddr: { hostname } }) =>
-        handle(
-          request,
-          addressOf(hostname, request.headers.get("x-forwarded-for")),
-        ),
-    );
-  } catch (cause) {
-    throw new StartError(
-      `Cannot listen on HOST=${config.host} PORT=${config.port}: ${
-        (cause as Error).message
-      }`,
-      { cause },
-    );
-  }
 }
 
 /** Spreads the closing, so that the clients' return does not hit the other nodes at once. */

@@ -107,6 +107,20 @@ Deno.test("[L1] refused sockets have places of their own, and so many of them", 
   equal(subject.sockets, 0);
 });
 
+Deno.test("[L1] whether a user has a place is known before it is taken", () => {
+  const { subject, enter } = admission();
+  const [first] = ["a", "b"].map((address) => {
+    const ticket = enter(address) as Ticket;
+    ok(subject.hasPlaceFor(1));
+    ticket.claim(1);
+    return ticket;
+  });
+  ok(!subject.hasPlaceFor(1));
+  ok(subject.hasPlaceFor(2));
+  first?.release();
+  ok(subject.hasPlaceFor(1));
+});
+
 Deno.test("a socket that left before its token was read counts nowhere", () => {
   const { subject, enter } = admission({ connectionsPerUserMax: 1 });
   for (let n = 0; n < 3; n++) {

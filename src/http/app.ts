@@ -95,7 +95,13 @@ export function createApp(
     const message = `internal error, see the log for ${requestId}`;
     return problem(500, "internal", message);
   });
-  return async (request, address) => await app.fetch(request, { address });
+  return async (request, address) => {
+    // Deno puts it into the URL as it is.
+    if (!/^[\w.:[\]-]*$/.test(request.headers.get("host") ?? "")) {
+      return problem(400, "bad_host", "expected a host name in Host");
+    }
+    return await app.fetch(request, { address });
+  };
 }
 
 /** Every path answers with 405 to methods that it has no route for. */

@@ -66,10 +66,7 @@ async function decide(
   const { roster, feed, provision, isRevoked } = parts;
   const verdict = await verified(parts, token, address);
   if (verdict === "unavailable") return later("tokens cannot be verified now");
-  if (!verdict.ok) {
-    ticket.refuse();
-    return { close: CLOSE.policy, reason: verdict.reason };
-  }
+  if (!verdict.ok) return { close: CLOSE.policy, reason: verdict.reason };
   const { userId, exp, tokenId } = verdict;
   if (ticket.claim(userId) === "full") {
     const close = CLOSE.tooManyConnections;

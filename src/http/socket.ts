@@ -15,6 +15,7 @@ import {
   IDLE_TIMEOUT_SECONDS,
   TOKEN_CLOCK_TOLERANCE_SECONDS,
 } from "../limits.ts";
+import { CLOSE } from "../protocol.ts";
 import { decideEntrance, type EntranceParts } from "./entrance.ts";
 import { problem, refused } from "./problem.ts";
 import { readSocketRequest, type SocketRequest } from "./socket_request.ts";
@@ -74,6 +75,10 @@ export class SocketDoor {
       const message = "open this address as a WebSocket";
       return problem(426, "upgrade_required", message, headers);
     }
+    if (request.method !== "GET") {
+      const message = "a WebSocket is opened with GET";
+      return problem(405, "method_not_allowed", message, { allow: "GET" });
+    }
     if (draining()) {
       const headers = { "retry-after": "1" };
       const message = "this node is going away, connect again";
@@ -96,10 +101,14 @@ export class SocketDoor {
   ): Promise<Response | undefined> {
     const verdict = await verified(this.#parts, token, address);
     if (verdict === "unavailable") return cannotVerify();
-    if (verdict.ok) return undefined;
     const headers = { "retry-after": "30" };
-    const message = `${verdict.reason}; too many such sockets are open`;
-    return problem(401, "unauthorized", message, headers);
+    if (!verdict.ok) {
+      const message = `${verdict.reason}; too many such sockets are open`;
+      return problem(401, "unauthorized", message, headers);
+    }
+    if (this.#parts.admission.hasPlaceFor(verdict.userId)) return undefined;
+    const message = CLOSE.tooManyConnections.meaning;
+    return problem(429, "too_many_connections", message, headers);
   }
 
   #upgrade(

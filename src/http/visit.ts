@@ -72,7 +72,10 @@ export class Visit implements EventListenerObject {
     this.#answeredAt = parts.roster.ring.head;
     this.#decide = decide;
     // A peer that leaves before our answer is sent causes no event at all.
-    this.#handshake = setTimeout(() => this.#end(), HANDSHAKE_MS);
+    this.#handshake = setTimeout(() => {
+      parts.measure.lost();
+      this.#end();
+    }, HANDSHAKE_MS);
     for (const type of ["open", "message", "close", "error"]) {
       socket.addEventListener(type, this);
     }
@@ -138,6 +141,7 @@ export class Visit implements EventListenerObject {
         UNTOLD;
     const connection = new Connection(userId, this.#socket, {
       ...{ version, cursor, endsAt: endOf(exp), tokenId },
+      place: this.#ticket,
     });
     presence.opened(connection);
     if (watch !== "*" && fanout.watch(connection, watch, cursor) === "full") {
@@ -183,6 +187,7 @@ export class Visit implements EventListenerObject {
 
   /** Ends a socket that is no connection. */
   #close({ code }: Close, reason: string): void {
+    this.#ticket.refuse();
     this.#socket.close(code, reason);
     this.#parts.measure.closed(code);
   }

@@ -219,6 +219,37 @@ for (
   });
 }
 
+for (
+  const [name, head, status, says] of [
+    [
+      "a Host that is none",
+      "GET /readyz HTTP/1.1\r\nHost: a b",
+      400,
+      "bad_host",
+    ],
+    ["a Host of a script", 'GET / HTTP/1.1\r\nHost: "><i>', 400, "bad_host"],
+    ["no Host at all", "GET /readyz HTTP/1.0", 200, "ready"],
+    [
+      "a handshake by HEAD",
+      "HEAD /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n" +
+      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+      405,
+      "allow: GET",
+    ],
+  ] as const
+) {
+  Deno.test(`${name}: ${status}, ${says}`, async () => {
+    const { hostname, port } = new URL(server.url);
+    using conn = await Deno.connect({ hostname, port: Number(port) });
+    const lines = `${head}\r\nConnection: close\r\n\r\n`;
+    await conn.write(new TextEncoder().encode(lines));
+    const answer = await new Response(conn.readable).text();
+    equal(Number(answer.split(" ")[1]), status);
+    ok(answer.includes(says), answer);
+  });
+}
+
 Deno.test("ids that are no user ids are refused with 400, and others filter the list", async () => {
   await using _ada = await connect(server.url, 1);
   await using _bob = await connect(server.url, 2);

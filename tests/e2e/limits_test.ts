@@ -2,6 +2,7 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { connect, socketUrl, tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
+import { openDescriptors } from "../support/process.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
 import { startServerOn, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
@@ -107,6 +108,58 @@ Deno.test("[L1] peers with bad tokens that never answer take no good client's pl
   await using _bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);
   for (const mute of mutes) mute[Symbol.dispose]();
+});
+
+Deno.test("[L1] peers of one user too many that never answer take nobody else's place", async () => {
+  await using server = await start({
+    ...{ MAX_CONNECTIONS: "3", MAX_CONNECTIONS_PER_USER: "1" },
+  });
+  await using ada = await connect(server.url, 1);
+  const mutes = [];
+  for (let n = 0; n < 10; n++) {
+    const mute = await rawHandshake(
+      server.url,
+      {},
+      "answer",
+      `/ws?token=${await tokenFor(1)}`,
+    );
+    equal(mute.status, 101);
+    if (mute.rest.length === 0) await mute.conn.read(new Uint8Array(128));
+    mutes.push(mute);
+  }
+  await using _bob = await connect(server.url, 2);
+  await ada.hears("user_online", 2);
+  for (const mute of mutes) mute[Symbol.dispose]();
+});
+
+Deno.test("[L1] out of descriptors, the server says so, keeps its sockets, and listens again", async () => {
+  await using server = await start({});
+  await using ada = await connect(server.url, 1);
+  const { hostname, port } = new URL(server.url);
+  const most = openDescriptors(server.pid) + 10;
+  const limited = await new Deno.Command("prlimit", {
+    args: [`--pid=${server.pid}`, `--nofile=${most}`],
+  }).output();
+  equal(limited.code, 0);
+  const silent = await Promise.all(
+    Array.from(
+      { length: 30 },
+      () =>
+        Deno.connect({ hostname, port: Number(port) }).catch(() => undefined),
+    ),
+  );
+  await until(
+    "it is said",
+    () => server.log.some((line) => line.includes("the listener ended")),
+  );
+  for (const conn of silent) conn?.close();
+  await until("bob is served", async () => {
+    const bob = await connect(server.url, 2).catch(() => undefined);
+    await bob?.close();
+    return bob !== undefined;
+  });
+  await ada.hears("user_online", 2);
+  await ada.hears("user_offline", 2);
 });
 
 Deno.test("[P1] an unknown and a wrong token are refused alike, and take the same time", async () => {

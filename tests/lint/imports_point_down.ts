@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/(presence|grace|lease|feed|fanout|pump|upkeep|revocation|core)\.ts$/],
   [
     /^src\/(http|store)\//,
-    /^src\/(auth|metrics|loop_monitor|key_set|token_cache|provision|client_address|admission|config|environment|data_directory)\.ts$/,
+    /^src\/(auth|metrics|loop_monitor|listener|key_set|token_cache|provision|client_address|admission|config|environment|data_directory)\.ts$/,
   ],
   [/^src\/(server|cli)\.ts$/, /^main\.ts$/],
 ];
