@@ -105,7 +105,7 @@ export class Rollcall implements AsyncIterable<Change> {
     }
     const replica = new Replica(
       toWatchSet(watch),
-      (userIds) => this.#link.send({ type: "watch", userIds }),
+      (watch) => this.#link.send(watch),
     );
     this.#replica = replica;
     this.#link = new Link({
@@ -154,10 +154,11 @@ export class Rollcall implements AsyncIterable<Change> {
   }
 
   /**
-   * Hears about these users only, or with `"*"` about everybody. Who enters or leaves `users`
-   * by this did not come or go: a `state` event tells of it, and no other.
+   * Hears about these users only, or with `"*"` about everybody, as soon as the server agrees.
+   * Who enters or leaves `users` by this did not come or go: a `state` event tells of it, and no
+   * other. If it is too many for the server an `error` event tells so, and all stays as it was.
    *
-   * @throws {TypeError} for what is no user id. Too many of them are told by an `error` event.
+   * @throws {TypeError} for what is no user id, and for more than 5,000 of them.
    */
   watch(ids: Iterable<UserId> | "*"): void {
     this.#replica.watch(toWatchSet(ids));

@@ -46,6 +46,8 @@ export interface Sync {
   isAnswered: boolean;
   /** What is said of its messages before that. */
   unsaid: string[] | undefined;
+  /** The `ref` of the watch that what is told next answers. */
+  ref: number | undefined;
   /** Too many are online to name them all; it is told how many. */
   isCounting: boolean;
   /** When it is told that its token ends soon, by the clock of the core. Owned by the upkeep. */
@@ -96,6 +98,7 @@ export class Connection {
       watching: undefined,
       isAnswered: false,
       unsaid: undefined,
+      ref: undefined,
       isCounting: false,
       warnAt: undefined,
     };

@@ -8,6 +8,7 @@
  */
 import { isIP } from "node:net";
 import { z } from "zod";
+import { WATCHED_USERS_MAX } from "./protocol.ts";
 import { StartError } from "./start_error.ts";
 
 /** RFC 7518, section 3.2: a key at least as large as the hash, which is 256 bits. */
@@ -118,7 +119,7 @@ export const environment = z.object({
   MAX_FAILED_TOKENS_PER_MINUTE: integer(100, 1, 1_000_000),
   FANOUT_INTERVAL_MS: integer(50, 0, 10_000),
   MAX_STATE_USERS: integer(20_000, 1, 1_000_000),
-  MAX_WATCHED_USERS: integer(1_000, 1, 5_000),
+  MAX_WATCHED_USERS: integer(1_000, 1, WATCHED_USERS_MAX),
   LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]).default("info"),
   LOG_FORMAT: oneOf(["json", "text"]).optional(),
 });

@@ -16,6 +16,7 @@ import {
   COUNT_INTERVAL_MS,
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_LOOK_MAX,
+  SLOW_READER_BYTES_PER_SECOND_MIN,
   SLOW_READER_MS,
   STATE_USERS_RETURN_SHARE,
 } from "./limits.ts";
@@ -25,7 +26,7 @@ import { CLOSE, type Close, type UserId } from "./protocol.ts";
 import { Pump, type Visited } from "./pump.ts";
 import type { Change } from "./ring.ts";
 import type { Roster } from "./roster.ts";
-import { encodeError, SyncTexts } from "./sync_texts.ts";
+import { encodeError, encodeWatching, SyncTexts } from "./sync_texts.ts";
 
 export interface FanoutParts {
   readonly audience: Audience;
@@ -133,16 +134,21 @@ export class Fanout {
   /**
    * Lets a version 2 connection hear of these users, or of everybody, from now on. It is told
    * where they stand, or, with the cursor of one that resumed, what changed since.
+   *
+   * @param ref What the client calls its wish by.
    */
   watch(
     connection: Connection,
     ids: ReadonlySet<UserId> | "*",
-    since = UNTOLD,
+    { since = UNTOLD, ref }: { since?: number; ref?: number | undefined } = {},
   ): "watching" | "full" {
     const { audience, roster: { ring } } = this.#parts;
     if (ids === "*") audience.follow(connection);
     else if (audience.watch(connection, ids) === "full") return "full";
-    if (connection.sync !== undefined) connection.sync.isCounting = false;
+    if (connection.sync !== undefined) {
+      connection.sync.isCounting = false;
+      connection.sync.ref = ref;
+    }
     connection.cursor = since;
     if (since !== UNTOLD) {
       for (let at = since; at < ring.head; at++) {
@@ -189,6 +195,10 @@ export class Fanout {
     // Whatever is said later says it all, so nothing is put behind what is still unsent.
     if (connection.bufferedBytes > 0) return this.#stall(connection);
     connection.stalled = undefined;
+    if (sync.ref !== undefined) {
+      this.#send(connection, encodeWatching(sync.ref));
+      sync.ref = undefined;
+    }
     const visit = sync.watching !== undefined
       ? this.#tellWatched(connection, sync)
       : this.#areTooMany(sync)
@@ -283,13 +293,17 @@ export class Fanout {
   #stall(connection: Connection): Visited {
     const now = this.#parts.clock.now();
     const bytes = connection.bufferedBytes;
-    if (connection.stalled === undefined || bytes < connection.stalled.bytes) {
-      connection.stalled = { since: now, bytes };
-    } else if (now - connection.stalled.since >= SLOW_READER_MS) {
-      this.#giveUp(connection, "reads too slowly");
-      return "done";
-    }
-    return "again";
+    const { since, bytes: before } = connection.stalled ??
+      { since: now, bytes };
+    // What is said meanwhile, a warning for example, comes on top.
+    connection.stalled = { since: bytes < before ? now : since, bytes };
+    // The socket counts a message as unsent until all of it is on its way.
+    const large = Math.max(0, bytes - SEND_BUFFER_BYTES_MAX);
+    const patienceMs = SLOW_READER_MS +
+      large / SLOW_READER_BYTES_PER_SECOND_MIN * 1_000;
+    if (now - connection.stalled.since < patienceMs) return "again";
+    this.#giveUp(connection, "reads too slowly");
+    return "done";
   }
 
   #giveUp(connection: Connection, reason: string): void {

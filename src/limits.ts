@@ -66,6 +66,12 @@ export const STALLED_RECHECK_MS = 100;
 export const SLOW_READER_MS = 10_000;
 
 /**
+ * It has longer for what is unsent above a full buffer: of a large state nothing counts as taken
+ * before all of it is, and this is what a slow mobile link takes of it.
+ */
+export const SLOW_READER_BYTES_PER_SECOND_MIN = 32_768;
+
+/**
  * How long the fan-out works before accepts, pings and HTTP have their turn. What is sent waits as
  * tasks of Deno until then: half a millisecond cost a sixth less than five did.
  */

@@ -68,7 +68,8 @@ export class Presence {
   #isWriting = false;
   /** Since when somebody is to be looked at. */
   #dirtySince = 0;
-  #busyRounds = 0;
+  /** How often in a row those who could not be written were busy. */
+  readonly #busyRounds = new Map<UserId, number>();
   #flushing: Promise<void> | undefined;
 
   constructor(parts: PresenceParts, random = Math.random) {
@@ -253,6 +254,10 @@ export class Presence {
     unknown: ReadonlySet<UserId>,
     busy: ReadonlySet<UserId>,
   ): void {
+    for (const userId of [...arriving, ...leaving]) {
+      if (busy.has(userId)) void this.#lookLater(userId);
+      else this.#busyRounds.delete(userId);
+    }
     for (const userId of arriving) {
       if (busy.has(userId)) continue;
       if (unknown.has(userId)) this.#refuse(userId);
@@ -262,8 +267,6 @@ export class Presence {
     for (const userId of leaving) {
       if (!busy.has(userId)) this.#claims.delete(userId);
     }
-    this.#busyRounds = busy.size > 0 ? this.#busyRounds + 1 : 0;
-    if (busy.size > 0) void this.#lookLater([...busy]);
     this.#parts.onLive();
   }
 
@@ -285,10 +288,12 @@ export class Presence {
     for (const userId of userIds) this.#dirty.add(userId);
   }
 
-  /** These rows are locked or refuse. Everyone else's changes go on meanwhile. */
-  async #lookLater(userIds: readonly UserId[]): Promise<void> {
-    const pauseMs = retryMs(this.#busyRounds - 1, this.#random);
+  /** The row is locked or refuses. Everyone else's changes go on meanwhile. */
+  async #lookLater(userId: UserId): Promise<void> {
+    const rounds = this.#busyRounds.get(userId) ?? 0;
+    this.#busyRounds.set(userId, rounds + 1);
+    const pauseMs = retryMs(rounds, this.#random);
     await this.#parts.clock.sleep(pauseMs, this.#stop.signal);
-    for (const userId of userIds) this.#look(userId);
+    this.#look(userId);
   }
 }

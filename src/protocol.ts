@@ -59,10 +59,18 @@ export interface KeepAlive {
   readonly seq: number;
 }
 
+/** Version 2: what is told from here on, first of all where they stand, is about whom a watch asked for. */
+export interface Watching {
+  readonly type: "watching";
+  /** Of that watch. Those without one are served without this message. */
+  readonly ref: number;
+}
+
 /** What an error message of version 2 is about. */
 export type ErrorCode =
   | "bad_message"
   | "watch_too_large"
+  | "overloaded"
   | "too_many_online"
   | "bad_token"
   | "token_expiring";
@@ -73,6 +81,8 @@ export interface ErrorMessage {
   readonly code: ErrorCode;
   /** For people. */
   readonly message: string;
+  /** Of the watch that is refused, if it had one. */
+  readonly ref?: number;
 }
 
 /** Everything that the server says in version 2. A client passes over types that it does not know. */
@@ -81,6 +91,7 @@ export type ServerMessage =
   | PresenceDiff
   | PresenceCount
   | KeepAlive
+  | Watching
   | ErrorMessage;
 
 /** Version 2: whom to hear about. The answer is a `presence_state`, or an error and no change. */
@@ -88,7 +99,12 @@ export interface Watch {
   readonly type: "watch";
   /** `"*"` is everybody, an empty list nobody. */
   readonly userIds: readonly UserId[] | "*";
+  /** Any whole number. A `watching`, or the error, repeats it: states come for other reasons too. */
+  readonly ref?: number;
 }
+
+/** Users in a watch set that any server may take: more would not fit into a client's message. */
+export const WATCHED_USERS_MAX = 5_000;
 
 /** Version 2: a later token of the same user. There is an answer only if it is refused. */
 export interface Refresh {

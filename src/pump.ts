@@ -51,30 +51,39 @@ export class Pump {
   }
 
   async #run(): Promise<void> {
-    const { clock, pauseMs, begin, visit, end } = this.#parts;
+    const { clock, pauseMs } = this.#parts;
     await Promise.resolve();
-    while (this.#wanted && !this.#stop.signal.aborted) {
-      this.#wanted = false;
-      let someAgain = false;
-      let someMore = false;
-      await visitAll(
-        begin(),
-        (connection) => {
-          const visited = visit(connection);
-          if (visited === "more") someMore = true;
-          else if (visited === "again") someAgain = true;
-        },
-        clock,
-        this.#stop.signal,
-      );
-      if (someMore) {
-        this.#wanted = true;
-        await clock.yield();
-      } else end?.();
-      if (someAgain) this.#recheck ??= this.#recheckLater();
-      if (pauseMs > 0) await clock.sleep(pauseMs, this.#stop.signal);
+    try {
+      while (this.#wanted && !this.#stop.signal.aborted) {
+        this.#wanted = false;
+        await this.#pass();
+        if (pauseMs > 0) await clock.sleep(pauseMs, this.#stop.signal);
+      }
+    } finally {
+      // After a fault, which is reported, the next wake begins anew.
+      this.#running = undefined;
     }
-    this.#running = undefined;
+  }
+
+  async #pass(): Promise<void> {
+    const { clock, begin, visit, end } = this.#parts;
+    let someAgain = false;
+    let someMore = false;
+    await visitAll(
+      begin(),
+      (connection) => {
+        const visited = visit(connection);
+        if (visited === "more") someMore = true;
+        else if (visited === "again") someAgain = true;
+      },
+      clock,
+      this.#stop.signal,
+    );
+    if (someMore) {
+      this.#wanted = true;
+      await clock.yield();
+    } else end?.();
+    if (someAgain) this.#recheck ??= this.#recheckLater();
   }
 
   async #recheckLater(): Promise<void> {

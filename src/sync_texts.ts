@@ -122,8 +122,9 @@ export class SyncTexts {
     for (const [id, { status, username }] of last) {
       // Statuses alternate: whoever ends as the first change left them has changed.
       if (first.get(id) !== status) continue;
-      if (status === "online") online.push({ id, username });
-      else offline.push(id);
+      if (status === "offline") offline.push(id);
+      // Who was renamed since is told by the name that the list has.
+      else online.push({ id, username: this.#roster.nameOf(id) ?? username });
     }
     return encodeDiff(this.#seq, online, offline);
   }
@@ -140,8 +141,17 @@ function encodeDiff(
   };
 }
 
-export function encodeError(code: ErrorCode, message: string): string {
-  return encode({ type: "error", code, message });
+export function encodeError(
+  code: ErrorCode,
+  message: string,
+  ref?: number,
+): string {
+  const about = ref === undefined ? {} : { ref };
+  return encode({ type: "error", code, message, ...about });
+}
+
+export function encodeWatching(ref: number): string {
+  return encode({ type: "watching", ref });
 }
 
 function encode(message: ServerMessage): string {

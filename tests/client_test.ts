@@ -48,6 +48,29 @@ function playServer(play: Play, refuses: (url: URL) => boolean = () => false) {
   };
 }
 
+/** Answers each watch: an error is about it, and of all else the last message is what it asked for. */
+function serveWatches(
+  peer: Peer,
+  answer: (userIds: number[] | "*", nth: number) => ServerMessage[],
+): void {
+  peer.socket.onmessage = async ({ data }) => {
+    const { userIds, ref } = JSON.parse(data);
+    const messages = answer(userIds, peer.said.push(userIds) - 1);
+    // A network takes its time.
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    if (peer.socket.readyState !== WebSocket.OPEN) return;
+    const isRefused = messages.some(({ type }) => type === "error");
+    for (const [index, message] of messages.entries()) {
+      if (message.type === "error") peer.say({ ...message, ref });
+      else {
+        const isLast = index === messages.length - 1;
+        if (isLast && !isRefused) peer.say({ type: "watching", ref });
+        peer.say(message);
+      }
+    }
+  };
+}
+
 const FAST = {
   ...TIMING,
   retryFirstMs: 20,
@@ -270,11 +293,10 @@ Deno.test("[S4] other users are watched without anybody coming or going", async 
   await using server = playServer((peer) => {
     const watched = peer.url.searchParams.get("watch");
     peer.say(watched === "1,2" ? state(1, 1) : state(1));
-    peer.socket.onmessage = ({ data }) => {
-      peer.said.push(JSON.parse(data));
-      if (peer.said.length === 1) peer.say(diff(2, [2]), state(3, 2));
-      else peer.say(state(4, 2, 3, 9));
-    };
+    serveWatches(
+      peer,
+      (_, nth) => nth === 0 ? [diff(2, [2]), state(3, 2)] : [state(4, 2, 3, 9)],
+    );
   });
   using client = listen(server.url, { watch: [1, 2] });
   await client.hears("=1");
@@ -283,23 +305,13 @@ Deno.test("[S4] other users are watched without anybody coming or going", async 
   client.rollcall.watch("*");
   // Of 3 it was known that it was not online; of 9 nothing was known.
   await client.hears("=1", "+2", "=2", "+3", "=2,3,9");
-  deepEqual(server.peers[0]?.said, [
-    { type: "watch", userIds: [2, 3] },
-    { type: "watch", userIds: "*" },
-  ]);
+  deepEqual(server.peers[0]?.said, [[2, 3], "*"]);
 });
 
 Deno.test("[S4] of many watches in a row the last one wins, and few are sent", async () => {
   await using server = playServer((peer) => {
     peer.say(state(1, 1, 2, 3));
-    let answer: ReturnType<typeof setTimeout> | undefined;
-    peer.socket.onmessage = ({ data }) => {
-      const { userIds } = JSON.parse(data);
-      peer.said.push(userIds);
-      // As the server does: one state for all that were asked for meanwhile.
-      clearTimeout(answer);
-      answer = setTimeout(() => peer.say(state(1, ...userIds)), 10);
-    };
+    serveWatches(peer, (userIds) => [state(1, ...userIds as number[])]);
   });
   using client = listen(server.url, {}, { ...FAST, silenceMs: 3_000 });
   await client.hears("=1,2,3");
@@ -324,35 +336,78 @@ const TOO_LARGE: ServerMessage = {
 Deno.test("[L1] a list that is too long is refused alone, not the next one", async () => {
   await using server = playServer((peer) => {
     peer.say(state(1, 4));
-    peer.socket.onmessage = ({ data }) => {
-      const { userIds } = JSON.parse(data);
-      setTimeout(() => {
-        if (userIds.length > 3) peer.say(diff(2, [5]), TOO_LARGE);
-        else peer.say(state(3, ...userIds));
-      }, 10);
-    };
+    serveWatches(
+      peer,
+      (userIds) =>
+        userIds.length > 3
+          ? [diff(2, [5]), TOO_LARGE]
+          : [state(3, ...userIds as number[])],
+    );
   });
   using client = listen(server.url, { watch: [4, 5] });
   await client.hears("=4");
   client.rollcall.watch([1, 2, 3, 4]);
-  // Of 5 nobody wanted to hear any more; it is there when the wish is refused.
-  await client.hears("=4", "watch_too_large", "=4,5");
+  // Until the server agrees all is as it was, and so it stays.
+  await client.hears("=4", "+5", "watch_too_large");
   client.rollcall.watch([1, 2, 3, 5]);
   client.rollcall.watch([2, 3]);
-  await client.hears(
-    "=4",
-    "watch_too_large",
-    "=4,5",
-    "watch_too_large",
-    "=2,3",
-  );
+  await client.hears("=4", "+5", "watch_too_large", "watch_too_large", "=2,3");
+});
+
+Deno.test("[S4] a refused wish leaves the one before it, also if its state was passed over", async () => {
+  await using server = playServer((peer) => {
+    peer.say(state(1, 1, 2, 7));
+    serveWatches(peer, (userIds) => {
+      if (userIds.length > 3) return [TOO_LARGE];
+      return [state(1, ...userIds as number[])];
+    });
+  });
+  using client = listen(server.url);
+  await client.hears("=1,2,7");
+  client.rollcall.watch([1, 2]);
+  client.rollcall.watch([3, 4, 5, 6]);
+  await client.hears("=1,2,7", "watch_too_large", "=1,2");
+  deepEqual(server.peers[0]?.said, [[1, 2], [3, 4, 5, 6], [1, 2]]);
+});
+
+Deno.test("[S2] who wants everybody again and is cut off resumes from what is known of everybody", async () => {
+  await using server = playServer((peer, nth) => {
+    if (nth === 0) {
+      peer.say(state(10, 1, 2));
+      // User 2 left at 11, which is not told to who watches 1.
+      serveWatches(peer, () => [state(10, 1)]);
+    } else peer.say(diff(12, [], [1, 2]));
+  });
+  using client = listen(server.url);
+  await client.hears("=1,2");
+  client.rollcall.watch([1]);
+  client.rollcall.watch("*");
+  await until("it asks again", () => server.peers[0]?.said.length === 2);
+  server.peers[0]?.say(diff(12, [], [1]));
+  server.peers[0]?.socket.close(1013);
+  await client.hears("=1,2", "-1", "-2");
+  equal(server.peers[1]?.url.searchParams.get("since"), "10");
+});
+
+Deno.test("[L1] a node that is full for a while does not make a client forget whom it watches", async () => {
+  const ids = Array.from({ length: 1_000 }, (_, index) => 1_000_000 + index);
+  const full: ServerMessage = {
+    ...{ type: "error", code: "overloaded", message: "this node is full" },
+  };
+  await using server = playServer((peer, nth) => {
+    peer.say(state(1));
+    serveWatches(peer, () => nth < 2 ? [full] : [state(1, 1_000_007)]);
+  });
+  using client = listen(server.url, { watch: ids });
+  await client.hears("=1000007");
+  equal(server.peers.length, 3);
 });
 
 Deno.test("[L1] a list that is too long at the start leaves nobody watched, and an error", async () => {
   const ids = Array.from({ length: 1_000 }, (_, index) => 1_000_000 + index);
   await using server = playServer((peer) => {
     peer.say(state(1));
-    peer.socket.onmessage = () => peer.say(TOO_LARGE);
+    serveWatches(peer, (userIds) => userIds.length ? [TOO_LARGE] : [state(1)]);
   });
   using client = listen(server.url, { watch: ids });
   await client.hears("watch_too_large", "=");
@@ -362,7 +417,7 @@ Deno.test("[L1] a list that is too long at the start leaves nobody watched, and 
 Deno.test("[S4] a list that a server refuses in the URL is sent as a message", async () => {
   await using server = playServer((peer) => {
     peer.say(state(1));
-    peer.socket.onmessage = () => peer.say(TOO_LARGE);
+    serveWatches(peer, (userIds) => userIds.length ? [TOO_LARGE] : [state(1)]);
   }, (url) => !["", null].includes(url.searchParams.get("watch")));
   using client = listen(server.url, { watch: [1, 2, 3, 4, 5, 6] });
   await client.hears("watch_too_large", "=");
@@ -374,10 +429,10 @@ Deno.test("[L1] counts are the answer to a watch for everybody, and to no other"
   };
   await using server = playServer((peer) => {
     peer.say(state(1, 1));
-    peer.socket.onmessage = ({ data }) => {
-      if (JSON.parse(data).userIds === "*") peer.say(count);
-      else peer.say(count, state(10, 2));
-    };
+    serveWatches(
+      peer,
+      (userIds) => userIds === "*" ? [count] : [count, state(10, 2)],
+    );
   });
   using client = listen(server.url, { watch: [1] });
   await client.hears("=1");
@@ -424,10 +479,10 @@ Deno.test("what can be no token is never quoted, and not tried again", async () 
 Deno.test("a slow loop is told nothing of users who are not watched any more", async () => {
   await using server = playServer((peer) => {
     peer.say(state(1), diff(2, [1, 2]));
-    peer.socket.onmessage = ({ data }) => {
-      if (JSON.parse(data).userIds === "*") peer.say(state(4, 2), diff(5, [1]));
-      else peer.say(state(3, 2));
-    };
+    serveWatches(
+      peer,
+      (userIds) => [userIds === "*" ? state(4, 2) : state(3, 2)],
+    );
   });
   using client = listen(server.url);
   const reader = client.rollcall[Symbol.asyncIterator]();
@@ -435,6 +490,8 @@ Deno.test("a slow loop is told nothing of users who are not watched any more", a
   client.rollcall.watch([2]);
   await client.hears("=", "+1", "+2", "=2");
   client.rollcall.watch("*");
+  await client.hears("=", "+1", "+2", "=2", "=2");
+  server.peers[0]?.say(diff(5, [1]));
   await client.hears("=", "+1", "+2", "=2", "=2", "+1");
   const seen = [];
   for (let n = 0; n < 2; n++) {
@@ -448,7 +505,7 @@ Deno.test("[S4] a long list follows as a message, and then the connection is rig
   const ids = Array.from({ length: 1_000 }, (_, index) => 1_000_000 + index);
   await using server = playServer((peer) => {
     peer.say(state(1));
-    peer.socket.onmessage = () => peer.say(state(1, 1_000_001));
+    serveWatches(peer, () => [state(1, 1_000_001)]);
   });
   using client = listen(server.url, { watch: ids });
   await client.hears("=1000001");
@@ -459,15 +516,12 @@ Deno.test("[S4] a long list follows as a message, and then the connection is rig
 Deno.test("[L1] too many to watch is an error, and what was watched stays", async () => {
   await using server = playServer((peer) => {
     peer.say(state(1, 7));
-    const refusal: ServerMessage = {
-      ...{ type: "error", code: "watch_too_large", message: "too many" },
-    };
-    peer.socket.onmessage = () => peer.say(refusal, diff(2, [8]));
+    serveWatches(peer, () => [TOO_LARGE, diff(2, [8])]);
   });
   using client = listen(server.url);
   await client.hears("=7");
   client.rollcall.watch([1, 2, 3]);
-  await client.hears("=7", "watch_too_large", "=7", "+8");
+  await client.hears("=7", "watch_too_large", "+8");
 });
 
 Deno.test("[L1] counts instead of names leave nobody named, and names come back", async () => {
@@ -544,6 +598,11 @@ Deno.test("what cannot be connected to or watched is refused at once", () => {
     /expected a token, or a function/,
   );
   throws(build("ws://x/ws", "12"), /expected user ids, or "\*"/);
+  const many = Array.from({ length: 5_001 }, (_, index) => index + 1);
+  throws(
+    build("ws://x/ws", many),
+    /Cannot watch 5001 users: expected at most 5000/,
+  );
 });
 
 Deno.test("a server that is not there is tried again, with waits", async () => {

@@ -5,6 +5,7 @@ import {
   CLIENT_MESSAGES_MAX,
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_LOOK_MAX,
+  SLOW_READER_BYTES_PER_SECOND_MIN,
   SLOW_READER_MS,
   STALLED_RECHECK_MS,
 } from "../src/limits.ts";
@@ -93,7 +94,7 @@ Deno.test("[L1] a peer that takes nothing for long is closed with 1013", async (
   tell(9, 3_000);
   await clock.advance(SLOW_READER_MS - STALLED_RECHECK_MS);
   deepEqual(peers[0]?.socket.closes, []);
-  await clock.advance(2 * STALLED_RECHECK_MS);
+  await clock.advance(4 * STALLED_RECHECK_MS);
   deepEqual(peers[0]?.socket.closes, ["1013 reads too slowly"]);
   equal(audience.listeners.size, 1);
   await subject.stop();
@@ -110,6 +111,30 @@ Deno.test("[L1] a peer that reads slowly but reads is not closed", async () => {
     slow.socket.bufferedAmount -= 100;
   }
   deepEqual(slow.socket.closes, []);
+  await subject.stop();
+});
+
+Deno.test("[S3] a large state, of which nothing counts as taken before all of it is, has its time", async () => {
+  const { clock, subject, audience, roster } = fanout([]);
+  const username = "x".repeat(100);
+  const ids = Array.from({ length: 10_000 }, (_, index) => index + 1);
+  roster.replace({ seq: 1, users: ids.map((id) => ({ id, username })) });
+  const { connection, socket } = liveConnection(1, { version: 2 });
+  socket.reading = false;
+  audience.add(connection);
+  subject.watch(connection, new Set(ids));
+  await clock.advance(0);
+  const large = socket.bufferedAmount - SEND_BUFFER_BYTES_MAX;
+  ok(large > 1_000_000);
+  const change = { seq: 2, userId: 1, username, status: "offline" } as const;
+  subject.advanced(roster.advance(change));
+  await clock.advance(
+    SLOW_READER_MS + large / SLOW_READER_BYTES_PER_SECOND_MIN * 1_000 - 1_000,
+  );
+  deepEqual(socket.closes, []);
+  await clock.advance(2_000);
+  deepEqual(socket.closes, ["1013 reads too slowly"]);
+  equal(socket.sent.length, 1);
   await subject.stop();
 });
 
@@ -260,6 +285,39 @@ Deno.test("[S2] after the feed went back everybody gets a new state", async () =
   await subject.stop();
 });
 
+Deno.test("[S4] what answers a watch is told by its number, and one state answers several", async () => {
+  const { subject, clock, tell, first } = followers(1);
+  tell(1);
+  await clock.advance(100);
+  const before = first.socket.sent.length;
+  subject.watch(first.connection, new Set([1]), { ref: 5 });
+  subject.watch(first.connection, new Set([2]), { ref: 6 });
+  await clock.advance(100);
+  subject.watch(first.connection, "*");
+  await clock.advance(100);
+  deepEqual(first.socket.sent.slice(before), [
+    '{"type":"watching","ref":6}',
+    '{"type":"presence_state","seq":1,"users":[]}',
+    '{"type":"presence_state","seq":1,"users":[{"id":1,"username":"user1"}]}',
+  ]);
+  await subject.stop();
+});
+
+Deno.test("[S2] who resumes is told of users by the names that they have now", async () => {
+  const { subject, clock, tell, roster, audience } = fanout([]);
+  tell(2);
+  roster.rename([{ id: 2, username: "rob" }]);
+  const { connection, socket } = liveConnection(1, { version: 2 });
+  connection.cursor = 0;
+  audience.add(connection);
+  subject.wake();
+  await clock.advance(0);
+  deepEqual(socket.sent, [
+    '{"type":"presence_diff","seq":1,"online":[{"id":2,"username":"rob"}],"offline":[]}',
+  ]);
+  await subject.stop();
+});
+
 Deno.test("[S4] who watches hears only of these, and others are not visited for them", async () => {
   const { subject, clock, tell, first, others, heard, audience } = followers(2);
   subject.watch(first.connection, new Set([2, 3]));
@@ -289,7 +347,7 @@ Deno.test("[S2][S4] who resumes watching is told what changed among them since",
   const { subject, clock, tell, first, heard } = followers(1);
   for (const userId of [1, 2, 3, 1]) tell(userId);
   // It knew 1 and 2 as of seq 2.
-  subject.watch(first.connection, new Set([1, 2, 9]), 2);
+  subject.watch(first.connection, new Set([1, 2, 9]), { since: 2 });
   tell(9);
   await clock.advance(100);
   deepEqual(heard(), ["5 +9 -1"]);

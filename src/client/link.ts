@@ -39,9 +39,12 @@ export interface Timing {
   readonly retryLongestMs: number;
   /** A connection that was good for so long was a good one: the next fault is the first. */
   readonly steadyMs: number;
-  /** For a token and the server's first answer. */
+  /** For a token and an open socket. */
   readonly patienceMs: number;
-  /** The server says something every 25 s. After so long a silence the connection is dead. */
+  /**
+   * The server says something every 25 s. After so long a silence the connection is dead. Also
+   * for its first answer, of which nothing shows before all of it is here.
+   */
   readonly silenceMs: number;
   readonly random: () => number;
 }
@@ -89,7 +92,8 @@ export class Link {
   async open(): Promise<void> {
     if (this.#status.state === "closed") return;
     if (isOffline()) return this.pause();
-    this.#setStatus({ ...this.#status, state: "connecting" });
+    const { retryMs: _, ...why } = this.#status;
+    this.#setStatus({ ...why, state: "connecting" });
     if (this.#isClosed) return;
     const giveUp = () => this.#retry("no answer in time");
     const attempt = this.#wait(this.#parts.timing.patienceMs, giveUp);
@@ -128,10 +132,15 @@ export class Link {
   async refresh(): Promise<void> {
     if (typeof this.#parts.token === "string") return;
     const socket = this.#socket;
-    const token = await this.#getToken();
-    if (socket !== this.#socket) return;
-    if (!isToken(token)) throw new TypeError("expected a JWT");
-    this.send({ type: "refresh", token });
+    try {
+      const token = await this.#getToken();
+      if (socket !== this.#socket) return;
+      if (!isToken(token)) throw new TypeError("expected a JWT");
+      this.send({ type: "refresh", token });
+    } catch (err) {
+      // Who is connected anew has another token, and no use for this one.
+      if (socket === this.#socket) throw err;
+    }
   }
 
   /** There is no network; a connection that may be left would only pretend. */
@@ -169,14 +178,16 @@ export class Link {
     this.#socket = socket;
     this.#wasRefused = true;
     socket.onopen = () => {
-      if (socket === this.#socket) this.#wasRefused = false;
+      if (socket !== this.#socket) return;
+      this.#wasRefused = false;
+      this.#wait(timing.silenceMs, () => this.#retry("no answer in time"));
     };
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket) return;
       try {
         onMessage(String(data));
       } catch (err) {
-        return this.#retry(`cannot understand the server: ${messageOf(err)}`);
+        return this.#retry(faultOf(err));
       }
       if (this.#status.state === "connected") {
         this.#wait(timing.silenceMs, () => this.#retry("silence"));
@@ -226,6 +237,13 @@ export class Link {
 
 export function messageOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err);
+}
+
+/** Of what a message led to: it may be that it was understood all too well. */
+function faultOf(err: unknown): string {
+  const isNonsense = err instanceof TypeError || err instanceof SyntaxError;
+  const message = messageOf(err);
+  return isNonsense ? `cannot understand the server: ${message}` : message;
 }
 
 /** What no token is can be no subprotocol either, and a browser's fault would quote it. */

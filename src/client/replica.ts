@@ -8,6 +8,7 @@
  */
 import {
   type ErrorMessage,
+  type KeepAlive,
   type OnlineUserInfo,
   parseUserId,
   type PresenceCount,
@@ -15,6 +16,9 @@ import {
   type PresenceState,
   type ServerMessage,
   type UserId,
+  type Watch,
+  WATCHED_USERS_MAX,
+  type Watching,
 } from "../protocol.ts";
 import { Pace } from "./pace.ts";
 
@@ -49,26 +53,27 @@ const NOBODY: WatchSet = new Set<UserId>();
 const WATCH_QUERY_LENGTH_MAX = 1_500;
 
 export class Replica {
+  /** Always what `#held` and `#seq` say: a message that is about others leaves it alone. */
   readonly users: Users = new Users();
-  /** Sends a list of users to watch, or `"*"`. */
-  readonly #ask: (userIds: readonly UserId[] | "*") => void;
+  readonly #ask: (watch: Watch) => void;
   readonly #pace = new Pace();
   #wanted: WatchSet;
-  /** What the server of this connection answers about. */
+  /** What the server of this connection tells about. */
   #served: WatchSet;
-  /** What it was asked for and has not answered. Never two at once: one answer may be for both. */
+  /** What it was asked for last, while it has neither agreed nor refused. Never two at once. */
   #asked: WatchSet | undefined;
-  /** What `users` and `#seq` are about. */
+  #ref = 0;
+  /** What `users` is about, as of `#seq`. */
   #held: WatchSet | undefined;
   #seq: number | undefined;
   #count: number | undefined;
   /** Whether the server of this connection has said where we stand. */
   #isAnswered = false;
+  /** It said so of users who were not wanted any more, and it was not taken. */
+  #isPassedOver = false;
 
-  constructor(
-    wanted: WatchSet,
-    ask: (userIds: readonly UserId[] | "*") => void,
-  ) {
+  /** @param ask Sends a wish. */
+  constructor(wanted: WatchSet, ask: (watch: Watch) => void) {
     this.#wanted = this.#served = wanted;
     this.#ask = ask;
   }
@@ -78,7 +83,7 @@ export class Replica {
     return this.#count ?? this.users.size;
   }
 
-  /** Hears about other users from now on. */
+  /** Hears about other users as soon as the server agrees. */
   watch(wanted: WatchSet): void {
     this.#wanted = wanted;
     if (this.#isAnswered) this.#askForWanted();
@@ -92,6 +97,7 @@ export class Replica {
   begin(query: URLSearchParams, wasRefused: boolean): void {
     this.end();
     this.#served = this.#wanted;
+    this.#isPassedOver = false;
     const list = this.#wanted === "*" ? "*" : [...this.#wanted].join();
     const isRisky = wasRefused && list !== "*" && list !== "";
     if (isRisky || list.length > WATCH_QUERY_LENGTH_MAX) {
@@ -128,8 +134,9 @@ export class Replica {
       case "presence_count":
         return this.#takeCount(message);
       case "keepalive":
-        if (this.#seq !== undefined) this.#seq = toSeq(message.seq);
-        return NOTHING;
+        return this.#takeKeepAlive(message);
+      case "watching":
+        return this.#takeAgreement(message);
       case "error":
         return this.#takeError(message);
       default:
@@ -140,11 +147,11 @@ export class Replica {
   #takeState(message: PresenceState): News {
     const seq = toSeq(message.seq);
     const users = toUsers(message.users);
-    if (!this.#isAnswer()) return NOTHING;
+    if (!this.#isWanted()) return NOTHING;
     const before = this.#held;
-    const wanted = this.#wanted;
+    const served = this.#served;
     const named = new Map(
-      users.filter(({ id }) => includes(wanted, id)).map((
+      users.filter(({ id }) => includes(served, id)).map((
         user,
       ) => [user.id, user]),
     );
@@ -152,33 +159,34 @@ export class Replica {
     for (const user of [...this.users.values()]) {
       if (named.has(user.id)) continue;
       this.users.remove(user.id);
-      // Whoever is not wanted any more did not go.
-      if (includes(wanted, user.id)) changes.push({ type: "offline", user });
+      // Whoever is not watched any more did not go.
+      if (includes(served, user.id)) changes.push({ type: "offline", user });
     }
     for (const { id, username } of named.values()) {
       const known = this.users.get(id);
       if (known?.username === username) continue;
-      // Whoever was not wanted before did not come.
+      // Whoever was not watched before did not come.
       const isNew = known === undefined && includes(before, id);
       const since = isNew ? new Date() : known?.since;
       const user = this.users.put({ id, username, since });
       if (isNew) changes.push({ type: "online", user });
     }
-    this.#held = wanted;
+    this.#held = served;
     this.#seq = seq;
     this.#count = undefined;
-    return { changes, isAnew: before !== wanted, isRight: true };
+    return { changes, isAnew: before !== served, isRight: this.#isRight };
   }
 
   #takeDiff(message: PresenceDiff): News {
     const seq = toSeq(message.seq);
     const online = toUsers(message.online);
     const offline = message.offline.map(toUserId);
-    const isRight = this.#asked === undefined && this.#isAnswer();
-    if (this.#seq === undefined) {
-      if (!isRight) return NOTHING;
+    this.#answered();
+    if (this.#isPassedOver) return NOTHING;
+    if (this.#held !== this.#served || this.#seq === undefined) {
       throw new TypeError("there was no state before this difference");
     }
+    const isRight = this.#isRight;
     // What was told already is no news, and what is older was overtaken.
     if (seq <= this.#seq) return { ...NOTHING, isRight };
     this.#seq = seq;
@@ -195,57 +203,72 @@ export class Replica {
       const user = this.users.put({ id, username, since });
       if (known === undefined) changes.push({ type: "online", user });
     }
-    // Until the answer is here `users` is about those who were asked for before.
-    const wanted = changes.filter(({ user }) =>
-      includes(this.#wanted, user.id)
-    );
-    return { changes: wanted, isAnew: false, isRight };
+    return { changes, isAnew: false, isRight };
   }
 
   /** Too many are online to name them. */
   #takeCount(message: PresenceCount): News {
     const count = toSeq(message.online);
-    // Nobody is counted who is watched: this was on its way before.
-    if (this.#asked !== undefined && this.#asked !== "*") return NOTHING;
-    if (!this.#isAnswer()) return NOTHING;
+    if (!this.#isWanted()) return NOTHING;
     this.#count = count;
     this.users.empty();
     this.#held = this.#seq = undefined;
-    return { changes: [], isAnew: true, isRight: true };
+    return { changes: [], isAnew: true, isRight: this.#isRight };
   }
 
-  #takeError({ code }: ErrorMessage): News {
-    if (code !== "watch_too_large" || this.#asked === undefined) return NOTHING;
-    // The server goes on as before; so do we, unless there is a newer wish.
+  /** Nothing happened, until this `seq`, to those whom we are told about. */
+  #takeKeepAlive(message: KeepAlive): News {
+    const seq = toSeq(message.seq);
+    const isOurs = this.#held === this.#served && !this.#isPassedOver;
+    if (isOurs && this.#seq !== undefined) this.#seq = seq;
+    return NOTHING;
+  }
+
+  /** From here on the server tells about those whom we asked for, first of all a state. */
+  #takeAgreement({ ref }: Watching): News {
+    if (this.#asked === undefined || ref !== this.#ref) return NOTHING;
+    this.#served = this.#asked;
+    this.#asked = undefined;
+    return NOTHING;
+  }
+
+  /** The server goes on as before; so do we, unless there is a newer wish. */
+  #takeError({ code, message, ref }: ErrorMessage): News {
+    if (this.#asked === undefined || ref !== this.#ref) return NOTHING;
+    if (code === "overloaded" && this.#served === NOBODY) {
+      // Before this connection there was more than nobody, and another node may have room.
+      throw new Error(message);
+    }
     if (this.#wanted === this.#asked) this.#wanted = this.#served;
     this.#asked = undefined;
-    if (this.#wanted !== this.#served) {
-      this.#askForWanted();
-      return NOTHING;
-    }
-    if (this.#held !== this.#served) {
-      // Nobody is watched yet, and whoever is known is of an earlier connection.
-      this.#held = this.#served;
-      this.users.empty();
-    }
-    return { changes: [], isAnew: true, isRight: true };
+    if (this.#isRight) return { ...NOTHING, isRight: true };
+    this.#askForWanted();
+    return NOTHING;
   }
 
-  /** The server says where we stand: is it about whom we want? If not, it is asked for them. */
-  #isAnswer(): boolean {
+  /** Whether `users` is, with this message, right about whom we want. */
+  get #isRight(): boolean {
+    return this.#served === this.#wanted && !this.#isPassedOver;
+  }
+
+  /** Whether what the server says of where we stand is to be taken. If not, it is asked again. */
+  #isWanted(): boolean {
+    this.#answered();
+    this.#isPassedOver = this.#served !== this.#wanted;
+    return !this.#isPassedOver;
+  }
+
+  #answered(): void {
     this.#isAnswered = true;
-    if (this.#asked !== undefined) this.#served = this.#asked;
-    this.#asked = undefined;
-    if (this.#served === this.#wanted) return true;
-    this.#askForWanted();
-    return false;
+    if (this.#served !== this.#wanted) this.#askForWanted();
   }
 
   #askForWanted(): void {
     if (this.#asked !== undefined) return;
     this.#pace.take(() => {
       this.#asked = this.#wanted;
-      this.#ask(this.#wanted === "*" ? "*" : [...this.#wanted]);
+      const userIds = this.#wanted === "*" ? "*" : [...this.#wanted];
+      this.#ask({ type: "watch", userIds, ref: this.#ref += 1 });
     });
   }
 }
@@ -276,13 +299,16 @@ export class Users extends Map<UserId, User> {
   }
 }
 
-/** @throws {TypeError} for what is no user id. */
+/** @throws {TypeError} for what is no user id, and for more of them than any server takes. */
 export function toWatchSet(ids: Iterable<UserId> | "*"): WatchSet {
   if (ids === "*") return "*";
   if (typeof ids === "string") {
     throw new TypeError(`Cannot watch "${ids}": expected user ids, or "*"`);
   }
-  return new Set([...ids].map(toUserId));
+  const set = new Set([...ids].map(toUserId));
+  if (set.size <= WATCHED_USERS_MAX) return set;
+  const expected = `expected at most ${WATCHED_USERS_MAX}`;
+  throw new TypeError(`Cannot watch ${set.size} users: ${expected}`);
 }
 
 /** A later server may have more to say. */

@@ -16,11 +16,7 @@ import {
   CLIENT_MESSAGES_PER_SECOND_MAX,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
-import {
-  type ClientMessage,
-  type ErrorCode,
-  USER_ID_MAX,
-} from "../protocol.ts";
+import { type ErrorCode, USER_ID_MAX } from "../protocol.ts";
 import { encodeError } from "../sync_texts.ts";
 
 export interface MessageParts {
@@ -42,12 +38,16 @@ const clientMessage = z.discriminatedUnion("type", [
     userIds: z.union([z.literal("*"), z.array(userId)], {
       error: 'expected a list of user ids, or "*"',
     }),
+    ref: z.int("expected a whole number").optional(),
   }),
   z.object({
     type: z.literal("refresh"),
     token: z.string("expected a token").min(1, "expected a token"),
   }),
 ], { error: 'expected "watch" or "refresh"' });
+
+/** A `ClientMessage`; zod allows a missing field to be there without a value. */
+type Said = z.infer<typeof clientMessage>;
 
 /** Reads the messages of one connection. */
 export class ClientMessages {
@@ -68,22 +68,22 @@ export class ClientMessages {
     const isBad = typeof message === "string";
     if (!this.#pay(isBad ? BAD_MESSAGE_COST : 1)) return "too many";
     if (isBad) this.#complain("bad_message", message);
-    else if (message.type === "watch") this.#watch(message.userIds);
+    else if (message.type === "watch") this.#watch(message);
     else void this.#refresh(message.token);
     return "taken";
   }
 
-  #watch(userIds: readonly number[] | "*"): void {
+  #watch({ userIds, ref }: Extract<Said, { type: "watch" }>): void {
     const { fanout, watchedUsersMax } = this.#parts;
     const ids = userIds === "*" ? userIds : new Set(userIds);
+    const still = "what you watched before is still watched";
     if (ids !== "*" && ids.size > watchedUsersMax) {
       const message =
-        `expected at most ${watchedUsersMax} user ids, got ${ids.size}; what you watched before is still watched`;
-      this.#complain("watch_too_large", message);
-    } else if (fanout.watch(this.#connection, ids) === "full") {
-      const message =
-        "this node watches as many users as it can; what you watched before is still watched";
-      this.#complain("watch_too_large", message);
+        `expected at most ${watchedUsersMax} user ids, got ${ids.size}; ${still}`;
+      this.#complain("watch_too_large", message, ref);
+    } else if (fanout.watch(this.#connection, ids, { ref }) === "full") {
+      const message = `this node watches as many users as it can; ${still}`;
+      this.#complain("overloaded", message, ref);
     }
   }
 
@@ -104,8 +104,9 @@ export class ClientMessages {
     }
   }
 
-  #complain(code: ErrorCode, message: string): void {
-    this.#parts.fanout.say(this.#connection, encodeError(code, message));
+  #complain(code: ErrorCode, message: string, ref?: number): void {
+    const text = encodeError(code, message, ref);
+    this.#parts.fanout.say(this.#connection, text);
   }
 
   #pay(cost: number): boolean {
@@ -119,7 +120,7 @@ export class ClientMessages {
 }
 
 /** The message, or what is wrong with it. */
-function read(data: string | ArrayBuffer): ClientMessage | string {
+function read(data: string | ArrayBuffer): Said | string {
   if (typeof data !== "string") return "expected text, got bytes";
   let value: unknown;
   try {

@@ -144,7 +144,11 @@ export class Visit implements EventListenerObject {
       place: this.#ticket,
     });
     presence.opened(connection);
-    if (watch !== "*" && fanout.watch(connection, watch, cursor) === "full") {
+    if (
+      watch !== "*" &&
+      fanout.watch(connection, watch, { since: cursor }) === "full"
+    ) {
+      this.#isOver = true;
       const reason = "this node watches as many users as it can";
       presence.disconnect(connection, CLOSE.overloaded, reason);
     }

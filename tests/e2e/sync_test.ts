@@ -165,12 +165,18 @@ Deno.test("[L1] a watch set has its bound, and too many leave the old one as it 
   await using node = await playNode(databaseUrl);
   await using ada = await connectSync(server.url, 1, { watch: [40] });
   await ada.holds([]);
-  ada.say({ type: "watch", userIds: range(1, 1_001) });
-  const { code, message } = await ada.hears("error");
-  equal(code, "watch_too_large");
+  ada.say({ type: "watch", userIds: range(1, 1_001), ref: 7 });
+  const { code, message, ref } = await ada.hears("error");
+  deepEqual([code, ref], ["watch_too_large", 7]);
   match(message, /at most 1000 user ids, got 1001/);
   await node.apply([40, 41], []);
   await ada.holds([40]);
+  ada.say({ type: "watch", userIds: [41], ref: 8 });
+  equal((await ada.hears("watching")).ref, 8);
+  await ada.holds([41]);
+  deepEqual(ada.messages.slice(-2).map(({ type }) => type), [
+    ...["watching", "presence_state"],
+  ]);
   for (
     const bad of [
       `watch=${range(1, 1_001)}`,

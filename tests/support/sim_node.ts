@@ -255,7 +255,7 @@ export class SimNode {
     this.clients.add(client);
     this.presence.opened(client.connection);
     if (wish.watch !== "*") {
-      this.#fanout.watch(client.connection, wish.watch, cursor);
+      this.#fanout.watch(client.connection, wish.watch, { since: cursor });
     }
     return client;
   }
