@@ -65,6 +65,7 @@ export function createCore(
       fanout.advanced(changes, since);
     },
     onOrdered: () => revocation.check(),
+    onWentBack: () => presence.reclaim(roster.users().map(({ id }) => id)),
   }, random);
   const lease = new Lease(
     {

@@ -31,6 +31,8 @@ export interface FeedParts {
   readonly onAdvance: (changes: readonly Change[], since: number) => void;
   /** An order was given; the same link tells of it. */
   readonly onOrdered: () => void;
+  /** The store lost what it had committed: what was known of it does not hold any more. */
+  readonly onWentBack: () => void;
 }
 
 /**
@@ -55,6 +57,8 @@ export class Feed {
   #behind = false;
   /** A snapshot is on its way. Until it is here the roster stands still. */
   #loading = false;
+  /** The link was lost, perhaps because another database took over that knows less. */
+  #isDoubtful = false;
 
   constructor(parts: FeedParts, random = Math.random) {
     this.#parts = parts;
@@ -120,6 +124,7 @@ export class Feed {
         );
       }
       this.#state = "broken";
+      this.#isDoubtful = true;
       await this.#subscription?.close();
       this.#subscription = undefined;
       this.#refreshNames();
@@ -156,7 +161,7 @@ export class Feed {
       );
       onAnswer();
       this.#head = head;
-      if (head !== known) this.#readSoon();
+      if (head !== known || this.#isDoubtful) this.#readSoon();
       await clock.sleep(heartbeatMs, over.signal);
     }
     throw new Error("the listening connection ended");
@@ -211,21 +216,40 @@ export class Feed {
   async #read(): Promise<void> {
     const { store, roster, log, clock } = this.#parts;
     const after = roster.seq;
+    const isContradicted = await this.#isContradicted();
     const { head, transitions } = await store.readFeed(
       after,
       FEED_READ_ROWS_MAX,
     );
     const first = transitions[0]?.seq ?? head + 1;
-    if (first !== after + 1) {
+    if (isContradicted || head < after) {
+      log.error(
+        { after, head },
+        "the database lost transitions that were told, loading a snapshot",
+      );
+      await this.#load(true);
+    } else if (first !== after + 1) {
       log.warn(
         { after, first, head },
         "the feed does not reach back, loading a snapshot",
       );
-      await this.#load();
+      await this.#load(false);
     } else {
       this.#advance(transitions, clock.now());
     }
     this.#reaches(head);
+  }
+
+  /** After the link was lost: does the log still say what was taken from it last? */
+  async #isContradicted(): Promise<boolean> {
+    if (!this.#isDoubtful) return false;
+    const { store, roster } = this.#parts;
+    const { transitions } = await store.readFeed(
+      Math.max(0, roster.seq - FEED_READ_ROWS_MAX),
+      FEED_READ_ROWS_MAX,
+    );
+    this.#isDoubtful = false;
+    return roster.contradicts(transitions);
   }
 
   /** Takes those that come next; older ones are known, and a gap is left for a read. */
@@ -264,16 +288,19 @@ export class Feed {
   }
 
   /** Becomes what the store holds now; the differences are told like any transition. */
-  async #load(): Promise<void> {
-    const { store, roster, clock, onAdvance } = this.#parts;
+  async #load(wentBack: boolean): Promise<void> {
+    const { store, roster, clock, onAdvance, onWentBack } = this.#parts;
     this.#loading = true;
     let changes: readonly Change[];
     try {
-      changes = roster.replace(await store.snapshot());
+      const snapshot = await store.snapshot();
+      wentBack ||= snapshot.seq < roster.seq;
+      changes = roster.replace(snapshot, wentBack);
     } finally {
       this.#loading = false;
     }
     this.#head = roster.seq;
     onAdvance(changes, clock.now());
+    if (wentBack) onWentBack();
   }
 }

@@ -124,9 +124,13 @@ export class Presence {
     }
   }
 
-  /** Nothing that was known of our claims holds any more: looks at everybody again. */
-  reclaim(): void {
-    for (const userId of this.#claims.keys()) {
+  /**
+   * Nothing that was known of our claims holds any more: looks at everybody again.
+   *
+   * @param others Whom the store may believe to be claimed by us, although we gave them back.
+   */
+  reclaim(others: Iterable<UserId> = []): void {
+    for (const userId of [...this.#claims.keys(), ...others]) {
       this.#claims.set(userId, "unsure");
       this.#look(userId);
     }

@@ -74,6 +74,16 @@ export class Ring {
     this.#forgottenSeq = seq;
   }
 
+  /** The changes that are here and lead to each other, each the only one under its `seq`. */
+  bySeq(): Map<number, Change> {
+    const changes = new Map<number, Change>();
+    for (let at = Math.max(this.tail, this.#base); at < this.#head; at++) {
+      const change = this.at(at);
+      if (change.after === change.seq - 1) changes.set(change.seq, change);
+    }
+    return changes;
+  }
+
   /**
    * The position of the first change that somebody who knows the roster as of `seq` has not
    * been told. `undefined` when some of them are not here.

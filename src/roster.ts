@@ -69,21 +69,38 @@ export class Roster {
     return this.#change(userId, status, username, seq - 1);
   }
 
-  /** Becomes the snapshot. Every difference enters the ring, so that nobody misses one. */
-  replace(snapshot: Snapshot): Change[] {
+  /**
+   * Becomes the snapshot. Every difference enters the ring, so that nobody misses one.
+   *
+   * @param wentBack It is of another history than this copy, wherever both stand by now.
+   */
+  replace(
+    snapshot: Snapshot,
+    wentBack: boolean = snapshot.seq < this.#seq,
+  ): Change[] {
     const before = this.#seq;
     const present = new Set(snapshot.users.map((user) => user.id));
     const absent = [...this.#users.keys()].filter((id) => !present.has(id));
     this.#seq = snapshot.seq;
-    if (snapshot.seq < before) this.#generation += 1;
+    if (wentBack) this.#generation += 1;
     const changes = [
       ...absent.flatMap((id) => this.#change(id, "offline", "", before)),
       ...snapshot.users.flatMap(({ id, username }) =>
         this.#change(id, "online", username, before)
       ),
     ];
-    if (snapshot.seq < before) this.ring.startAt(snapshot.seq);
+    if (wentBack) this.ring.startAt(snapshot.seq);
     return changes;
+  }
+
+  /** Whether one of these is not what this copy took under its `seq`, as far as that is known. */
+  contradicts(transitions: readonly Transition[]): boolean {
+    const taken = this.ring.bySeq();
+    return transitions.some(({ seq, userId, status }) => {
+      const change = taken.get(seq);
+      return change !== undefined &&
+        (change.userId !== userId || change.status !== status);
+    });
   }
 
   /**

@@ -16,7 +16,9 @@ async function follow() {
   const store = new MemoryStore(database);
   const roster = new Roster();
   const log = rememberingLog();
-  const counts = { reads: 0, snapshots: 0, advances: 0, subscriptions: 0 };
+  const counts = {
+    ...{ reads: 0, snapshots: 0, advances: 0, subscriptions: 0, wentBack: 0 },
+  };
   const link = {
     deaf: false,
     mute: false,
@@ -55,6 +57,7 @@ async function follow() {
     },
     onAdvance: () => counts.advances += 1,
     onOrdered: () => {},
+    onWentBack: () => counts.wentBack += 1,
   }, () => 0.5);
   await feed.start();
   const online = () => roster.users().map(({ id }) => id);
@@ -155,8 +158,37 @@ Deno.test("[P6] a log that does not reach back any more leads to a snapshot, and
   await feed.stop();
 });
 
+Deno.test("[C5] a database that lost transitions and went on as far is noticed when the link is made anew", async () => {
+  const { clock, feed, online, write, database, link, roster, counts } =
+    await follow();
+  await write([1, 2]);
+  await write([3]);
+  await clock.advance(10);
+  deepEqual(online(), [1, 2, 3]);
+  // Another database took over before it had the last one, and committed one of its own.
+  link.deaf = true;
+  database.feed.pop();
+  database.seq = 2;
+  database.users.set(3, { username: "user3", status: "offline" });
+  database.claims.delete(3);
+  const { transitions } = await write([4]);
+  feed.ingest(transitions);
+  deepEqual(online(), [1, 2, 3]);
+  await clock.advance(HEARTBEAT_MS);
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  deepEqual(online(), [1, 2, 4]);
+  deepEqual([roster.seq, roster.generation, counts.wentBack], [3, 1, 1]);
+  // A link that is lost once more finds nothing wrong.
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  deepEqual([roster.generation, counts.wentBack], [1, 1]);
+  await feed.stop();
+});
+
 Deno.test("a counter that went back, as after a restored backup, leads to a snapshot", async () => {
-  const { clock, feed, online, write, database, roster } = await follow();
+  const { clock, feed, online, write, database, roster, counts } =
+    await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
   database.feed = [];
@@ -167,6 +199,7 @@ Deno.test("a counter that went back, as after a restored backup, leads to a snap
   await clock.advance(HEARTBEAT_MS);
   deepEqual(online(), [1]);
   equal(roster.seq, 1);
+  equal(counts.wentBack, 1);
   await feed.stop();
 });
 
@@ -216,6 +249,7 @@ Deno.test("[S2] the ring is filled from the log at the start, but not across a h
     heartbeatMs: HEARTBEAT_MS,
     onAdvance: () => {},
     onOrdered: () => {},
+    onWentBack: () => {},
   });
   await feed.start();
   deepEqual([2, 9, 10, 12, 13, 14].map((seq) => roster.positionAfter(seq)), [

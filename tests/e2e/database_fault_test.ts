@@ -15,6 +15,8 @@ import {
   TEST_SECRET,
   type TestServer,
 } from "../support/server.ts";
+import { connectSync } from "../support/sync_client.ts";
+import { playNode } from "../support/transitions.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -320,4 +322,62 @@ Deno.test("a wrong DATABASE_URL is told and ends with 2: nobody answers", async 
   equal(code, 2);
   ok(performance.now() - startedAt < 10_000);
   match(stderr, /^Cannot connect to .*timeout/);
+});
+
+Deno.test("[C5] a database that took over without the newest transitions: everybody agrees with the truth again", async () => {
+  const url = await postgres.database(20);
+  await using server = await startServerOn(url);
+  await using node = await playNode(url);
+  await using ada = await connectSync(server.url, 1);
+  const bob = await connect(server.url, 2);
+  await using _chen = await connect(server.url, 3);
+  await node.apply([10, 11], []);
+  await ada.holds([1, 2, 3, 10, 11]);
+  const tables = [
+    "users",
+    "rollcall_internal.feed",
+    "rollcall_internal.counter",
+  ]
+    .concat("rollcall_internal.claims", "rollcall_internal.writes");
+  for (const [index, table] of tables.entries()) {
+    await query(url, `create table public.kept_${index} as table ${table}`);
+  }
+  // Told, and lost: bob leaves, emre comes.
+  await bob.close();
+  await using _emre = await connect(server.url, 5);
+  await ada.holds([1, 3, 5, 10, 11]);
+  await query(
+    url,
+    `do $$ begin
+       set local session_replication_role = replica;
+       ${
+      tables.map((table, index) =>
+        `delete from ${table}; insert into ${table} table public.kept_${index};`
+      ).join("\n")
+    }
+     end $$`,
+  );
+  // As many transitions as were lost.
+  await node.apply([12], [11]);
+  await query(
+    url,
+    `select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid()`,
+  );
+  const online = [1, 3, 5, 10, 12];
+  await ada.holds(online);
+  await listed(server, online);
+  await until("the database says so too", async () => {
+    const rows = await query(
+      url,
+      "select id from users where status = 'online' order by id",
+    );
+    return rows.map(({ id }) => id).join() === online.join();
+  });
+  ok(server.log.some((line) => line.includes("lost transitions")));
+  ok(
+    ada.messages.some(({ type }, index) =>
+      type === "presence_state" && index > 0
+    ),
+  );
 });
