@@ -73,6 +73,8 @@ export class PostgresStore implements Store {
       query_timeout: DATABASE_ANSWER_MS,
     });
     this.#pool.on("connect", (client) => {
+      // One that is being closed may break too, and the pool does not listen to it any more.
+      client.on("error", () => {});
       client.on(
         "notice",
         ({ message }) => log.warn({ notice: message }, "the database warns"),

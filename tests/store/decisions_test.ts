@@ -1,5 +1,5 @@
 /** What the deciding functions do where an application's table, a link or a setting is difficult. */
-import { deepEqual, equal, rejects } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import pg from "pg";
 import { PostgresStore } from "../../src/store/postgres.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
@@ -158,4 +158,54 @@ Deno.test("[L1] the log is pruned to its bounds however long it grew", async () 
     const sql = "select count(*)::int as rows from rollcall_internal.feed";
     return (await query(it.url, sql))[0].rows === 0;
   });
+});
+
+Deno.test("[P2] a trigger that keeps a row as it is refuses it, and nothing is told", async () => {
+  await using it = await open();
+  await it.store.join(A, LEASE_MS);
+  await query(
+    it.url,
+    `create function keep() returns trigger language plpgsql as
+       $$ begin return null; end $$;
+     create trigger keep before update on users
+       for each row when (old.id = 2) execute function keep()`,
+  );
+  const applied = await it.store.apply(A, [1, 2, 3], []);
+  deepEqual(applied.transitions.map(({ userId }) => userId), [1, 3]);
+  deepEqual(applied.busy, [2]);
+  deepEqual(await it.claims(), [1, 3]);
+});
+
+Deno.test("[L1] a write reads what its batch has, also by plans from when there was nothing", async () => {
+  const url = await postgres.database(0);
+  const store = new PostgresStore(url, rememberingLog());
+  const [users, batch] = [6_000, 1_000];
+  await store.join(A, LEASE_MS);
+  deepEqual((await store.apply(A, [1], [])).unknown, [1]);
+  await query(
+    url,
+    "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
+    [users],
+  );
+  for (const isComing of [true, false]) {
+    for (let first = 1; first <= users; first += batch) {
+      const ids = Array.from({ length: batch }, (_, n) => first + n);
+      await store.apply(A, isComing ? ids : [], isComing ? [] : ids);
+    }
+  }
+  // What a connection did is counted when it ends.
+  await store.close();
+  const reads = await until("it is counted", async () => {
+    const [row] = await query(
+      url,
+      `select sum(n_tup_upd)::int as updated,
+              sum(coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0))::int as fetched,
+              (select sum(idx_tup_read)::int from pg_stat_user_indexes
+                where relname in ('users', 'claims')) as found
+         from pg_stat_user_tables where relname in ('users', 'claims')`,
+    );
+    return row?.updated === 2 * users && row.fetched + row.found;
+  });
+  const each = reads / (2 * users);
+  ok(each < 15, `${each} rows were read for each transition`);
 });
