@@ -106,8 +106,11 @@ export const REAP_USERS_MAX = 10_000;
 export const RETRY_FIRST_MS = 50;
 export const RETRY_LAST_MS = 2_000;
 
-/** Database connections of a node: one flusher, one heartbeat, readers. A cluster shares the rest. */
-export const POOL_CONNECTIONS_MAX = 4;
+/** Database connections of a node: a flusher, a heartbeat, makers of users, readers. A cluster shares the rest. */
+export const POOL_CONNECTIONS_MAX = 6;
+
+/** Users that are made at a time; presence and the lease have the other connections to themselves. */
+export const PROVISIONS_AT_ONCE_MAX = 2;
 
 /** A database that does not take a connection in this time is away. */
 export const DATABASE_CONNECT_MS = 5_000;

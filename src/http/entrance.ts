@@ -14,6 +14,7 @@ import { CLOSE, type Close, type UserId } from "../protocol.ts";
 import type { Provision } from "../provision.ts";
 import { reasonOf } from "../reason.ts";
 import type { Roster } from "../roster.ts";
+import type { Provisioned } from "../store/store.ts";
 import type { SocketRequest } from "./socket_request.ts";
 import { verified, type VerifyParts } from "./verified.ts";
 
@@ -77,8 +78,15 @@ async function decide(
   if (since > roster.seq && await feed.catchUp() === "failed") {
     return later("this node does not know yet what you were told last");
   }
-  if (provision !== undefined && !await provisions(parts, provision, verdict)) {
-    return later("users cannot be written now");
+  if (provision !== undefined) {
+    const outcome = await provisions(parts, provision, verdict);
+    if (outcome === "failed") return later("users cannot be written now");
+    if (outcome === "refused") {
+      return {
+        close: CLOSE.policy,
+        reason: "unknown user, and none to be made",
+      };
+    }
   }
   if (isRevoked(tokenId)) {
     return { close: CLOSE.policy, reason: "token was revoked" };
@@ -90,13 +98,12 @@ async function provisions(
   { log }: EntranceParts,
   provision: Provision,
   { userId, username }: Extract<Verdict, { ok: true }>,
-): Promise<boolean> {
+): Promise<Provisioned | "failed"> {
   try {
-    await provision(userId, username);
-    return true;
+    return await provision(userId, username);
   } catch (err) {
     log.warn({ userId, reason: reasonOf(err) }, "cannot write a user");
-    return false;
+    return "failed";
   }
 }
 

@@ -32,6 +32,7 @@ import {
   FencedError,
   type NodeId,
   type Order,
+  type Provisioned,
   type Snapshot,
   type Store,
   type Subscription,
@@ -224,17 +225,18 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Makes the user's row, or gives it the name. A row that is as asked is not written.
-   * Without a name an existing row is left alone.
+   * Makes the user's row, or gives it the name. A row that is as asked is not written, and
+   * without a name an existing row is left alone.
    */
-  async provision(userId: UserId, username: string | undefined): Promise<void> {
-    await this.#query(
-      `insert into users as u (id, username)
-       values ($1::integer, coalesce($2::text, 'user ' || $1::integer))
-           on conflict (id) do update set username = $2::text
-        where $2::text is not null and u.username is distinct from $2::text`,
+  async provision(
+    userId: UserId,
+    username: string | undefined,
+  ): Promise<Provisioned> {
+    const [row] = await this.#query<{ outcome: Provisioned }>(
+      "select rollcall_internal.provision($1, $2) as outcome",
       [userId, username ?? null],
     );
+    return row?.outcome ?? "refused";
   }
 
   async subscribe(

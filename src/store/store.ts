@@ -60,6 +60,12 @@ export interface Order {
   readonly tokenId: string | undefined;
 }
 
+/**
+ * What became of a user who was to be made or renamed. `"kept"`: the name could not be written
+ * now, and the user is there by another one. `"refused"`: there can be no such user.
+ */
+export type Provisioned = "there" | "kept" | "refused";
+
 export interface Store {
   /**
    * Makes the node known under a lease, moves to it what `predecessor` still claims, and

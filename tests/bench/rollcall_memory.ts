@@ -11,7 +11,7 @@ const config = readConfig(environment, () => "", false);
 const ids = Array.from({ length: USERS }, (_, index) => index + 1);
 const database = new MemoryDatabase(ids, () => Date.now());
 const store = Object.assign(new MemoryStore(database), {
-  provision: async () => {},
+  provision: () => Promise.resolve("there" as const),
 });
 const log = createLog(config.log.level, config.log.format);
 const { url } = await startNode(config, store, log);

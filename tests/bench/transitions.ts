@@ -4,7 +4,7 @@
  * @module
  */
 import pg from "pg";
-import { BATCH_USERS_MAX, POOL_CONNECTIONS_MAX } from "../../src/limits.ts";
+import { BATCH_USERS_MAX } from "../../src/limits.ts";
 import { PostgresStore } from "../../src/store/postgres.ts";
 import { query, silentLog } from "../support/database.ts";
 import type { Result } from "./workloads.ts";
@@ -22,7 +22,7 @@ export async function transitions(
     databaseUrl,
     "select count(*)::int as online from users where status = 'online'",
   );
-  const together = await timeUpdates(databaseUrl, ids, POOL_CONNECTIONS_MAX);
+  const together = await timeUpdates(databaseUrl, ids, 4);
   const single = await timeUpdates(databaseUrl, ids, 1);
   return {
     metrics: {

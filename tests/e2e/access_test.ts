@@ -1,5 +1,6 @@
 /** Who gets in, for how long, and who is thrown out. */
 import { deepEqual, equal, match } from "node:assert/strict";
+import pg from "pg";
 import {
   connect,
   connectWith,
@@ -9,6 +10,7 @@ import {
 import { postgresForThisFile, query } from "../support/database.ts";
 import { startServerOn } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
+import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 const ADMIN_TOKEN = "an-admin-token-that-every-test-knows-0123";
@@ -140,6 +142,62 @@ Deno.test("[P1] with AUTO_PROVISION a good token makes or renames its user", asy
       { id: 79, username: "Grace" },
     ],
   );
+});
+
+Deno.test("[L1] with AUTO_PROVISION a locked row and a refused name harm nobody else", async () => {
+  const databaseUrl = await postgres.database(1);
+  await query(databaseUrl, "create unique index on users (username)");
+  await using server = await startServerOn(databaseUrl, {
+    ...{ AUTO_PROVISION: "true", LEASE_MS: "2000", HEARTBEAT_MS: "500" },
+  });
+  await using watcher = await connectSync(server.url, 1);
+  await watcher.holds([1]);
+  const application = new pg.Client(databaseUrl);
+  await application.connect();
+  await application.query("begin");
+  await application.query("update users set username = 'x' where id = 1");
+  const named = (userId: number, name: string) =>
+    tokenFor(userId, 3_600, { name });
+  const locked = [];
+  for (let n = 0; n < 8; n++) {
+    const token = await named(1, `name${n}`);
+    locked.push(await connectSync(server.url, 1, { token }));
+  }
+  for (let userId = 2; userId <= 20; userId++) {
+    const token = await named(userId, `new${userId}`);
+    await using client = await connectSync(server.url, userId, { token });
+    await client.hears("presence_state");
+  }
+  for (const client of locked) {
+    await client.hears("presence_state");
+    await client[Symbol.asyncDispose]();
+  }
+  await application.query("rollback");
+  await application.end();
+  // Once nobody holds the row it is renamed.
+  await using _renamed = await connectSync(server.url, 1, {
+    token: await named(1, "name0"),
+  });
+  await until("user 1 has the name", async () => {
+    const rows = await query(
+      databaseUrl,
+      "select username from users where id = 1",
+    );
+    return rows[0]?.username === "name0";
+  });
+  // The name is taken: whoever is there keeps the old one, and nobody new can be made.
+  await using _same = await connectSync(server.url, 2, {
+    token: await named(2, "new3"),
+  });
+  await watcher.holds([1, 2]);
+  await using none = await connectSync(server.url, 99, {
+    token: await named(99, "new3"),
+  });
+  deepEqual(await none.closed, {
+    ...{ code: 1008, reason: "unknown user, and none to be made" },
+  });
+  const log = server.log.join("\n");
+  equal(/lease was lost|cannot renew|cannot write a user/.test(log), false);
 });
 
 Deno.test("[L1] limits count the clients behind a trusted proxy, not the proxy", async () => {
