@@ -9,6 +9,7 @@
 import type { Config } from "./config.ts";
 import { ADDRESSES_MAX, REFUSED_SOCKETS_MAX } from "./limits.ts";
 import type { UserId } from "./protocol.ts";
+import { TokenBucket } from "./token_bucket.ts";
 
 export interface Refusal {
   readonly status: 429 | 503;
@@ -44,11 +45,10 @@ export class Admission {
     string,
     { readonly since: number; count: number }
   >();
-  #sockets = 0;
+  #places = 0;
   #refused = 0;
-  /** A token bucket of one second's worth. */
-  #credit: number;
-  #creditedAt: number;
+  /** One second's worth. */
+  readonly #newcomers: TokenBucket;
 
   constructor(
     limits: Config["admission"],
@@ -58,8 +58,8 @@ export class Admission {
     this.#limits = limits;
     this.#now = now;
     this.#random = random;
-    this.#credit = limits.newConnectionsPerSecondMax;
-    this.#creditedAt = now();
+    const rate = limits.newConnectionsPerSecondMax;
+    this.#newcomers = new TokenBucket(rate, rate, now);
   }
 
   /** Asks for a place, before anything is spent on the request. */
@@ -73,11 +73,11 @@ export class Admission {
       const message = "too many connections from this address";
       return this.#refuse(429, "too_many_connections", 10, message);
     }
-    if (this.#sockets >= connectionsMax) {
+    if (this.#places >= connectionsMax) {
       const message = "this node has as many connections as it takes";
       return this.#refuse(503, "full", 5, message);
     }
-    if (!this.#takeCredit()) {
+    if (this.#newcomers.take() === "empty") {
       return this.#refuse(503, "busy", 1, "too many new connections at once");
     }
     return this.#admit(address);
@@ -103,9 +103,14 @@ export class Admission {
     return sockets < this.#limits.connectionsPerUserMax;
   }
 
-  /** How many sockets are not gone yet. */
+  /** How many places are taken. */
+  get places(): number {
+    return this.#places;
+  }
+
+  /** How many sockets are not gone yet, also those that take no place. */
   get sockets(): number {
-    return this.#sockets;
+    return this.#places + this.#refused;
   }
 
   /** A token from this address was refused. */
@@ -126,7 +131,7 @@ export class Admission {
   }
 
   #admit(address: string): Ticket {
-    this.#sockets += 1;
+    this.#places += 1;
     increment(this.#socketsByAddress, address);
     let owner: UserId | undefined;
     let released = false;
@@ -135,7 +140,7 @@ export class Admission {
       refuse: () => {
         if (released || isRefused || !this.canRefuse) return;
         isRefused = true;
-        this.#sockets -= 1;
+        this.#places -= 1;
         this.#refused += 1;
       },
       claim: (userId) => {
@@ -149,7 +154,7 @@ export class Admission {
         if (released) return;
         released = true;
         if (isRefused) this.#refused -= 1;
-        else this.#sockets -= 1;
+        else this.#places -= 1;
         decrement(this.#socketsByAddress, address);
         if (owner !== undefined) decrement(this.#socketsByUser, owner);
       },
@@ -163,19 +168,6 @@ export class Admission {
       this.#now() - failures.since >= FAILURE_WINDOW_MS
     ) return 0;
     return failures.count;
-  }
-
-  #takeCredit(): boolean {
-    const rate = this.#limits.newConnectionsPerSecondMax;
-    const now = this.#now();
-    this.#credit = Math.min(
-      rate,
-      this.#credit + (now - this.#creditedAt) / 1000 * rate,
-    );
-    this.#creditedAt = now;
-    if (this.#credit < 1) return false;
-    this.#credit -= 1;
-    return true;
   }
 
   #refuse(

@@ -70,7 +70,7 @@ export function createVerifier(config: TokenConfig): Verify {
         return refuse("token names no user id from 1 to 2147483647");
       }
       if (!isTokenId(payload.jti)) {
-        return refuse(`token id is no text of up to ${TOKEN_ID_LENGTH_MAX}`);
+        return refuse(`token id is no text of 1 to ${TOKEN_ID_LENGTH_MAX}`);
       }
       return {
         ok: true,
@@ -109,8 +109,8 @@ export function refusingRevoked(
 /** One that no order could name could not be revoked. */
 function isTokenId(value: unknown): value is string | undefined {
   if (value === undefined) return true;
-  return typeof value === "string" && value.length <= TOKEN_ID_LENGTH_MAX &&
-    !value.includes("\0");
+  return typeof value === "string" && value !== "" && value.isWellFormed() &&
+    value.length <= TOKEN_ID_LENGTH_MAX && !value.includes("\0");
 }
 
 function isName(value: unknown): value is string {

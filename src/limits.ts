@@ -8,7 +8,7 @@
 /** Bytes of a message from a client: room for the largest watch set that can be configured. */
 export const CLIENT_MESSAGE_BYTES_MAX = 65_536;
 
-/** Messages that a version 2 client may send at once, and how many more each second. */
+/** Messages that a client may send at once, and how many more each second. */
 export const CLIENT_MESSAGES_MAX = 20;
 export const CLIENT_MESSAGES_PER_SECOND_MAX = 2;
 

@@ -22,6 +22,9 @@ export interface Log {
 /** Values under these names never reach the log, whoever put them there. */
 const SECRET_FIELDS = ["token", "password", "secret", "authorization"];
 
+/** Faults may quote a URL, or a header. */
+const QUOTED_TOKENS = /([?&]token=|\bbearer[. ] ?)[^&'"\s\\]+/gi;
+
 /**
  * The same log for events that clients can cause at will: so many lines of each event and
  * minute, and then one that says how many were left out.
@@ -65,7 +68,7 @@ function writeStandardOutput(line: string): void {
   }
 }
 
-/** A line of text for people: time, level, event, then the fields. */
+/** A line of text for people: time, level, event, then the fields, and a fault's stack in one. */
 export function asText(jsonLine: string): string {
   const { time, level, msg, err, ...fields } = JSON.parse(jsonLine);
   const details = Object.entries(fields)
@@ -73,7 +76,7 @@ export function asText(jsonLine: string): string {
     .join("");
   const fault = err === undefined
     ? ""
-    : `\n  ${err.stack ?? err.message ?? JSON.stringify(err)}`;
+    : ` err=${JSON.stringify(err.stack ?? err.message ?? err)}`;
   return `${time.slice(11, 23)} ${level.padEnd(5)} ${msg}${details}${fault}\n`;
 }
 
@@ -82,6 +85,10 @@ export function createLog(
   format: LogFormat,
   write: (line: string) => void = writeStandardOutput,
 ): Log {
+  const writeLine = (json: string) => {
+    const line = json.replace(QUOTED_TOKENS, "$1[redacted]");
+    write(format === "json" ? line : asText(line));
+  };
   return pino(
     {
       level,
@@ -90,6 +97,6 @@ export function createLog(
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: SECRET_FIELDS, censor: "[redacted]" },
     },
-    { write: format === "json" ? write : (line) => write(asText(line)) },
+    { write: writeLine },
   );
 }

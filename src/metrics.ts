@@ -117,6 +117,11 @@ export class Metrics {
         "Sockets that are not gone, also those that are being closed",
         () => admission.sockets,
       ],
+      [
+        "places_taken",
+        "Sockets that MAX_CONNECTIONS counts",
+        () => admission.places,
+      ],
       ["users_here", "Users with a connection to this node", () => hub.size],
       [
         "users_online",

@@ -144,7 +144,7 @@ export async function startNode(
     listener: feed.listening ? "ok" : "not connected",
     lease: lease.held ? "ok" : "ended",
     drain: draining ? "this node is going away" : "ok",
-    load: admission.sockets < config.admission.connectionsMax
+    load: admission.places < config.admission.connectionsMax
       ? "ok"
       : "as many sockets as it takes",
   });

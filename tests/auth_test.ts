@@ -149,9 +149,9 @@ Deno.test("[P1] a token id that no order could name is refused", async () => {
     new SignJWT({ sub: "1", exp: EXP, jti } as Record<string, unknown>)
       .setProtectedHeader({ alg: "HS256" }).sign(encode(TEST_SECRET));
   equal((await verify(await sign("x".repeat(256)))).ok, true);
-  for (const jti of [7, "x".repeat(257), "a\0b", { a: 1 }]) {
+  for (const jti of [7, "", "x".repeat(257), "a\0b", "\ud800", { a: 1 }]) {
     deepEqual(await verify(await sign(jti)), {
-      ...{ ok: false, reason: "token id is no text of up to 256" },
+      ...{ ok: false, reason: "token id is no text of 1 to 256" },
     });
   }
 });

@@ -1,4 +1,4 @@
-import { equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { ClientMessages } from "../src/http/client_messages.ts";
 import { liveConnection, rememberingLog } from "./support/fakes.ts";
 import { damagedMessage } from "./support/fuzz.ts";
@@ -70,4 +70,27 @@ Deno.test("[L1] a client may say so much at once, and a little each second", () 
   pass(10_000);
   for (let n = 0; n < 4; n++) equal(other.take("{"), "taken");
   equal(other.take("{"), "too many");
+});
+
+Deno.test("[L1] a list is not looked into when it is too long, nor past its first fault", () => {
+  const { create, socket } = reader();
+  const list = (length: number, value: unknown) =>
+    JSON.stringify({ type: "watch", userIds: Array(length).fill(value) });
+  create().take(list(30_000, 0));
+  create().take(list(1_000, {}));
+  deepEqual(socket.sent.map((text) => JSON.parse(text).message), [
+    "expected at most 1000 user ids, got 30000; what you watched before is still watched",
+    "userIds.0: expected a user id from 1 to 2147483647",
+  ]);
+  const time = (text: string) => {
+    const messages = create();
+    const startedAt = performance.now();
+    messages.take(text);
+    return performance.now() - startedAt;
+  };
+  const median = (text: string) =>
+    Array.from({ length: 21 }, () => time(text)).sort((a, b) => a - b)[10] ?? 0;
+  // A list of the same size in another field is read and no more.
+  const idle = median(`{"type":"?","userIds":[${"0,".repeat(29_999)}0]}`);
+  ok(median(list(30_000, 0)) < 3 * idle + 0.2);
 });

@@ -18,7 +18,7 @@ Deno.test("JSON: one line per event with level, time, fields and sentence", () =
   });
 });
 
-Deno.test("text: one line that a person reads, and an error's stack below it", () => {
+Deno.test("text: one line that a person reads, an error's stack and all", () => {
   const { lines, log } = collect("text");
   log.warn(
     { userId: 1, name: "a\nb", err: new Error("broken") },
@@ -26,7 +26,7 @@ Deno.test("text: one line that a person reads, and an error's stack below it", (
   );
   match(
     lines[0] ?? "",
-    /^[\d:.]{12} warn {2}something happened userId=1 name="a\\nb"\n {2}Error: broken/,
+    /^[\d:.]{12} warn {2}something happened userId=1 name="a\\nb" err="Error: broken\\n .*"\n$/,
   );
 });
 
@@ -41,6 +41,16 @@ Deno.test("fields named like secrets are not written", () => {
   const { lines, log } = collect("json");
   log.error({ token: "eyJ", password: "x1", secret: "x2" }, "oops");
   equal(/eyJ|x1|x2/.test(lines[0] ?? ""), false);
+});
+
+Deno.test("tokens that a fault quotes are not written", () => {
+  for (const format of ["json", "text"] as const) {
+    const { lines, log } = collect(format);
+    const err = new TypeError("Invalid URL: 'http://a:b/ws?x=1&token=eyJ.a-_'");
+    log.error({ err, reason: "got bearer.eyJ.b and Bearer eyJ.c" }, "oops");
+    equal(/eyJ/.test(lines[0] ?? ""), false);
+    match(lines[0] ?? "", /token=\[redacted\]'/);
+  }
 });
 
 Deno.test("[L1] events that clients can cause fill no log", () => {

@@ -24,7 +24,7 @@ const order = z.union([
   z.strictObject({ userId: z.int().min(1).max(USER_ID_MAX) }),
   z.strictObject({
     jti: z.string().min(1).max(TOKEN_ID_LENGTH_MAX).refine((id) =>
-      !id.includes("\0")
+      id.isWellFormed() && !id.includes("\0")
     ),
   }),
 ]);

@@ -97,7 +97,8 @@ export function createApp(
   });
   return async (request, address) => {
     // Deno puts it into the URL as it is.
-    if (!/^[\w.:[\]-]*$/.test(request.headers.get("host") ?? "")) {
+    const host = request.headers.get("host") ?? "";
+    if (!/^[\w.:[\]-]*$/.test(host) || !URL.canParse(request.url)) {
       return problem(400, "bad_host", "expected a host name in Host");
     }
     return await app.fetch(request, { address });

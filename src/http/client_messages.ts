@@ -16,8 +16,14 @@ import {
   CLIENT_MESSAGES_PER_SECOND_MAX,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { type ErrorCode, USER_ID_MAX } from "../protocol.ts";
+import {
+  type ErrorCode,
+  parseUserId,
+  USER_ID_MAX,
+  type UserId,
+} from "../protocol.ts";
 import { encodeError } from "../sync_texts.ts";
+import { TokenBucket } from "../token_bucket.ts";
 
 export interface MessageParts {
   readonly verify: Verify;
@@ -29,15 +35,16 @@ export interface MessageParts {
   readonly now: () => number;
 }
 
-const userId = z.int("expected user ids").min(1, "expected user ids")
-  .max(USER_ID_MAX, `expected user ids up to ${USER_ID_MAX}`);
+/** Whether a list holds user ids is looked at later, if it is short: zod would tell each fault. */
+const userIds = z.custom<readonly unknown[] | "*">(
+  (value) => value === "*" || Array.isArray(value),
+  'expected a list of user ids, or "*"',
+);
 
 const clientMessage = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("watch"),
-    userIds: z.union([z.literal("*"), z.array(userId)], {
-      error: 'expected a list of user ids, or "*"',
-    }),
+    userIds,
     ref: z.int("expected a whole number").optional(),
   }),
   z.object({
@@ -46,27 +53,27 @@ const clientMessage = z.discriminatedUnion("type", [
   }),
 ], { error: 'expected "watch" or "refresh"' });
 
-/** A `ClientMessage`; zod allows a missing field to be there without a value. */
+/** A `ClientMessage` whose user ids have not been looked at. */
 type Said = z.infer<typeof clientMessage>;
 
 /** Reads the messages of one connection. */
 export class ClientMessages {
   readonly #parts: MessageParts;
   readonly #connection: Connection;
-  #credit = CLIENT_MESSAGES_MAX;
-  #creditedAt: number;
+  readonly #budget: TokenBucket;
 
   constructor(parts: MessageParts, connection: Connection) {
     this.#parts = parts;
     this.#connection = connection;
-    this.#creditedAt = parts.now();
+    this.#budget = messageBudget(parts.now);
   }
 
   /** `"too many"`: the client used up what it may say, and was not answered. */
   take(data: string | ArrayBuffer): "taken" | "too many" {
-    const message = read(data);
+    const message = read(data, this.#parts.watchedUsersMax);
     const isBad = typeof message === "string";
-    if (!this.#pay(isBad ? BAD_MESSAGE_COST : 1)) return "too many";
+    const cost = isBad ? BAD_MESSAGE_COST : 1;
+    if (this.#budget.take(cost) === "empty") return "too many";
     if (isBad) this.#complain("bad_message", message);
     else if (message.type === "watch") this.#watch(message);
     else void this.#refresh(message.token);
@@ -75,13 +82,14 @@ export class ClientMessages {
 
   #watch({ userIds, ref }: Extract<Said, { type: "watch" }>): void {
     const { fanout, watchedUsersMax } = this.#parts;
-    const ids = userIds === "*" ? userIds : new Set(userIds);
     const still = "what you watched before is still watched";
-    if (ids !== "*" && ids.size > watchedUsersMax) {
+    if (userIds !== "*" && userIds.length > watchedUsersMax) {
       const message =
-        `expected at most ${watchedUsersMax} user ids, got ${ids.size}; ${still}`;
-      this.#complain("watch_too_large", message, ref);
-    } else if (fanout.watch(this.#connection, ids, { ref }) === "full") {
+        `expected at most ${watchedUsersMax} user ids, got ${userIds.length}; ${still}`;
+      return this.#complain("watch_too_large", message, ref);
+    }
+    const ids = userIds === "*" ? userIds : new Set(userIds as UserId[]);
+    if (fanout.watch(this.#connection, ids, { ref }) === "full") {
       const message = `this node watches as many users as it can; ${still}`;
       this.#complain("overloaded", message, ref);
     }
@@ -108,19 +116,19 @@ export class ClientMessages {
     const text = encodeError(code, message, ref);
     this.#parts.fanout.say(this.#connection, text);
   }
-
-  #pay(cost: number): boolean {
-    const now = this.#parts.now();
-    const earned = (now - this.#creditedAt) / 1_000 *
-      CLIENT_MESSAGES_PER_SECOND_MAX;
-    this.#credit = Math.min(CLIENT_MESSAGES_MAX, this.#credit + earned) - cost;
-    this.#creditedAt = now;
-    return this.#credit >= 0;
-  }
 }
 
-/** The message, or what is wrong with it. */
-function read(data: string | ArrayBuffer): Said | string {
+/** What one client may say. */
+export function messageBudget(now: () => number): TokenBucket {
+  const rate = CLIENT_MESSAGES_PER_SECOND_MAX;
+  return new TokenBucket(CLIENT_MESSAGES_MAX, rate, now);
+}
+
+/** The message, or what is wrong with it. A list that is too long is not looked into. */
+function read(
+  data: string | ArrayBuffer,
+  watchedUsersMax: number,
+): Said | string {
   if (typeof data !== "string") return "expected text, got bytes";
   let value: unknown;
   try {
@@ -128,9 +136,20 @@ function read(data: string | ArrayBuffer): Said | string {
   } catch {
     return "expected JSON";
   }
-  const result = clientMessage.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const field = issue?.path.join(".") ?? "";
-  return `${field === "" ? "message" : field}: ${issue?.message}`;
+  const { data: message, error } = clientMessage.safeParse(value);
+  if (error !== undefined) {
+    const [issue] = error.issues;
+    const field = issue?.path.join(".") ?? "";
+    return `${field === "" ? "message" : field}: ${issue?.message}`;
+  }
+  if (message.type === "refresh" || message.userIds === "*") return message;
+  if (message.userIds.length > watchedUsersMax) return message;
+  const bad = message.userIds.findIndex((id) => !isUserId(id));
+  return bad < 0
+    ? message
+    : `userIds.${bad}: expected a user id from 1 to ${USER_ID_MAX}`;
+}
+
+function isUserId(value: unknown): value is UserId {
+  return typeof value === "number" && parseUserId(value) !== undefined;
 }

@@ -21,7 +21,12 @@ import type { Measure } from "../measure.ts";
 import type { Presence } from "../presence.ts";
 import { CLOSE, type Close, type UserId } from "../protocol.ts";
 import type { Roster } from "../roster.ts";
-import { ClientMessages, type MessageParts } from "./client_messages.ts";
+import type { TokenBucket } from "../token_bucket.ts";
+import {
+  ClientMessages,
+  messageBudget,
+  type MessageParts,
+} from "./client_messages.ts";
 import type { Entrance } from "./entrance.ts";
 import type { SocketRequest } from "./socket_request.ts";
 
@@ -53,6 +58,9 @@ export class Visit implements EventListenerObject {
   #decide: (() => Promise<Entrance>) | undefined;
   #handshake: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection | undefined;
+  /** Version 1. */
+  #budget: TokenBucket | undefined;
+  /** Version 2. */
   #messages: ClientMessages | undefined;
   /** Nothing that the client says or that is decided matters any more. */
   #isOver = false;
@@ -161,12 +169,17 @@ export class Visit implements EventListenerObject {
     if (bytes > CLIENT_MESSAGE_BYTES_MAX) {
       const reason = `expected at most ${CLIENT_MESSAGE_BYTES_MAX} bytes`;
       this.#dismiss(CLOSE.messageTooBig, reason);
-    } else if (
-      this.#version === 2 && this.#take(data, bytes) === "too many"
-    ) this.#dismiss(CLOSE.policy, "too many messages");
+    } else if (this.#take(data, bytes) === "too many") {
+      this.#dismiss(CLOSE.policy, "too many messages");
+    }
   }
 
   #take(data: Data, bytes: number): "taken" | "too many" {
+    if (this.#version === 1) {
+      // It has nothing to say, and may say so.
+      this.#budget ??= messageBudget(this.#parts.now);
+      return this.#budget.take() === "taken" ? "taken" : "too many";
+    }
     if (this.#connection !== undefined) {
       this.#messages ??= new ClientMessages(this.#parts, this.#connection);
       return this.#messages.take(data);

@@ -97,6 +97,7 @@ Deno.test("orders need the admin token and a body that says what is wanted", asy
         { jti: "" },
         { jti: "x".repeat(257) },
         { jti: "a\0b" },
+        { jti: "\ud800" },
         { jti: "x".repeat(3_000) },
       ]
     ) deepEqual(await order(url, body), { status: 400, code: "bad_order" });

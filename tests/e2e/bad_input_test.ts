@@ -228,6 +228,15 @@ for (
       "bad_host",
     ],
     ["a Host of a script", 'GET / HTTP/1.1\r\nHost: "><i>', 400, "bad_host"],
+    ...["a:b:c", "[", "]", "[::", "a:99999", ":80", "xn--", "1.2.3.4.5:x"].map(
+      (host) =>
+        [
+          `the Host ${host}`,
+          `GET /ws?token=SECRETTOKEN HTTP/1.1\r\nHost: ${host}`,
+          400,
+          "bad_host",
+        ] as const,
+    ),
     ["no Host at all", "GET /readyz HTTP/1.0", 200, "ready"],
     [
       "a handshake by HEAD",
@@ -327,6 +336,12 @@ Deno.test("[L1] messages of a v1 client are ignored up to the limit, and close w
   equal(bob.socket.readyState, WebSocket.OPEN);
 });
 
+Deno.test("[L1] a v1 client that says too much is closed with 1008", async () => {
+  await using loud = await connect(server.url, 1);
+  for (let n = 0; n < 30; n++) loud.socket.send("x");
+  deepEqual(await loud.closed, { code: 1008, reason: "too many messages" });
+});
+
 Deno.test("[P4] a socket that is dropped without a close frame counts as closed", async () => {
   await using ada = await connect(server.url, 1);
   const { conn } = await rawHandshake(server.url, {
@@ -402,6 +417,7 @@ Deno.test("[L1] an address that sent too many bad tokens gets 429, on the list a
 });
 
 Deno.test("no token is in the log", () => {
+  ok(!server.log.join("\n").includes("SECRETTOKEN"));
   equal(
     server.log.filter((line) => /eyJ[A-Za-z0-9_-]{10,}/.test(line)).length,
     0,

@@ -4,7 +4,7 @@ import pg from "pg";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { ENTRANCE_MS } from "../../src/limits.ts";
 import type { OnlineUsers } from "../../src/protocol.ts";
-import { connect, connectWith, socketUrl } from "../support/client.ts";
+import { connectWith, socketUrl } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { openDescriptors } from "../support/process.ts";
 import { startProxy } from "../support/proxy.ts";
@@ -137,13 +137,17 @@ Deno.test("who cannot be shown what was missed is told to come back", async () =
 
 Deno.test("[L1] a socket on which nothing can be decided is closed after a while", async () => {
   const url = await postgres.database();
-  await using server = await startServerOn(url, { AUTO_PROVISION: "true" });
-  await using _ada = await connect(server.url, 1);
+  await using server = await startServerOn(url);
+  await using ada = await connectSync(server.url, 1);
+  await ada.holds([1]);
   const other = new pg.Client(url);
   await other.connect();
-  await other.query("begin; lock table users in exclusive mode");
-  await using bob = await connect(server.url, 2);
+  await other.query(
+    "begin; lock table rollcall_internal.feed in access exclusive mode",
+  );
   const startedAt = performance.now();
+  const ahead = { since: ada.model.seq + 5, known: [1] };
+  await using bob = await connectSync(server.url, 2, ahead);
   deepEqual(await bob.closed, {
     code: 1013,
     reason: "it cannot be decided now whether you may enter",

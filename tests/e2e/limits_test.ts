@@ -153,12 +153,12 @@ Deno.test("[L1] out of descriptors, the server says so, keeps its sockets, and l
     () => server.log.some((line) => line.includes("the listener ended")),
   );
   for (const conn of silent) conn?.close();
-  await until("bob is served", async () => {
-    const bob = await connect(server.url, 2).catch(() => undefined);
-    await bob?.close();
-    return bob !== undefined;
-  });
+  const bob = await until(
+    "bob is served",
+    () => connect(server.url, 2).catch(() => undefined),
+  );
   await ada.hears("user_online", 2);
+  await bob.close();
   await ada.hears("user_offline", 2);
 });
 

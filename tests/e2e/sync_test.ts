@@ -147,7 +147,7 @@ Deno.test("[L1] bad messages are answered by name, up to a budget", async () => 
   const expected: [unknown, RegExp][] = [
     ["no json", /^expected JSON$/],
     [{ type: "dance" }, /^type: expected "watch" or "refresh"/],
-    [{ type: "watch", userIds: [1, "2"] }, /^userIds: expected a list/],
+    [{ type: "watch", userIds: [1, "2"] }, /^userIds\.1: expected a user id/],
   ];
   for (const [index, [message, pattern]] of expected.entries()) {
     ada.socket.send(

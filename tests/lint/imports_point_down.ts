@@ -7,7 +7,7 @@
 /** The floors of the house, from the bottom. A file may import from its own floor and below. */
 const FLOORS: readonly (readonly RegExp[])[] = [
   [
-    /^src\/(protocol|limits|clock|log|measure|reason|start_error|client)\.ts$/,
+    /^src\/(protocol|limits|clock|log|measure|token_bucket|reason|start_error|client)\.ts$/,
     /^src\/client\//,
     /^src\/store\/store\.ts$/,
   ],
