@@ -5,10 +5,13 @@
  *
  * @module
  */
+import { within } from "./src/clock.ts";
 import { readConfig } from "./src/config.ts";
 import { readDemoSecret } from "./src/data_directory.ts";
+import { EARLY_STOP_MS } from "./src/limits.ts";
 import { createLog, type Log } from "./src/log.ts";
-import { startServer } from "./src/server.ts";
+import { reasonOf } from "./src/reason.ts";
+import { type Server, startServer } from "./src/server.ts";
 import { START_ERROR_EXIT_CODE, StartError } from "./src/start_error.ts";
 
 if (import.meta.main) Deno.exit(await main());
@@ -21,7 +24,12 @@ async function main(): Promise<number> {
     surviveFaults(log);
     if (config.database.kind === "external") await dropPermissions();
     const signal = nextSignal();
-    const server = await startServer(config, log);
+    const starting = startServer(config, log);
+    const server = await Promise.race([starting, signal.then(() => undefined)]);
+    if (server === undefined) {
+      log.info({ signal: await signal }, "stopping before the start was over");
+      return await stopEarly(starting, log);
+    }
     log.info({ url: server.url, demo: config.demo }, "listening");
     if (config.demo) {
       log.info(
@@ -39,6 +47,20 @@ async function main(): Promise<number> {
     Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
     return isStartError ? START_ERROR_EXIT_CODE : 1;
   }
+}
+
+/** What was begun is brought to an end in good time, or left: a database that does not answer may take long. */
+async function stopEarly(
+  starting: Promise<Server>,
+  log: Log,
+): Promise<number> {
+  try {
+    const server = await within(EARLY_STOP_MS, "the start", starting);
+    await server.stop();
+  } catch (err) {
+    log.info({ reason: reasonOf(err) }, "the start was given up");
+  }
+  return 0;
 }
 
 /** Only the embedded database needs to write files and to run programs. */

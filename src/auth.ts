@@ -9,7 +9,7 @@
  */
 import { errors, jwtVerify, type JWTVerifyOptions, SignJWT } from "jose";
 import type { Config } from "./config.ts";
-import { remoteKeySet } from "./key_set.ts";
+import { KeySetFault, remoteKeySet } from "./key_set.ts";
 import {
   TOKEN_BYTES_MAX,
   TOKEN_CLOCK_TOLERANCE_SECONDS,
@@ -81,9 +81,12 @@ export function createVerifier(config: TokenConfig): Verify {
         username: usernameClaims.map((claim) => payload[claim]).find(isName),
       };
     } catch (fault) {
+      if (fault instanceof KeySetFault) throw fault;
       const reason = reasonFor(fault);
-      if (reason === undefined) throw fault;
-      return refuse(reason);
+      if (reason !== undefined) return refuse(reason);
+      if (keySet === undefined) throw fault;
+      // It is malformed, too short, or for something else.
+      return refuse("token key is of no use");
     }
   };
 }

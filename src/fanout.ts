@@ -52,11 +52,17 @@ export class Fanout {
   readonly #broadcast: Pump;
   readonly #sync: Pump;
   #generation = 0;
-  /** When the oldest of what version 1 has not been told happened. */
-  #newsSince: number | undefined;
+  /** When the oldest of what a version has not been told happened, if somebody speaks it. */
+  readonly #newsSince = new Map<1 | 2, number>();
 
   constructor(parts: FanoutParts) {
     const { audience, clock, intervalMs, roster, measure } = parts;
+    const announced = (version: 1 | 2) => {
+      const since = this.#newsSince.get(version);
+      if (since === undefined) return;
+      measure.announced(clock.now() - since, version);
+      this.#newsSince.delete(version);
+    };
     this.#parts = parts;
     this.#texts = new SyncTexts(roster, (changes) => measure.merged(changes));
     this.#broadcast = new Pump({
@@ -64,11 +70,7 @@ export class Fanout {
       pauseMs: 0,
       begin: () => audience.listeners,
       visit: (connection) => this.#tell(connection),
-      end: () => {
-        if (this.#newsSince === undefined) return;
-        measure.announced(clock.now() - this.#newsSince);
-        this.#newsSince = undefined;
-      },
+      end: () => announced(1),
     });
     this.#sync = new Pump({
       clock,
@@ -78,6 +80,7 @@ export class Fanout {
         return audience.expectant();
       },
       visit: (connection) => this.#synchronize(connection),
+      end: () => announced(2),
     });
   }
 
@@ -88,7 +91,8 @@ export class Fanout {
   ): void {
     const { audience, roster } = this.#parts;
     audience.note(changes);
-    this.#newsSince ??= since;
+    this.#noteNews(1, since, audience.listeners.size);
+    this.#noteNews(2, since, audience.followers.size + audience.called.size);
     if (roster.generation !== this.#generation) {
       this.#generation = roster.generation;
       for (const connection of audience.synced()) {
@@ -97,6 +101,11 @@ export class Fanout {
       }
     }
     this.wake();
+  }
+
+  #noteNews(version: 1 | 2, since: number, connections: number): void {
+    if (connections === 0 || this.#newsSince.has(version)) return;
+    this.#newsSince.set(version, since);
   }
 
   /** There may be somebody to tell: a connection became live, or watches somebody else. */

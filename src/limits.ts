@@ -175,8 +175,9 @@ export const TOKEN_CLOCK_TOLERANCE_SECONDS = 5;
 /** Good tokens that are remembered, at about 300 bytes each: twice the sockets of a default node. */
 export const VERIFIED_TOKENS_MAX = 30_000;
 
-/** The issuer's key set: time for an answer, pause after a fault or an unknown key, and age. */
+/** The issuer's key set: time for an answer, pauses after an unknown key and after a fault, and age. */
 export const KEY_SET_ANSWER_MS = 5_000;
+export const KEY_SET_COOLDOWN_MS = 5_000;
 export const KEY_SET_PAUSE_MS = 30_000;
 export const KEY_SET_AGE_MS_MAX = 600_000;
 
@@ -209,6 +210,9 @@ export const HTTP_STOP_MS = 500;
 
 /** Time for each part's own stop; the rest of the process does not wait for a part that hangs. */
 export const PART_STOP_MS = 2_000;
+
+/** Time for a start that is under way when the process is told to stop. An orderly stop comes on top. */
+export const EARLY_STOP_MS = 2_500;
 
 /** Time for everything above the database, so that an orderly stop fits into ten seconds. */
 export const ORDERLY_STOP_MS = 6_500;

@@ -7,8 +7,8 @@
 export interface Measure {
   /** A batch was written: its users, the transitions that came of it, and how long it took. */
   applied(users: number, transitions: number, ms: number): void;
-  /** Everybody who could be told was told, so long after the oldest event that caused it. */
-  announced(ms: number): void;
+  /** Everybody of a version who could be told was told, so long after the oldest event that caused it. */
+  announced(ms: number, version: 1 | 2): void;
   /** A difference for version 2 was made from so many changes. */
   merged(changes: number): void;
   /** A peer that does not read was given up. */

@@ -56,7 +56,9 @@ export class Metrics {
     const apply = this.#histogram("apply_seconds", "Time of one write");
     const announce = this.#histogram(
       "announce_seconds",
-      "Time from the event to the last send of a version 1 pass",
+      "Time from the event to the last send of the pass that tells of it, by version",
+      SECONDS,
+      ["version"],
     );
     const merged = this.#histogram(
       "diff_transitions",
@@ -82,7 +84,7 @@ export class Metrics {
         apply.observe(ms / 1_000);
         transitions.inc(count);
       },
-      announced: (ms) => announce.observe(ms / 1_000),
+      announced: (ms, version) => announce.observe({ version }, ms / 1_000),
       merged: (changes) => merged.observe(changes),
       gaveUp: () => slow.inc(),
       lost: () => lost.inc(),
@@ -200,12 +202,18 @@ export class Metrics {
     });
   }
 
-  #histogram(name: string, help: string, buckets = SECONDS): Histogram {
+  #histogram(
+    name: string,
+    help: string,
+    buckets = SECONDS,
+    labelNames: string[] = [],
+  ): Histogram {
     const registers = [this.#registry];
     return new Histogram({
       name: `rollcall_${name}`,
       help,
       buckets,
+      labelNames,
       registers,
     });
   }

@@ -95,7 +95,9 @@ Deno.test("[P1] a key set verifies its own keys and nothing signed with a secret
     ...{ ok: true, userId: 5, exp: EXP },
     ...NOTHING_MORE,
   });
-  deepEqual(await verify(await sign("k2")), {
+  // By one that has just asked for the keys.
+  const anew = createVerifier({ ...base, key: { kind: "jwks", url } });
+  deepEqual(await anew(await sign("k2")), {
     ok: false,
     reason: "token key is unknown",
   });

@@ -1,9 +1,10 @@
 import { equal, rejects } from "node:assert/strict";
-import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
-import { remoteKeySet } from "../src/key_set.ts";
+import { errors, exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
+import { KeySetFault, remoteKeySet } from "../src/key_set.ts";
 import {
   KEY_SET_AGE_MS_MAX,
   KEY_SET_BYTES_MAX,
+  KEY_SET_COOLDOWN_MS,
   KEY_SET_FIRST_PAUSE_MS,
   KEY_SET_PAUSE_MS,
 } from "../src/limits.ts";
@@ -13,6 +14,7 @@ async function issuer() {
     extractable: true,
   });
   const jwk = { ...await exportJWK(publicKey), kid: "k1", alg: "EdDSA" };
+  const set: unknown[] = [jwk];
   let isUp = true;
   let padding = "";
   let asked = 0;
@@ -21,7 +23,7 @@ async function issuer() {
     () => {
       asked += 1;
       return isUp
-        ? Response.json({ keys: [jwk], padding })
+        ? Response.json({ keys: set, padding })
         : new Response("this is no key set");
     },
   );
@@ -32,6 +34,7 @@ async function issuer() {
         .sign(privateKey),
     goDown: () => isUp = false,
     goUp: () => isUp = true,
+    add: (key: unknown) => set.push(key),
     swell: () => padding = "x".repeat(KEY_SET_BYTES_MAX),
     get asked() {
       return asked;
@@ -66,13 +69,59 @@ Deno.test("the last good keys are used while the issuer is down, and it is not a
   }
 });
 
-Deno.test("[L1] unknown key ids make the issuer asked at a bounded rate", async () => {
+Deno.test("[L1] unknown key ids make the issuer asked at a bounded rate, and only a fresh answer is held against them", async () => {
   await using it = await issuer();
   const keys = remoteKeySet(it.url);
-  await jwtVerify(await it.sign("k1"), keys);
-  for (let n = 0; n < 20; n++) {
-    await rejects(jwtVerify(await it.sign(`k${n + 2}`), keys));
+  const realNow = Date.now;
+  let now = realNow();
+  Date.now = () => now;
+  try {
+    await jwtVerify(await it.sign("k1"), keys);
+    for (let n = 0; n < 20; n++) {
+      const verified = jwtVerify(await it.sign(`k${n + 2}`), keys);
+      await rejects(verified, KeySetFault);
+    }
+    equal(it.asked, 1);
+    now += KEY_SET_COOLDOWN_MS + 1;
+    await rejects(
+      jwtVerify(await it.sign("k2"), keys),
+      errors.JWKSNoMatchingKey,
+    );
+    equal(it.asked, 2);
+  } finally {
+    Date.now = realNow;
   }
+});
+
+Deno.test("while the issuer is away, a key that it never told of may be a new one", async () => {
+  await using it = await issuer();
+  let now = Date.now();
+  const realNow = Date.now;
+  Date.now = () => now;
+  try {
+    const keys = remoteKeySet(it.url, () => now);
+    await jwtVerify(await it.sign("k1"), keys);
+    it.goDown();
+    now += KEY_SET_COOLDOWN_MS + 1;
+    for (let n = 0; n < 3; n++) {
+      await rejects(jwtVerify(await it.sign("k2"), keys), KeySetFault);
+      await jwtVerify(await it.sign("k1"), keys);
+    }
+    equal(it.asked, 2);
+  } finally {
+    Date.now = realNow;
+  }
+});
+
+Deno.test("a key that is of no use is held against its tokens, and not against the issuer", async () => {
+  await using it = await issuer();
+  it.add({ kty: "OKP", crv: "Ed25519", kid: "broken", x: "AAAA" });
+  const keys = remoteKeySet(it.url);
+  for (let n = 0; n < 3; n++) {
+    const verified = jwtVerify(await it.sign("broken"), keys);
+    await rejects(verified, (err) => !(err instanceof KeySetFault));
+  }
+  await jwtVerify(await it.sign("k1"), keys);
   equal(it.asked, 1);
 });
 

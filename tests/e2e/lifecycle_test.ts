@@ -1,5 +1,6 @@
 /** Start and stop: the embedded database, signals, and what is left behind. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import pg from "pg";
 import {
   connect,
   connectWith,
@@ -21,10 +22,11 @@ const embedded = { JWT_SECRET: TEST_SECRET, ROSTER_ACCESS: "public" };
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   Deno.test(`${signal}: sockets get 1001, claims go, status is right, exit code 0`, async () => {
     const url = await postgres.database();
-    const env = { ...embedded, DATABASE_URL: url, DRAIN_MS: "300" };
+    const DRAIN_MS = signal === "SIGTERM" ? "300" : "0";
+    const env = { ...embedded, DATABASE_URL: url, DRAIN_MS };
     await using server = await startServer({ env });
     const clients = await Promise.all(
-      [1, 2, 3].map((userId) => connect(server.url, userId)),
+      Array.from({ length: 60 }, (_, n) => connect(server.url, 1 + n % 3)),
     );
     await listed(server, [1, 2, 3]);
     equal(await server.stop(signal), 0);
@@ -90,6 +92,31 @@ Deno.test("a database that hangs does not hold up the end", async () => {
   equal(await server.stop(), 0);
   ok(performance.now() - startedAt < 10_000);
 });
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.test(`${signal} during a start that waits ends it with 0 in good time`, async () => {
+    const DATABASE_URL = await postgres.database();
+    const other = new pg.Client(DATABASE_URL);
+    await other.connect();
+    await other.query("select pg_advisory_lock(hashtext('rollcall.migrate'))");
+    let toldAt = 0;
+    const env = { ...embedded, DATABASE_URL, PORT: "0" };
+    const run = await runFile("main.ts", [], { env }, async (process) => {
+      await until("it waits for the lock", async () => {
+        const { rows } = await other.query(
+          "select from pg_locks where locktype = 'advisory' and not granted",
+        );
+        return rows.length > 0;
+      });
+      toldAt = performance.now();
+      process.kill(signal);
+    });
+    await other.end();
+    ok(performance.now() - toldAt < 5_000);
+    equal(run.code, 0);
+    match(run.stdout, /stopping before the start was over/);
+  });
+}
 
 Deno.test("the embedded database keeps its data over stops, and stops with the server", async () => {
   const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });

@@ -54,7 +54,10 @@ Deno.test("the metrics tell what is going on", async () => {
       3,
     );
     ok((value("apply_seconds_count") ?? 0) >= 1);
-    ok((value("announce_seconds_count") ?? 0) >= 1);
+    for (const version of [1, 2]) {
+      const count = `announce_seconds_count{version="${version}"}`;
+      ok((value(count) ?? 0) >= 1, count);
+    }
     ok((value("lease_remaining_seconds") ?? 0) > 5);
     deepEqual(["feed_lag_transitions", "fanout_lag_transitions"].map(value), [
       0,

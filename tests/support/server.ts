@@ -47,11 +47,12 @@ export async function runFile(
   file: string,
   args: readonly string[],
   { env = {}, cwd }: ServerOptions = {},
+  meanwhile: (process: Deno.ChildProcess) => Promise<void> = async () => {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const directory = cwd ?? await Deno.makeTempDir();
   const process = command(file, args, env, directory, ALL).spawn();
   const timer = setTimeout(() => process.kill("SIGKILL"), FILE_MS);
-  const output = await process.output();
+  const [output] = await Promise.all([process.output(), meanwhile(process)]);
   clearTimeout(timer);
   const decoder = new TextDecoder();
   return {
