@@ -21,6 +21,7 @@ import type { Store } from "../store/store.ts";
 import { disconnect } from "./admin.ts";
 import { clientFiles } from "./client_files.ts";
 import { problem, refused } from "./problem.ts";
+import { requestId } from "./request_id.ts";
 import { requestToken } from "./request_token.ts";
 import type { SocketDoor } from "./socket.ts";
 import { readUserIds } from "./user_ids.ts";
@@ -89,10 +90,10 @@ export function createApp(
     problem(404, "not_found", `there is nothing at ${c.req.path}`)
   );
   app.onError((err, c) => {
-    const requestId = crypto.randomUUID();
+    const id = requestId(c.req.raw);
     const { method, path } = c.req;
-    log.error({ requestId, method, path, err }, "request failed");
-    const message = `internal error, see the log for ${requestId}`;
+    log.error({ requestId: id, method, path, err }, "request failed");
+    const message = `internal error, see the log for ${id}`;
     return problem(500, "internal", message);
   });
   return async (request, address) => {
@@ -131,8 +132,10 @@ async function onlineUsers(
   if (config.rosterAccess === "token") {
     const distrust = admission.distrust(c.env.address);
     if (distrust !== undefined) return refused(distrust);
-    const token = requestToken(c.req.raw);
-    const verdict = await verified(parts, token, c.env.address);
+    const verdict = await verified(parts, {
+      token: requestToken(c.req.raw),
+      requestId: requestId(c.req.raw),
+    }, c.env.address);
     if (verdict === "unavailable") return cannotVerify();
     if (!verdict.ok) {
       const headers = { "www-authenticate": "Bearer" };

@@ -36,7 +36,7 @@ export interface EntranceParts extends VerifyParts {
   readonly isRevoked: (tokenId: string | undefined) => boolean;
 }
 
-type Wanted = Pick<SocketRequest, "token" | "since">;
+type Wanted = Pick<SocketRequest, "token" | "requestId" | "since">;
 
 export function decideEntrance(
   parts: EntranceParts,
@@ -46,7 +46,9 @@ export function decideEntrance(
 ): Promise<Entrance> {
   return new Promise((resolve) => {
     const giveUp = (err: unknown) => {
-      parts.log.warn({ reason: reasonOf(err) }, "cannot decide on a socket");
+      const { requestId } = wanted;
+      const reason = reasonOf(err);
+      parts.log.warn({ requestId, reason }, "cannot decide on a socket");
       resolve(later("it cannot be decided now whether you may enter"));
     };
     const timer = setTimeout(
@@ -60,12 +62,13 @@ export function decideEntrance(
 
 async function decide(
   parts: EntranceParts,
-  { token, since = 0 }: Wanted,
+  wanted: Wanted,
   address: string,
   ticket: Ticket,
 ): Promise<Entrance> {
   const { roster, feed, provision, isRevoked } = parts;
-  const verdict = await verified(parts, token, address);
+  const { since = 0 } = wanted;
+  const verdict = await verified(parts, wanted, address);
   if (verdict === "unavailable") return later("tokens cannot be verified now");
   if (!verdict.ok) return { close: CLOSE.policy, reason: verdict.reason };
   const { userId, exp, tokenId } = verdict;

@@ -96,10 +96,10 @@ export class SocketDoor {
   }
 
   async #refuseToken(
-    { token }: SocketRequest,
+    wanted: SocketRequest,
     address: string,
   ): Promise<Response | undefined> {
-    const verdict = await verified(this.#parts, token, address);
+    const verdict = await verified(this.#parts, wanted, address);
     if (verdict === "unavailable") return cannotVerify();
     const headers = { "retry-after": "30" };
     if (!verdict.ok) {

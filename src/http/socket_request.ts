@@ -11,6 +11,7 @@ import {
   type UserId,
 } from "../protocol.ts";
 import { problem } from "./problem.ts";
+import { requestId } from "./request_id.ts";
 import { requestToken } from "./request_token.ts";
 import { readUserIds } from "./user_ids.ts";
 
@@ -19,6 +20,7 @@ export interface SocketRequest {
   /** To be named in the answer; nothing if nothing was offered. */
   readonly protocol: string | undefined;
   readonly token: string | undefined;
+  readonly requestId: string;
   /** The last `seq` that the client was told. */
   readonly since: number | undefined;
   readonly watch: ReadonlySet<UserId> | "*";
@@ -74,6 +76,7 @@ export function readSocketRequest(
     protocol,
     token: bearer?.slice(BEARER_SUBPROTOCOL_PREFIX.length) ??
       requestToken(request),
+    requestId: requestId(request),
     since: since === undefined ? undefined : Number(since),
     watch,
   };

@@ -17,7 +17,10 @@ export interface VerifyParts {
 /** A bad token counts against its address; a key set that cannot be had does not. */
 export async function verified(
   { verify, admission, log }: VerifyParts,
-  token: string | undefined,
+  { token, requestId }: {
+    readonly token: string | undefined;
+    readonly requestId: string;
+  },
   address: string,
 ): Promise<Verdict | "unavailable"> {
   try {
@@ -25,7 +28,7 @@ export async function verified(
     if (!verdict.ok) admission.failed(address);
     return verdict;
   } catch (err) {
-    log.error({ err }, "cannot verify tokens");
+    log.error({ requestId, err }, "cannot verify tokens");
     return "unavailable";
   }
 }

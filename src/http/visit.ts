@@ -122,7 +122,9 @@ export class Visit implements EventListenerObject {
     if (this.#isOver) return;
     if ("close" in entrance) {
       const { close, reason } = entrance;
-      this.#parts.log.info({ code: close.code, reason }, "socket refused");
+      const { requestId } = this.#wanted ?? {};
+      const about = { requestId, code: close.code, reason };
+      this.#parts.log.info(about, "socket refused");
       this.#isOver = true;
       this.#close(close, reason);
     } else if (this.#parts.draining()) {

@@ -32,7 +32,7 @@ Deno.test.beforeAll(async () => {
   if (NGINX === undefined) return;
   server = await startServerOn(await postgres.database(), {
     TRUSTED_PROXIES: PROXY_ADDRESS,
-    MAX_FAILED_TOKENS_PER_MINUTE: "3",
+    MAX_FAILED_TOKENS_PER_MINUTE: "4",
     ROSTER_ACCESS: "token",
   });
   directory = await Deno.makeTempDir({ prefix: "rollcall-nginx-" });
@@ -48,6 +48,7 @@ Deno.test.beforeAll(async () => {
       new URL(server.url).host.replace("localhost", "127.0.0.1"),
     )
     .replace("/var/log/nginx/rollcall.log", `${directory}/access.log`)
+    .replace("/var/log/nginx/rollcall-error.log", `${directory}/site-error.log`)
     .replace("limit_conn rollcall 100;", "limit_conn rollcall 5;")
     .replace("proxy_pass", `proxy_bind ${PROXY_ADDRESS};\n    proxy_pass`);
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -111,6 +112,21 @@ nginxTest(
       return text.includes("/users/online") && text;
     });
     ok(!log.includes(token));
+  },
+);
+
+nginxTest(
+  "what Rollcall logs of a request has the id that nginx gave it",
+  async () => {
+    const refused = await connectSync(url, 1, { token: "bad" });
+    equal((await refused.closed).code, 1008);
+    const log = await until("nginx has logged it", async () => {
+      const text = await Deno.readTextFile(`${directory}/access.log`);
+      return text.includes('"GET /ws" 101') && text;
+    });
+    const ids = [...log.matchAll(/ ([0-9a-f]{32})$/gm)].map(([, id]) => id);
+    const line = server.log.find((line) => line.includes("socket refused"));
+    ok(ids.includes(JSON.parse(line ?? "{}").requestId));
   },
 );
 
