@@ -157,7 +157,8 @@ async function onlineUsers(
     { online_users: roster.users(filter) } satisfies OnlineUsers,
   );
   // The seq alone does not tell databases apart, nor names; the hash alone would do.
-  const etag = `"${roster.seq}-${digest(body)}"`;
+  const { digest, bytes } = digested(body);
+  const etag = `"${roster.seq}-${digest}"`;
   const headers = {
     etag,
     "cache-control": "no-cache",
@@ -166,7 +167,9 @@ async function onlineUsers(
   if (isKnown(etag, c.req.header("if-none-match"))) {
     return new Response(null, { status: 304, headers });
   }
-  return new Response(body, { headers });
+  // Said here because a HEAD, which has no body, has the length that GET would have.
+  const length = { "content-length": String(bytes) };
+  return new Response(body, { headers: { ...headers, ...length } });
 }
 
 /** Hono's middleware does so for the preflight; here it would turn the body into a stream. */
@@ -183,15 +186,16 @@ function allowOrigin(
   headers.set("access-control-expose-headers", "ETag");
 }
 
-let digested = { body: "", digest: "" };
+let last = { body: "", digest: "", bytes: 0 };
 
 /** The whole list is asked for again and again, and is one and the same string until it changes. */
-function digest(body: string): string {
-  if (digested.body !== body) {
-    const hash = createHash("sha256").update(body).digest("base64url");
-    digested = { body, digest: hash.slice(0, 16) };
+function digested(body: string): { digest: string; bytes: number } {
+  if (last.body !== body) {
+    const encoded = new TextEncoder().encode(body);
+    const hash = createHash("sha256").update(encoded).digest("base64url");
+    last = { body, digest: hash.slice(0, 16), bytes: encoded.length };
   }
-  return digested.digest;
+  return last;
 }
 
 /** RFC 9110, section 13.1.2: a list of tags, each possibly weak, or `*`. */

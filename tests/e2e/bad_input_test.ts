@@ -295,6 +295,11 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
     headers: { ...headers, "if-none-match": `W/${etag}` },
   });
   equal(again.status, 304);
+  const head = await fetch(list, { headers, method: "HEAD" });
+  equal(
+    head.headers.get("content-length"),
+    first.headers.get("content-length"),
+  );
   // Another name is another list, although nobody came or went.
   await query(url, "update users set username = 'other' where id = 9");
   await until("the new name has another tag", async () => {
