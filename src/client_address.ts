@@ -9,14 +9,14 @@
 import { BlockList, isIP } from "node:net";
 import type { Network } from "./environment.ts";
 
-/** From the address of the peer, and the header if there is one. */
+/** From the address of the peer, and the headers, which are only looked at where proxies are trusted. */
 export type ClientAddress = (
   peer: string,
-  forwardedFor: string | null,
+  headers: Pick<Headers, "get">,
 ) => string;
 
 export function clientAddress(trusted: readonly Network[]): ClientAddress {
-  if (trusted.length === 0) return (peer) => counted(peer);
+  if (trusted.length === 0) return (peer) => counted(unmapped(peer));
   const proxies = new BlockList();
   for (const { address, prefix, family } of trusted) {
     proxies.addSubnet(address, prefix, family);
@@ -26,8 +26,8 @@ export function clientAddress(trusted: readonly Network[]): ClientAddress {
     if (version === 0) return false;
     return proxies.check(address, version === 4 ? "ipv4" : "ipv6");
   };
-  return (peer, forwardedFor) => {
-    const hops = (forwardedFor ?? "").split(",");
+  return (peer, headers) => {
+    const hops = (headers.get("x-forwarded-for") ?? "").split(",");
     let address = unmapped(peer);
     while (isTrusted(address)) {
       const before = withoutPort(hops.pop()?.trim() ?? "");

@@ -168,10 +168,8 @@ export async function startNode(
   const addressOf = clientAddress(config.trustedProxies);
   const http = new Listener({
     ...{ ...config, clock, log: sparing(log) },
-    handle: (request, peer) => {
-      const claimed = request.headers.get("x-forwarded-for");
-      return handle(request, addressOf(peer, claimed));
-    },
+    handle: (request, peer) =>
+      handle(request, addressOf(peer, request.headers)),
   });
   stopLater("http", HTTP_STOP_MS, () => http.stop());
 

@@ -65,9 +65,12 @@ export function createApp(
   const origin = allowedOrigins === "*" ? "*" : [...allowedOrigins];
   app.options("/users/online", cors({ origin, allowMethods: ["GET"] }));
   app.get("/users/online", async (c) => {
-    const response = await onlineUsers(c, parts);
-    allowOrigin(c, response, allowedOrigins);
-    return response;
+    const headers = allowOrigin(c, allowedOrigins);
+    const answer = await refuseList(c, parts) ??
+      onlineUsers(c, parts.roster, headers);
+    if (answer.ok || answer.status === 304) return answer;
+    for (const [name, value] of headers) answer.headers.set(name, value);
+    return answer;
   });
   const { adminToken } = config;
   if (adminToken !== undefined) {
@@ -96,11 +99,15 @@ export function createApp(
     const message = `internal error, see the log for ${id}`;
     return problem(500, "internal", message);
   });
+  let knownHost = "";
   return async (request, address) => {
-    // Deno puts it into the URL as it is.
     const host = request.headers.get("host") ?? "";
-    if (!/^[\w.:[\]-]*$/.test(host) || !URL.canParse(request.url)) {
-      return problem(400, "bad_host", "expected a host name in Host");
+    if (host !== knownHost) {
+      // Deno puts it into the URL as it is.
+      if (!/^[\w.:[\]-]*$/.test(host) || !URL.canParse(request.url)) {
+        return problem(400, "bad_host", "expected a host name in Host");
+      }
+      knownHost = host;
     }
     return await app.fetch(request, { address });
   };
@@ -124,24 +131,30 @@ function refuseOtherMethods(app: Hono<Env>): void {
   }
 }
 
-async function onlineUsers(
+/** Whoever may not have the list hears why. */
+async function refuseList(
   c: Context<Env>,
   parts: AppParts,
-): Promise<Response> {
-  const { config, admission, roster } = parts;
-  if (config.rosterAccess === "token") {
-    const distrust = admission.distrust(c.env.address);
-    if (distrust !== undefined) return refused(distrust);
-    const verdict = await verified(parts, {
-      token: requestToken(c.req.raw),
-      requestId: requestId(c.req.raw),
-    }, c.env.address);
-    if (verdict === "unavailable") return cannotVerify();
-    if (!verdict.ok) {
-      const headers = { "www-authenticate": "Bearer" };
-      return problem(401, "unauthorized", verdict.reason, headers);
-    }
-  }
+): Promise<Response | undefined> {
+  const { config, admission } = parts;
+  if (config.rosterAccess === "public") return undefined;
+  const distrust = admission.distrust(c.env.address);
+  if (distrust !== undefined) return refused(distrust);
+  const verdict = await verified(parts, {
+    token: requestToken(c.req.raw),
+    requestId: requestId(c.req.raw),
+  }, c.env.address);
+  if (verdict === "unavailable") return cannotVerify();
+  if (verdict.ok) return undefined;
+  const headers = { "www-authenticate": "Bearer" };
+  return problem(401, "unauthorized", verdict.reason, headers);
+}
+
+function onlineUsers(
+  c: Context<Env>,
+  roster: Roster,
+  origin: readonly [string, string][],
+): Response {
   const ids = c.req.query("ids");
   const filter = ids === undefined
     ? undefined
@@ -153,47 +166,53 @@ async function onlineUsers(
       `ids must be up to ${FILTER_IDS_MAX} user ids with commas between them`,
     );
   }
-  const body = filter === undefined ? roster.json() : JSON.stringify(
+  const text = filter === undefined ? roster.json() : JSON.stringify(
     { online_users: roster.users(filter) } satisfies OnlineUsers,
   );
+  const { digest, bytes } = digested(text);
   // The seq alone does not tell databases apart, nor names; the hash alone would do.
-  const { digest, bytes } = digested(body);
   const etag = `"${roster.seq}-${digest}"`;
-  const headers = {
-    etag,
-    "cache-control": "no-cache",
-    "content-type": "application/json",
-  };
+  // At once: headers that are set on a response cost as much as the rest of it.
+  const headers: [string, string][] = [
+    ...origin,
+    ["etag", etag],
+    ["cache-control", "no-cache"],
+  ];
   if (isKnown(etag, c.req.header("if-none-match"))) {
     return new Response(null, { status: 304, headers });
   }
-  // Said here because a HEAD, which has no body, has the length that GET would have.
-  const length = { "content-length": String(bytes) };
-  return new Response(body, { headers: { ...headers, ...length } });
+  headers.push(["content-type", "application/json"]);
+  // It has no body, and the length that GET would have.
+  if (c.req.method === "HEAD") headers.push(["content-length", `${bytes}`]);
+  return new Response(text, { headers });
 }
 
 /** Hono's middleware does so for the preflight; here it would turn the body into a stream. */
 function allowOrigin(
   c: Context<Env>,
-  { headers }: Response,
   allowedOrigins: Config["allowedOrigins"],
-): void {
-  headers.set("vary", "Origin");
+): [string, string][] {
+  const headers: [string, string][] = [["vary", "Origin"]];
   const origin = c.req.header("origin");
-  if (origin === undefined) return;
-  if (allowedOrigins !== "*" && !allowedOrigins.includes(origin)) return;
-  headers.set("access-control-allow-origin", origin);
-  headers.set("access-control-expose-headers", "ETag");
+  const isAllowed = origin !== undefined &&
+    (allowedOrigins === "*" || allowedOrigins.includes(origin));
+  if (isAllowed) {
+    headers.push(
+      ["access-control-allow-origin", origin],
+      ["access-control-expose-headers", "ETag"],
+    );
+  }
+  return headers;
 }
 
-let last = { body: "", digest: "", bytes: 0 };
+let last = { text: "", digest: "", bytes: 0 };
 
 /** The whole list is asked for again and again, and is one and the same string until it changes. */
-function digested(body: string): { digest: string; bytes: number } {
-  if (last.body !== body) {
-    const encoded = new TextEncoder().encode(body);
+function digested(text: string): { digest: string; bytes: number } {
+  if (last.text !== text) {
+    const encoded = new TextEncoder().encode(text);
     const hash = createHash("sha256").update(encoded).digest("base64url");
-    last = { body, digest: hash.slice(0, 16), bytes: encoded.length };
+    last = { text, digest: hash.slice(0, 16), bytes: encoded.length };
   }
   return last;
 }

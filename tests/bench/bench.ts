@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { startEmbedded } from "../../src/store/embedded.ts";
 import { migrateDatabase } from "../../src/store/migrate.ts";
 import { query, silentLog, uniqueName } from "../support/database.ts";
+import { ROOT } from "../support/server.ts";
 import {
   constant,
   type Contender,
@@ -141,6 +142,56 @@ function report(workload: string, rows: readonly Row[]): string[] {
   return lines;
 }
 
+/** What is in the table at the end, in this order: a workload, what was measured of it, and its heading. */
+const COLUMNS = [
+  ["storm of 1000", "cpuSeconds", "storm of 1,000: CPU"],
+  ["storm of 5000", "cpuSeconds", "of 5,000: CPU"],
+  ["storm of 5000", "allMs", "until all know of all"],
+  ["storm of 5000", "memoryPerConnectionKiB", "memory after it"],
+  ["churn of 200 before 1000", "cpuPerToldMicroseconds", "churn: CPU"],
+  ["one comes, 1000 hear", "medianMs", "one comes: p50"],
+  ["one comes, 1000 hear", "p99Ms", "p99"],
+  ["idle connections", "memoryPerConnectionKiB", "idle: memory"],
+  ["list of 1000", "cpuMicroseconds", "list of 1,000: CPU"],
+] as const;
+
+/** Markdown: the ratios to the plain loop, whose own figures are in its row. */
+function table(rows: readonly Row[]): string[] {
+  const columns = COLUMNS.filter(([workload]) =>
+    rows.some((row) => row.workload === workload)
+  );
+  const valueOf = (server: string, workload: string, metric: string) =>
+    rows.find((row) => row.workload === workload && row.contender === server)
+      ?.metrics[metric];
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const servers = [...new Set(rows.map(({ contender }) => contender))];
+  const body = servers.map((server) => {
+    const cells = columns.map(([workload, metric]) => {
+      const value = valueOf(server, workload, metric);
+      const basis = valueOf(plainLoop.name, workload, metric);
+      if (value === undefined) return "";
+      if (server === plainLoop.name) {
+        return `${digits(value)} ${unitOf(metric)}`;
+      }
+      return basis === undefined ? digits(value) : digits(value / basis);
+    });
+    return { server, cells };
+  }).filter(({ cells }) => cells.some((cell) => cell !== ""));
+  return [
+    "\nRatios to the plain loop, below 1 is better:\n",
+    line(["", ...columns.map(([, , heading]) => heading)]),
+    line(["---", ...columns.map(() => "---")]),
+    ...body.map(({ server, cells }) => line([server, ...cells])),
+  ];
+}
+
+/** It is at the end of a metric's name. */
+function unitOf(metric: string): string {
+  if (metric.endsWith("Ms")) return "ms";
+  if (metric.endsWith("KiB")) return "KiB";
+  return metric.endsWith("Microseconds") ? "µs" : "s";
+}
+
 function digits(value: number): string {
   return value >= 1_000
     ? value.toFixed(0)
@@ -163,14 +214,15 @@ async function measure(
 }
 
 async function main(): Promise<void> {
-  const { values: { quick, only, json } } = parseArgs({
+  const { values: { quick, only, json: file } } = parseArgs({
     args: Deno.args,
     options: {
       quick: { type: "boolean", default: false },
       only: { type: "string", default: "" },
-      json: { type: "string" },
+      json: { type: "string", default: `${ROOT}.data/bench.json` },
     },
   });
+  const json = new URL(file, `file://${Deno.cwd()}/`);
   await using cleanup = new AsyncDisposableStack();
   const directory = await Deno.makeTempDir({ prefix: "rollcall-bench-" });
   const postgres = await startEmbedded(directory, silentLog);
@@ -221,9 +273,10 @@ async function main(): Promise<void> {
     const run = async () => await transitions(await database(), count);
     take("transitions", [await measure("transitions", "Postgres", run)]);
   }
-  if (json !== undefined) {
-    await Deno.writeTextFile(json, `${JSON.stringify(rows, null, 2)}\n`);
-  }
+  for (const line of table(rows)) print(line);
+  await Deno.mkdir(new URL(".", json), { recursive: true });
+  await Deno.writeTextFile(json, `${JSON.stringify(rows, null, 2)}\n`);
+  print(`\nEverything that was measured is in ${json.pathname}`);
 }
 
 if (import.meta.main) {
