@@ -189,7 +189,7 @@ function table(rows: readonly Row[]): string[] {
 function unitOf(metric: string): string {
   if (metric.endsWith("Ms")) return "ms";
   if (metric.endsWith("KiB")) return "KiB";
-  return metric.endsWith("Microseconds") ? "µs" : "s";
+  return metric.endsWith("Microseconds") ? "us" : "s";
 }
 
 function digits(value: number): string {
