@@ -27,12 +27,8 @@ import {
 } from "./client/link.ts";
 import type { Timing, TokenSource } from "./client/link.ts";
 import { Reader } from "./client/reader.ts";
-import {
-  type Change,
-  Replica,
-  toWatchSet,
-  type User,
-} from "./client/replica.ts";
+import { type Change, Replica } from "./client/replica.ts";
+import { toWatchSet, type User } from "./client/users.ts";
 import type { ErrorMessage, ServerMessage, UserId } from "./protocol.ts";
 
 export type { Change, ConnectionStatus, TokenSource, User };

@@ -16,8 +16,6 @@ import {
   COUNT_INTERVAL_MS,
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_LOOK_MAX,
-  SLOW_READER_BYTES_PER_SECOND_MIN,
-  SLOW_READER_MS,
   STATE_USERS_RETURN_SHARE,
 } from "./limits.ts";
 import type { Log } from "./log.ts";
@@ -26,6 +24,7 @@ import { CLOSE, type Close, type UserId } from "./protocol.ts";
 import { Pump, type Visited } from "./pump.ts";
 import type { Change } from "./ring.ts";
 import type { Roster } from "./roster.ts";
+import { wait } from "./slow_reader.ts";
 import { encodeError, encodeWatching, SyncTexts } from "./sync_texts.ts";
 
 export interface FanoutParts {
@@ -300,17 +299,7 @@ export class Fanout {
 
   /** The peer does not read. It costs its full buffer, and only for so long. */
   #stall(connection: Connection): Visited {
-    const now = this.#parts.clock.now();
-    const bytes = connection.bufferedBytes;
-    const { since, bytes: before } = connection.stalled ??
-      { since: now, bytes };
-    // What is said meanwhile, a warning for example, comes on top.
-    connection.stalled = { since: bytes < before ? now : since, bytes };
-    // The socket counts a message as unsent until all of it is on its way.
-    const large = Math.max(0, bytes - SEND_BUFFER_BYTES_MAX);
-    const patienceMs = SLOW_READER_MS +
-      large / SLOW_READER_BYTES_PER_SECOND_MIN * 1_000;
-    if (now - connection.stalled.since < patienceMs) return "again";
+    if (wait(connection, this.#parts.clock.now()) === "waiting") return "again";
     this.#giveUp(connection, "reads too slowly");
     return "done";
   }

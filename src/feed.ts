@@ -12,10 +12,10 @@ import { type Clock, retryMs, within } from "./clock.ts";
 import {
   FEED_READ_ROWS_MAX,
   LISTENER_ANSWER_MS,
-  NAMES_REFRESH_MS,
   RING_TRANSITIONS_MAX,
 } from "./limits.ts";
 import type { Log } from "./log.ts";
+import { Names } from "./names.ts";
 import { reasonOf } from "./reason.ts";
 import type { Change } from "./ring.ts";
 import type { Roster } from "./roster.ts";
@@ -50,7 +50,7 @@ export class Feed {
   #subscription: Subscription | undefined;
   #following: Promise<void> | undefined;
   #reading: Promise<"read" | "failed"> | undefined;
-  #naming: Promise<void> | undefined;
+  readonly #names: Names;
   /** The newest seq that was heard of. */
   #head = 0;
   /** The log may reach further than the roster. */
@@ -63,6 +63,7 @@ export class Feed {
   constructor(parts: FeedParts, random = Math.random) {
     this.#parts = parts;
     this.#random = random;
+    this.#names = new Names(parts);
   }
 
   get listening(): boolean {
@@ -103,7 +104,7 @@ export class Feed {
     await this.#subscription?.close();
     await this.#following;
     await this.#reading;
-    await this.#naming;
+    await this.#names.stop();
   }
 
   /** Keeps one subscription after another alive. After each loss: listen first, then read. */
@@ -127,7 +128,7 @@ export class Feed {
       this.#isDoubtful = true;
       await this.#subscription?.close();
       this.#subscription = undefined;
-      this.#refreshNames();
+      this.#names.refresh();
       await clock.sleep(retryMs(failures, this.#random), this.#stop.signal);
       failures += 1;
     }
@@ -138,7 +139,7 @@ export class Feed {
   #subscribe(): Promise<Subscription> {
     return this.#parts.store.subscribe(
       (seq) => this.#reaches(seq),
-      () => this.#refreshNames(),
+      () => this.#names.refresh(),
       () => this.#parts.onOrdered(),
     );
   }
@@ -165,24 +166,6 @@ export class Feed {
       await clock.sleep(heartbeatMs, over.signal);
     }
     throw new Error("the listening connection ended");
-  }
-
-  /** Any number of calls in a while cause one read of the names. */
-  #refreshNames(): void {
-    if (!this.#stop.signal.aborted) this.#naming ??= this.#readNames();
-  }
-
-  async #readNames(): Promise<void> {
-    const { store, roster, clock, log } = this.#parts;
-    await clock.sleep(NAMES_REFRESH_MS, this.#stop.signal);
-    this.#naming = undefined;
-    if (this.#stop.signal.aborted) return;
-    try {
-      roster.rename((await store.snapshot()).users);
-    } catch (err) {
-      log.warn({ reason: reasonOf(err) }, "cannot read names, trying again");
-      this.#refreshNames();
-    }
   }
 
   #reaches(seq: number): void {

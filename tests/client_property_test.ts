@@ -5,7 +5,8 @@
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { Audience } from "../src/audience.ts";
-import { Replica, toWatchSet, type WatchSet } from "../src/client/replica.ts";
+import { Replica } from "../src/client/replica.ts";
+import { toWatchSet, type WatchSet } from "../src/client/users.ts";
 import { Connection, UNTOLD } from "../src/connection.ts";
 import { Fanout } from "../src/fanout.ts";
 import { ClientMessages } from "../src/http/client_messages.ts";

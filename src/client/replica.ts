@@ -6,36 +6,33 @@
  *
  * @module
  */
-import {
-  type ErrorMessage,
-  type KeepAlive,
-  type OnlineUserInfo,
-  parseUserId,
-  type PresenceCount,
-  type PresenceDiff,
-  type PresenceState,
-  type ServerMessage,
-  type UserId,
-  type Watch,
-  WATCHED_USERS_MAX,
-  type Watching,
+import type {
+  ErrorMessage,
+  KeepAlive,
+  PresenceCount,
+  PresenceDiff,
+  PresenceState,
+  ServerMessage,
+  UserId,
+  Watch,
+  Watching,
 } from "../protocol.ts";
 import { Pace } from "./pace.ts";
-
-/** Somebody who is online. */
-export interface User extends OnlineUserInfo {
-  /** When this client was told so; nothing for those who were online before. */
-  readonly since: Date | undefined;
-}
+import {
+  includes,
+  toSeq,
+  toUserId,
+  toUsers,
+  type User,
+  Users,
+  type WatchSet,
+} from "./users.ts";
 
 /** Somebody came or went. */
 export interface Change {
   readonly type: "online" | "offline";
   readonly user: User;
 }
-
-/** Whom to hear about. Compared by identity: each call of `watch` makes a new one. */
-export type WatchSet = ReadonlySet<UserId> | "*";
 
 /** What a message brought. */
 export interface News {
@@ -273,68 +270,8 @@ export class Replica {
   }
 }
 
-/** A map that only this file can change. */
-export class Users extends Map<UserId, User> {
-  /** @internal */
-  put(user: User): User {
-    super.set(user.id, user);
-    return user;
-  }
-  /** @internal */
-  remove(id: UserId): void {
-    super.delete(id);
-  }
-  /** @internal */
-  empty(): void {
-    super.clear();
-  }
-  override set(): never {
-    throw new TypeError("Cannot change the users: they follow the server");
-  }
-  override delete(): never {
-    return this.set();
-  }
-  override clear(): never {
-    return this.set();
-  }
-}
-
-/** @throws {TypeError} for what is no user id, and for more of them than any server takes. */
-export function toWatchSet(ids: Iterable<UserId> | "*"): WatchSet {
-  if (ids === "*") return "*";
-  if (typeof ids === "string") {
-    throw new TypeError(`Cannot watch "${ids}": expected user ids, or "*"`);
-  }
-  const set = new Set([...ids].map(toUserId));
-  if (set.size <= WATCHED_USERS_MAX) return set;
-  const expected = `expected at most ${WATCHED_USERS_MAX}`;
-  throw new TypeError(`Cannot watch ${set.size} users: ${expected}`);
-}
-
 /** A later server may have more to say. */
 function passOver(message: { readonly type?: unknown }): News {
   if (typeof message.type === "string") return NOTHING;
   throw new TypeError("a message has no type");
-}
-
-function includes(set: WatchSet | undefined, id: UserId): boolean {
-  return set === "*" || set?.has(id) === true;
-}
-
-function toUserId(value: unknown): UserId {
-  const id = typeof value === "number" ? parseUserId(value) : undefined;
-  if (id !== undefined) return id;
-  throw new TypeError(`Cannot take ${value}: expected a user id`);
-}
-
-function toUsers(users: readonly OnlineUserInfo[]): OnlineUserInfo[] {
-  return users.map(({ id, username }) => ({
-    id: toUserId(id),
-    username: String(username),
-  }));
-}
-
-function toSeq(value: unknown): number {
-  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
-  throw new TypeError(`Cannot take ${value}: expected a whole number`);
 }

@@ -15,6 +15,7 @@ const FILES = [
   "client/pace",
   "client/reader",
   "client/replica",
+  "client/users",
   "protocol",
 ] as const;
 

@@ -8,7 +8,6 @@
  * @module
  */
 import pg from "pg";
-import { within } from "../clock.ts";
 import {
   DATABASE_ANSWER_MS,
   DATABASE_STATEMENT_MS,
@@ -16,16 +15,14 @@ import {
   FEED_KEEP_ROWS_MAX,
   FEED_PRUNE_ROUNDS_MAX,
   FEED_PRUNE_ROWS_MAX,
-  LISTENER_ANSWER_MS,
   ORDERS_KEEP_MS,
   POOL_CONNECTIONS_MAX,
   REAP_USERS_MAX,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Status, UserId } from "../protocol.ts";
-import { reasonOf } from "../reason.ts";
-import { StartError } from "../start_error.ts";
 import { clientOptions } from "./connect.ts";
+import { listen } from "./listen.ts";
 import {
   type Applied,
   type FeedRead,
@@ -239,66 +236,19 @@ export class PostgresStore implements Store {
     return row?.outcome ?? "refused";
   }
 
-  async subscribe(
+  subscribe(
     onHead: (seq: number) => void,
     onRenamed: () => void,
     onOrdered: () => void,
   ): Promise<Subscription> {
-    const client = new pg.Client({
-      ...clientOptions(this.#url),
-      query_timeout: DATABASE_ANSWER_MS,
-    });
-    const ended = Promise.withResolvers<void>();
-    const heardSelf = Promise.withResolvers<void>();
-    const self = crypto.randomUUID();
-    client.on(
-      "error",
-      (err) => this.#log.debug({ err }, "the listening connection broke"),
-    );
-    client.on("end", () => ended.resolve());
-    client.on("notification", ({ payload }) => {
-      if (payload === self) heardSelf.resolve();
-      else if (payload === "renamed") onRenamed();
+    // Over another connection: behind a pooler, one's own would come back all the same.
+    const notify = async (payload: string) =>
+      void await this.#query("select pg_notify('rollcall', $1)", [payload]);
+    return listen(this.#url, this.#log, notify, (payload) => {
+      if (payload === "renamed") onRenamed();
       else if (payload === "ordered") onOrdered();
-      else if (/^\d+$/.test(payload ?? "")) onHead(Number(payload));
+      else if (/^\d+$/.test(payload)) onHead(Number(payload));
     });
-    const close = async () => {
-      // Without waiting for the peer: this may be a link on which nothing arrives any more.
-      client.connection.stream.destroy();
-      await ended.promise;
-    };
-    let isConnected = false;
-    try {
-      await client.connect();
-      isConnected = true;
-      await client.query("listen rollcall");
-      // From another connection: behind a pooler, one's own would come back all the same.
-      await this.#query("select pg_notify('rollcall', $1)", [self]);
-      await within(
-        LISTENER_ANSWER_MS,
-        "the arrival of a notification",
-        heardSelf.promise,
-      );
-    } catch (cause) {
-      client.connection.stream.destroy();
-      const advice = isConnected
-        ? "; expected a direct connection, which a pooler in transaction mode is not: check DATABASE_URL"
-        : "";
-      throw new StartError(
-        `Cannot listen for notifications: ${reasonOf(cause)}${advice}`,
-        { cause },
-      );
-    }
-    return {
-      ended: ended.promise,
-      close,
-      head: async () => {
-        const { rows } = await client.query(
-          "select seq from rollcall_internal.counter",
-        );
-        return Number(rows[0]?.seq ?? 0);
-      },
-    };
   }
 
   async close(): Promise<void> {
