@@ -15,8 +15,8 @@ export interface Measure {
   gaveUp(): void;
   /** A socket was never opened: its peer left, and Deno may keep its descriptor. */
   lost(): void;
-  /** We ended a connection. */
-  closed(code: number): void;
+  /** A socket was ended, by us or by its peer. */
+  closed(code: number, by: "server" | "client"): void;
 }
 
 export const unmeasured: Measure = {

@@ -75,8 +75,8 @@ export class Metrics {
     );
     const closes = this.#counter(
       "closes_total",
-      "Connections that this node ended, by close code",
-      ["code"],
+      "Sockets that were ended, by close code and by who did so; 1006 is a connection that was cut",
+      ["code", "by"],
     );
     this.measure = {
       applied: (users, count, ms) => {
@@ -88,7 +88,7 @@ export class Metrics {
       merged: (changes) => merged.observe(changes),
       gaveUp: () => slow.inc(),
       lost: () => lost.inc(),
-      closed: (code) => closes.inc({ code }),
+      closed: (code, by) => closes.inc({ code, by }),
     };
     new Gauge({
       name: "rollcall_build_info",

@@ -105,7 +105,7 @@ export class Presence {
   /** Ends a connection from our side. It counts as gone now, whenever its peer answers. */
   disconnect(connection: Connection, close: Close, reason: string): void {
     if (connection.close(close, reason) === "closing") {
-      this.#parts.measure.closed(close.code);
+      this.#parts.measure.closed(close.code, "server");
     }
     this.#remove(connection);
   }

@@ -99,8 +99,10 @@ export class ClientMessages {
     const { verify, endOf, log } = this.#parts;
     try {
       const verdict = await verify(token);
-      if (!verdict.ok) this.#complain("bad_token", verdict.reason);
-      else if (verdict.userId !== this.#connection.userId) {
+      if (!verdict.ok) {
+        this.#budget.take(BAD_MESSAGE_COST - 1);
+        this.#complain("bad_token", verdict.reason);
+      } else if (verdict.userId !== this.#connection.userId) {
         const message = "expected a token of the same user";
         this.#complain("bad_token", message);
       } else {

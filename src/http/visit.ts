@@ -92,7 +92,7 @@ export class Visit implements EventListenerObject {
   handleEvent(event: Event): void {
     if (event instanceof MessageEvent) this.#hear(event.data);
     else if (event.type === "open") this.#open();
-    else if (event.type === "close") this.#end();
+    else if (event instanceof CloseEvent) this.#leave(event.code);
     // `close` follows and says all that matters; unhandled, Deno would report it as a fault.
     else event.preventDefault();
   }
@@ -105,6 +105,14 @@ export class Visit implements EventListenerObject {
     if (this.#isOver || decide === undefined) {
       this.#close(CLOSE.overloaded, "handshake took too long");
     } else void this.#enter(decide);
+  }
+
+  /** The socket has ended. Deno may say so twice. */
+  #leave(code: number): void {
+    if (!this.#isOver && this.#connection?.state !== "closing") {
+      this.#parts.measure.closed(knownCode(code), "client");
+    }
+    this.#end();
   }
 
   /** The socket is gone. Safe to repeat. */
@@ -208,8 +216,14 @@ export class Visit implements EventListenerObject {
   #close({ code }: Close, reason: string): void {
     this.#ticket.refuse();
     this.#socket.close(code, reason);
-    this.#parts.measure.closed(code);
+    this.#parts.measure.closed(code, "server");
   }
+}
+
+/** A client may send any code, and no two need be the same. Deno has 0 for a connection that was cut. */
+function knownCode(code: number): number {
+  if (code === 0) return 1_006;
+  return code >= 1_000 && code <= 1_015 ? code : 4_000;
 }
 
 /** Bytes on the wire. Text is only measured where its length leaves a doubt. */

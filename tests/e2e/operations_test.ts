@@ -1,7 +1,13 @@
 /** What operators look at: metrics, health, logs. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { connect, tokenFor } from "../support/client.ts";
+import {
+  connect,
+  connectWith,
+  socketUrl,
+  tokenFor,
+} from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
+import { rawHandshake } from "../support/raw_socket.ts";
 import { ROOT, startServerOn, type TestServer } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
@@ -66,12 +72,26 @@ Deno.test("the metrics tell what is going on", async () => {
     ok((now.get("process_resident_memory_bytes") ?? 0) > 10_000_000);
     ok((now.get("process_cpu_seconds_total") ?? 0) > 0);
   }
+  const cut = await rawHandshake(server.url, {
+    authorization: `Bearer ${await tokenFor(4)}`,
+  });
+  cut[Symbol.dispose]();
+  (await connectWith(new WebSocket(socketUrl(server.url, await tokenFor(5)))))
+    .socket.close(3_456);
+  await until("what clients end is counted too", async () => {
+    const now = await metrics();
+    return ["1000", "1006", "4000"].every((code) =>
+      now.has(`rollcall_closes_total{code="${code}",by="client"}`)
+    );
+  });
   const refused = await connect(server.url, 999);
   equal((await refused.closed).code, 1008);
   await until(
     "the close is counted",
     async () =>
-      (await metrics()).get('rollcall_closes_total{code="1008"}') === 1,
+      (await metrics()).get(
+        'rollcall_closes_total{code="1008",by="server"}',
+      ) === 1,
   );
 });
 
