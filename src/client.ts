@@ -19,12 +19,7 @@
  *
  * @module
  */
-import {
-  type ConnectionStatus,
-  Link,
-  messageOf,
-  TIMING,
-} from "./client/link.ts";
+import { type ConnectionStatus, Link, TIMING } from "./client/link.ts";
 import type { Timing, TokenSource } from "./client/link.ts";
 import { Reader } from "./client/reader.ts";
 import { type Change, Replica } from "./client/replica.ts";
@@ -92,7 +87,7 @@ export class Rollcall implements AsyncIterable<Change> {
   /** @internal */
   constructor(
     given: string | URL,
-    { token, watch = "*", signal }: Options,
+    { token, watch = "*", signal }: Options = { token: NO_TOKEN },
     timing: Timing = TIMING,
   ) {
     const url = toSocketUrl(given);
@@ -113,6 +108,8 @@ export class Rollcall implements AsyncIterable<Change> {
       },
       onMessage: (data) => this.#take(data),
       onStatus: (status) => this.#follow(status),
+      onFault: (message) =>
+        this.#emit("error", { type: "error", code: "token_expiring", message }),
     });
     const until = { signal: this.#closing.signal };
     globalThis.addEventListener?.("online", () => this.#link.resume(), until);
@@ -162,7 +159,7 @@ export class Rollcall implements AsyncIterable<Change> {
 
   /**
    * Ends the connection and everything else; nothing is told any more but the status. Safe to
-   * repeat. A server that never answers the close may keep a Deno process from ending.
+   * repeat. A server that never answers the close may keep a process from ending by itself.
    */
   close(): void {
     this.#link.close(1000, "closed by you");
@@ -202,11 +199,8 @@ export class Rollcall implements AsyncIterable<Change> {
   }
 
   #takeError(error: ErrorMessage): void {
-    if (error.code !== "token_expiring") return this.#emit("error", error);
-    this.#link.refresh().catch((err) => {
-      const message = `cannot get another token: ${messageOf(err)}`;
-      this.#emit("error", { ...error, message });
-    });
+    if (error.code === "token_expiring") void this.#link.refresh();
+    else this.#emit("error", error);
   }
 
   #follow(status: ConnectionStatus): void {
@@ -232,6 +226,9 @@ export class Rollcall implements AsyncIterable<Change> {
     }
   }
 }
+
+/** In JavaScript the options can be left out. */
+const NO_TOKEN = undefined as never;
 
 function toSocketUrl(given: string | URL): URL {
   const { location } = globalThis as { location?: { href: string } };

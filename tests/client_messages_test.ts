@@ -80,7 +80,7 @@ Deno.test("[L1] a list is not looked into when it is too long, nor past its firs
   create().take(list(1_000, {}));
   deepEqual(socket.sent.map((text) => JSON.parse(text).message), [
     "expected at most 1000 user ids, got 30000; what you watched before is still watched",
-    "userIds.0: expected a user id from 1 to 2147483647",
+    "userIds.0: expected a user id from 1 to 2147483647, got {}",
   ]);
   const time = (text: string) => {
     const messages = create();

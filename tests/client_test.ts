@@ -77,6 +77,7 @@ const FAST = {
   retryLongestMs: 80,
   patienceMs: 300,
   silenceMs: 300,
+  refreshAgainMs: 50,
   random: () => 1,
 };
 
@@ -287,6 +288,50 @@ Deno.test("a token that expires soon is replaced over the same connection", asyn
   deepEqual(server.peers[0]?.said, [{ type: "refresh", token: "t2" }]);
   equal(server.peers.length, 1);
   deepEqual(client.heard, ["="]);
+});
+
+Deno.test("a token function that fails when a token ends soon is asked again", async () => {
+  const warning: ServerMessage = {
+    ...{ type: "error", code: "token_expiring", message: "soon" },
+  };
+  await using server = playServer(({ say }) => say(state(1), warning));
+  let calls = 0;
+  const token = () => {
+    calls += 1;
+    if (calls === 2) throw new Error("the issuer is away");
+    return `t${calls}`;
+  };
+  using client = listen(server.url, { token });
+  await until("it refreshed", () => server.peers[0]?.said.length === 1);
+  deepEqual(server.peers[0]?.said, [{ type: "refresh", token: "t3" }]);
+  deepEqual(client.heard, ["=", "token_expiring"]);
+});
+
+Deno.test("a socket that fails without a close, as on Node 22, is tried again at once", async () => {
+  const real = globalThis.WebSocket;
+  let made = 0;
+  globalThis.WebSocket = class extends EventTarget {
+    static OPEN = 1;
+    readyState = 0;
+    onerror: () => void = () => {};
+    constructor() {
+      super();
+      made += 1;
+      setTimeout(() => this.onerror(), 1);
+    }
+    close() {}
+  } as unknown as typeof WebSocket;
+  try {
+    const timing = { ...FAST, patienceMs: 60_000 };
+    using client = listen("ws://127.0.0.1:1/ws", {}, timing);
+    await until("it tried thrice", () => made >= 3);
+    client.rollcall.close();
+    deepEqual(client.statuses.slice(0, 3), [
+      ...["connecting", "waiting", "connecting"],
+    ]);
+  } finally {
+    globalThis.WebSocket = real;
+  }
 });
 
 Deno.test("[S4] other users are watched without anybody coming or going", async () => {
@@ -598,6 +643,11 @@ Deno.test("what cannot be connected to or watched is refused at once", () => {
     /expected a token, or a function/,
   );
   throws(build("ws://x/ws", "12"), /expected user ids, or "\*"/);
+  throws(build("ws://x/ws", 12), /Cannot watch 12: expected user ids/);
+  throws(
+    () => new Rollcall("ws://x/ws", undefined as never),
+    /expected a token, or a function/,
+  );
   const many = Array.from({ length: 5_001 }, (_, index) => index + 1);
   throws(
     build("ws://x/ws", many),

@@ -46,6 +46,8 @@ export interface Timing {
    * for its first answer, of which nothing shows before all of it is here.
    */
   readonly silenceMs: number;
+  /** Before a token function that failed is asked again. */
+  readonly refreshAgainMs: number;
   readonly random: () => number;
 }
 
@@ -55,6 +57,7 @@ export const TIMING: Timing = {
   steadyMs: 10_000,
   patienceMs: 15_000,
   silenceMs: 70_000,
+  refreshAgainMs: 10_000,
   random: Math.random,
 };
 
@@ -65,8 +68,13 @@ export interface LinkParts {
   /** Whatever it throws ends the connection: the server cannot be understood. */
   readonly onMessage: (data: string) => void;
   readonly onStatus: (status: ConnectionStatus) => void;
+  /** Something that does not end the connection. */
+  readonly onFault: (message: string) => void;
   readonly timing: Timing;
 }
+
+/** RFC 6455, section 7.1.5: there was no close frame. */
+const CUT = 1_006;
 
 const FINAL_CODES: readonly number[] = Object.values(CLOSE)
   .filter(({ reconnect }) => reconnect === "no").map(({ code }) => code);
@@ -75,8 +83,10 @@ export class Link {
   readonly #parts: LinkParts;
   #status: ConnectionStatus = { state: "connecting" };
   #socket: WebSocket | undefined;
-  /** The one timer: for an answer, for the end of a silence, or for the next try. */
+  /** For an answer, for the end of a silence, or for the next try. */
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** For another try to get a later token. */
+  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
   #wasRefused = false;
   #goodSince = Infinity;
@@ -126,11 +136,12 @@ export class Link {
   }
 
   /**
-   * Sends a later token, if there is a function to get one from. Without it in time the
-   * connection ends, and the next one asks again.
+   * Sends a later token, if there is a function to get one from, which is asked again if it
+   * fails. Without it in time the connection ends, and the next one asks again.
    */
   async refresh(): Promise<void> {
     if (typeof this.#parts.token === "string") return;
+    const { onFault, timing } = this.#parts;
     const socket = this.#socket;
     try {
       const token = await this.#getToken();
@@ -139,7 +150,11 @@ export class Link {
       this.send({ type: "refresh", token });
     } catch (err) {
       // Who is connected anew has another token, and no use for this one.
-      if (socket === this.#socket) throw err;
+      if (socket !== this.#socket) return;
+      clearTimeout(this.#refreshTimer);
+      const again = () => void this.refresh();
+      this.#refreshTimer = setTimeout(again, timing.refreshAgainMs);
+      onFault(`cannot get another token: ${messageOf(err)}`);
     }
   }
 
@@ -196,9 +211,15 @@ export class Link {
     socket.onclose = ({ code, reason }) => {
       if (socket !== this.#socket) return;
       if (FINAL_CODES.includes(code)) this.close(code, reason);
-      else this.#retry(reason, code);
+      // Deno has 0 for a connection that was cut, browsers and Node have 1006.
+      else if (code !== 0 && code !== CUT) this.#retry(reason, code);
+      else this.#retry("the connection was cut", CUT);
     };
-    socket.onerror = () => {};
+    socket.onerror = () => {
+      // Of a socket that does not open, Node 22 says this and nothing more.
+      if (socket !== this.#socket || !this.#wasRefused) return;
+      this.#retry("the server does not answer", CUT);
+    };
   }
 
   /** Full jitter: clients that were cut off together do not come back together. */
@@ -219,6 +240,7 @@ export class Link {
   /** Forgets the connection: nothing of it is heard any more. */
   #drop(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#refreshTimer);
     const socket = this.#socket;
     this.#socket = this.#timer = undefined;
     socket?.close();

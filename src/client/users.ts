@@ -48,8 +48,9 @@ export class Users extends Map<UserId, User> {
 /** @throws {TypeError} for what is no user id, and for more of them than any server takes. */
 export function toWatchSet(ids: Iterable<UserId> | "*"): WatchSet {
   if (ids === "*") return "*";
-  if (typeof ids === "string") {
-    throw new TypeError(`Cannot watch "${ids}": expected user ids, or "*"`);
+  if (typeof ids !== "object" || ids === null) {
+    const got = JSON.stringify(ids);
+    throw new TypeError(`Cannot watch ${got}: expected user ids, or "*"`);
   }
   const set = new Set([...ids].map(toUserId));
   if (set.size <= WATCHED_USERS_MAX) return set;

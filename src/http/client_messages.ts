@@ -142,14 +142,26 @@ function read(
   if (error !== undefined) {
     const [issue] = error.issues;
     const field = issue?.path.join(".") ?? "";
-    return `${field === "" ? "message" : field}: ${issue?.message}`;
+    const got = field === "token" ? "" : `, got ${shown(value, field)}`;
+    return `${field === "" ? "message" : field}: ${issue?.message}${got}`;
   }
   if (message.type === "refresh" || message.userIds === "*") return message;
   if (message.userIds.length > watchedUsersMax) return message;
   const bad = message.userIds.findIndex((id) => !isUserId(id));
   return bad < 0
     ? message
-    : `userIds.${bad}: expected a user id from 1 to ${USER_ID_MAX}`;
+    : `userIds.${bad}: expected a user id from 1 to ${USER_ID_MAX}, got ${
+      shown(message.userIds, String(bad))
+    }`;
+}
+
+/** Enough of a field, or of a whole message, to recognise it. */
+function shown(value: unknown, field: string): string {
+  const given = field === "" || Object(value) !== value
+    ? value
+    : (value as Record<string, unknown>)[field];
+  const text = JSON.stringify(given) ?? "nothing";
+  return text.length <= 40 ? text : `${text.slice(0, 40)}...`;
 }
 
 function isUserId(value: unknown): value is UserId {

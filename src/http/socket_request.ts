@@ -43,7 +43,7 @@ export function readSocketRequest(
     return problem(
       400,
       "unknown_subprotocol",
-      `none of the offered subprotocols is spoken here; offer ${SUBPROTOCOL_V2}, ${SUBPROTOCOL_V1} or none`,
+      `none of the offered subprotocols is spoken here; offer ${SUBPROTOCOL_V2} or ${SUBPROTOCOL_V1}, also beside a token, or nothing at all`,
     );
   }
   const version = VERSIONS.get(protocol ?? SUBPROTOCOL_V1) ?? 1;

@@ -16,23 +16,29 @@ import { showSnippets, startCopying } from "./snippets.js";
 /** Between two looks at the list without a connection. The page says so. */
 const LOOK_UP_MS = 3_000;
 
+/** After a disconnect: the server has written it by then. */
+const LOOK_AGAIN_MS = 250;
+
 /** Who is online as last seen without a connection, or as the last one left it. */
 let seen = new Map();
 let isSeen = false;
+/** The last look was answered. */
+let isFresh = false;
 let you = undefined;
 
+/** No count: nothing is known yet. */
 const read = () => ({
   users: session.users ?? seen,
-  count: session.count ?? seen.size,
+  count: session.count ?? (isSeen ? seen.size : undefined),
   you: session.isWanted ? you : undefined,
 });
 const known = () => {
-  const isKnown = session.isWanted ? session.isLive : isSeen;
+  const isKnown = session.isWanted ? session.isLive : isFresh;
   return isKnown ? read().count : undefined;
 };
 
 const log = new Log();
-const announcer = new Announcer(() => read().count);
+const announcer = new Announcer(() => read().count ?? 0);
 const roster = new Roster(read);
 const session = new Session({
   note: (text) => log.note(text),
@@ -55,8 +61,9 @@ const session = new Session({
   },
   ended: (users) => {
     seen = new Map(users);
-    seen.delete(you);
-    isSeen = true;
+    isSeen = isFresh = true;
+    // Whether you are there still, in another tab, is the server's to say.
+    setTimeout(look, LOOK_AGAIN_MS);
   },
   ticket: ({ userId, token }) => {
     you = userId;
@@ -80,20 +87,25 @@ function showSession() {
   showSecondTab();
 }
 
-/** Without a connection the list is only looked up, now and then. */
-async function lookUp() {
-  const isWanted = () => !session.isWanted && !document.hidden;
+/** Without a connection, and until one has told who is there, the list is only looked up. */
+async function look() {
+  const isWanted = () => session.users === undefined && !document.hidden;
   const list = isWanted() && await getJson("/users/online").catch(() => false);
-  if (isWanted()) {
-    isSeen = Boolean(list);
-    if (list) {
-      seen = new Map(list.online_users.map((user) => [user.id, user]));
-      learnSince();
-      roster.draw();
-      showSecondTab();
-    }
-    showFreshness(list ? "Looked up every 3 s." : "As last seen.");
+  if (!isWanted()) return;
+  isFresh = Boolean(list);
+  if (list) {
+    isSeen = true;
+    seen = new Map(list.online_users.map((user) => [user.id, user]));
+    learnSince();
   }
+  roster.draw();
+  showSecondTab();
+  if (session.isWanted) return;
+  showFreshness(list ? "Looked up every 3 s." : "As last seen.");
+}
+
+async function lookUp() {
+  await look();
   setTimeout(lookUp, LOOK_UP_MS);
 }
 
@@ -116,8 +128,13 @@ function showSecondTab() {
 /** One button connects and disconnects, so that the focus never loses its place. */
 function press(event) {
   event?.preventDefault();
-  if (session.isWanted) session.close();
-  else session.open(element("user").value);
+  const { value } = element("user");
+  const isLeaving = session.isWanted;
+  // A reload of the page is the same person, or nobody, again.
+  const query = isLeaving ? "" : `?user=${encodeURIComponent(value)}`;
+  history.replaceState(null, "", `/${query}`);
+  if (isLeaving) session.close();
+  else session.open(value);
 }
 
 async function start() {

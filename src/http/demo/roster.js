@@ -25,7 +25,7 @@ const calendarDay = new Intl.DateTimeFormat([], {
 const whole = new Intl.NumberFormat("en");
 
 export class Roster {
-  /** @type {() => { users: ReadonlyMap<number, { id: number, username: string, since?: Date }>, count: number, you?: number }} */
+  /** @type {() => { users: ReadonlyMap<number, { id: number, username: string, since?: Date }>, count?: number, you?: number }} */
   #read;
   /** Since when those are online who came before we looked. @type {Map<number, Date>} */
   #earlier = new Map();
@@ -63,11 +63,14 @@ export class Roster {
       const place = list.children[index] ?? null;
       if (row !== place) list.insertBefore(row, place);
     }
-    setText(element("count"), whole.format(count));
-    list.dataset.empty = count > 0
+    const isKnown = count !== undefined;
+    setText(element("count"), isKnown ? whole.format(count) : "");
+    list.dataset.empty = !isKnown
+      ? "Looking who is here ..."
+      : count > 0
       ? "More are online than can be named."
       : "Nobody is here.";
-    const more = count - ids.length;
+    const more = (count ?? 0) - ids.length;
     element("more").hidden = ids.length === 0 || more <= 0;
     setText(element("more"), `and ${whole.format(more)} more`);
   }
