@@ -231,8 +231,9 @@ export class Feed {
       Math.max(0, roster.seq - FEED_READ_ROWS_MAX),
       FEED_READ_ROWS_MAX,
     );
-    this.#isDoubtful = false;
-    return roster.contradicts(transitions);
+    // If it does, the doubt is over when the snapshot is here.
+    this.#isDoubtful = roster.contradicts(transitions);
+    return this.#isDoubtful;
   }
 
   /** Takes those that come next; older ones are known, and a gap is left for a read. */
@@ -282,6 +283,7 @@ export class Feed {
     } finally {
       this.#loading = false;
     }
+    this.#isDoubtful = false;
     this.#head = roster.seq;
     onAdvance(changes, clock.now());
     if (wentBack) onWentBack();

@@ -152,7 +152,10 @@ Deno.test("[P1] with AUTO_PROVISION a good token makes or renames its user", asy
 
 Deno.test("[L1] with AUTO_PROVISION a locked row and a refused name harm nobody else", async () => {
   const databaseUrl = await postgres.database(1);
-  await query(databaseUrl, "create unique index on users (username)");
+  await query(
+    databaseUrl,
+    "alter table users add column name text, add column user_id integer; create unique index on users (username)",
+  );
   await using server = await startServerOn(databaseUrl, {
     ...{ AUTO_PROVISION: "true", LEASE_MS: "2000", HEARTBEAT_MS: "500" },
   });
