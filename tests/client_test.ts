@@ -14,6 +14,8 @@ interface Peer {
   readonly protocols: string;
   readonly socket: WebSocket;
   readonly said: unknown[];
+  /** Answers on their way; the server does not end before they arrived. */
+  readonly answers: Promise<void>[];
   say(...messages: (ServerMessage | string)[]): void;
 }
 
@@ -27,7 +29,7 @@ function playServer(play: Play, refuses: (url: URL) => boolean = () => false) {
     response.headers.set("sec-websocket-protocol", "rollcall.v2");
     const said: unknown[] = [];
     const peer = {
-      ...{ socket, said, url, protocols },
+      ...{ socket, said, url, protocols, answers: [] },
       say: (...messages: (ServerMessage | string)[]) => {
         for (const message of messages) {
           socket.send(
@@ -44,7 +46,10 @@ function playServer(play: Play, refuses: (url: URL) => boolean = () => false) {
   return {
     peers,
     url: `ws://127.0.0.1:${server.addr.port}/ws`,
-    [Symbol.asyncDispose]: () => server.shutdown(),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(peers.flatMap(({ answers }) => answers));
+      await server.shutdown();
+    },
   };
 }
 
@@ -53,7 +58,7 @@ function serveWatches(
   peer: Peer,
   answer: (userIds: number[] | "*", nth: number) => ServerMessage[],
 ): void {
-  peer.socket.onmessage = async ({ data }) => {
+  const serve = async (data: string) => {
     const { userIds, ref } = JSON.parse(data);
     const messages = answer(userIds, peer.said.push(userIds) - 1);
     // A network takes its time.
@@ -69,6 +74,7 @@ function serveWatches(
       }
     }
   };
+  peer.socket.onmessage = ({ data }) => void peer.answers.push(serve(data));
 }
 
 const FAST = {
@@ -314,12 +320,14 @@ Deno.test("a socket that fails without a close, as on Node 22, is tried again at
     static OPEN = 1;
     readyState = 0;
     onerror: () => void = () => {};
+    readonly #failing = setTimeout(() => this.onerror(), 1);
     constructor() {
       super();
       made += 1;
-      setTimeout(() => this.onerror(), 1);
     }
-    close() {}
+    close() {
+      clearTimeout(this.#failing);
+    }
   } as unknown as typeof WebSocket;
   try {
     const timing = { ...FAST, patienceMs: 60_000 };
