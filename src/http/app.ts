@@ -99,15 +99,17 @@ export function createApp(
     const message = `internal error, see the log for ${id}`;
     return problem(500, "internal", message);
   });
-  let knownHost = "";
+  let known = "";
   return async (request, address) => {
-    const host = request.headers.get("host") ?? "";
-    if (host !== knownHost) {
-      // Deno puts it into the URL as it is.
-      if (!/^[\w.:[\]-]*$/.test(host) || !URL.canParse(request.url)) {
-        return problem(400, "bad_host", "expected a host name in Host");
+    const { url } = request;
+    if (known === "" || !url.startsWith(known)) {
+      // Deno puts there what the client says, as it is.
+      const origin = /^https?:\/\/[\w.:[\]-]+\//.exec(url)?.[0] ?? "";
+      if (!URL.canParse(origin)) {
+        const message = "expected a host name in Host and in the request";
+        return problem(400, "bad_host", message);
       }
-      knownHost = host;
+      known = origin;
     }
     return await app.fetch(request, { address });
   };

@@ -237,6 +237,20 @@ for (
           "bad_host",
         ] as const,
     ),
+    [
+      "a whole URL for a target",
+      "GET http://x/readyz HTTP/1.1\r\nHost: x",
+      200,
+      "ready",
+    ],
+    ...["x:99999", "[", "a@x", "xn--"].map((host) =>
+      [
+        `a target at ${host}`,
+        `GET http://${host}/ws?token=SECRETTOKEN HTTP/1.1\r\nHost: x`,
+        400,
+        "",
+      ] as const
+    ),
     ["no Host at all", "GET /readyz HTTP/1.0", 200, "ready"],
     [
       "a handshake by HEAD",
