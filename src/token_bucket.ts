@@ -29,4 +29,9 @@ export class TokenBucket {
     this.#tokens -= tokens;
     return "taken";
   }
+
+  /** Takes also what is not there: until it is earned the bucket is empty. */
+  owe(tokens: number): void {
+    this.#tokens -= tokens;
+  }
 }

@@ -72,6 +72,20 @@ Deno.test("[L1] a client may say so much at once, and a little each second", () 
   equal(other.take("{"), "too many");
 });
 
+Deno.test("[L1] bad tokens use up what a client may say, however slowly they come", async () => {
+  const { create, pass } = reader();
+  const messages = create();
+  const refresh = '{"type":"refresh","token":"bad"}';
+  let taken = 0;
+  while (taken < 100 && messages.take(refresh) === "taken") {
+    taken += 1;
+    pass(700);
+    await Promise.resolve();
+  }
+  // 20 at first, 1.4 more before each, and five for each.
+  ok(taken < 10, `${taken} were taken`);
+});
+
 Deno.test("[L1] a list is not looked into when it is too long, nor past its first fault", () => {
   const { create, socket } = reader();
   const list = (length: number, value: unknown) =>

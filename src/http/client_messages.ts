@@ -100,7 +100,7 @@ export class ClientMessages {
     try {
       const verdict = await verify(token);
       if (!verdict.ok) {
-        this.#budget.take(BAD_MESSAGE_COST - 1);
+        this.#budget.owe(BAD_MESSAGE_COST - 1);
         this.#complain("bad_token", verdict.reason);
       } else if (verdict.userId !== this.#connection.userId) {
         const message = "expected a token of the same user";
