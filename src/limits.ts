@@ -92,6 +92,12 @@ export const FEED_READ_ROWS_MAX = 5_000;
 /** Rows of the feed that are kept for nodes that were away; past it they load a snapshot. */
 export const FEED_KEEP_ROWS_MAX = 1_000_000;
 
+/**
+ * How far the counter moves on after a database lost transitions: more than any other node was told
+ * beyond what this one was, so that no `seq` is used twice. Of 2 ** 53 there is plenty.
+ */
+export const LOST_SEQS_MAX = 1_000_000;
+
 /** Age past which feed rows go, so that a quiet cluster's log does not keep names for ever. */
 export const FEED_KEEP_MS = 24 * 3_600_000;
 
@@ -111,6 +117,9 @@ export const POOL_CONNECTIONS_MAX = 6;
 
 /** Users that are made at a time; presence and the lease have the other connections to themselves. */
 export const PROVISIONS_AT_ONCE_MAX = 2;
+
+/** Callers that wait for that. Who is given up after `ENTRANCE_MS` waits on while the database hangs. */
+export const PROVISIONS_WAITING_MAX = 5_000;
 
 /** A database that does not take a connection in this time is away. */
 export const DATABASE_CONNECT_MS = 5_000;

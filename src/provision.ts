@@ -2,42 +2,53 @@
  * Makes rows of users for those whose tokens are good, where that is wanted.
  *
  * What a token says is written once; the same user with the same name costs nothing more. Few
- * are written at a time, and each user once: presence needs the database more than newcomers do.
+ * are written at a time, and few may wait: presence needs the database more than newcomers do.
  *
  * @module
  */
 import {
   PROVISIONED_USERS_MAX,
   PROVISIONS_AT_ONCE_MAX,
+  PROVISIONS_WAITING_MAX,
   USERNAME_LENGTH_MAX,
 } from "./limits.ts";
 import type { UserId } from "./protocol.ts";
 import type { Provisioned } from "./store/store.ts";
 
-/** Rejects as the write does; then nothing is known, and the next call writes again. */
+/** Rejects as the write does, or because too many wait; the next call tries again. */
 export type Provision = (
   userId: UserId,
   username: string | undefined,
 ) => Promise<Provisioned>;
 
+interface Writing {
+  readonly username: string | undefined;
+  readonly outcome: ReturnType<Provision>;
+}
+
 export function provisioningOnce(
   write: Provision,
   usersMax = PROVISIONED_USERS_MAX,
   atOnceMax = PROVISIONS_AT_ONCE_MAX,
+  waitingMax = PROVISIONS_WAITING_MAX,
 ): Provision {
   const written = new Map<UserId, string | undefined>();
-  /** By user and name. Whoever waits has a socket, so there are no more of them. */
-  const underWay = new Map<string, ReturnType<Provision>>();
-  const waiting: (() => void)[] = [];
+  /** What is written for a user, one name after the other. */
+  const underWay = new Map<UserId, Writing>();
+  const queue: (() => void)[] = [];
   let free = atOnceMax;
+  let waiting = 0;
 
   const writeInTurn: Provision = async (userId, username) => {
     if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
+    else await new Promise<void>((resolve) => queue.push(resolve));
     try {
-      return await write(userId, username);
+      const outcome = await write(userId, username);
+      if (outcome === "there") remember(userId, username);
+      return outcome;
     } finally {
-      const next = waiting.shift();
+      underWay.delete(userId);
+      const next = queue.shift();
       if (next === undefined) free += 1;
       else next();
     }
@@ -50,15 +61,32 @@ export function provisioningOnce(
     if (written.size > usersMax && !oldest.done) written.delete(oldest.value);
   };
 
+  const begin = (userId: UserId, username: string | undefined) => {
+    const outcome = writeInTurn(userId, username);
+    underWay.set(userId, { username, outcome });
+    return outcome;
+  };
+
+  const provision: Provision = async (userId, username) => {
+    while (true) {
+      if (written.has(userId) && written.get(userId) === username) {
+        return "there";
+      }
+      const writing = underWay.get(userId);
+      if (writing === undefined) return await begin(userId, username);
+      if (writing.username === username) return await writing.outcome;
+      await writing.outcome.catch(() => {});
+    }
+  };
+
   return async (userId, name) => {
     const username = name?.replaceAll("\0", "").slice(0, USERNAME_LENGTH_MAX);
-    if (written.has(userId) && written.get(userId) === username) return "there";
-    const key = JSON.stringify([userId, username]);
-    const writing = underWay.get(key) ??
-      writeInTurn(userId, username).finally(() => underWay.delete(key));
-    underWay.set(key, writing);
-    const outcome = await writing;
-    if (outcome === "there") remember(userId, username);
-    return outcome;
+    if (waiting >= waitingMax) throw new Error("too many users are waiting");
+    waiting += 1;
+    try {
+      return await provision(userId, username);
+    } finally {
+      waiting -= 1;
+    }
   };
 }
