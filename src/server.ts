@@ -61,7 +61,7 @@ export async function startServer(config: Config, log: Log): Promise<Server> {
     const applied = await migrateDatabase(database.url);
     if (applied.length > 0) log.info({ applied }, "schema updated");
     if (config.demo) await addUsers(database.url, DEMO_USERS);
-    const store = new PostgresStore(database.url, log);
+    const store = new PostgresStore(database.url, sparing(log));
     const node = await startNode(config, store, log, database.url);
     return {
       url: node.url,

@@ -209,6 +209,25 @@ Deno.test("[L1] with AUTO_PROVISION a locked row and a refused name harm nobody 
   equal(/lease was lost|cannot renew|cannot write a user/.test(log), false);
 });
 
+Deno.test("[P1] with AUTO_PROVISION users are renamed also where none can be made", async () => {
+  const databaseUrl = await postgres.database(1);
+  await query(databaseUrl, "alter table users add column email text");
+  await query(databaseUrl, "update users set email = 'user@example.com'");
+  await query(databaseUrl, "alter table users alter email set not null");
+  await using server = await startServerOn(databaseUrl, {
+    AUTO_PROVISION: "true",
+  });
+  const token = await tokenFor(1, 3_600, { name: "Ada" });
+  await using ada = await connectSync(server.url, 1, { token });
+  await ada.holds([1]);
+  const [state] = ada.messages;
+  deepEqual(state?.type === "presence_state" && state.users, [
+    { id: 1, username: "Ada" },
+  ]);
+  await using none = await connectSync(server.url, 2);
+  equal((await none.closed).code, 1008);
+});
+
 Deno.test("[L1] limits count the clients behind a trusted proxy, not the proxy", async () => {
   const databaseUrl = await postgres.database();
   await using server = await startServerOn(databaseUrl, {
