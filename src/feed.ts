@@ -9,10 +9,11 @@
  * @module
  */
 import { type Clock, retryMs, within } from "./clock.ts";
+import { readHistory } from "./history.ts";
 import {
   FEED_READ_ROWS_MAX,
   LISTENER_ANSWER_MS,
-  RING_TRANSITIONS_MAX,
+  LOST_SEQS_MAX,
 } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Names } from "./names.ts";
@@ -22,7 +23,10 @@ import type { Roster } from "./roster.ts";
 import type { Store, Subscription, Transition } from "./store/store.ts";
 
 export interface FeedParts {
-  readonly store: Pick<Store, "readFeed" | "snapshot" | "subscribe">;
+  readonly store: Pick<
+    Store,
+    "readFeed" | "snapshot" | "subscribe" | "moveOn"
+  >;
   readonly roster: Roster;
   readonly clock: Clock;
   readonly log: Log;
@@ -51,14 +55,16 @@ export class Feed {
   #following: Promise<void> | undefined;
   #reading: Promise<"read" | "failed"> | undefined;
   readonly #names: Names;
-  /** The newest seq that was heard of. */
+  /** The newest seq that an answer of the store had. */
   #head = 0;
   /** The log may reach further than the roster. */
   #behind = false;
   /** A snapshot is on its way. Until it is here the roster stands still. */
   #loading = false;
-  /** The link was lost, perhaps because another database took over that knows less. */
-  #isDoubtful = false;
+  /** Reasons to doubt the log: behind a link that was lost or made there may be another database. */
+  #doubts = 0;
+  /** So many of them were found to be none. */
+  #settledDoubts = 0;
 
   constructor(parts: FeedParts, random = Math.random) {
     this.#parts = parts;
@@ -96,6 +102,7 @@ export class Feed {
     const last = transitions.at(-1);
     if (last === undefined) return;
     this.#advance(transitions, since);
+    this.#head = Math.max(this.#head, last.seq);
     this.#reaches(last.seq);
   }
 
@@ -113,7 +120,10 @@ export class Feed {
     let failures = 0;
     while (!this.#stop.signal.aborted) {
       try {
-        this.#subscription ??= await this.#subscribe();
+        if (this.#subscription === undefined) {
+          this.#subscription = await this.#subscribe();
+          this.#doubts += 1;
+        }
         if (this.#stop.signal.aborted) break;
         this.#state = "listening";
         await this.#watch(this.#subscription, () => failures = 0);
@@ -125,7 +135,7 @@ export class Feed {
         );
       }
       this.#state = "broken";
-      this.#isDoubtful = true;
+      this.#doubts += 1;
       await this.#subscription?.close();
       this.#subscription = undefined;
       this.#names.refresh();
@@ -161,7 +171,7 @@ export class Feed {
         clock,
       );
       onAnswer();
-      this.#head = head;
+      this.#head = Math.max(this.#head, head);
       if (head !== known || this.#isDoubtful) this.#readSoon();
       await clock.sleep(heartbeatMs, over.signal);
     }
@@ -169,7 +179,6 @@ export class Feed {
   }
 
   #reaches(seq: number): void {
-    this.#head = Math.max(this.#head, seq);
     if (seq > this.#parts.roster.seq) this.#readSoon();
   }
 
@@ -199,47 +208,56 @@ export class Feed {
   async #read(): Promise<void> {
     const { store, roster, log, clock } = this.#parts;
     const after = roster.seq;
-    const isContradicted = await this.#isContradicted();
+    const committed = Math.max(after, this.#head);
+    const doubts = this.#doubts;
+    const isDoubtful = this.#isDoubtful;
+    const isContradicted = isDoubtful && await this.#isContradicted();
     const { head, transitions } = await store.readFeed(
       after,
       FEED_READ_ROWS_MAX,
     );
+    this.#head = Math.max(this.#head, head);
     const first = transitions[0]?.seq ?? head + 1;
-    if (isContradicted || head < after) {
+    const isGap = first !== after + 1;
+    if (isContradicted || head < committed || isGap && isDoubtful) {
       log.error(
-        { after, head },
+        { after, committed, first, head },
         "the database lost transitions that were told, loading a snapshot",
       );
-      await this.#load(true);
-    } else if (first !== after + 1) {
+      await this.#load("went back");
+    } else if (isGap) {
       log.warn(
         { after, first, head },
         "the feed does not reach back, loading a snapshot",
       );
-      await this.#load(false);
+      await this.#load("went on");
     } else {
+      this.#settledDoubts = doubts;
       this.#advance(transitions, clock.now());
     }
     this.#reaches(head);
   }
 
-  /** After the link was lost: does the log still say what was taken from it last? */
+  get #isDoubtful(): boolean {
+    return this.#settledDoubts < this.#doubts;
+  }
+
+  /** Does the log no longer say what was taken from it last? Nothing was since there is a doubt. */
   async #isContradicted(): Promise<boolean> {
-    if (!this.#isDoubtful) return false;
     const { store, roster } = this.#parts;
     const { transitions } = await store.readFeed(
       Math.max(0, roster.seq - FEED_READ_ROWS_MAX),
       FEED_READ_ROWS_MAX,
     );
-    // If it does, the doubt is over when the snapshot is here.
-    this.#isDoubtful = roster.contradicts(transitions);
-    return this.#isDoubtful;
+    return roster.contradicts(transitions);
   }
 
   /** Takes those that come next; older ones are known, and a gap is left for a read. */
   #advance(transitions: readonly Transition[], since: number): void {
     const { roster, onAdvance } = this.#parts;
-    if (this.#loading || this.#state === "starting") return;
+    if (this.#loading || this.#isDoubtful || this.#state === "starting") {
+      return;
+    }
     const changes: Change[] = [];
     for (const transition of transitions) {
       if (transition.seq === roster.seq + 1) {
@@ -252,40 +270,33 @@ export class Feed {
   async #begin(): Promise<void> {
     const { store, roster } = this.#parts;
     const snapshot = await store.snapshot();
-    roster.begin(snapshot, await this.#history(snapshot.seq));
+    roster.begin(snapshot, await readHistory(store, snapshot.seq));
   }
 
-  /** The newest transitions up to `head`, without holes, for clients who were elsewhere before. */
-  async #history(head: number): Promise<Transition[]> {
-    const { store } = this.#parts;
-    const rows: Transition[] = [];
-    let after = Math.max(0, head - RING_TRANSITIONS_MAX);
-    while (after < head) {
-      const read = await store.readFeed(after, FEED_READ_ROWS_MAX);
-      const older = read.transitions.filter(({ seq }) => seq <= head);
-      rows.push(...older);
-      after = older.at(-1)?.seq ?? head;
-    }
-    let start = rows.length;
-    for (let seq = head; rows[start - 1]?.seq === seq; seq--) start -= 1;
-    return rows.slice(start);
-  }
-
-  /** Becomes what the store holds now; the differences are told like any transition. */
-  async #load(wentBack: boolean): Promise<void> {
+  /**
+   * Becomes what the store holds now; the differences are told like any transition. If the store
+   * went back, clients know a `seq` of what is lost: it is made to use none of these again.
+   */
+  async #load(how: "went on" | "went back"): Promise<void> {
     const { store, roster, clock, onAdvance, onWentBack } = this.#parts;
+    const isOther = how === "went back";
+    // Also when this fails half-way.
+    if (isOther) this.#doubts += 1;
+    const doubts = this.#doubts;
     this.#loading = true;
     let changes: readonly Change[];
     try {
+      const told = Math.max(roster.seq, this.#head);
+      if (isOther) await store.moveOn(told + LOST_SEQS_MAX);
       const snapshot = await store.snapshot();
-      wentBack ||= snapshot.seq < roster.seq;
-      changes = roster.replace(snapshot, wentBack);
+      if (snapshot.seq < told) throw new Error("the database just went back");
+      changes = roster.replace(snapshot, isOther);
     } finally {
       this.#loading = false;
     }
-    this.#isDoubtful = false;
-    this.#head = roster.seq;
+    this.#settledDoubts = doubts;
+    this.#head = Math.max(this.#head, roster.seq);
     onAdvance(changes, clock.now());
-    if (wentBack) onWentBack();
+    if (isOther) onWentBack();
   }
 }

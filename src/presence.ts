@@ -58,7 +58,10 @@ export class Presence {
   readonly #parts: PresenceParts;
   readonly #random: () => number;
   readonly #stop = new AbortController();
-  /** Users to look at. At most those with a connection or a claim, which admission bounds. */
+  /**
+   * Users to look at. At most those with a connection or a claim, which admission bounds; after the
+   * database lost transitions also whom the roster has, which is here anyway.
+   */
   readonly #dirty = new Set<UserId>();
   readonly #claims = new Map<UserId, Claim>();
   /** Claimed users without a connection. */

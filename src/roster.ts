@@ -34,7 +34,7 @@ export class Roster {
     return this.#seq;
   }
 
-  /** Grows when the feed went back, as after the restore of a backup: no `seq` from before holds. */
+  /** Grows when the feed went back, as after a failover or a restore: no `seq` from before holds. */
   get generation(): number {
     return this.#generation;
   }
@@ -74,10 +74,7 @@ export class Roster {
    *
    * @param wentBack It is of another history than this copy, wherever both stand by now.
    */
-  replace(
-    snapshot: Snapshot,
-    wentBack: boolean = snapshot.seq < this.#seq,
-  ): Change[] {
+  replace(snapshot: Snapshot, wentBack = false): Change[] {
     const before = this.#seq;
     const present = new Set(snapshot.users.map((user) => user.id));
     const absent = [...this.#users.keys()].filter((id) => !present.has(id));

@@ -278,7 +278,7 @@ Deno.test("[S2] after the feed went back everybody gets a new state", async () =
   equal(subject.watch(first.connection, new Set([1])), "watching");
   await clock.advance(100);
   const users = [{ id: 7, username: "user7" }];
-  subject.advanced(roster.replace({ seq: 2, users }));
+  subject.advanced(roster.replace({ seq: 2, users }, true));
   await clock.advance(100);
   deepEqual(heard(), ["3 is 1", "3 is 1", "2 is "]);
   deepEqual(heard(others[0]), ["3 is 1", "2 is 7"]);

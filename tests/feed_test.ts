@@ -1,6 +1,10 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Feed } from "../src/feed.ts";
-import { LISTENER_ANSWER_MS, NAMES_REFRESH_MS } from "../src/limits.ts";
+import {
+  LISTENER_ANSWER_MS,
+  LOST_SEQS_MAX,
+  NAMES_REFRESH_MS,
+} from "../src/limits.ts";
 import { Roster } from "../src/roster.ts";
 import type { Subscription } from "../src/store/store.ts";
 import { FakeClock } from "./support/fake_clock.ts";
@@ -37,6 +41,7 @@ async function follow() {
         counts.snapshots += 1;
         return store.snapshot();
       },
+      moveOn: (seq) => store.moveOn(seq),
       subscribe: async (onHead, onRenamed, onOrdered) => {
         counts.subscriptions += 1;
         await link.slow?.promise;
@@ -165,12 +170,7 @@ Deno.test("[C5] a database that lost transitions and went on as far is noticed w
   await write([3]);
   await clock.advance(10);
   deepEqual(online(), [1, 2, 3]);
-  // Another database took over before it had the last one, and committed one of its own.
-  link.deaf = true;
-  database.feed.pop();
-  database.seq = 2;
-  database.users.set(3, { username: "user3", status: "offline" });
-  database.claims.delete(3);
+  loseLast(database, link);
   const { transitions } = await write([4]);
   feed.ingest(transitions);
   deepEqual(online(), [1, 2, 3]);
@@ -178,11 +178,92 @@ Deno.test("[C5] a database that lost transitions and went on as far is noticed w
   await link.subscription?.close();
   await clock.advance(1_000);
   deepEqual(online(), [1, 2, 4]);
-  deepEqual([roster.seq, roster.generation, counts.wentBack], [3, 1, 1]);
+  const seq = 3 + LOST_SEQS_MAX;
+  deepEqual([roster.seq, roster.generation, counts.wentBack], [seq, 1, 1]);
   // A link that is lost once more finds nothing wrong.
   await link.subscription?.close();
   await clock.advance(1_000);
   deepEqual([roster.generation, counts.wentBack], [1, 1]);
+  await feed.stop();
+});
+
+/** Another database took over before it had the last transition: 3 came online. */
+function loseLast(database: MemoryDatabase, link: { deaf: boolean }): void {
+  link.deaf = true;
+  database.feed.pop();
+  database.seq -= 1;
+  database.users.set(3, { username: "user3", status: "offline" });
+  database.claims.delete(3);
+}
+
+Deno.test("[C5] what a database says while there is no link proves nothing of the one behind the next", async () => {
+  const { clock, feed, online, write, database, link, counts } = await follow();
+  await write([1, 2, 3]);
+  await clock.advance(10);
+  link.slow = Promise.withResolvers();
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  equal(await feed.catchUp(), "read");
+  loseLast(database, link);
+  await write([4]);
+  deepEqual([online(), counts.wentBack], [[1, 2, 3], 0]);
+  link.slow.resolve();
+  await clock.advance(1_000);
+  deepEqual([online(), counts.wentBack], [[1, 2, 4], 1]);
+  await feed.stop();
+});
+
+Deno.test("[C5] with a doubt nothing is taken before it is settled", async () => {
+  const { clock, feed, online, write, database, link, counts } = await follow();
+  await write([1, 2]);
+  await write([3]);
+  await clock.advance(10);
+  link.slow = Promise.withResolvers();
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  loseLast(database, link);
+  await write([4]);
+  const { transitions } = await write([5]);
+  equal(transitions[0]?.seq, 4);
+  feed.ingest(transitions);
+  deepEqual(online(), [1, 2, 3]);
+  await clock.advance(0);
+  deepEqual([online(), counts.wentBack], [[1, 2, 4, 5], 1]);
+  link.slow.resolve();
+  await clock.advance(1_000);
+  equal(counts.wentBack, 1);
+  await feed.stop();
+});
+
+Deno.test("[C5] after a doubt a hole may hide what another node found, and is as good as a contradiction", async () => {
+  const { clock, feed, online, write, database, link, roster, counts } =
+    await follow();
+  await write([1, 2, 3]);
+  await clock.advance(10);
+  link.slow = Promise.withResolvers();
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  loseLast(database, link);
+  database.moveOn(3 + LOST_SEQS_MAX);
+  await write([4]);
+  link.slow.resolve();
+  await clock.advance(1_000);
+  deepEqual([online(), counts.wentBack], [[1, 2, 4], 1]);
+  equal(roster.positionAfter(3), undefined);
+  await feed.stop();
+});
+
+Deno.test("[C5] a database that went back is noticed also by what this node has committed but not yet taken", async () => {
+  const { clock, feed, online, write, database, link, counts } = await follow();
+  await write([1]);
+  await clock.advance(10);
+  link.deaf = true;
+  await write([2]);
+  const { transitions } = await write([3]);
+  loseLast(database, link);
+  feed.ingest(transitions);
+  await clock.advance(0);
+  deepEqual([online(), counts.wentBack], [[1, 2], 1]);
   await feed.stop();
 });
 
@@ -198,7 +279,7 @@ Deno.test("a counter that went back, as after a restored backup, leads to a snap
   );
   await clock.advance(HEARTBEAT_MS);
   deepEqual(online(), [1]);
-  equal(roster.seq, 1);
+  equal(roster.seq, 3 + LOST_SEQS_MAX);
   equal(counts.wentBack, 1);
   await feed.stop();
 });

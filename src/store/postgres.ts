@@ -197,6 +197,10 @@ export class PostgresStore implements Store {
     return { seq: Number(rows[0]?.seq ?? 0), users };
   }
 
+  async moveOn(seq: number): Promise<void> {
+    await this.#query("select rollcall_internal.move_on($1)", [seq]);
+  }
+
   async giveOrder(
     { userId, tokenId }: Omit<Order, "id">,
   ): Promise<void> {

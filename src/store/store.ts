@@ -14,7 +14,7 @@ export type NodeId = string;
 
 /** A user became online or offline in the whole cluster. */
 export interface Transition {
-  /** Position in the feed: grows by one per transition, in commit order, without holes. */
+  /** Position in the feed: grows by one per transition, in commit order, without holes but by `moveOn`. */
   readonly seq: number;
   readonly userId: UserId;
   readonly username: string;
@@ -114,6 +114,9 @@ export interface Store {
   readFeed(after: number, limit: number): Promise<FeedRead>;
 
   snapshot(): Promise<Snapshot>;
+
+  /** Leaves a hole in the feed: transitions get a `seq` beyond this one from now on. */
+  moveOn(seq: number): Promise<void>;
 
   /** Gives an order to all nodes. It is committed when this resolves. */
   giveOrder(order: Omit<Order, "id">): Promise<void>;

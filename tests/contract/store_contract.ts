@@ -128,6 +128,27 @@ export function storeContract(
     deepEqual(await subject.claims(), []);
   });
 
+  test("[S2] the feed moves on past a hole, never back, and tells so", async ({ store }) => {
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1], []);
+    const heads: number[] = [];
+    const subscription = await store.subscribe(
+      (seq) => heads.push(seq),
+      () => {},
+      () => {},
+    );
+    await store.moveOn(100);
+    await store.moveOn(50);
+    await until("it is told", () => heads.includes(100));
+    deepEqual(brief((await store.apply(A, [2], [])).transitions), [
+      "101 2 online",
+    ]);
+    equal((await store.snapshot()).seq, 101);
+    const { head, transitions } = await store.readFeed(1, 10);
+    deepEqual([head, brief(transitions)], [101, ["101 2 online"]]);
+    await subscription.close();
+  });
+
   test("[C2] tidying puts right what an ended node left, and touches nobody else", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);

@@ -346,6 +346,7 @@ Deno.test("[C5] a database that took over without the newest transitions: everyb
   await bob.close();
   await using _emre = await connect(server.url, 5);
   await ada.holds([1, 3, 5, 10, 11]);
+  const lost = { since: ada.model.seq, known: ada.model.ids };
   await query(
     url,
     `do $$ begin
@@ -380,4 +381,11 @@ Deno.test("[C5] a database that took over without the newest transitions: everyb
       type === "presence_state" && index > 0
     ),
   );
+  // Whoever was between two connections knows a seq of what is lost, which no node goes on from.
+  await using other = await startServerOn(url);
+  for (const { url } of [server, other]) {
+    await using chen = await connectSync(url, 3, lost);
+    await chen.holds(online);
+    equal(chen.messages[0]?.type, "presence_state");
+  }
 });

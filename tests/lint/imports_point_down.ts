@@ -12,7 +12,7 @@ const FLOORS: readonly (readonly RegExp[])[] = [
     /^src\/store\/store\.ts$/,
   ],
   [/^src\/(connection|hub|roster|ring|audience|sync_texts)\.ts$/],
-  [/^src\/(presence|grace|lease|names|feed|fanout|slow_reader|pump|upkeep|revocation|core)\.ts$/],
+  [/^src\/(presence|grace|lease|names|feed|history|fanout|slow_reader|pump|upkeep|revocation|core)\.ts$/],
   [
     /^src\/(http|store)\//,
     /^src\/(auth|metrics|loop_monitor|listener|key_set|token_cache|provision|client_address|admission|config|environment|data_directory)\.ts$/,
@@ -22,7 +22,7 @@ const FLOORS: readonly (readonly RegExp[])[] = [
 
 /** Files that touch no database, no HTTP, no environment and no clock of their own. */
 const CORE =
-  /^src\/(protocol|limits|reason|measure|connection|hub|roster|ring|audience|sync_texts|presence|grace|lease|names|feed|fanout|slow_reader|pump|upkeep|revocation|core|store\/store)\.ts$/;
+  /^src\/(protocol|limits|reason|measure|connection|hub|roster|ring|audience|sync_texts|presence|grace|lease|names|feed|history|fanout|slow_reader|pump|upkeep|revocation|core|store\/store)\.ts$/;
 
 /** The client library runs in browsers: it travels with the protocol and nothing else. */
 const CLIENT = /^src\/client(\/\w+)?\.ts$/;

@@ -89,6 +89,12 @@ export class MemoryDatabase {
     );
   }
 
+  moveOn(seq: number): void {
+    if (seq <= this.seq) return;
+    this.seq = seq;
+    for (const listener of [...this.listeners]) listener(seq);
+  }
+
   #append(changes: readonly Omit<Transition, "seq">[]): Transition[] {
     const transitions = changes.map((change) => ({
       ...change,
@@ -244,6 +250,10 @@ export class MemoryStore implements Store {
       .filter(([, { status }]) => status === "online")
       .map(([id, { username }]) => ({ id, username }));
     return { seq: this.#database.seq, users };
+  }
+
+  async moveOn(seq: number): Promise<void> {
+    this.#database.moveOn(seq);
   }
 
   async giveOrder(order: Omit<Order, "id">): Promise<void> {
