@@ -43,74 +43,67 @@ async function issuer() {
   };
 }
 
+/** The time of day, which jose asks the system for. */
+function playDate() {
+  const realNow = Date.now;
+  let now = realNow();
+  Date.now = () => now;
+  return {
+    pass: (ms: number) => now += ms,
+    [Symbol.dispose]: () => void (Date.now = realNow),
+  };
+}
+
 Deno.test("the last good keys are used while the issuer is down, and it is not asked all the time", async () => {
   await using it = await issuer();
-  let now = Date.now();
-  const realNow = Date.now;
-  Date.now = () => now;
-  try {
-    const keys = remoteKeySet(it.url, () => now);
-    const token = await it.sign("k1");
-    await jwtVerify(token, keys);
-    equal(it.asked, 1);
-    it.goDown();
-    now += KEY_SET_AGE_MS_MAX + 1;
-    for (let n = 0; n < 5; n++) await jwtVerify(token, keys);
-    equal(it.asked, 2);
-    now += KEY_SET_PAUSE_MS + 1;
-    await jwtVerify(token, keys);
-    equal(it.asked, 3);
-    it.goUp();
-    now += KEY_SET_PAUSE_MS + 1;
-    await jwtVerify(token, keys);
-    equal(it.asked, 4);
-  } finally {
-    Date.now = realNow;
-  }
+  using date = playDate();
+  const keys = remoteKeySet(it.url);
+  const token = await it.sign("k1");
+  await jwtVerify(token, keys);
+  equal(it.asked, 1);
+  it.goDown();
+  date.pass(KEY_SET_AGE_MS_MAX + 1);
+  for (let n = 0; n < 5; n++) await jwtVerify(token, keys);
+  equal(it.asked, 2);
+  date.pass(KEY_SET_PAUSE_MS + 1);
+  await jwtVerify(token, keys);
+  equal(it.asked, 3);
+  it.goUp();
+  date.pass(KEY_SET_PAUSE_MS + 1);
+  await jwtVerify(token, keys);
+  equal(it.asked, 4);
 });
 
 Deno.test("[L1] unknown key ids make the issuer asked at a bounded rate, and only a fresh answer is held against them", async () => {
   await using it = await issuer();
+  using date = playDate();
   const keys = remoteKeySet(it.url);
-  const realNow = Date.now;
-  let now = realNow();
-  Date.now = () => now;
-  try {
-    await jwtVerify(await it.sign("k1"), keys);
-    for (let n = 0; n < 20; n++) {
-      const verified = jwtVerify(await it.sign(`k${n + 2}`), keys);
-      await rejects(verified, KeySetFault);
-    }
-    equal(it.asked, 1);
-    now += KEY_SET_COOLDOWN_MS + 1;
-    await rejects(
-      jwtVerify(await it.sign("k2"), keys),
-      errors.JWKSNoMatchingKey,
-    );
-    equal(it.asked, 2);
-  } finally {
-    Date.now = realNow;
+  await jwtVerify(await it.sign("k1"), keys);
+  for (let n = 0; n < 20; n++) {
+    const verified = jwtVerify(await it.sign(`k${n + 2}`), keys);
+    await rejects(verified, KeySetFault);
   }
+  equal(it.asked, 1);
+  date.pass(KEY_SET_COOLDOWN_MS + 1);
+  await rejects(
+    jwtVerify(await it.sign("k2"), keys),
+    errors.JWKSNoMatchingKey,
+  );
+  equal(it.asked, 2);
 });
 
 Deno.test("while the issuer is away, a key that it never told of may be a new one", async () => {
   await using it = await issuer();
-  let now = Date.now();
-  const realNow = Date.now;
-  Date.now = () => now;
-  try {
-    const keys = remoteKeySet(it.url, () => now);
+  using date = playDate();
+  const keys = remoteKeySet(it.url);
+  await jwtVerify(await it.sign("k1"), keys);
+  it.goDown();
+  date.pass(KEY_SET_COOLDOWN_MS + 1);
+  for (let n = 0; n < 3; n++) {
+    await rejects(jwtVerify(await it.sign("k2"), keys), KeySetFault);
     await jwtVerify(await it.sign("k1"), keys);
-    it.goDown();
-    now += KEY_SET_COOLDOWN_MS + 1;
-    for (let n = 0; n < 3; n++) {
-      await rejects(jwtVerify(await it.sign("k2"), keys), KeySetFault);
-      await jwtVerify(await it.sign("k1"), keys);
-    }
-    equal(it.asked, 2);
-  } finally {
-    Date.now = realNow;
   }
+  equal(it.asked, 2);
 });
 
 Deno.test("a key that is of no use is held against its tokens, and not against the issuer", async () => {
