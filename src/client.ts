@@ -87,7 +87,8 @@ export class Rollcall implements AsyncIterable<Change> {
   /** @internal */
   constructor(
     given: string | URL,
-    { token, watch = "*", signal }: Options = { token: NO_TOKEN },
+    // In JavaScript the options can be left out.
+    { token, watch = "*", signal } = {} as Options,
     timing: Timing = TIMING,
   ) {
     const url = toSocketUrl(given);
@@ -226,9 +227,6 @@ export class Rollcall implements AsyncIterable<Change> {
     }
   }
 }
-
-/** In JavaScript the options can be left out. */
-const NO_TOKEN = undefined as never;
 
 function toSocketUrl(given: string | URL): URL {
   const { location } = globalThis as { location?: { href: string } };
