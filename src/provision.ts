@@ -47,7 +47,6 @@ export function provisioningOnce(
       if (outcome === "there") remember(userId, username);
       return outcome;
     } finally {
-      underWay.delete(userId);
       const next = queue.shift();
       if (next === undefined) free += 1;
       else next();
@@ -62,16 +61,18 @@ export function provisioningOnce(
   };
 
   const begin = (userId: UserId, username: string | undefined) => {
-    const outcome = writeInTurn(userId, username);
+    const outcome = writeInTurn(userId, username)
+      .finally(() => underWay.delete(userId));
     underWay.set(userId, { username, outcome });
     return outcome;
   };
 
+  const isWritten = (userId: UserId, username: string | undefined) =>
+    written.has(userId) && written.get(userId) === username;
+
   const provision: Provision = async (userId, username) => {
     while (true) {
-      if (written.has(userId) && written.get(userId) === username) {
-        return "there";
-      }
+      if (isWritten(userId, username)) return "there";
       const writing = underWay.get(userId);
       if (writing === undefined) return await begin(userId, username);
       if (writing.username === username) return await writing.outcome;
@@ -81,6 +82,7 @@ export function provisioningOnce(
 
   return async (userId, name) => {
     const username = name?.replaceAll("\0", "").slice(0, USERNAME_LENGTH_MAX);
+    if (isWritten(userId, username)) return "there";
     if (waiting >= waitingMax) throw new Error("too many users are waiting");
     waiting += 1;
     try {
