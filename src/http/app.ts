@@ -104,7 +104,7 @@ export function createApp(
     const { url } = request;
     if (known === "" || !url.startsWith(known)) {
       // Deno puts there what the client says, as it is.
-      const origin = /^https?:\/\/[\w.:[\]-]+\//.exec(url)?.[0] ?? "";
+      const origin = /^https?:\/\/[\w.:[\]-]+\//i.exec(url)?.[0] ?? "";
       if (!URL.canParse(origin)) {
         const message = "expected a host name in Host and in the request";
         return problem(400, "bad_host", message);

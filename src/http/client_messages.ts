@@ -99,14 +99,12 @@ export class ClientMessages {
     const { verify, endOf, log } = this.#parts;
     try {
       const verdict = await verify(token);
-      if (!verdict.ok) {
-        this.#budget.owe(BAD_MESSAGE_COST - 1);
-        this.#complain("bad_token", verdict.reason);
-      } else if (verdict.userId !== this.#connection.userId) {
-        const message = "expected a token of the same user";
-        this.#complain("bad_token", message);
-      } else {
+      if (verdict.ok && verdict.userId === this.#connection.userId) {
         this.#connection.extend(endOf(verdict.exp), verdict.tokenId);
+      } else {
+        this.#budget.owe(BAD_MESSAGE_COST - 1);
+        const other = "expected a token of the same user";
+        this.#complain("bad_token", verdict.ok ? other : verdict.reason);
       }
     } catch (err) {
       log.error({ err }, "cannot verify tokens");
