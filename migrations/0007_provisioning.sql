@@ -9,11 +9,6 @@ begin
               where u.id = wanted_user_id and (wanted_username is null or u.username is not distinct from wanted_username)) then
     return 'there';
   end if;
-  -- A row to be inserted is looked at before "on conflict" is: other columns may want a value.
-  update users u set username = wanted_username where u.id = wanted_user_id;
-  if found then
-    return 'there';
-  end if;
   insert into users as u (id, username)
   values (wanted_user_id, coalesce(wanted_username, 'user ' || wanted_user_id))
       on conflict (id) do update set username = wanted_username
