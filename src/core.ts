@@ -65,7 +65,8 @@ export function createCore(
       fanout.advanced(changes, since);
     },
     onOrdered: () => revocation.check(),
-    onWentBack: () => presence.reclaim(roster.users().map(({ id }) => id)),
+    claimed: () => parts.store.claimedBy(lease.nodeId),
+    onReplaced: (claimed) => presence.reclaim(claimed),
   }, random);
   const lease = new Lease(
     {

@@ -13,10 +13,11 @@ import { readHistory } from "./history.ts";
 import {
   FEED_READ_ROWS_MAX,
   LISTENER_ANSWER_MS,
-  LOST_SEQS_MAX,
+  LOST_SEQS_MARGIN,
 } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Names } from "./names.ts";
+import type { UserId } from "./protocol.ts";
 import { reasonOf } from "./reason.ts";
 import type { Change } from "./ring.ts";
 import type { Roster } from "./roster.ts";
@@ -35,8 +36,10 @@ export interface FeedParts {
   readonly onAdvance: (changes: readonly Change[], since: number) => void;
   /** An order was given; the same link tells of it. */
   readonly onOrdered: () => void;
-  /** The store lost what it had committed: what was known of it does not hold any more. */
-  readonly onWentBack: () => void;
+  /** Whom the store takes to be claimed by this node. */
+  readonly claimed: () => Promise<readonly UserId[]>;
+  /** The roster was replaced, and what was known of these claims does not hold any more. */
+  readonly onReplaced: (claimed: readonly UserId[]) => void;
 }
 
 /**
@@ -59,11 +62,9 @@ export class Feed {
   #head = 0;
   /** The log may reach further than the roster. */
   #behind = false;
-  /** A snapshot is on its way. Until it is here the roster stands still. */
-  #loading = false;
   /** Reasons to doubt the log: behind a link that was lost or made there may be another database. */
   #doubts = 0;
-  /** So many of them were found to be none. */
+  /** So many of them are over: the log was found to lead on, or the roster was replaced. */
   #settledDoubts = 0;
 
   constructor(parts: FeedParts, random = Math.random) {
@@ -89,7 +90,7 @@ export class Feed {
     return await this.#reading ?? "failed";
   }
 
-  /** How many transitions are known to be in the log and not in the roster. */
+  /** How many transitions the store has told of that are not in the roster. */
   get lag(): number {
     return Math.max(0, this.#head - this.#parts.roster.seq);
   }
@@ -157,23 +158,23 @@ export class Feed {
   /** Asks over the listening connection how far the log reaches, until that fails. */
   async #watch(
     subscription: Subscription,
-    onAnswer: () => void,
+    onSteady: () => void,
   ): Promise<void> {
     const { clock, heartbeatMs, roster } = this.#parts;
     const over = new AbortController();
     void subscription.ended.then(() => over.abort());
     while (!over.signal.aborted) {
-      const known = roster.seq;
+      const taken = roster.seq;
       const head = await within(
         LISTENER_ANSWER_MS,
         "the listening connection's heartbeat",
         subscription.head(),
         clock,
       );
-      onAnswer();
       this.#head = Math.max(this.#head, head);
-      if (head !== known || this.#isDoubtful) this.#readSoon();
+      if (head !== taken || this.#isDoubtful) this.#readSoon();
       await clock.sleep(heartbeatMs, over.signal);
+      if (!over.signal.aborted) onSteady();
     }
     throw new Error("the listening connection ended");
   }
@@ -210,27 +211,26 @@ export class Feed {
     const after = roster.seq;
     const committed = Math.max(after, this.#head);
     const doubts = this.#doubts;
-    const isDoubtful = this.#isDoubtful;
-    const isContradicted = isDoubtful && await this.#isContradicted();
+    const verdict = this.#isDoubtful ? await this.#compare() : "same";
     const { head, transitions } = await store.readFeed(
       after,
       FEED_READ_ROWS_MAX,
     );
     this.#head = Math.max(this.#head, head);
     const first = transitions[0]?.seq ?? head + 1;
-    const isGap = first !== after + 1;
-    if (isContradicted || head < committed || isGap && isDoubtful) {
-      log.error(
-        { after, committed, first, head },
-        "the database lost transitions that were told, loading a snapshot",
-      );
-      await this.#load("went back");
-    } else if (isGap) {
+    const isLost = verdict === "different" || head < committed;
+    if (isLost) {
+      log.error({ after, committed, head }, "the database lost transitions");
+      // Clients were told of them: none gets a seq of theirs again.
+      await store.moveOn(after + LOST_SEQS_MARGIN);
+    }
+    if (isLost || verdict === "unknown" || first !== after + 1) {
       log.warn(
         { after, first, head },
-        "the feed does not reach back, loading a snapshot",
+        "the log does not lead on from what was told, loading a snapshot",
       );
-      await this.#load("went on");
+      await this.#load();
+      this.#settledDoubts = doubts;
     } else {
       this.#settledDoubts = doubts;
       this.#advance(transitions, clock.now());
@@ -242,22 +242,17 @@ export class Feed {
     return this.#settledDoubts < this.#doubts;
   }
 
-  /** Does the log no longer say what was taken from it last? Nothing was since there is a doubt. */
-  async #isContradicted(): Promise<boolean> {
+  /** Does the log still say what was taken from it? */
+  async #compare(): Promise<"same" | "different" | "unknown"> {
     const { store, roster } = this.#parts;
-    const { transitions } = await store.readFeed(
-      Math.max(0, roster.seq - FEED_READ_ROWS_MAX),
-      FEED_READ_ROWS_MAX,
-    );
-    return roster.contradicts(transitions);
+    if (roster.seq === 0) return "same";
+    return roster.compare(await readHistory(store, roster.seq));
   }
 
   /** Takes those that come next; older ones are known, and a gap is left for a read. */
   #advance(transitions: readonly Transition[], since: number): void {
     const { roster, onAdvance } = this.#parts;
-    if (this.#loading || this.#isDoubtful || this.#state === "starting") {
-      return;
-    }
+    if (this.#isDoubtful || this.#state === "starting") return;
     const changes: Change[] = [];
     for (const transition of transitions) {
       if (transition.seq === roster.seq + 1) {
@@ -273,30 +268,16 @@ export class Feed {
     roster.begin(snapshot, await readHistory(store, snapshot.seq));
   }
 
-  /**
-   * Becomes what the store holds now; the differences are told like any transition. If the store
-   * went back, clients know a `seq` of what is lost: it is made to use none of these again.
-   */
-  async #load(how: "went on" | "went back"): Promise<void> {
-    const { store, roster, clock, onAdvance, onWentBack } = this.#parts;
-    const isOther = how === "went back";
-    // Also when this fails half-way.
-    if (isOther) this.#doubts += 1;
-    const doubts = this.#doubts;
-    this.#loading = true;
-    let changes: readonly Change[];
-    try {
-      const told = Math.max(roster.seq, this.#head);
-      if (isOther) await store.moveOn(told + LOST_SEQS_MAX);
-      const snapshot = await store.snapshot();
-      if (snapshot.seq < told) throw new Error("the database just went back");
-      changes = roster.replace(snapshot, isOther);
-    } finally {
-      this.#loading = false;
-    }
-    this.#settledDoubts = doubts;
+  /** Becomes what the store holds now; the differences are told like any transition. */
+  async #load(): Promise<void> {
+    const { store, roster, clock, claimed, onAdvance, onReplaced } =
+      this.#parts;
+    const snapshot = await store.snapshot();
+    if (snapshot.seq < roster.seq) throw new Error("the log just went back");
+    const claims = await claimed();
+    const changes = roster.replace(snapshot);
     this.#head = Math.max(this.#head, roster.seq);
     onAdvance(changes, clock.now());
-    if (isOther) onWentBack();
+    onReplaced(claims);
   }
 }

@@ -93,10 +93,10 @@ export const FEED_READ_ROWS_MAX = 5_000;
 export const FEED_KEEP_ROWS_MAX = 1_000_000;
 
 /**
- * How far the counter moves on after a database lost transitions: more than any other node was told
- * beyond what this one was, so that no `seq` is used twice. Of 2 ** 53 there is plenty.
+ * How far the counter moves on from what this node took when a database lost transitions: further than
+ * any other node was told, so that no `seq` is used twice. Of 2 ** 53 there is plenty.
  */
-export const LOST_SEQS_MAX = 1_000_000;
+export const LOST_SEQS_MARGIN = 1_000_000;
 
 /** Age past which feed rows go, so that a quiet cluster's log does not keep names for ever. */
 export const FEED_KEEP_MS = 24 * 3_600_000;

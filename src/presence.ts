@@ -58,10 +58,7 @@ export class Presence {
   readonly #parts: PresenceParts;
   readonly #random: () => number;
   readonly #stop = new AbortController();
-  /**
-   * Users to look at. At most those with a connection or a claim, which admission bounds; after the
-   * database lost transitions also whom the roster has, which is here anyway.
-   */
+  /** Users to look at. At most those with a connection or a claim, which admission bounds. */
   readonly #dirty = new Set<UserId>();
   readonly #claims = new Map<UserId, Claim>();
   /** Claimed users without a connection. */
@@ -130,10 +127,10 @@ export class Presence {
   /**
    * Nothing that was known of our claims holds any more: looks at everybody again.
    *
-   * @param others Whom the store may believe to be claimed by us, although we gave them back.
+   * @param claimed Whom the store takes to be claimed by us, perhaps although we gave them back.
    */
-  reclaim(others: Iterable<UserId> = []): void {
-    for (const userId of [...this.#claims.keys(), ...others]) {
+  reclaim(claimed: readonly UserId[] = []): void {
+    for (const userId of [...this.#claims.keys(), ...claimed]) {
       this.#claims.set(userId, "unsure");
       this.#look(userId);
     }

@@ -1,8 +1,8 @@
 /**
  * The ring: the last changes of the roster, for connections that are behind.
  *
- * Changes are numbered by position since this process started. A position is not a `seq`:
- * a snapshot loaded after a gap brings many changes under one `seq`.
+ * Changes are numbered by position since this process started. A position is not a `seq`: a
+ * snapshot brings many changes under one, and what comes after it is another history.
  *
  * @module
  */
@@ -17,8 +17,6 @@ export interface Change {
   readonly message: string;
   /** The roster's `seq` with this change. */
   readonly seq: number;
-  /** The one before: `seq - 1`, unless a snapshot brought it together with others. */
-  readonly after: number;
 }
 
 export class Ring {
@@ -74,12 +72,11 @@ export class Ring {
     this.#forgottenSeq = seq;
   }
 
-  /** The changes that are here and lead to each other, each the only one under its `seq`. */
+  /** The changes that are here and lead to each other. */
   bySeq(): Map<number, Change> {
     const changes = new Map<number, Change>();
     for (let at = Math.max(this.tail, this.#base); at < this.#head; at++) {
-      const change = this.at(at);
-      if (change.after === change.seq - 1) changes.set(change.seq, change);
+      changes.set(this.at(at).seq, this.at(at));
     }
     return changes;
   }
@@ -97,7 +94,6 @@ export class Ring {
       if (this.at(middle).seq > seq) high = middle;
       else low = middle + 1;
     }
-    // Between the two ends of a snapshot's jump nobody's knowledge is complete.
-    return low < this.#head && this.at(low).after < seq ? undefined : low;
+    return low;
   }
 }

@@ -34,7 +34,7 @@ export class Roster {
     return this.#seq;
   }
 
-  /** Grows when the feed went back, as after a failover or a restore: no `seq` from before holds. */
+  /** Grows with each replacement: a `seq` from before may mean something else by now. */
   get generation(): number {
     return this.#generation;
   }
@@ -48,7 +48,7 @@ export class Roster {
   begin(snapshot: Snapshot, history: readonly Transition[]): void {
     this.ring.startAt((history[0]?.seq ?? snapshot.seq + 1) - 1);
     for (const { seq, userId, username, status } of history) {
-      this.ring.push(changeOf(userId, status, username, seq, seq - 1));
+      this.ring.push(changeOf(userId, status, username, seq));
     }
     this.#seq = snapshot.seq;
     for (const { id, username } of snapshot.users) {
@@ -66,38 +66,43 @@ export class Roster {
       );
     }
     this.#seq = seq;
-    return this.#change(userId, status, username, seq - 1);
+    return this.#change(userId, status, username);
   }
 
   /**
-   * Becomes the snapshot. Every difference enters the ring, so that nobody misses one.
-   *
-   * @param wentBack It is of another history than this copy, wherever both stand by now.
+   * Becomes the snapshot, which may be of another history than this copy. Every difference enters
+   * the ring, so that nobody misses one, and nobody goes on from what was told before.
    */
-  replace(snapshot: Snapshot, wentBack = false): Change[] {
-    const before = this.#seq;
+  replace(snapshot: Snapshot): Change[] {
     const present = new Set(snapshot.users.map((user) => user.id));
     const absent = [...this.#users.keys()].filter((id) => !present.has(id));
     this.#seq = snapshot.seq;
-    if (wentBack) this.#generation += 1;
+    this.#generation += 1;
     const changes = [
-      ...absent.flatMap((id) => this.#change(id, "offline", "", before)),
+      ...absent.flatMap((id) => this.#change(id, "offline", "")),
       ...snapshot.users.flatMap(({ id, username }) =>
-        this.#change(id, "online", username, before)
+        this.#change(id, "online", username)
       ),
     ];
-    if (wentBack) this.ring.startAt(snapshot.seq);
+    this.ring.startAt(snapshot.seq);
     return changes;
   }
 
-  /** Whether one of these is not what this copy took under its `seq`, as far as that is known. */
-  contradicts(transitions: readonly Transition[]): boolean {
+  /**
+   * Whether these are what this copy took under their `seq`. `"unknown"`: of none of them it is
+   * known any more.
+   */
+  compare(
+    transitions: readonly Transition[],
+  ): "same" | "different" | "unknown" {
     const taken = this.ring.bySeq();
-    return transitions.some(({ seq, userId, status }) => {
+    const known = transitions.filter(({ seq }) => taken.has(seq));
+    if (known.length === 0) return "unknown";
+    const isSame = known.every(({ seq, userId, status }) => {
       const change = taken.get(seq);
-      return change !== undefined &&
-        (change.userId !== userId || change.status !== status);
+      return change?.userId === userId && change.status === status;
     });
+    return isSame ? "same" : "different";
   }
 
   /**
@@ -146,19 +151,14 @@ export class Roster {
   }
 
   /** Per user, online and offline alternate in the ring whatever the feed repeats. */
-  #change(
-    userId: UserId,
-    status: Status,
-    name: string,
-    after: number,
-  ): Change[] {
+  #change(userId: UserId, status: Status, name: string): Change[] {
     const username = shown(name);
     const wasOnline = this.#users.has(userId);
     if (status === "online") this.#users.set(userId, username);
     else this.#users.delete(userId);
     this.#usersJson = this.#json = undefined;
     if (wasOnline === (status === "online")) return [];
-    const change = changeOf(userId, status, username, this.#seq, after);
+    const change = changeOf(userId, status, username, this.#seq);
     this.ring.push(change);
     return [change];
   }
@@ -169,10 +169,9 @@ function changeOf(
   status: Status,
   username: string,
   seq: number,
-  after: number,
 ): Change {
   const message = encodeStatus(userId, status);
-  return { userId, status, username, message, seq, after };
+  return { userId, status, username, message, seq };
 }
 
 function shown(username: string): string {

@@ -271,14 +271,14 @@ Deno.test("[S2][S3] who fell off the ring gets a new state", async () => {
   await subject.stop();
 });
 
-Deno.test("[S2] after the feed went back everybody gets a new state", async () => {
+Deno.test("[S2] after the roster was replaced everybody gets a new state", async () => {
   const { subject, clock, tell, first, others, heard, roster } = followers(2);
   tell(1, 3);
   await clock.advance(100);
   equal(subject.watch(first.connection, new Set([1])), "watching");
   await clock.advance(100);
   const users = [{ id: 7, username: "user7" }];
-  subject.advanced(roster.replace({ seq: 2, users }, true));
+  subject.advanced(roster.replace({ seq: 2, users }));
   await clock.advance(100);
   deepEqual(heard(), ["3 is 1", "3 is 1", "2 is "]);
   deepEqual(heard(others[0]), ["3 is 1", "2 is 7"]);

@@ -38,7 +38,7 @@ function presence(offlineGraceMs = 0) {
   const isOffline = (userId: number) =>
     subject.noticed([{
       ...{ userId, status: "offline", username: "", message: "" },
-      ...{ seq: 1, after: 0 },
+      seq: 1,
     }]);
   return { subject, clock, writes, isOffline };
 }

@@ -1,9 +1,9 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { type Change, Ring } from "../src/ring.ts";
 
-function change(seq: number, after = seq - 1): Change {
+function change(seq: number): Change {
   const basis = { userId: seq, status: "online", username: "x" } as const;
-  return { ...basis, message: "", seq, after };
+  return { ...basis, message: "", seq };
 }
 
 Deno.test("[L1] the ring keeps its capacity and says so past it", () => {
@@ -34,18 +34,6 @@ Deno.test("[S2] a seq is found as far back as every change after it is here", ()
     1,
     4,
   ]);
-});
-
-Deno.test("[S2] between the two ends of a snapshot's jump nobody can go on", () => {
-  const ring = new Ring(10);
-  ring.startAt(0);
-  ring.push(change(1));
-  for (let n = 0; n < 3; n++) ring.push(change(9, 1));
-  ring.push(change(10));
-  deepEqual(
-    [0, 1, 2, 8, 9, 10].map((seq) => ring.positionAfter(seq)),
-    [0, 1, undefined, undefined, 4, 5],
-  );
 });
 
 Deno.test("[S2] after a restart of the history nothing from before leads on", () => {

@@ -197,6 +197,14 @@ export class PostgresStore implements Store {
     return { seq: Number(rows[0]?.seq ?? 0), users };
   }
 
+  async claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {
+    const rows = await this.#query<{ user_id: UserId }>(
+      "select user_id from rollcall_internal.claims where node_id = $1",
+      [nodeId],
+    );
+    return rows.map((row) => row.user_id);
+  }
+
   async moveOn(seq: number): Promise<void> {
     await this.#query("select rollcall_internal.move_on($1)", [seq]);
   }

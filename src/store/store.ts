@@ -115,6 +115,9 @@ export interface Store {
 
   snapshot(): Promise<Snapshot>;
 
+  /** The users whom a node claims. */
+  claimedBy(nodeId: NodeId): Promise<readonly UserId[]>;
+
   /** Leaves a hole in the feed: transitions get a `seq` beyond this one from now on. */
   moveOn(seq: number): Promise<void>;
 

@@ -209,3 +209,14 @@ Deno.test("[L1] a write reads what its batch has, also by plans from when there 
   const each = reads / (2 * users);
   ok(each < 15, `${each} rows were read for each transition`);
 });
+
+Deno.test("[C5] an order after some were lost has an id that no node has read", async () => {
+  await using it = await open();
+  const order = { userId: 1, tokenId: undefined };
+  await it.store.giveOrder(order);
+  await it.store.giveOrder(order);
+  const read = (await it.store.readOrders(0, 10)).at(-1)?.id ?? 0;
+  await query(it.url, "delete from rollcall_internal.orders");
+  await it.store.giveOrder(order);
+  equal((await it.store.readOrders(read, 10)).length, 1);
+});

@@ -252,6 +252,10 @@ export class MemoryStore implements Store {
     return { seq: this.#database.seq, users };
   }
 
+  async claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {
+    return this.#database.claimedBy(nodeId);
+  }
+
   async moveOn(seq: number): Promise<void> {
     this.#database.moveOn(seq);
   }

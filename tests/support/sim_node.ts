@@ -96,6 +96,7 @@ function unreliable(
       apply: (...args) => call(() => inner.apply(...args)),
       leave: (...args) => call(() => inner.leave(...args)),
       readFeed: (...args) => call(() => inner.readFeed(...args)),
+      claimedBy: (...args) => call(() => inner.claimedBy(...args)),
       moveOn: (...args) => call(() => inner.moveOn(...args)),
       giveOrder: (...args) => call(() => inner.giveOrder(...args)),
       readOrders: (...args) => call(() => inner.readOrders(...args)),
