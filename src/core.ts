@@ -81,6 +81,8 @@ export function createCore(
     ...parts,
     audience,
     nodeId: () => lease.nodeId,
+    isOnline: (userId) => roster.has(userId),
+    catchUp: () => feed.catchUp(),
     onTransitions: (...news) => feed.ingest(...news),
     onLive: () => fanout.wake(),
     onFenced: (nodeId) => lease.rejoin(nodeId),

@@ -43,6 +43,10 @@ export interface PresenceParts {
   /** How long a user who left stays claimed, in case of a return. 0: not at all. */
   readonly offlineGraceMs: number;
   readonly nodeId: () => NodeId;
+  /** Whether a user is online as far as clients are told. */
+  readonly isOnline: (userId: UserId) => boolean;
+  /** Lets clients be told all that was committed before, if that can be read. */
+  readonly catchUp: () => Promise<unknown>;
   /** Transitions that our own write committed, and when the first event came that led to it. */
   readonly onTransitions: (
     transitions: readonly Transition[],
@@ -88,12 +92,8 @@ export class Presence {
     this.#parts.hub.register(userId, connection);
     this.#parts.audience.add(connection);
     this.#grace.end(userId);
-    if (this.#claims.get(userId) === "held") {
-      connection.confirm();
-      this.#parts.onLive();
-    } else {
-      this.#look(userId);
-    }
+    if (this.#claims.get(userId) === "held") this.#confirm([userId]);
+    else this.#look(userId);
   }
 
   /** A connection's socket has ended. Safe to repeat. */
@@ -191,6 +191,7 @@ export class Presence {
     }
     try {
       const applied = await store.apply(writer, arriving, leaving);
+      onTransitions(applied.transitions, since);
       if (writer === nodeId()) {
         this.#settle(
           arriving,
@@ -207,7 +208,6 @@ export class Presence {
         applied.transitions.length,
         clock.now() - sentAt,
       );
-      onTransitions(applied.transitions, since);
       return "done";
     } catch (err) {
       this.#lookAgain([...arriving, ...leaving]);
@@ -262,23 +262,36 @@ export class Presence {
       if (busy.has(userId)) void this.#lookLater(userId);
       else this.#busyRounds.delete(userId);
     }
+    for (const userId of leaving) {
+      if (!busy.has(userId)) this.#claims.delete(userId);
+    }
+    const held: UserId[] = [];
     for (const userId of arriving) {
       if (busy.has(userId)) continue;
       if (unknown.has(userId)) this.#refuse(userId);
       else if (this.#doubted.has(userId)) this.#look(userId);
-      else this.#confirm(userId);
+      else held.push(userId);
     }
-    for (const userId of leaving) {
-      if (!busy.has(userId)) this.#claims.delete(userId);
-    }
-    this.#parts.onLive();
+    for (const userId of held) this.#claims.set(userId, "held");
+    this.#confirm(held);
   }
 
-  #confirm(userId: UserId): void {
-    this.#claims.set(userId, "held");
-    for (const connection of this.#parts.hub.connectionsOf(userId)) {
-      connection.confirm();
+  /** They are claimed. Those who would not find themselves online wait for news of others first. */
+  #confirm(userIds: readonly UserId[]): void {
+    const { isOnline, catchUp } = this.#parts;
+    this.#begin(userIds.filter((userId) => isOnline(userId)));
+    const early = userIds.filter((userId) => !isOnline(userId));
+    if (early.length > 0) void catchUp().then(() => this.#begin(early));
+  }
+
+  #begin(userIds: readonly UserId[]): void {
+    const { hub, onLive } = this.#parts;
+    if (userIds.length === 0) return;
+    for (const userId of userIds) {
+      if (this.#claims.get(userId) !== "held") continue;
+      for (const connection of hub.connectionsOf(userId)) connection.confirm();
     }
+    onLive();
   }
 
   #refuse(userId: UserId): void {

@@ -123,6 +123,10 @@ export class Roster {
     }
   }
 
+  has(userId: UserId): boolean {
+    return this.#users.has(userId);
+  }
+
   /** The name of a user who is online. */
   nameOf(userId: UserId): string | undefined {
     return this.#users.get(userId);

@@ -8,8 +8,9 @@ import { FakeClock } from "./support/fake_clock.ts";
 import { joiningConnection, rememberingLog } from "./support/fakes.ts";
 
 /** A presence whose writes wait until they are answered. */
-function presence(offlineGraceMs = 0) {
+function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
   const clock = new FakeClock();
+  const online = new Set<number>();
   const writes: {
     readonly arriving: readonly number[];
     readonly leaving: readonly number[];
@@ -31,6 +32,8 @@ function presence(offlineGraceMs = 0) {
       },
     },
     nodeId: () => "a",
+    isOnline: (userId) => online.has(userId),
+    catchUp,
     onTransitions: () => {},
     onLive: () => {},
     onFenced: () => Promise.resolve(),
@@ -40,7 +43,7 @@ function presence(offlineGraceMs = 0) {
       ...{ userId, status: "offline", username: "", message: "" },
       seq: 1,
     }]);
-  return { subject, clock, writes, isOffline };
+  return { subject, clock, writes, online, isOffline };
 }
 
 Deno.test("[P1] who was told to be offline while a write was under way is written again", async () => {
@@ -95,5 +98,25 @@ Deno.test("[L1] rows that stay busy are asked for less and less often", async ()
   }
   const asked = writes.filter(({ arriving }) => arriving.includes(7)).length;
   equal(asked > 25 && asked < 50, true, `${asked}`);
+  await subject.stop();
+});
+
+Deno.test("[S1] who is claimed is told nothing before the roster has got as far", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { subject, clock, writes, online } = presence(0, () => promise);
+  const [first, second] = [joiningConnection(7), joiningConnection(7)];
+  const other = joiningConnection(8);
+  subject.opened(first.connection);
+  subject.opened(other.connection);
+  await clock.advance(0);
+  online.add(8);
+  await writes[0]?.answer();
+  equal(other.connection.state, "live");
+  subject.opened(second.connection);
+  const states = () => [first.connection.state, second.connection.state];
+  deepEqual(states(), ["joining", "joining"]);
+  resolve();
+  await clock.advance(0);
+  deepEqual(states(), ["live", "live"]);
   await subject.stop();
 });

@@ -9,6 +9,7 @@ import {
   statusOf,
 } from "../support/database.ts";
 import { alternates, heardOf, listed } from "../support/roster.ts";
+import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
 import { Slot, TIMES } from "./cluster.ts";
 import { judgeFeed } from "./history.ts";
@@ -69,6 +70,25 @@ Deno.test("[C1][P2][P3][P4] a user on two nodes is online once, and offline when
     deepEqual(heardOf(client, 3), ["user_online", "user_offline"]);
   }
   deepEqual(bob.messages.slice(before).map(({ userId }) => userId), [3, 4, 3]);
+});
+
+Deno.test("[S1] the first state has oneself, also where several nodes write at once", async () => {
+  const url = await postgres.database();
+  await using cluster = await twoNodes(url);
+  const { a, b, at } = cluster;
+  const ids = [1, 2, 3, 4];
+  for (let round = 0; round < 15; round++) {
+    const clients = await Promise.all(
+      ids.map((id) => connectSync(at(id % 2 === 0 ? a : b).url, id)),
+    );
+    for (const [index, client] of clients.entries()) {
+      const { users } = await client.hears("presence_state");
+      ok(users.some(({ id }) => id === ids[index]), `round ${round}`);
+    }
+    await Promise.all(clients.map((client) => client[Symbol.asyncDispose]()));
+    await listed(at(a), []);
+    await listed(at(b), []);
+  }
 });
 
 Deno.test("[C2] a killed node's users go offline once each, those who are elsewhere do not", async () => {
