@@ -296,6 +296,7 @@ export class Presence {
 
   #refuse(userId: UserId): void {
     this.#claims.delete(userId);
+    this.#parts.log.info({ userId }, "unknown user refused");
     for (const connection of this.#parts.hub.connectionsOf(userId)) {
       this.disconnect(connection, CLOSE.policy, "unknown user");
     }

@@ -8,14 +8,17 @@ import { z } from "zod";
 import type { Admission } from "../admission.ts";
 import { ADMIN_BODY_BYTES_MAX, TOKEN_ID_LENGTH_MAX } from "../limits.ts";
 import { USER_ID_MAX } from "../protocol.ts";
+import type { Log } from "../log.ts";
 import type { Store } from "../store/store.ts";
 import { problem, refused } from "./problem.ts";
+import { requestId } from "./request_id.ts";
 import { bearerToken } from "./request_token.ts";
 
 export interface AdminParts {
   readonly adminToken: string;
   readonly admission: Pick<Admission, "distrust" | "failed">;
   readonly store: Pick<Store, "giveOrder">;
+  readonly log: Log;
 }
 
 const EXPECTED = '{"userId": <user id>} or {"jti": "<token id>"}';
@@ -33,12 +36,15 @@ const order = z.union([
 export async function disconnect(
   request: Request,
   address: string,
-  { adminToken, admission, store }: AdminParts,
+  { adminToken, admission, store, log }: AdminParts,
 ): Promise<Response> {
-  const distrust = admission.distrust(address);
-  if (distrust !== undefined) return refused(distrust);
+  const about = { requestId: requestId(request), address };
+  // It is too long to be guessed, and must not be locked out by others behind the same address.
   if (!isSame(bearerToken(request) ?? "", adminToken)) {
+    const distrust = admission.distrust(address);
+    if (distrust !== undefined) return refused(distrust);
     admission.failed(address);
+    log.warn(about, "wrong ADMIN_TOKEN");
     const headers = { "www-authenticate": "Bearer" };
     return problem(401, "unauthorized", "expected the ADMIN_TOKEN", headers);
   }
@@ -46,6 +52,7 @@ export async function disconnect(
   if (!wanted.success) {
     return problem(400, "bad_order", `expected a body such as ${EXPECTED}`);
   }
+  log.info({ ...about, ...wanted.data }, "order to disconnect");
   await store.giveOrder(
     "userId" in wanted.data
       ? { userId: wanted.data.userId, tokenId: undefined }

@@ -24,6 +24,7 @@ import {
 } from "../protocol.ts";
 import { encodeError } from "../sync_texts.ts";
 import { TokenBucket } from "../token_bucket.ts";
+import { logUnverified } from "./verified.ts";
 
 export interface MessageParts {
   readonly verify: Verify;
@@ -107,7 +108,7 @@ export class ClientMessages {
         this.#complain("bad_token", verdict.ok ? other : verdict.reason);
       }
     } catch (err) {
-      log.error({ err }, "cannot verify tokens");
+      logUnverified(log, err);
       this.#complain("bad_token", "tokens cannot be verified now, try again");
     }
   }

@@ -26,7 +26,12 @@ export type Entrance =
     readonly exp: number;
     readonly tokenId: string | undefined;
   }
-  | { readonly close: Close; readonly reason: string };
+  | {
+    readonly close: Close;
+    readonly reason: string;
+    /** Whose token it was, if it was good. */
+    readonly userId?: UserId;
+  };
 
 export interface EntranceParts extends VerifyParts {
   readonly roster: Roster;
@@ -38,7 +43,24 @@ export interface EntranceParts extends VerifyParts {
 
 type Wanted = Pick<SocketRequest, "token" | "requestId" | "since">;
 
-export function decideEntrance(
+/** Never rejects. Who is refused is in the log. */
+export async function decideEntrance(
+  parts: EntranceParts,
+  wanted: Wanted,
+  address: string,
+  ticket: Ticket,
+): Promise<Entrance> {
+  const entrance = await decideInTime(parts, wanted, address, ticket);
+  if ("close" in entrance) {
+    const { requestId } = wanted;
+    const { userId, close: { code }, reason } = entrance;
+    const about = { requestId, address, userId, code, reason };
+    parts.log.info(about, "socket refused");
+  }
+  return entrance;
+}
+
+function decideInTime(
   parts: EntranceParts,
   wanted: Wanted,
   address: string,
@@ -74,7 +96,7 @@ async function decide(
   const { userId, exp, tokenId } = verdict;
   if (ticket.claim(userId) === "full") {
     const close = CLOSE.tooManyConnections;
-    return { close, reason: close.meaning };
+    return { close, reason: close.meaning, userId };
   }
   // Another node may have told a client more than has reached this one; it must not go back in
   // time. A `seq` that the log does not reach either is of another history.
@@ -88,11 +110,12 @@ async function decide(
       return {
         close: CLOSE.policy,
         reason: "unknown user, and none to be made",
+        userId,
       };
     }
   }
   if (isRevoked(tokenId)) {
-    return { close: CLOSE.policy, reason: "token was revoked" };
+    return { close: CLOSE.policy, reason: "token was revoked", userId };
   }
   return { userId, exp, tokenId };
 }

@@ -5,7 +5,9 @@
  */
 import type { Admission } from "../admission.ts";
 import type { Verdict, Verify } from "../auth.ts";
+import { KeySetFault } from "../key_set.ts";
 import type { Log } from "../log.ts";
+import { reasonOf } from "../reason.ts";
 import { problem } from "./problem.ts";
 
 export interface VerifyParts {
@@ -28,9 +30,21 @@ export async function verified(
     if (!verdict.ok) admission.failed(address);
     return verdict;
   } catch (err) {
-    log.error({ requestId, err }, "cannot verify tokens");
+    logUnverified(log, err, requestId);
     return "unavailable";
   }
+}
+
+/** An issuer that is away, or asked a moment ago, is no fault of ours. */
+export function logUnverified(
+  log: Log,
+  err: unknown,
+  requestId?: string,
+): void {
+  const event = "cannot verify tokens";
+  if (err instanceof KeySetFault) {
+    log.warn({ requestId, reason: reasonOf(err) }, event);
+  } else log.error({ requestId, err }, event);
 }
 
 export function cannotVerify(): Response {

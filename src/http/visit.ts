@@ -109,9 +109,12 @@ export class Visit implements EventListenerObject {
 
   /** The socket has ended. Deno may say so twice. */
   #leave(code: number): void {
-    if (!this.#isOver && this.#connection?.state !== "closing") {
-      this.#parts.measure.closed(knownCode(code), "client");
+    const { log, measure } = this.#parts;
+    const { userId, state } = this.#connection ?? {};
+    if (!this.#isOver && state !== "closing") {
+      measure.closed(knownCode(code), "client");
     }
+    log.debug({ userId, code }, "disconnected");
     this.#end();
   }
 
@@ -129,12 +132,8 @@ export class Visit implements EventListenerObject {
     const entrance = await decide();
     if (this.#isOver) return;
     if ("close" in entrance) {
-      const { close, reason } = entrance;
-      const { requestId } = this.#wanted ?? {};
-      const about = { requestId, code: close.code, reason };
-      this.#parts.log.info(about, "socket refused");
       this.#isOver = true;
-      this.#close(close, reason);
+      this.#close(entrance.close, entrance.reason);
     } else if (this.#parts.draining()) {
       this.#isOver = true;
       this.#close(CLOSE.goingAway, CLOSE.goingAway.meaning);
@@ -149,10 +148,11 @@ export class Visit implements EventListenerObject {
   #admit(
     { userId, exp, tokenId }: Extract<Entrance, { userId: UserId }>,
   ): Connection {
-    const { presence, roster, fanout, endOf } = this.#parts;
+    const { presence, roster, fanout, endOf, log } = this.#parts;
     const version = this.#version;
-    const { since, watch = "*" } = this.#wanted ?? {};
+    const { requestId, since, watch = "*" } = this.#wanted ?? {};
     this.#wanted = undefined;
+    log.debug({ requestId, userId, version }, "connected");
     const cursor = version === 1
       ? this.#answeredAt
       : (since === undefined ? undefined : roster.positionAfter(since)) ??

@@ -106,6 +106,16 @@ Deno.test("orders need the admin token and a body that says what is wanted", asy
         { jti: "x".repeat(3_000) },
       ]
     ) deepEqual(await order(url, body), { status: 400, code: "bad_order" });
+    deepEqual(await order(url, { userId: 7 }), {
+      ...{ status: 202, code: undefined },
+    });
+    const logged = (event: string) =>
+      server.log.map((line) => JSON.parse(line)).filter(({ msg }) =>
+        msg === event
+      );
+    const [wrong] = logged("wrong ADMIN_TOKEN");
+    equal(wrong?.address, "127.0.0.1");
+    deepEqual(logged("order to disconnect").map(({ userId }) => userId), [7]);
     const got = await fetch(`${url}admin/disconnect`);
     equal(got.status, 405);
     equal(got.headers.get("allow"), "POST");
@@ -115,6 +125,16 @@ Deno.test("orders need the admin token and a body that says what is wanted", asy
   deepEqual(await order(closed.url, { userId: 1 }), {
     ...{ status: 404, code: "not_found" },
   });
+});
+
+Deno.test("[L1] who guesses the admin token is stopped, and locks out no administrator", async () => {
+  await using server = await startServerOn(await postgres.database(), {
+    ...{ ADMIN_TOKEN, MAX_FAILED_TOKENS_PER_MINUTE: "2" },
+  });
+  const guess = async () =>
+    (await order(server.url, { userId: 7 }, "x")).status;
+  deepEqual([await guess(), await guess(), await guess()], [401, 401, 429]);
+  equal((await order(server.url, { userId: 7 })).status, 202);
 });
 
 Deno.test("[P1] with AUTO_PROVISION a good token makes or renames its user", async () => {
