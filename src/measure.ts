@@ -15,6 +15,8 @@ export interface Measure {
   gaveUp(): void;
   /** A socket was never opened: its peer left, and Deno may keep its descriptor. */
   lost(): void;
+  /** A request was answered with a status of 400 or above. */
+  refused(status: number): void;
   /** A socket was ended, by us or by its peer. */
   closed(code: number, by: "server" | "client"): void;
 }
@@ -25,5 +27,6 @@ export const unmeasured: Measure = {
   merged() {},
   gaveUp() {},
   lost() {},
+  refused() {},
   closed() {},
 };

@@ -73,6 +73,11 @@ export class Metrics {
       "handshakes_lost_total",
       "Sockets that were never opened; each may have cost a descriptor for good",
     );
+    const refusals = this.#counter(
+      "requests_refused_total",
+      "HTTP requests, also for sockets, that were answered with 400 or above, by status",
+      ["status"],
+    );
     const closes = this.#counter(
       "closes_total",
       "Sockets that were ended, by close code and by who did so; 1006 is a connection that was cut",
@@ -88,6 +93,7 @@ export class Metrics {
       merged: (changes) => merged.observe(changes),
       gaveUp: () => slow.inc(),
       lost: () => lost.inc(),
+      refused: (status) => refusals.inc({ status }),
       closed: (code, by) => closes.inc({ code, by }),
     };
     new Gauge({

@@ -251,6 +251,7 @@ for (
         "",
       ] as const
     ),
+    ["a HEAD", "HEAD /healthz HTTP/1.1\r\nHost: x", 200, "content-length: 15"],
     ["no Host at all", "GET /readyz HTTP/1.0", 200, "ready"],
     [
       "a handshake by HEAD",

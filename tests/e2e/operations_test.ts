@@ -84,6 +84,11 @@ Deno.test("the metrics tell what is going on", async () => {
       now.has(`rollcall_closes_total{code="${code}",by="client"}`)
     );
   });
+  equal((await fetch(`${server.url}nothing`, { method: "HEAD" })).status, 404);
+  ok(
+    ((await metrics()).get('rollcall_requests_refused_total{status="404"}') ??
+      0) > 0,
+  );
   const refused = await connect(server.url, 999);
   equal((await refused.closed).code, 1008);
   await until(
