@@ -181,7 +181,7 @@ function addCrowd(app: Hono, crowd: Crowd): void {
     }
     if (crowd.add(count) === "added") return tell();
     const message =
-      `${crowd.size} users are simulated, and ${CROWD_USERS_MAX} are the most: ${count} more do not fit`;
+      `${crowd.size} users are simulated, and ${CROWD_USERS_MAX} are the most; ${count} more do not fit.`;
     return problem(409, "crowd_full", message);
   });
   app.delete(path, () => {

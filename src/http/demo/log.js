@@ -101,8 +101,10 @@ export class Announcer {
 
   #sum() {
     const parts = [inWords(this.#came, "came"), inWords(this.#left, "left")];
+    const count = this.#read();
+    const verb = count === 1 ? "is" : "are";
     this.say(
-      `${parts.filter((part) => part).join(", ")}. ${this.#read()} are online.`,
+      `${parts.filter((part) => part).join(", ")}. ${count} ${verb} online.`,
     );
     this.#came = { count: 0, names: [] };
     this.#left = { count: 0, names: [] };

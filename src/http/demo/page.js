@@ -154,7 +154,10 @@ async function start() {
   element("form").onsubmit = press;
   element("connect").disabled = false;
   const wanted = new URL(location.href).searchParams.get("user");
-  if (!users.some(({ username }) => username === wanted)) return;
+  if (!users.some(({ username }) => username === wanted)) {
+    if (wanted !== null) log.note(`There is no user ${wanted} here`);
+    return;
+  }
   element("user").value = wanted;
   press();
 }
