@@ -2,7 +2,7 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { SEND_BUFFER_BYTES_MAX } from "../../src/limits.ts";
 import { tokenFor } from "../support/client.ts";
-import { postgresForThisFile } from "../support/database.ts";
+import { postgresForThisFile, query } from "../support/database.ts";
 import { residentBytes } from "../support/process.ts";
 import { rawHandshake, type RawSocket } from "../support/raw_socket.ts";
 import { startServerOn } from "../support/server.ts";
@@ -28,8 +28,12 @@ async function muteReader(url: string, userId: number): Promise<RawSocket> {
 }
 
 /** Reads everything that waits for a reader, until it knows `seq`. */
-async function readUpTo(raw: RawSocket, seq: number): Promise<SyncModel> {
+async function readUpTo(
+  raw: RawSocket,
+  seq: number,
+): Promise<{ model: SyncModel; seqs: number[] }> {
   const model = new SyncModel();
+  const seqs: number[] = [];
   let bytes = raw.rest;
   const chunk = new Uint8Array(65_536);
   while (model.seq < seq) {
@@ -38,9 +42,10 @@ async function readUpTo(raw: RawSocket, seq: number): Promise<SyncModel> {
     bytes = new Uint8Array([...bytes, ...chunk.subarray(0, size)]);
     for (let text = shiftText(); text !== undefined; text = shiftText()) {
       model.take(JSON.parse(text));
+      seqs.push(model.seq);
     }
   }
-  return model;
+  return { model, seqs };
 
   /** RFC 6455, section 5.2: a server's frames are not masked. Pings are passed over. */
   function shiftText(): string | undefined {
@@ -100,11 +105,46 @@ Deno.test("[S3] a thousand peers that do not read cost their buffers, delay nobo
   await node.apply([999], []);
   await quick.holds([...base.slice(0, 11), 999]);
   for (const mute of mutes.slice(0, 20)) {
-    const model = await readUpTo(mute, quick.model.seq);
+    const { model } = await readUpTo(mute, quick.model.seq);
     deepEqual(model.ids, quick.model.ids);
   }
   equal(quick.socket.readyState, WebSocket.OPEN);
 });
+
+Deno.test("[S3] a peer that reads again is right after one message", async () => {
+  const url = await postgres.database(3_000);
+  await query(url, "update users set username = repeat('x', 128)");
+  await using server = await startServerOn(url);
+  await using node = await playNode(url);
+  await using quick = await connectSync(server.url, 1);
+  using mute = await muteReader(server.url, 2);
+  await quick.holds([1, 2]);
+  const crowd = range(500, 2_500);
+  const turn = async (isComing: boolean) => {
+    await node.apply(isComing ? crowd : [], isComing ? [] : crowd);
+    await quick.holds(isComing ? [1, 2, ...crowd] : [1, 2]);
+  };
+  // Until the kernel's buffers are full, and it misses more than what is on its way.
+  const onItsWay = 2 * crowd.length;
+  for (let round = 0; await lagOf(server.url) <= onItsWay; round++) {
+    ok(round < 200, "the peer is told everything");
+    await turn(true);
+    await turn(false);
+  }
+  const missed = 6;
+  for (let round = 0; round < missed; round++) await turn(round % 2 === 0);
+  await node.apply([999], []);
+  await quick.holds([1, 2, 999]);
+  const { model, seqs } = await readUpTo(mute, quick.model.seq);
+  deepEqual(model.ids, quick.model.ids);
+  ok((seqs.at(-1) ?? 0) - (seqs.at(-2) ?? 0) > missed * crowd.length);
+});
+
+/** How many transitions the slowest connection has not been told. */
+async function lagOf(serverUrl: string): Promise<number> {
+  const text = await (await fetch(`${serverUrl}metrics`)).text();
+  return Number(/^rollcall_fanout_lag_transitions (\d+)/m.exec(text)?.[1]);
+}
 
 Deno.test("[S3] a peer that takes nothing for long is closed, and its user is offline", async () => {
   const url = await postgres.database(3_000);
