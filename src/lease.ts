@@ -38,6 +38,8 @@ export class Lease {
   #endsAt = -Infinity;
   /** Heartbeats in a row that failed. */
   #failures = 0;
+  /** The lease had ended, and no heartbeat was answered since. */
+  #isBack = false;
   #beating: Promise<void> | undefined;
   #rejoining: Promise<void> | undefined;
   #tidying: Promise<void> | undefined;
@@ -106,6 +108,7 @@ export class Lease {
     const transitions = await store.join(nodeId, leaseMs, predecessor);
     this.#nodeId = nodeId;
     this.#endsAt = sentAt + leaseMs;
+    this.#isBack = predecessor !== undefined;
     if (predecessor === undefined) log.info({ nodeId }, "node joined");
     else log.warn({ nodeId, predecessor }, "lease was lost, node joined anew");
     onRenewed();
@@ -122,10 +125,12 @@ export class Lease {
       await clock.sleep(pauseMs, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
       try {
-        const outcome = await this.#renew();
+        const wasAway = await this.#renew() === "joined anew" ||
+          this.#isBack || this.#failures > 0;
+        this.#isBack = false;
         this.#failures = 0;
-        // Whose lease ended as ours did may be about to come back.
-        if (outcome === "renewed") this.#tidying ??= this.#tidy();
+        // Whose lease ended in the same outage may be about to come back.
+        if (!wasAway) this.#tidying ??= this.#tidy();
       } catch (err) {
         this.#failures += 1;
         log.warn(

@@ -68,8 +68,9 @@ export type Provisioned = "there" | "kept" | "refused";
 
 export interface Store {
   /**
-   * Makes the node known under a lease, moves to it what `predecessor` still claims, and
-   * puts right what nodes without a lease left behind.
+   * Makes the node known under a lease, moves to it what `predecessor` still claims, and puts
+   * right what nodes left behind that are not about to come back: without a predecessor those
+   * whose lease ended more than a lease ago.
    */
   join(
     nodeId: NodeId,

@@ -14,8 +14,8 @@ import { until } from "../support/until.ts";
 /** A fresh store with users 1 to 5, and the means to see and spoil what it holds. */
 export interface Subject {
   readonly store: Store;
-  /** Lets a node's lease end now. */
-  expire(nodeId: string): Promise<void>;
+  /** Lets a node's lease end so many milliseconds ago, or now. */
+  expire(nodeId: string, agoMs?: number): Promise<void>;
   /** Holds a user's row locked until the returned function is called. */
   lock(userId: number): Promise<() => Promise<void>>;
   /** Writes a status behind the store's back. */
@@ -178,7 +178,7 @@ export function storeContract(
     await store.join(B, LEASE_MS);
     await store.apply(A, [1], []);
     await store.apply(B, [2], []);
-    await subject.expire(A);
+    await subject.expire(A, LEASE_MS);
     await subject.setStatus(5, "online");
     const transitions = await store.join(C, LEASE_MS);
     deepEqual(
@@ -189,6 +189,21 @@ export function storeContract(
       ],
     );
     equal(await subject.status(2), "online");
+  });
+
+  test("[C5] a new node leaves others alone who may be about to come back, for now", async (subject) => {
+    const { store } = subject;
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1], []);
+    await store.apply(B, [2], []);
+    await store.leave(B, LEASE_MS);
+    await subject.expire(A);
+    await subject.expire(B);
+    // Who left will not come back.
+    deepEqual(brief(await store.join(C, LEASE_MS)), ["3 2 offline"]);
+    equal(await subject.status(1), "online");
+    deepEqual(brief(await store.tidy()), ["4 1 offline"]);
   });
 
   test("[C4] a node that joins anew takes over what its predecessor still claims", async (subject) => {

@@ -19,10 +19,10 @@ storeContract("Postgres", async (): Promise<Subject> => {
   const store = new PostgresStore(url, silentLog);
   return {
     store,
-    expire: async (nodeId) => {
+    expire: async (nodeId, agoMs = 0) => {
       const sql =
-        "update rollcall_internal.nodes set expires_at = clock_timestamp() where id = $1";
-      await query(url, sql, [nodeId]);
+        "update rollcall_internal.nodes set expires_at = clock_timestamp() - $2 * interval '1 millisecond' where id = $1";
+      await query(url, sql, [nodeId, agoMs]);
     },
     lock: async (userId) => {
       const application = new pg.Client({ connectionString: url });
@@ -72,9 +72,9 @@ storeContract("memory", async (): Promise<Subject> => {
   const database = new MemoryDatabase([1, 2, 3, 4, 5], () => 1_000);
   return {
     store: new MemoryStore(database),
-    expire: async (nodeId) => {
+    expire: async (nodeId, agoMs = 0) => {
       const node = database.nodes.get(nodeId);
-      if (node !== undefined) node.expiresAt = 0;
+      if (node !== undefined) node.expiresAt = database.now() - agoMs;
     },
     lock: async (userId) => {
       database.locked.add(userId);

@@ -123,10 +123,11 @@ export class MemoryDatabase {
     ) => userId);
   }
 
-  reap(): Transition[] {
+  /** @param sparedMs Nodes that did not leave are spared for so long after their lease ended. */
+  reap(sparedMs = 0): Transition[] {
     const touched: UserId[] = [];
-    for (const [nodeId, { expiresAt }] of [...this.nodes]) {
-      if (expiresAt > this.now()) continue;
+    for (const [nodeId, { expiresAt, leaving }] of [...this.nodes]) {
+      if (expiresAt + (leaving ? 0 : sparedMs) > this.now()) continue;
       for (const userId of this.claimedBy(nodeId)) {
         if (this.locked.has(userId)) continue;
         this.release(userId, nodeId);
@@ -168,7 +169,7 @@ export class MemoryStore implements Store {
       nodes.delete(predecessor);
     }
     const reaped = [
-      ...(predecessor === undefined ? this.#database.reap() : []),
+      ...(predecessor === undefined ? this.#database.reap(leaseMs) : []),
       ...this.#database.forgetDeleted(),
     ];
     const stray = [...users].filter(([id, user]) =>
