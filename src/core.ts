@@ -66,13 +66,16 @@ export function createCore(
     },
     onOrdered: () => revocation.check(),
     claimed: () => parts.store.claimedBy(lease.nodeId),
-    onReplaced: (claimed) => presence.reclaim(claimed),
+    onClaimed: (claimed) => presence.reconcile(claimed),
   }, random);
   const lease = new Lease(
     {
       ...parts,
       onTransitions: (transitions) => feed.ingest(transitions),
-      onRenewed: () => presence.reclaim(),
+      onRenewed: () => {
+        presence.reclaim();
+        feed.doubt();
+      },
     },
     random,
     newId,

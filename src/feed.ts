@@ -38,8 +38,8 @@ export interface FeedParts {
   readonly onOrdered: () => void;
   /** Whom the store takes to be claimed by this node. */
   readonly claimed: () => Promise<readonly UserId[]>;
-  /** The roster was replaced, and what was known of these claims does not hold any more. */
-  readonly onReplaced: (claimed: readonly UserId[]) => void;
+  /** After a doubt: it may be others than this node believes. */
+  readonly onClaimed: (claimed: readonly UserId[]) => void;
 }
 
 /**
@@ -81,6 +81,7 @@ export class Feed {
   async start(): Promise<void> {
     this.#subscription = await this.#subscribe();
     await this.#begin();
+    this.#settledDoubts = this.#doubts;
     this.#following = this.#follow();
   }
 
@@ -88,6 +89,12 @@ export class Feed {
   async catchUp(): Promise<"read" | "failed"> {
     this.#readSoon();
     return await this.#reading ?? "failed";
+  }
+
+  /** The store may have lost what it had committed: looks whether the log and the claims are as before. */
+  doubt(): void {
+    this.#doubts += 1;
+    this.#readSoon();
   }
 
   /** How many transitions the store has told of that are not in the roster. */
@@ -207,11 +214,12 @@ export class Feed {
   }
 
   async #read(): Promise<void> {
-    const { store, roster, log, clock } = this.#parts;
+    const { store, roster, log, clock, claimed, onClaimed } = this.#parts;
     const after = roster.seq;
     const committed = Math.max(after, this.#head);
     const doubts = this.#doubts;
-    const verdict = this.#isDoubtful ? await this.#compare() : "same";
+    const isDoubtful = this.#isDoubtful;
+    const verdict = isDoubtful ? await this.#compare() : "same";
     const { head, transitions } = await store.readFeed(
       after,
       FEED_READ_ROWS_MAX,
@@ -224,17 +232,19 @@ export class Feed {
       // Clients were told of them: none gets a seq of theirs again.
       await store.moveOn(after + LOST_SEQS_MARGIN);
     }
-    if (isLost || verdict === "unknown" || first !== after + 1) {
+    const leadsOn = !isLost && verdict === "same" && first === after + 1;
+    if (!leadsOn) {
       log.warn(
         { after, first, head },
         "the log does not lead on from what was told, loading a snapshot",
       );
-      await this.#load();
-      this.#settledDoubts = doubts;
-    } else {
-      this.#settledDoubts = doubts;
-      this.#advance(transitions, clock.now());
     }
+    // Where a claim made no transition, the log does not tell of its loss.
+    const claims = leadsOn && !isDoubtful ? undefined : await claimed();
+    if (!leadsOn) await this.#load();
+    this.#settledDoubts = doubts;
+    if (claims !== undefined) onClaimed(claims);
+    this.#advance(transitions, clock.now());
     this.#reaches(head);
   }
 
@@ -270,14 +280,12 @@ export class Feed {
 
   /** Becomes what the store holds now; the differences are told like any transition. */
   async #load(): Promise<void> {
-    const { store, roster, clock, claimed, onAdvance, onReplaced } =
-      this.#parts;
+    const { store, roster, clock, onAdvance } = this.#parts;
     const snapshot = await store.snapshot();
     if (snapshot.seq < roster.seq) throw new Error("the log just went back");
-    const claims = await claimed();
-    const changes = roster.replace(snapshot);
+    const { transitions } = await store.readFeed(snapshot.seq - 1, 1);
+    const changes = roster.replace(snapshot, transitions[0]);
     this.#head = Math.max(this.#head, roster.seq);
     onAdvance(changes, clock.now());
-    onReplaced(claims);
   }
 }

@@ -124,17 +124,26 @@ export class Presence {
     }
   }
 
-  /**
-   * Nothing that was known of our claims holds any more: looks at everybody again.
-   *
-   * @param claimed Whom the store takes to be claimed by us, perhaps although we gave them back.
-   */
-  reclaim(claimed: readonly UserId[] = []): void {
-    for (const userId of [...this.#claims.keys(), ...claimed]) {
-      this.#claims.set(userId, "unsure");
-      this.#look(userId);
-    }
+  /** Nothing that was known of our claims holds any more: looks at everybody again. */
+  reclaim(): void {
+    for (const userId of this.#claims.keys()) this.#suspect(userId);
     for (const userId of this.#parts.hub.userIds()) this.#look(userId);
+  }
+
+  /** The store takes these to be claimed by us, and nobody else: looks at those who make a difference. */
+  reconcile(claimed: readonly UserId[]): void {
+    const theirs = new Set(claimed);
+    for (const userId of this.#claims.keys()) {
+      if (!theirs.has(userId)) this.#suspect(userId);
+    }
+    for (const userId of theirs) {
+      if (!this.#claims.has(userId)) this.#suspect(userId);
+    }
+  }
+
+  #suspect(userId: UserId): void {
+    this.#claims.set(userId, "unsure");
+    this.#look(userId);
   }
 
   /** Writes nothing any more, and waits for a write that is on its way. */

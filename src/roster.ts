@@ -22,6 +22,10 @@ export class Roster {
   readonly #users = new Map<UserId, string>();
   #seq = 0;
   #generation = 0;
+  /** What the log had under the `seq` of the last snapshot. Nothing: it was pruned, or is a hole. */
+  #basis: { readonly seq: number; readonly row: Transition | undefined } = {
+    ...{ seq: 0, row: undefined },
+  };
   #usersJson: string | undefined;
   #json: string | undefined;
 
@@ -51,6 +55,7 @@ export class Roster {
       this.ring.push(changeOf(userId, status, username, seq));
     }
     this.#seq = snapshot.seq;
+    this.#basis = { seq: snapshot.seq, row: history.at(-1) };
     for (const { id, username } of snapshot.users) {
       this.#users.set(id, shown(username));
     }
@@ -72,8 +77,10 @@ export class Roster {
   /**
    * Becomes the snapshot, which may be of another history than this copy. Every difference enters
    * the ring, so that nobody misses one, and nobody goes on from what was told before.
+   *
+   * @param last The first transition in the log from the snapshot's `seq` on.
    */
-  replace(snapshot: Snapshot): Change[] {
+  replace(snapshot: Snapshot, last?: Transition): Change[] {
     const present = new Set(snapshot.users.map((user) => user.id));
     const absent = [...this.#users.keys()].filter((id) => !present.has(id));
     this.#seq = snapshot.seq;
@@ -85,24 +92,31 @@ export class Roster {
       ),
     ];
     this.ring.startAt(snapshot.seq);
+    const { seq } = snapshot;
+    this.#basis = { seq, row: last?.seq === seq ? last : undefined };
     return changes;
   }
 
   /**
-   * Whether these are what this copy took under their `seq`. `"unknown"`: of none of them it is
-   * known any more.
+   * Whether these, of the log up to our `seq`, are what was in it when this copy took them.
+   * `"unknown"`: of none of them it is known any more.
    */
   compare(
     transitions: readonly Transition[],
   ): "same" | "different" | "unknown" {
     const taken = this.ring.bySeq();
     const known = transitions.filter(({ seq }) => taken.has(seq));
-    if (known.length === 0) return "unknown";
-    const isSame = known.every(({ seq, userId, status }) => {
-      const change = taken.get(seq);
-      return change?.userId === userId && change.status === status;
-    });
-    return isSame ? "same" : "different";
+    if (known.some((row) => !isSame(row, taken.get(row.seq)))) {
+      return "different";
+    }
+    if (known.length > 0) return "same";
+    const { seq, row } = this.#basis;
+    const found = transitions.find((one) => one.seq === seq);
+    // It may have been pruned.
+    if (seq !== this.#seq || found === undefined && row !== undefined) {
+      return "unknown";
+    }
+    return isSame(found, row) ? "same" : "different";
   }
 
   /**
@@ -166,6 +180,12 @@ export class Roster {
     this.ring.push(change);
     return [change];
   }
+}
+
+type Row = Pick<Transition, "userId" | "status"> | undefined;
+
+function isSame(one: Row, other: Row): boolean {
+  return one?.userId === other?.userId && one?.status === other?.status;
 }
 
 function changeOf(

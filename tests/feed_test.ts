@@ -21,8 +21,7 @@ async function follow() {
   const roster = new Roster();
   const log = rememberingLog();
   const counts = {
-    ...{ reads: 0, snapshots: 0, advances: 0, subscriptions: 0, replaced: 0 },
-    moves: 0,
+    ...{ reads: 0, snapshots: 0, advances: 0, subscriptions: 0, moves: 0 },
   };
   const link = {
     deaf: false,
@@ -32,6 +31,10 @@ async function follow() {
     hasSnapshots: true,
     oldSnapshot: undefined as Snapshot | undefined,
     subscription: undefined as Subscription | undefined,
+  };
+  const claims = {
+    held: [] as number[] | undefined,
+    told: [] as (readonly number[])[],
   };
   await store.join("other", 1_000_000);
   const feed = new Feed({
@@ -73,14 +76,20 @@ async function follow() {
     },
     onAdvance: () => counts.advances += 1,
     onOrdered: () => {},
-    claimed: () => store.claimedBy("this"),
-    onReplaced: () => counts.replaced += 1,
+    claimed: () =>
+      claims.held === undefined
+        ? Promise.reject(new Error("away"))
+        : Promise.resolve(claims.held),
+    onClaimed: (held) => claims.told.push(held),
   }, () => 0.5);
   await feed.start();
   const online = () => roster.users().map(({ id }) => id);
   const write = (arriving: number[], leaving: number[] = []) =>
     store.apply("other", arriving, leaving);
-  return { clock, database, feed, roster, log, counts, link, online, write };
+  return {
+    ...{ clock, database, feed, roster, log, counts, claims, link },
+    ...{ online, write },
+  };
 }
 
 Deno.test("[P6] growth that is told is read at once", async () => {
@@ -92,7 +101,7 @@ Deno.test("[P6] growth that is told is read at once", async () => {
 });
 
 Deno.test("own commits are applied without a read when they are next", async () => {
-  const { clock, feed, online, write, counts, link } = await follow();
+  const { clock, feed, online, write, link, counts } = await follow();
   link.deaf = true;
   const { transitions } = await write([3]);
   feed.ingest(transitions);
@@ -104,7 +113,7 @@ Deno.test("own commits are applied without a read when they are next", async () 
 });
 
 Deno.test("[P6] own commits after a gap wait for what is missing", async () => {
-  const { clock, feed, online, write, counts, link, roster } = await follow();
+  const { clock, feed, online, write, link, roster, counts } = await follow();
   link.deaf = true;
   await write([1]);
   const { transitions } = await write([2]);
@@ -158,7 +167,7 @@ Deno.test("a link that ended is replaced, listening first and then reading", asy
 });
 
 Deno.test("[P6] a log that does not reach back any more leads to a snapshot, and the difference is told", async () => {
-  const { clock, feed, online, write, link, counts, database, roster } =
+  const { clock, feed, online, write, database, link, roster, counts } =
     await follow();
   await write([1, 2]);
   await clock.advance(10);
@@ -176,8 +185,7 @@ Deno.test("[P6] a log that does not reach back any more leads to a snapshot, and
 });
 
 Deno.test("[C5] a database that lost transitions and went on as far is noticed when the link is made anew", async () => {
-  const { clock, feed, online, write, database, link, roster, counts } =
-    await follow();
+  const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2]);
   await write([3]);
   await clock.advance(10);
@@ -191,13 +199,13 @@ Deno.test("[C5] a database that lost transitions and went on as far is noticed w
   await clock.advance(1_000);
   deepEqual(online(), [1, 2, 4]);
   const seq = 3 + LOST_SEQS_MARGIN;
-  deepEqual([roster.seq, roster.generation, counts.replaced], [seq, 1, 1]);
+  deepEqual([roster.seq, roster.generation], [seq, 1]);
   // A link that is lost once more finds nothing wrong.
   await write([5]);
   await clock.advance(HEARTBEAT_MS);
   await link.subscription?.close();
   await clock.advance(1_000);
-  deepEqual([roster.generation, counts.replaced], [1, 1]);
+  equal(roster.generation, 1);
   await feed.stop();
 });
 
@@ -211,7 +219,7 @@ function loseLast(database: MemoryDatabase, link: { deaf: boolean }): void {
 }
 
 Deno.test("[C5] what a database says while there is no link proves nothing of the one behind the next", async () => {
-  const { clock, feed, online, write, database, link, counts } = await follow();
+  const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
   link.slow = Promise.withResolvers();
@@ -220,17 +228,17 @@ Deno.test("[C5] what a database says while there is no link proves nothing of th
   equal(await feed.catchUp(), "read");
   loseLast(database, link);
   await write([4, 5]);
-  deepEqual([online(), counts.replaced], [[1, 2, 3], 0]);
+  deepEqual([online(), roster.generation], [[1, 2, 3], 0]);
   link.slow.resolve();
   await clock.advance(1_000);
-  deepEqual([online(), counts.replaced], [[1, 2, 4, 5], 1]);
+  deepEqual([online(), roster.generation], [[1, 2, 4, 5], 1]);
   // Of every node that finds it the same, or they would move each other on.
   equal(database.seq, 3 + LOST_SEQS_MARGIN);
   await feed.stop();
 });
 
 Deno.test("[C5] with a doubt nothing is taken before it is settled", async () => {
-  const { clock, feed, online, write, database, link, counts } = await follow();
+  const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2]);
   await write([3]);
   await clock.advance(10);
@@ -244,14 +252,13 @@ Deno.test("[C5] with a doubt nothing is taken before it is settled", async () =>
   feed.ingest(transitions);
   deepEqual(online(), [1, 2, 3]);
   await clock.advance(0);
-  deepEqual([online(), counts.replaced], [[1, 2, 4, 5], 1]);
+  deepEqual([online(), roster.generation], [[1, 2, 4, 5], 1]);
   link.slow.resolve();
   await feed.stop();
 });
 
 Deno.test("[C5] after a doubt a hole may hide what another node found, and is as good as a contradiction", async () => {
-  const { clock, feed, online, write, database, link, roster, counts } =
-    await follow();
+  const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
   link.slow = Promise.withResolvers();
@@ -262,7 +269,7 @@ Deno.test("[C5] after a doubt a hole may hide what another node found, and is as
   await write([4]);
   link.slow.resolve();
   await clock.advance(1_000);
-  deepEqual([online(), counts.replaced], [[1, 2, 4], 1]);
+  deepEqual([online(), roster.generation], [[1, 2, 4], 1]);
   equal(roster.positionAfter(3), undefined);
   await feed.stop();
 });
@@ -280,13 +287,13 @@ Deno.test("[C5] whoever meets a hole without a doubt is replaced like others, an
   feed.ingest(transitions);
   await clock.advance(0);
   deepEqual(online(), [1, 2, 4, 5]);
-  deepEqual([counts.replaced, counts.moves], [1, 0]);
+  deepEqual([roster.generation, counts.moves], [1, 0]);
   equal(roster.positionAfter(3), undefined);
   await feed.stop();
 });
 
 Deno.test("[C5] a contradiction is found however much was taken after it", async () => {
-  const { clock, feed, online, write, database, link, counts } = await follow();
+  const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
   loseLast(database, link);
@@ -296,10 +303,10 @@ Deno.test("[C5] a contradiction is found however much was taken after it", async
     feed.ingest((await write([], [5])).transitions);
   }
   await clock.advance(0);
-  deepEqual([online(), counts.replaced], [[1, 2, 3], 0]);
+  deepEqual([online(), roster.generation], [[1, 2, 3], 0]);
   await link.subscription?.close();
   await clock.advance(1_000);
-  deepEqual([online(), counts.replaced], [[1, 2, 4], 1]);
+  deepEqual([online(), roster.generation], [[1, 2, 4], 1]);
   await feed.stop();
 });
 
@@ -317,7 +324,7 @@ Deno.test("[C5] a database that lost transitions and gives no snapshot is moved 
   ok(counts.snapshots <= 12, `asked ${counts.snapshots} times`);
   link.hasSnapshots = true;
   await clock.advance(HEARTBEAT_MS);
-  deepEqual([online(), counts.replaced], [[1, 2], 1]);
+  deepEqual([online(), roster.generation], [[1, 2], 1]);
   equal(roster.seq, 3 + LOST_SEQS_MARGIN);
   await write([4]);
   await clock.advance(0);
@@ -325,24 +332,53 @@ Deno.test("[C5] a database that lost transitions and gives no snapshot is moved 
   await feed.stop();
 });
 
+Deno.test("[C5] with a doubt the claims are looked at too, until that works", async () => {
+  const { clock, feed, link, claims } = await follow();
+  await clock.advance(10);
+  deepEqual(claims.told, []);
+  claims.held = undefined;
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  deepEqual(claims.told, []);
+  claims.held = [1, 2];
+  await clock.advance(HEARTBEAT_MS);
+  deepEqual(claims.told, [[1, 2]]);
+  await clock.advance(HEARTBEAT_MS);
+  equal(claims.told.length, 1);
+  await feed.stop();
+});
+
+Deno.test("[S2] a roster that was replaced is not replaced again because nothing happened since", async () => {
+  const { clock, feed, online, write, database, link, roster } = await follow();
+  await write([1, 2, 3]);
+  await clock.advance(10);
+  loseLast(database, link);
+  await clock.advance(HEARTBEAT_MS);
+  deepEqual([online(), roster.generation], [[1, 2], 1]);
+  await link.subscription?.close();
+  await clock.advance(1_000);
+  equal(roster.generation, 1);
+  await feed.stop();
+});
+
 Deno.test("[C5] with a doubt, a log of which nothing is left to compare is not believed", async () => {
-  const { clock, feed, online, write, database, link, counts } = await follow();
+  const { clock, feed, online, write, database, link, roster, counts } =
+    await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
   loseLast(database, link);
   await write([4]);
   database.feed = [];
   await clock.advance(HEARTBEAT_MS);
-  deepEqual([online(), counts.replaced], [[1, 2, 3], 0]);
+  deepEqual([online(), roster.generation], [[1, 2, 3], 0]);
   await link.subscription?.close();
   await clock.advance(1_000);
-  deepEqual([online(), counts.replaced, counts.moves], [[1, 2, 4], 1, 0]);
+  deepEqual([online(), roster.generation, counts.moves], [[1, 2, 4], 1, 0]);
   await feed.stop();
 });
 
 Deno.test("[C5] a snapshot that is older than what was told is not taken", async () => {
-  const { clock, feed, online, write, database, link, roster, counts } =
-    await follow();
+  const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2]);
   await clock.advance(10);
   link.oldSnapshot = { seq: 1, users: [] };
@@ -350,15 +386,15 @@ Deno.test("[C5] a snapshot that is older than what was told is not taken", async
   await write([3, 4]);
   database.feed = [];
   await clock.advance(2 * HEARTBEAT_MS);
-  deepEqual([online(), roster.seq, counts.replaced], [[1, 2], 2, 0]);
+  deepEqual([online(), roster.seq, roster.generation], [[1, 2], 2, 0]);
   link.oldSnapshot = undefined;
   await clock.advance(HEARTBEAT_MS);
-  deepEqual([online(), roster.seq, counts.replaced], [[1, 2, 3, 4], 4, 1]);
+  deepEqual([online(), roster.seq, roster.generation], [[1, 2, 3, 4], 4, 1]);
   await feed.stop();
 });
 
 Deno.test("[C5] a link that is lost during a read leaves a doubt behind it", async () => {
-  const { clock, feed, online, write, database, link, counts } = await follow();
+  const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
   link.slow = Promise.withResolvers();
@@ -376,7 +412,7 @@ Deno.test("[C5] a link that is lost during a read leaves a doubt behind it", asy
   link.slowRead = undefined;
   equal(await reading, "read");
   await clock.advance(1_000);
-  deepEqual([online(), counts.replaced], [[1, 2, 4], 1]);
+  deepEqual([online(), roster.generation], [[1, 2, 4], 1]);
   await feed.stop();
 });
 
@@ -391,7 +427,7 @@ Deno.test("[C5] a link that is lost again and again is made more and more rarely
 });
 
 Deno.test("[C5] a database that went back is noticed also by what this node has committed but not yet taken", async () => {
-  const { clock, feed, online, write, database, link, counts } = await follow();
+  const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1]);
   await clock.advance(10);
   link.deaf = true;
@@ -400,13 +436,12 @@ Deno.test("[C5] a database that went back is noticed also by what this node has 
   loseLast(database, link);
   feed.ingest(transitions);
   await clock.advance(0);
-  deepEqual([online(), counts.replaced], [[1, 2], 1]);
+  deepEqual([online(), roster.generation], [[1, 2], 1]);
   await feed.stop();
 });
 
 Deno.test("a counter that went back, as after a restored backup, leads to a snapshot", async () => {
-  const { clock, feed, online, write, database, roster, counts } =
-    await follow();
+  const { clock, feed, online, write, database, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
   database.feed = [];
@@ -417,7 +452,7 @@ Deno.test("a counter that went back, as after a restored backup, leads to a snap
   await clock.advance(HEARTBEAT_MS);
   deepEqual(online(), [1]);
   equal(roster.seq, 3 + LOST_SEQS_MARGIN);
-  equal(counts.replaced, 1);
+  equal(roster.generation, 1);
   await feed.stop();
 });
 
@@ -468,7 +503,7 @@ Deno.test("[S2] the ring is filled from the log at the start, but not across a h
     onAdvance: () => {},
     onOrdered: () => {},
     claimed: () => Promise.resolve([]),
-    onReplaced: () => {},
+    onClaimed: () => {},
   });
   await feed.start();
   deepEqual([2, 9, 10, 12, 13, 14].map((seq) => roster.positionAfter(seq)), [

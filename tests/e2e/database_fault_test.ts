@@ -324,6 +324,63 @@ Deno.test("a wrong DATABASE_URL is told and ends with 2: nobody answers", async 
   match(stderr, /^Cannot connect to .*timeout/);
 });
 
+for (const isLeaseLost of [false, true]) {
+  const when = isLeaseLost ? "with the lease" : "under a lease that holds";
+  Deno.test(`[C5] a claim that a database lost or brought back ${when} is put right, though no transition tells of it`, async () => {
+    const url = await postgres.database(20);
+    await using server = await startServerOn(url, {
+      ...{ LEASE_MS: "3000", HEARTBEAT_MS: "500" },
+    });
+    await using node = await playNode(url);
+    await using ada = await connectSync(server.url, 1);
+    const bob = await connect(server.url, 2);
+    await using _chen = await connect(server.url, 3);
+    await node.apply([2, 3], []);
+    await ada.holds([1, 2, 3]);
+    await bob.close();
+    const claims = "rollcall_internal.claims";
+    const own = `node_id = (select node_id from ${claims} where user_id = 1)`;
+    await until("bob is released here", async () => {
+      const sql = `select from ${claims} where user_id = 2 and ${own}`;
+      return (await query(url, sql)).length === 0;
+    });
+    // Of what the other database lacks: bob left here, chen came here.
+    await query(
+      url,
+      `insert into ${claims} select 2, node_id from ${claims} where user_id = 1;
+       delete from ${claims} where user_id = 3 and ${own};`,
+    );
+    if (isLeaseLost) {
+      const nodes = "rollcall_internal.nodes";
+      await query(
+        url,
+        `update ${nodes} set expires_at = clock_timestamp() where ${
+          own.replace("node_id", "id")
+        }`,
+      );
+    } else await cutLinks(url);
+    await until("the claims are right", async () => {
+      const sql = `select user_id as id from ${claims} where ${own} order by 1`;
+      return (await query(url, sql)).map(({ id }) => id).join() === "1,3";
+    });
+    await node.apply([], [2, 3]);
+    await ada.holds([1, 3]);
+    await listed(server, [1, 3]);
+    equal(
+      ada.messages.filter(({ type }) => type === "presence_state").length,
+      1,
+    );
+  });
+}
+
+async function cutLinks(url: string): Promise<void> {
+  await query(
+    url,
+    `select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid()`,
+  );
+}
+
 Deno.test("[C5] a database that took over without the newest transitions: everybody agrees with the truth again", async () => {
   const url = await postgres.database(20);
   await using server = await startServerOn(url);
@@ -360,11 +417,7 @@ Deno.test("[C5] a database that took over without the newest transitions: everyb
   );
   // As many transitions as were lost.
   await node.apply([12], [11]);
-  await query(
-    url,
-    `select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and pid <> pg_backend_pid()`,
-  );
+  await cutLinks(url);
   const online = [1, 3, 5, 10, 12];
   await ada.holds(online);
   await listed(server, online);
