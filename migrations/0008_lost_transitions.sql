@@ -1,11 +1,16 @@
 -- Leaves a hole in the feed. After transitions were lost that clients had been told of, none gets a seq
--- of theirs again: nobody could tell the two apart.
+-- of theirs again: nobody could tell the two apart. For the same reason no two databases, of which each
+-- lost something, leave it at the same place.
 create function rollcall_internal.move_on(beyond bigint) returns void
 language plpgsql as $$
+declare
+  head bigint;
 begin
-  update rollcall_internal.counter c set seq = beyond where c.seq < beyond;
+  update rollcall_internal.counter c set seq = beyond + floor(random() * 1000000)::bigint
+   where c.seq < beyond
+  returning c.seq into head;
   if found then
-    perform pg_notify('rollcall', beyond::text);
+    perform pg_notify('rollcall', head::text);
   end if;
 end
 $$;

@@ -119,7 +119,10 @@ export interface Store {
   /** The users whom a node claims. */
   claimedBy(nodeId: NodeId): Promise<readonly UserId[]>;
 
-  /** Leaves a hole in the feed: transitions get a `seq` beyond this one from now on. */
+  /**
+   * Leaves a hole in the feed: transitions get a `seq` beyond this one from now on, and how far
+   * beyond is not the same in two databases. If it is so already nothing happens.
+   */
   moveOn(seq: number): Promise<void>;
 
   /** Gives an order to all nodes. It is committed when this resolves. */

@@ -51,7 +51,9 @@ type Step =
   | { readonly do: "link broken"; readonly node: number }
   | { readonly do: "down"; readonly node: number }
   | { readonly do: "healed"; readonly node: number }
-  | { readonly do: "crash"; readonly node: number };
+  | { readonly do: "crash"; readonly node: number }
+  | { readonly do: "replicate" }
+  | { readonly do: "fail over" };
 
 const userId = fc.constantFrom(...USERS, STRANGER);
 const share = fc.constantFrom(0, 0.2, 0.6);
@@ -109,6 +111,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 const steps = fc.array(step, { maxLength: 60, size: "max" });
 
+/** Whoever knows of what was lost lives on; else nobody could know. */
+const lossySteps = fc.array(
+  fc.oneof(
+    { weight: 20, arbitrary: step.filter((one) => one.do !== "crash") },
+    { weight: 2, arbitrary: fc.record({ do: kind("replicate") }) },
+    { weight: 1, arbitrary: fc.record({ do: kind("fail over") }) },
+  ),
+  { maxLength: 60, size: "max" },
+);
+
 /** Everything of one run. */
 interface World {
   readonly clock: FakeClock;
@@ -117,6 +129,8 @@ interface World {
   /** The model: whoever has a socket is online, but strangers. */
   open: { readonly client: SimClient; readonly node: SimNode }[];
   readonly boot: (place: number) => SimNode;
+  /** Lets the last replica take over. */
+  failOver: () => void;
 }
 
 function skewed(clock: FakeClock, ms: number): Clock {
@@ -150,7 +164,10 @@ async function run(
     );
   const nodes = Array.from({ length: nodeCount }, (_, place) => boot(place));
   for (const one of nodes) await one.start();
-  const world: World = { clock, database, nodes, open: [], boot };
+  const world: World = {
+    ...{ clock, database, nodes, open: [], boot },
+    failOver: database.replicate(),
+  };
   for (const one of schedule) await perform(one, world);
 
   for (const one of nodes) Object.assign(one.faults, NO_FAULTS);
@@ -222,6 +239,13 @@ async function perform(one: Step, world: World): Promise<void> {
     case "healed":
       Object.assign(at(one.node).faults, NO_FAULTS);
       break;
+    case "replicate":
+      world.failOver = database.replicate();
+      break;
+    case "fail over":
+      world.failOver();
+      for (const one of nodes) one.breakLinks();
+      break;
     case "crash": {
       const place = one.node % nodes.length;
       const dead = at(place);
@@ -261,6 +285,7 @@ function judgeClient(client: SimClient, database: MemoryDatabase): void {
   }
   equal(client.closed, undefined, "a user is not closed");
   if (client.wish.version === 2) return judgeFollower(client, database);
+  if (database.epoch > 0) return judgeListener(client, database);
   const wanted = database.feed
     .filter(({ seq, userId }) =>
       seq > client.sinceSeq && userId !== client.userId
@@ -271,6 +296,19 @@ function judgeClient(client: SimClient, database: MemoryDatabase): void {
     wanted,
     `what a connection of ${client.userId} heard`,
   );
+}
+
+/** P6, after a failover: what it heard of each user alternates, and ends with the truth. */
+function judgeListener({ userId, heard }: SimClient, database: MemoryDatabase) {
+  for (const id of USERS) {
+    const told = heard.filter((message) =>
+      "userId" in message && message.userId === id
+    ).map(({ type }) => type);
+    if (id === userId || told.length === 0) continue;
+    const isOnline = database.users.get(id)?.status === "online";
+    equal(told.at(-1) === "user_online", isOnline, `${userId} of ${id}`);
+    ok(told.every((type, index) => type !== told[index - 1]), "alternates");
+  }
 }
 
 /** S1, S2, S4: when it is quiet it holds the truth about whom it hears of. */
@@ -307,6 +345,19 @@ for (const nodeCount of [1, 2]) {
       await fc.assert(property, { numRuns: RUNS, seed: SEED });
     });
   }
+}
+
+for (const nodeCount of [1, 2]) {
+  const title =
+    `[C5] ${nodeCount} node(s) agree with a model although transitions are lost over ${RUNS} random runs, seed ${SEED}`;
+  Deno.test(title, async () => {
+    const property = fc.asyncProperty(
+      lossySteps,
+      fc.nat(),
+      (schedule, randomSeed) => run(schedule, randomSeed, nodeCount, 0),
+    );
+    await fc.assert(property, { numRuns: RUNS, seed: SEED });
+  });
 }
 
 Deno.test("[C5] an outage longer than the lease causes no transition of users who stayed", async () => {

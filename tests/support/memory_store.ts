@@ -34,6 +34,8 @@ export class MemoryDatabase {
   readonly orders: Order[] = [];
   feed: Transition[] = [];
   seq = 0;
+  /** How often another database took over: nothing that was asked before is answered after. */
+  epoch = 0;
   readonly now: () => number;
 
   constructor(users: readonly UserId[], now: () => number) {
@@ -41,6 +43,24 @@ export class MemoryDatabase {
     for (const id of users) {
       this.users.set(id, { username: `user${id}`, status: "offline" });
     }
+  }
+
+  /** A replica as of now. The returned function lets it take over. */
+  replicate(): () => void {
+    const { users, claims, nodes, deleted, feed, seq } = structuredClone({
+      ...{ users: this.users, claims: this.claims, nodes: this.nodes },
+      ...{ deleted: this.deleted, feed: this.feed, seq: this.seq },
+    });
+    return () => {
+      replace(this.users, users);
+      replace(this.claims, claims);
+      replace(this.nodes, nodes);
+      this.deleted.clear();
+      for (const userId of deleted) this.deleted.add(userId);
+      this.feed = [...feed];
+      this.seq = seq;
+      this.epoch += 1;
+    };
   }
 
   /** Makes status agree with the claims, and tells. */
@@ -91,8 +111,8 @@ export class MemoryDatabase {
 
   moveOn(seq: number): void {
     if (seq <= this.seq) return;
-    this.seq = seq;
-    for (const listener of [...this.listeners]) listener(seq);
+    this.seq = seq + 1_000 * this.epoch;
+    for (const listener of [...this.listeners]) listener(this.seq);
   }
 
   #append(changes: readonly Omit<Transition, "seq">[]): Transition[] {
@@ -144,6 +164,14 @@ export class MemoryDatabase {
       throw new FencedError(`node ${nodeId} holds no lease`);
     }
   }
+}
+
+function replace<Key, Value>(
+  map: Map<Key, Value>,
+  by: ReadonlyMap<Key, Value>,
+): void {
+  map.clear();
+  for (const [key, value] of structuredClone(by)) map.set(key, value);
 }
 
 export class MemoryStore implements Store {

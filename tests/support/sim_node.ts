@@ -53,6 +53,7 @@ export const HEARTBEAT_MS = 3_000;
 /** A store behind a bad link. */
 function unreliable(
   inner: Store,
+  database: MemoryDatabase,
   faults: Faults,
   clock: Clock,
   random: () => number,
@@ -62,14 +63,16 @@ function unreliable(
     if (faults.delayMs > 0) await clock.sleep(random() * faults.delayMs);
   };
   const call = async <T>(perform: () => Promise<T>): Promise<T> => {
+    const { epoch } = database;
+    const isDown = () => faults.down || database.epoch !== epoch;
     await delay();
-    if (faults.down || random() < faults.lostRequests) {
+    if (isDown() || random() < faults.lostRequests) {
       throw new Error("injected: request lost");
     }
     if (random() < faults.doubledRequests) await perform().catch(() => {});
     const answer = await perform();
     await delay();
-    if (faults.down || random() < faults.lostAnswers) {
+    if (isDown() || random() < faults.lostAnswers) {
       throw new Error("injected: answer lost");
     }
     return answer;
@@ -186,6 +189,7 @@ export class SimNode {
   ) {
     const { store, breakLinks } = unreliable(
       new MemoryStore(database),
+      database,
       this.faults,
       clock,
       random,
@@ -278,6 +282,8 @@ export class SimNode {
     client: SimClient,
     message: UserStatusBroadcast | ServerMessage,
   ): void {
+    // What is told of a history that was lost is right only once that is known.
+    if (this.#database.epoch > 0) return take(client, message);
     switch (message.type) {
       case "user_online":
       case "user_offline":
@@ -329,4 +335,19 @@ export class SimNode {
       `[S1] what ${client.userId} holds as of ${message.seq}`,
     );
   }
+}
+
+function take(
+  client: SimClient,
+  message: UserStatusBroadcast | ServerMessage,
+): void {
+  const { users } = client;
+  if (message.type === "presence_state") {
+    users.clear();
+    for (const { id } of message.users) users.add(id);
+  } else if (message.type === "presence_diff") {
+    for (const { id } of message.online) users.add(id);
+    for (const id of message.offline) users.delete(id);
+  } else return;
+  client.seq = message.seq;
 }
