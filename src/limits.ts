@@ -139,6 +139,9 @@ export const NAMES_REFRESH_MS = 1_000;
 /** Time for all pending migrations, among them another node's that we wait for. */
 export const MIGRATE_MS = 120_000;
 
+/** A migration that needs a lock waits for it so long, and then lets those pass for as long who wait behind it. */
+export const MIGRATE_LOCK_MS = 1_000;
+
 /**
  * Seconds after which a silent peer counts as gone; Deno pings it at half of that.
  * Phones sleep in shorter naps, and proxies commonly cut at 60 seconds.

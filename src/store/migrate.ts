@@ -7,8 +7,8 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import type { Client } from "pg";
-import { MIGRATE_MS } from "../limits.ts";
+import pg from "pg";
+import { MIGRATE_LOCK_MS, MIGRATE_MS } from "../limits.ts";
 import { reasonOf } from "../reason.ts";
 import { StartError } from "../start_error.ts";
 import { connect } from "./connect.ts";
@@ -29,14 +29,22 @@ const CREATE = `
     applied_at timestamptz not null default now()
   )`;
 
-/** Applies pending migrations over a connection of their own, and returns their names. */
+/** Raised where a lock is not there within `MIGRATE_LOCK_MS`. */
+const LOCK_NOT_AVAILABLE = "55P03";
+
+/**
+ * Applies pending migrations over a connection of their own, and returns their names.
+ *
+ * @param onWait Called with a file's name if somebody else's transaction has to end first.
+ */
 export async function migrateDatabase(
   url: string | undefined,
+  onWait: (name: string) => void = () => {},
 ): Promise<string[]> {
   const client = await connect(url);
   try {
     await client.query(`set statement_timeout = ${MIGRATE_MS}`);
-    return await migrate(client);
+    return await migrate(client, DIRECTORY, onWait);
   } finally {
     await client.end();
   }
@@ -48,19 +56,22 @@ export async function migrateDatabase(
  * @throws {StartError} when an applied file was edited or is gone, or a file fails.
  */
 export async function migrate(
-  client: Client,
+  client: pg.Client,
   directory = DIRECTORY,
+  onWait: (name: string) => void = () => {},
 ): Promise<string[]> {
   const migrations = await readMigrations(directory);
   // Held until the connection ends: any number of servers may start together.
   await client.query("select pg_advisory_lock(hashtext('rollcall.migrate'))");
   const pending = findPending(migrations, await readApplied(client));
-  for (const migration of pending) await apply(client, migration);
+  for (const migration of pending) {
+    await applyPatiently(client, migration, onWait);
+  }
   return pending.map((migration) => migration.name);
 }
 
 /** Names and hashes of what was applied. Creates the table only where it is missing, for want of rights. */
-async function readApplied(client: Client): Promise<Map<string, string>> {
+async function readApplied(client: pg.Client): Promise<Map<string, string>> {
   try {
     const { rows: [found] } = await client.query(
       "select to_regclass('rollcall_internal.migrations') is not null as here",
@@ -115,12 +126,38 @@ function findPending(
   return migrations.filter((migration) => !applied.has(migration.name));
 }
 
+/** Everybody who needs a table waits behind whoever waits to change it. So they get their turn. */
+async function applyPatiently(
+  client: pg.Client,
+  migration: Migration,
+  onWait: (name: string) => void,
+): Promise<void> {
+  const startedAt = performance.now();
+  for (let tries = 1;; tries++) {
+    try {
+      return await apply(client, migration);
+    } catch (err) {
+      const isOver = performance.now() - startedAt > MIGRATE_MS;
+      if (isOver || !isLockFault(err)) throw err;
+      if (tries === 1) onWait(migration.name);
+      await new Promise((resolve) => setTimeout(resolve, MIGRATE_LOCK_MS));
+    }
+  }
+}
+
+function isLockFault(err: unknown): boolean {
+  const { cause } = err as Error;
+  return cause instanceof pg.DatabaseError &&
+    cause.code === LOCK_NOT_AVAILABLE;
+}
+
 async function apply(
-  client: Client,
+  client: pg.Client,
   { name, sql, sha256 }: Migration,
 ): Promise<void> {
   try {
     await client.query("begin");
+    await client.query(`set local lock_timeout = ${MIGRATE_LOCK_MS}`);
     await client.query(sql);
     await client.query(
       "insert into rollcall_internal.migrations (name, sha256) values ($1, $2)",

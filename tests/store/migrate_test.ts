@@ -1,4 +1,4 @@
-import { deepEqual, equal, rejects } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import pg from "pg";
 import { StartError } from "../../src/start_error.ts";
 import { migrate, migrateDatabase } from "../../src/store/migrate.ts";
@@ -10,6 +10,7 @@ const postgres = postgresForThisFile();
 async function migrateFiles(
   url: string,
   files: Record<string, string>,
+  onWait?: (name: string) => void,
 ): Promise<string[]> {
   const directory = await Deno.makeTempDir();
   for (const [name, sql] of Object.entries(files)) {
@@ -18,7 +19,7 @@ async function migrateFiles(
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    return await migrate(client, new URL(`file://${directory}/`));
+    return await migrate(client, new URL(`file://${directory}/`), onWait);
   } finally {
     await client.end();
     await Deno.remove(directory, { recursive: true });
@@ -53,6 +54,29 @@ Deno.test("a file that fails is named, and leaves nothing of itself", async () =
     [],
   );
   deepEqual(await query(url, "select from rollcall_internal.migrations"), []);
+});
+
+Deno.test("a migration that waits for somebody's transaction holds up nobody else for long", async () => {
+  const url = await postgres.emptyDatabase();
+  const files = { "0001_one.sql": "create table t (one int)" };
+  await migrateFiles(url, files);
+  const application = new pg.Client(url);
+  await application.connect();
+  await application.query("begin");
+  await application.query("select from t");
+  const waits = Promise.withResolvers<string>();
+  const migrating = migrateFiles(url, {
+    ...files,
+    "0002_two.sql": "alter table t add column two int",
+  }, waits.resolve);
+  equal(await waits.promise, "0002_two.sql");
+  const startedAt = performance.now();
+  for (let n = 0; n < 20; n++) await query(url, "select from t");
+  const tookMs = performance.now() - startedAt;
+  ok(tookMs < 4_000, `twenty questions took ${tookMs.toFixed(0)} ms`);
+  await application.query("commit");
+  await application.end();
+  deepEqual(await migrating, ["0002_two.sql"]);
 });
 
 Deno.test("an edited file that was applied is refused by name", async () => {
