@@ -17,9 +17,12 @@ const postgres = postgresForThisFile();
 const PROXY_ADDRESS = "127.0.0.9";
 
 let server: TestServer;
-let nginx: Deno.ChildProcess;
-let url: string;
-let directory: string;
+let nginx: Nginx;
+
+interface Nginx extends AsyncDisposable {
+  readonly url: string;
+  readonly directory: string;
+}
 
 async function find(paths: readonly string[]): Promise<string | undefined> {
   for (const path of paths) {
@@ -28,25 +31,21 @@ async function find(paths: readonly string[]): Promise<string | undefined> {
   return undefined;
 }
 
-Deno.test.beforeAll(async () => {
-  if (NGINX === undefined) return;
-  server = await startServerOn(await postgres.database(), {
-    TRUSTED_PROXIES: PROXY_ADDRESS,
-    MAX_FAILED_TOKENS_PER_MINUTE: "4",
-    ROSTER_ACCESS: "token",
-  });
-  directory = await Deno.makeTempDir({ prefix: "rollcall-nginx-" });
+/** The documented site, in front of these servers, where an ordinary user may run it. */
+async function startNginx(servers: readonly TestServer[]): Promise<Nginx> {
+  const directory = await Deno.makeTempDir({ prefix: "rollcall-nginx-" });
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
-  url = `http://127.0.0.1:${port}/`;
   const documented = await Deno.readTextFile(`${ROOT}docs/nginx.conf`);
+  const upstream = /^ *server 127\.0\.0\.1:8000.*\n/m.exec(documented)?.[0] ??
+    "";
+  const upstreams = servers.map(({ url }) =>
+    upstream.replace("8000", new URL(url).port)
+  );
   const site = documented
     .replace("listen 80;", `listen 127.0.0.1:${port};`)
-    .replace(
-      "127.0.0.1:8000",
-      new URL(server.url).host.replace("localhost", "127.0.0.1"),
-    )
+    .replace(upstream, upstreams.join(""))
     .replace("/var/log/nginx/rollcall.log", `${directory}/access.log`)
     .replace("/var/log/nginx/rollcall-error.log", `${directory}/site-error.log`)
     .replace("limit_conn rollcall 100;", "limit_conn rollcall 5;")
@@ -58,25 +57,39 @@ Deno.test.beforeAll(async () => {
     `daemon off; pid ${directory}/pid; error_log ${directory}/error.log;
      events {} http { ${temporary.join(" ")} ${site} }`,
   );
-  nginx = new Deno.Command(NGINX, {
+  const process = new Deno.Command(NGINX ?? "", {
     args: ["-e", `${directory}/error.log`, "-c", `${directory}/nginx.conf`],
     ...{ stdout: "null", stderr: "null" },
   }).spawn();
+  const url = `http://127.0.0.1:${port}/`;
   await until(
     "nginx answers",
     () =>
-      fetch(`${url}healthz`).then(async (response) => {
-        await response.body?.cancel();
-        return response.status === 200;
-      }, () => false),
+      statusOf(url, "healthz").then((status) => status === 200, () => false),
   );
+  return {
+    ...{ url, directory },
+    [Symbol.asyncDispose]: async () => {
+      process.kill("SIGTERM");
+      await process.status;
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
+
+Deno.test.beforeAll(async () => {
+  if (NGINX === undefined) return;
+  server = await startServerOn(await postgres.database(), {
+    TRUSTED_PROXIES: PROXY_ADDRESS,
+    MAX_FAILED_TOKENS_PER_MINUTE: "4",
+    ROSTER_ACCESS: "token",
+  });
+  nginx = await startNginx([server]);
 });
 Deno.test.afterAll(async () => {
   if (NGINX === undefined) return;
-  nginx.kill("SIGTERM");
-  await nginx.status;
+  await nginx[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
-  await Deno.remove(directory, { recursive: true });
 });
 
 function nginxTest(name: string, fn: () => Promise<void>): void {
@@ -96,6 +109,7 @@ async function statusOf(
 nginxTest(
   "through nginx sockets work, and tokens stay out of its log",
   async () => {
+    const { url, directory } = nginx;
     const token = await tokenFor(1);
     await using ada = await connectSync(url, 1);
     await ada.holds([1]);
@@ -118,6 +132,7 @@ nginxTest(
 nginxTest(
   "what Rollcall logs of a request has the id that nginx gave it",
   async () => {
+    const { url, directory } = nginx;
     const refused = await connectSync(url, 1, { token: "bad" });
     equal((await refused.closed).code, 1008);
     const line = server.log.find((line) => line.includes("socket refused"));
@@ -131,7 +146,7 @@ nginxTest(
 );
 
 nginxTest("[L1] nginx cuts a client whose headers are slow", async () => {
-  const { hostname, port } = new URL(url);
+  const { hostname, port } = new URL(nginx.url);
   using conn = await Deno.connect({ hostname, port: Number(port) });
   await conn.write(new TextEncoder().encode("GET /ws HTTP/1.1\r\nHost: x\r\n"));
   const startedAt = performance.now();
@@ -144,11 +159,11 @@ nginxTest("[L1] nginx cuts a client whose headers are slow", async () => {
 nginxTest("[L1] nginx bounds the sockets of an address", async () => {
   const conns = [];
   for (let n = 0; n < 5; n++) {
-    const client = await connectSync(url, 1);
+    const client = await connectSync(nginx.url, 1);
     conns.push(client);
     await client.hears("presence_state");
   }
-  const sixth = await connectSync(url, 1);
+  const sixth = await connectSync(nginx.url, 1);
   equal((await sixth.closed).code, 0);
   for (const client of conns) await client[Symbol.asyncDispose]();
 });
@@ -156,6 +171,7 @@ nginxTest("[L1] nginx bounds the sockets of an address", async () => {
 nginxTest(
   "[L1] behind nginx the client's address is counted, and no address that it claims",
   async () => {
+    const { url } = nginx;
     for (let n = 0; n < 3; n++) {
       const claimed = { "x-forwarded-for": `192.0.2.${n}` };
       equal(await statusOf(url, "users/online?token=bad", claimed), 401);
@@ -171,5 +187,36 @@ nginxTest(
       ],
       [429, 429],
     );
+  },
+);
+
+nginxTest(
+  "a node that was away for a moment gets its share again at once",
+  async () => {
+    const databaseUrl = await postgres.database();
+    const env = { TRUSTED_PROXIES: PROXY_ADDRESS };
+    await using staying = await startServerOn(databaseUrl, env);
+    let moving = await startServerOn(databaseUrl, env);
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => moving[Symbol.asyncDispose]());
+    await using front = await startNginx([staying, moving]);
+    const join = async (userId: number) => {
+      const client = stack.use(await connectSync(front.url, userId));
+      await client.hears("presence_state");
+      return client;
+    };
+    // One on each.
+    await join(1);
+    await join(2);
+    const { port } = new URL(moving.url);
+    await moving.stop("SIGTERM");
+    await moving[Symbol.asyncDispose]();
+    // Nobody is there; whoever comes is sent to the other.
+    await join(3);
+    moving = await startServerOn(databaseUrl, { ...env, PORT: port });
+    await join(4);
+    await join(5);
+    const text = await (await fetch(`${moving.url}metrics`)).text();
+    match(text, /^rollcall_sockets [12]$/m);
   },
 );
