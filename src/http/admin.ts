@@ -50,7 +50,11 @@ export async function disconnect(
   }
   const wanted = order.safeParse(await readJson(request));
   if (!wanted.success) {
-    return problem(400, "bad_order", `expected a body such as ${EXPECTED}`);
+    return problem(
+      400,
+      "bad_order",
+      `expected a body such as ${EXPECTED}, with its length`,
+    );
   }
   log.info({ ...about, ...wanted.data }, "order to disconnect");
   await store.giveOrder(

@@ -24,6 +24,7 @@ import { problem, refused } from "./problem.ts";
 import { requestId } from "./request_id.ts";
 import { requestToken } from "./request_token.ts";
 import type { SocketDoor } from "./socket.ts";
+import { isHandshake } from "./socket_request.ts";
 import { readUserIds } from "./user_ids.ts";
 import { cannotVerify, verified } from "./verified.ts";
 
@@ -90,15 +91,17 @@ export function createApp(
 
   refuseOtherMethods(app);
   app.notFound((c) =>
-    problem(404, "not_found", `there is nothing at ${c.req.path}`)
+    problem(404, "not_found", `there is nothing at ${c.req.path.slice(0, 100)}`)
   );
-  app.onError((err, c) => {
-    const id = requestId(c.req.raw);
-    const { method, path } = c.req;
-    log.error({ requestId: id, method, path, err }, "request failed");
+  const fail = (err: unknown, request: Request) => {
+    const id = requestId(request);
+    const [target] = request.url.split("?");
+    const about = { requestId: id, method: request.method, target, err };
+    log.error(about, "request failed");
     const message = `internal error, see the log for ${id}`;
     return problem(500, "internal", message);
-  });
+  };
+  app.onError((err, c) => fail(err, c.req.raw));
   let known = "";
   const answer = async (request: Request, address: string) => {
     const { url } = request;
@@ -111,13 +114,14 @@ export function createApp(
       }
       known = origin;
     }
-    return await app.fetch(request, { address });
+    if (request.method !== "HEAD" || isHandshake(request)) {
+      return await app.fetch(request, { address });
+    }
+    return await withoutBody(app.fetch(asGet(request), { address }));
   };
   return async (request, address) => {
-    const response =
-      request.method === "HEAD" && !request.headers.has("upgrade")
-        ? await withoutBody(answer(asGet(request), address))
-        : await answer(request, address);
+    const response = await answer(request, address)
+      .catch((err) => fail(err, request));
     if (response.status >= 400) metrics.measure.refused(response.status);
     return response;
   };
@@ -129,7 +133,9 @@ function asGet({ url, headers }: Request): Request {
 }
 
 /** What HEAD is told of an answer to GET; Hono would give it a length of 0. */
-async function withoutBody(answer: Promise<Response>): Promise<Response> {
+async function withoutBody(
+  answer: Response | Promise<Response>,
+): Promise<Response> {
   const response = await answer;
   const { status, headers } = response;
   const { byteLength } = await response.arrayBuffer();

@@ -18,7 +18,11 @@ import {
 import { CLOSE } from "../protocol.ts";
 import { decideEntrance, type EntranceParts } from "./entrance.ts";
 import { problem, refused } from "./problem.ts";
-import { readSocketRequest, type SocketRequest } from "./socket_request.ts";
+import {
+  isHandshake,
+  readSocketRequest,
+  type SocketRequest,
+} from "./socket_request.ts";
 import { cannotVerify, verified } from "./verified.ts";
 import { Visit, type VisitParts } from "./visit.ts";
 
@@ -70,7 +74,7 @@ export class SocketDoor {
   /** What is refused whoever asks. */
   #refuse(request: Request): Response | undefined {
     const { config: { allowedOrigins }, draining } = this.#parts;
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+    if (!isHandshake(request)) {
       const headers = { connection: "Upgrade", upgrade: "websocket" };
       const message = "open this address as a WebSocket";
       return problem(426, "upgrade_required", message, headers);

@@ -31,6 +31,10 @@ const VERSIONS: ReadonlyMap<string, 1 | 2> = new Map([
   [SUBPROTOCOL_V2, 2],
 ]);
 
+export function isHandshake({ headers }: Request): boolean {
+  return headers.get("upgrade")?.toLowerCase() === "websocket";
+}
+
 /** Or the answer that says what is wrong with it. */
 export function readSocketRequest(
   request: Request,

@@ -252,6 +252,20 @@ for (
       ] as const
     ),
     ["a HEAD", "HEAD /healthz HTTP/1.1\r\nHost: x", 200, "content-length: 15"],
+    [
+      "a HEAD that offers another protocol",
+      "HEAD /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: h2c",
+      200,
+      "content-length: 15",
+    ],
+    ...["a b", "1.2.3.4.5", "xn--a", "a#b"].map((host) =>
+      [
+        `a HEAD for the Host ${host}`,
+        `HEAD /users/online?token=SECRETTOKEN HTTP/1.1\r\nHost: ${host}`,
+        400,
+        "",
+      ] as const
+    ),
     ["no Host at all", "GET /readyz HTTP/1.0", 200, "ready"],
     [
       "a handshake by HEAD",
