@@ -116,7 +116,7 @@ export class Lease {
   }
 
   async #beat(): Promise<void> {
-    const { clock, log, heartbeatMs } = this.#parts;
+    const { clock, log, heartbeatMs, leaseMs } = this.#parts;
     while (true) {
       const pauseMs = this.renewing
         ? heartbeatMs
@@ -125,12 +125,15 @@ export class Lease {
       await clock.sleep(pauseMs, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
       try {
-        const wasAway = await this.#renew() === "joined anew" ||
-          this.#isBack || this.#failures > 0;
+        const renewedAt = this.#endsAt - leaseMs;
+        await this.#renew();
+        // Whose last heartbeat was up to one before ours may have lost the lease meanwhile.
+        const wasOutage = this.#failures > 0 &&
+          clock.now() - renewedAt >= leaseMs - heartbeatMs;
+        // They may be about to come back.
+        if (!this.#isBack && !wasOutage) this.#tidying ??= this.#tidy();
         this.#isBack = false;
         this.#failures = 0;
-        // Whose lease ended in the same outage may be about to come back.
-        if (!wasAway) this.#tidying ??= this.#tidy();
       } catch (err) {
         this.#failures += 1;
         log.warn(
@@ -141,18 +144,16 @@ export class Lease {
     }
   }
 
-  async #renew(): Promise<"renewed" | "joined anew"> {
+  async #renew(): Promise<void> {
     const { store, clock, leaseMs } = this.#parts;
     const nodeId = this.nodeId;
     const sentAt = clock.now();
     try {
       await store.heartbeat(nodeId, leaseMs);
       if (nodeId === this.#nodeId) this.#endsAt = sentAt + leaseMs;
-      return "renewed";
     } catch (err) {
       if (!(err instanceof FencedError)) throw err;
       await this.rejoin(nodeId);
-      return "joined anew";
     }
   }
 

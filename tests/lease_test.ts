@@ -63,13 +63,25 @@ Deno.test("[C5] whoever lost the lease tidies up after others a heartbeat later,
 Deno.test("[C5] whoever's lease just outlived an outage tidies up a heartbeat later", async () => {
   const { subject, clock, store, tidied } = await lease();
   store.isAway = true;
-  await clock.advance(HEARTBEAT_MS);
+  await clock.advance(2 * HEARTBEAT_MS);
   store.isAway = false;
   await clock.advance(HEARTBEAT_MS / 2);
-  equal(subject.renewing, true);
+  deepEqual([subject.renewing, subject.nodeId], [true, "node1"]);
   equal(tidied.length, 1);
   await clock.advance(HEARTBEAT_MS);
   equal(tidied.length, 2);
+  await subject.leave(0);
+});
+
+Deno.test("[C2] heartbeats that fail and are made up for at once keep nobody from tidying up", async () => {
+  const { subject, clock, store, tidied } = await lease();
+  for (let n = 0; n < 20; n++) {
+    store.isAway = true;
+    await clock.advance(HEARTBEAT_MS);
+    store.isAway = false;
+    await clock.advance(200);
+  }
+  equal(tidied.length > 10, true, `${tidied.length} times`);
   await subject.leave(0);
 });
 
