@@ -56,7 +56,9 @@ export class Feed {
   #state: FeedState = "starting";
   #subscription: Subscription | undefined;
   #following: Promise<void> | undefined;
-  #reading: Promise<"read" | "failed"> | undefined;
+  #reading: Promise<void> | undefined;
+  /** Who waits for a read that begins after they asked. As many as sockets at most. */
+  readonly #waiting: ((outcome: "read" | "failed") => void)[] = [];
   readonly #names: Names;
   /** The newest seq that an answer of the store had. */
   #head = 0;
@@ -85,10 +87,13 @@ export class Feed {
     this.#following = this.#follow();
   }
 
-  /** Brings the roster to the head of the log, as of now or later. */
+  /** Brings the roster to where the log ends now, or further. */
   async catchUp(): Promise<"read" | "failed"> {
+    const { promise, resolve } = Promise.withResolvers<"read" | "failed">();
+    this.#waiting.push(resolve);
     this.#readSoon();
-    return await this.#reading ?? "failed";
+    if (this.#reading === undefined) this.#answer("failed");
+    return await promise;
   }
 
   /** The store may have lost what it had committed: looks whether the log and the claims are as before. */
@@ -197,33 +202,46 @@ export class Feed {
     this.#reading ??= this.#readAll();
   }
 
-  async #readAll(): Promise<"read" | "failed"> {
+  async #readAll(): Promise<void> {
+    const { log, roster } = this.#parts;
     try {
       while (this.#behind && !this.#stop.signal.aborted) {
         this.#behind = false;
-        await this.#read();
+        const count = this.#waiting.length;
+        const head = await this.#read();
+        // The log may grow faster than it is read.
+        if (roster.seq >= head) this.#answer("read", count);
       }
-      return "read";
+      this.#answer("read");
     } catch (err) {
       // The next heartbeat or notification finds us behind again.
-      this.#parts.log.warn({ reason: reasonOf(err) }, "cannot read the feed");
-      return "failed";
+      log.warn({ reason: reasonOf(err) }, "cannot read the feed");
+      this.#answer("failed");
     } finally {
       this.#reading = undefined;
     }
   }
 
-  async #read(): Promise<void> {
+  /** Tells the first so many of those who wait, or all. */
+  #answer(outcome: "read" | "failed", count = this.#waiting.length): void {
+    for (const resolve of this.#waiting.splice(0, count)) resolve(outcome);
+  }
+
+  /** How far the log reached. */
+  async #read(): Promise<number> {
     const { store, roster, log, clock, claimed, onClaimed } = this.#parts;
     const after = roster.seq;
     const committed = Math.max(after, this.#head);
     const doubts = this.#doubts;
     const isDoubtful = this.#isDoubtful;
-    const verdict = isDoubtful ? await this.#compare() : "same";
     const { head, transitions } = await store.readFeed(
       after,
       FEED_READ_ROWS_MAX,
     );
+    // Only then: a log that is shorter now may have grown as far a moment later.
+    const verdict = isDoubtful && head >= committed
+      ? await this.#compare()
+      : "same";
     this.#head = Math.max(this.#head, head);
     const first = transitions[0]?.seq ?? head + 1;
     const isLost = verdict === "different" || head < committed;
@@ -246,6 +264,7 @@ export class Feed {
     if (claims !== undefined) onClaimed(claims);
     this.#advance(transitions, clock.now());
     this.#reaches(head);
+    return head;
   }
 
   get #isDoubtful(): boolean {
@@ -282,8 +301,8 @@ export class Feed {
   async #load(): Promise<void> {
     const { store, roster, clock, onAdvance } = this.#parts;
     const snapshot = await store.snapshot();
-    if (snapshot.seq < roster.seq) throw new Error("the log just went back");
     const { transitions } = await store.readFeed(snapshot.seq - 1, 1);
+    if (snapshot.seq < roster.seq) throw new Error("the log just went back");
     const changes = roster.replace(snapshot, transitions[0]);
     this.#head = Math.max(this.#head, roster.seq);
     onAdvance(changes, clock.now());

@@ -68,7 +68,7 @@ export class Presence {
   /** Claimed users without a connection. */
   readonly #grace: Grace;
   /** Who was told to be offline while a write is under way, whose answer may be older than that. */
-  readonly #doubted = new Set<UserId>();
+  readonly #toldOffline = new Set<UserId>();
   #isWriting = false;
   /** Since when somebody is to be looked at. */
   #dirtySince = 0;
@@ -116,10 +116,16 @@ export class Presence {
    * that begins after this can tell.
    */
   noticed(changes: readonly Change[]): void {
+    // Some of them may have waited to find themselves online.
+    this.#begin(
+      changes.filter(({ status }) => status === "online").map(({ userId }) =>
+        userId
+      ),
+    );
     for (const { userId, status } of changes) {
       if (status !== "offline") continue;
       if (this.#claims.has(userId)) this.#claims.set(userId, "unsure");
-      if (this.#isWriting) this.#doubted.add(userId);
+      if (this.#isWriting) this.#toldOffline.add(userId);
       if (this.#parts.hub.has(userId)) this.#look(userId);
     }
   }
@@ -223,7 +229,7 @@ export class Presence {
       return await this.#recover(err, writer);
     } finally {
       this.#isWriting = false;
-      this.#doubted.clear();
+      this.#toldOffline.clear();
     }
   }
 
@@ -278,7 +284,7 @@ export class Presence {
     for (const userId of arriving) {
       if (busy.has(userId)) continue;
       if (unknown.has(userId)) this.#refuse(userId);
-      else if (this.#doubted.has(userId)) this.#look(userId);
+      else if (this.#toldOffline.has(userId)) this.#look(userId);
       else held.push(userId);
     }
     for (const userId of held) this.#claims.set(userId, "held");
@@ -295,12 +301,15 @@ export class Presence {
 
   #begin(userIds: readonly UserId[]): void {
     const { hub, onLive } = this.#parts;
-    if (userIds.length === 0) return;
+    let isAnyLive = false;
     for (const userId of userIds) {
       if (this.#claims.get(userId) !== "held") continue;
-      for (const connection of hub.connectionsOf(userId)) connection.confirm();
+      for (const connection of hub.connectionsOf(userId)) {
+        isAnyLive ||= connection.state === "joining";
+        connection.confirm();
+      }
     }
-    onLive();
+    if (isAnyLive) onLive();
   }
 
   #refuse(userId: UserId): void {

@@ -17,15 +17,16 @@ import {
 import { type Change, Ring } from "./ring.ts";
 import type { Snapshot, Transition } from "./store/store.ts";
 
+const NO_BASIS = { seq: 0, row: undefined };
+
 export class Roster {
   readonly ring: Ring;
   readonly #users = new Map<UserId, string>();
   #seq = 0;
   #generation = 0;
   /** What the log had under the `seq` of the last snapshot. Nothing: it was pruned, or is a hole. */
-  #basis: { readonly seq: number; readonly row: Transition | undefined } = {
-    ...{ seq: 0, row: undefined },
-  };
+  #basis: { readonly seq: number; readonly row: Transition | undefined } =
+    NO_BASIS;
   #usersJson: string | undefined;
   #json: string | undefined;
 
@@ -99,7 +100,7 @@ export class Roster {
 
   /**
    * Whether these, of the log up to our `seq`, are what was in it when this copy took them.
-   * `"unknown"`: of none of them it is known any more.
+   * `"unknown"`: nothing that it took is left to compare.
    */
   compare(
     transitions: readonly Transition[],
@@ -109,14 +110,12 @@ export class Roster {
     if (known.some((row) => !isSame(row, taken.get(row.seq)))) {
       return "different";
     }
-    if (known.length > 0) return "same";
     const { seq, row } = this.#basis;
     const found = transitions.find((one) => one.seq === seq);
-    // It may have been pruned.
-    if (seq !== this.#seq || found === undefined && row !== undefined) {
-      return "unknown";
-    }
-    return isSame(found, row) ? "same" : "different";
+    if (found !== undefined && !isSame(found, row)) return "different";
+    if (known.length > 0) return "same";
+    // If nothing is there that was, it may have been pruned.
+    return seq === this.#seq && isSame(found, row) ? "same" : "unknown";
   }
 
   /**

@@ -3,6 +3,7 @@ import { Audience } from "../src/audience.ts";
 import { Hub } from "../src/hub.ts";
 import { unmeasured } from "../src/measure.ts";
 import { Presence } from "../src/presence.ts";
+import type { Status } from "../src/protocol.ts";
 import type { Applied } from "../src/store/store.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { joiningConnection, rememberingLog } from "./support/fakes.ts";
@@ -38,12 +39,10 @@ function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
     onLive: () => {},
     onFenced: () => Promise.resolve(),
   }, () => 1);
-  const isOffline = (userId: number) =>
-    subject.noticed([{
-      ...{ userId, status: "offline", username: "", message: "" },
-      seq: 1,
-    }]);
-  return { subject, clock, writes, online, isOffline };
+  const isNow = (userId: number, status: Status) =>
+    subject.noticed([{ userId, status, username: "", message: "", seq: 1 }]);
+  const isOffline = (userId: number) => isNow(userId, "offline");
+  return { subject, clock, writes, online, isNow, isOffline };
 }
 
 Deno.test("[P1] who was told to be offline while a write was under way is written again", async () => {
@@ -118,5 +117,21 @@ Deno.test("[S1] who is claimed is told nothing before the roster has got as far"
   resolve();
   await clock.advance(0);
   deepEqual(states(), ["live", "live"]);
+  await subject.stop();
+});
+
+Deno.test("[S1] who is claimed is live as soon as the roster tells of it, however much is read after that", async () => {
+  const { subject, clock, writes, isNow } = presence(
+    0,
+    () => new Promise(() => {}),
+  );
+  const { connection } = joiningConnection(7);
+  subject.opened(connection);
+  await clock.advance(0);
+  await writes[0]?.answer();
+  isNow(8, "online");
+  equal(connection.state, "joining");
+  isNow(7, "online");
+  equal(connection.state, "live");
   await subject.stop();
 });

@@ -84,9 +84,11 @@ export class Visit implements EventListenerObject {
       parts.measure.lost();
       this.#end();
     }, HANDSHAKE_MS);
-    for (const type of ["open", "message", "close", "error"]) {
+    for (const type of ["open", "message", "error"]) {
       socket.addEventListener(type, this);
     }
+    // Deno may say so twice.
+    socket.addEventListener("close", this, { once: true });
   }
 
   handleEvent(event: Event): void {
@@ -107,7 +109,7 @@ export class Visit implements EventListenerObject {
     } else void this.#enter(decide);
   }
 
-  /** The socket has ended. Deno may say so twice. */
+  /** The socket has ended. */
   #leave(code: number): void {
     const { log, measure } = this.#parts;
     const { userId, state } = this.#connection ?? {};
