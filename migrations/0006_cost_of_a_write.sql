@@ -137,9 +137,7 @@ begin
 end
 $$;
 
--- Before Postgres 18 a scan that cannot be avoided costs so much under "enable_seqscan = off" that the
--- plan would be compiled each time.
 alter function rollcall_internal.apply(uuid, integer[], integer[], bigint)
-  set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off;
+  set plan_cache_mode = force_generic_plan set enable_seqscan = off;
 alter function rollcall_internal.release(uuid[], integer[])
-  set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off;
+  set plan_cache_mode = force_generic_plan set enable_seqscan = off;

@@ -1,6 +1,8 @@
 -- Known users are renamed first. An insert is checked against the table's constraints before its
--- "on conflict" counts, so it fails where other columns want a value.
-create or replace function rollcall_internal.provision(wanted_user_id integer, wanted_username text) returns text
+-- "on conflict" counts, so it fails where other columns want a value. The parameters have names that no
+-- column of an application's table has.
+drop function rollcall_internal.provision(integer, text);
+create function rollcall_internal.provision(wanted_user_id integer, wanted_username text) returns text
 language plpgsql set lock_timeout = '500ms' as $$
 begin
   -- "on conflict" locks a row also where it has nothing to write.
