@@ -74,11 +74,7 @@ async function migrateOnce(): Promise<void> {
   } else {
     url = database.url;
   }
-  const applied = await migrateDatabase(
-    url,
-    (migration) =>
-      log.warn({ migration }, "a migration waits for somebody's transaction"),
-  );
+  const applied = await migrateDatabase(url, log);
   log.info(
     { applied },
     applied.length === 0 ? "schema is up to date" : "schema updated",

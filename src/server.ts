@@ -58,11 +58,7 @@ interface Database {
 export async function startServer(config: Config, log: Log): Promise<Server> {
   const database = await openDatabase(config, log);
   try {
-    const applied = await migrateDatabase(
-      database.url,
-      (migration) =>
-        log.warn({ migration }, "a migration waits for somebody's transaction"),
-    );
+    const applied = await migrateDatabase(database.url, log);
     if (applied.length > 0) log.info({ applied }, "schema updated");
     if (config.demo) await addUsers(database.url, DEMO_USERS);
     const store = new PostgresStore(database.url, sparing(log));

@@ -9,6 +9,7 @@
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { MIGRATE_LOCK_MS, MIGRATE_MS } from "../limits.ts";
+import type { Log } from "../log.ts";
 import { reasonOf } from "../reason.ts";
 import { StartError } from "../start_error.ts";
 import { connect } from "./connect.ts";
@@ -32,18 +33,16 @@ const CREATE = `
 /** Raised where a lock is not there within `MIGRATE_LOCK_MS`. */
 const LOCK_NOT_AVAILABLE = "55P03";
 
-/**
- * Applies pending migrations over a connection of their own, and returns their names.
- *
- * @param onWait Called with a file's name if somebody else's transaction has to end first.
- */
+/** Applies pending migrations over a connection of their own, and returns their names. */
 export async function migrateDatabase(
   url: string | undefined,
-  onWait: (name: string) => void = () => {},
+  log?: Log,
 ): Promise<string[]> {
   const client = await connect(url);
   try {
     await client.query(`set statement_timeout = ${MIGRATE_MS}`);
+    const onWait = (migration: string) =>
+      log?.warn({ migration }, "a migration waits for somebody's transaction");
     return await migrate(client, DIRECTORY, onWait);
   } finally {
     await client.end();
@@ -53,6 +52,7 @@ export async function migrateDatabase(
 /**
  * Brings the schema up to date and returns the names of the files applied now.
  *
+ * @param onWait Called with a file's name if somebody else's transaction has to end first.
  * @throws {StartError} when an applied file was edited or is gone, or a file fails.
  */
 export async function migrate(
