@@ -13,6 +13,25 @@ import { MemoryDatabase, MemoryStore } from "./support/memory_store.ts";
 
 const HEARTBEAT_MS = 3_000;
 
+interface Link {
+  deaf: boolean;
+  mute: boolean;
+  /** The next subscription waits for it. */
+  slow: Promise<void> | undefined;
+  slowRead: PromiseWithResolvers<void> | undefined;
+  hasSnapshots: boolean;
+  oldSnapshot: Snapshot | undefined;
+  subscription: Subscription | undefined;
+}
+
+/** Ends the link. The next one is made when the returned function is called. */
+async function sever(link: Link): Promise<() => void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  link.slow = promise;
+  await link.subscription?.close();
+  return resolve;
+}
+
 /** A feed over a database that others write to, with a count of reads. */
 async function follow() {
   const clock = new FakeClock();
@@ -23,14 +42,14 @@ async function follow() {
   const counts = {
     ...{ reads: 0, snapshots: 0, advances: 0, subscriptions: 0, moves: 0 },
   };
-  const link = {
+  const link: Link = {
     deaf: false,
     mute: false,
-    slow: undefined as PromiseWithResolvers<void> | undefined,
-    slowRead: undefined as PromiseWithResolvers<void> | undefined,
+    slow: undefined,
+    slowRead: undefined,
     hasSnapshots: true,
-    oldSnapshot: undefined as Snapshot | undefined,
-    subscription: undefined as Subscription | undefined,
+    oldSnapshot: undefined,
+    subscription: undefined,
   };
   const claims = {
     held: [] as number[] | undefined,
@@ -58,7 +77,7 @@ async function follow() {
       },
       subscribe: async (onHead, onRenamed, onOrdered) => {
         counts.subscriptions += 1;
-        await link.slow?.promise;
+        await link.slow;
         const subscription = await store.subscribe(
           (seq) => {
             if (!link.deaf) onHead(seq);
@@ -222,14 +241,13 @@ Deno.test("[C5] what a database says while there is no link proves nothing of th
   const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
-  link.slow = Promise.withResolvers();
-  await link.subscription?.close();
+  const mend = await sever(link);
   await clock.advance(1_000);
   equal(await feed.catchUp(), "read");
   loseLast(database, link);
   await write([4, 5]);
   deepEqual([online(), roster.generation], [[1, 2, 3], 0]);
-  link.slow.resolve();
+  mend();
   await clock.advance(1_000);
   deepEqual([online(), roster.generation], [[1, 2, 4, 5], 1]);
   // Of every node that finds it the same, or they would move each other on.
@@ -242,8 +260,7 @@ Deno.test("[C5] with a doubt nothing is taken before it is settled", async () =>
   await write([1, 2]);
   await write([3]);
   await clock.advance(10);
-  link.slow = Promise.withResolvers();
-  await link.subscription?.close();
+  const mend = await sever(link);
   await clock.advance(1_000);
   loseLast(database, link);
   await write([4]);
@@ -253,7 +270,7 @@ Deno.test("[C5] with a doubt nothing is taken before it is settled", async () =>
   deepEqual(online(), [1, 2, 3]);
   await clock.advance(0);
   deepEqual([online(), roster.generation], [[1, 2, 4, 5], 1]);
-  link.slow.resolve();
+  mend();
   await feed.stop();
 });
 
@@ -261,13 +278,12 @@ Deno.test("[C5] after a doubt a hole may hide what another node found, and is as
   const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
-  link.slow = Promise.withResolvers();
-  await link.subscription?.close();
+  const mend = await sever(link);
   await clock.advance(1_000);
   loseLast(database, link);
   database.moveOn(3 + LOST_SEQS_MARGIN);
   await write([4]);
-  link.slow.resolve();
+  mend();
   await clock.advance(1_000);
   deepEqual([online(), roster.generation], [[1, 2, 4], 1]);
   equal(roster.positionAfter(3), undefined);
@@ -336,8 +352,7 @@ Deno.test("[C5] a log that was shorter when it was asked for is not believed bec
   const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
-  link.slow = Promise.withResolvers();
-  await link.subscription?.close();
+  const mend = await sever(link);
   await clock.advance(10);
   loseLast(database, link);
   link.slowRead = Promise.withResolvers();
@@ -350,7 +365,7 @@ Deno.test("[C5] a log that was shorter when it was asked for is not believed bec
   deepEqual(online(), [1, 2, 4]);
   equal(roster.positionAfter(3), undefined);
   equal(database.seq, 3 + LOST_SEQS_MARGIN);
-  link.slow.resolve();
+  mend();
   await feed.stop();
 });
 
@@ -460,8 +475,7 @@ Deno.test("[C5] a link that is lost during a read leaves a doubt behind it", asy
   const { clock, feed, online, write, database, link, roster } = await follow();
   await write([1, 2, 3]);
   await clock.advance(10);
-  link.slow = Promise.withResolvers();
-  await link.subscription?.close();
+  const mend = await sever(link);
   await clock.advance(10);
   // The first doubt is being looked at when the second comes, with another database.
   link.slowRead = Promise.withResolvers();
@@ -469,7 +483,7 @@ Deno.test("[C5] a link that is lost during a read leaves a doubt behind it", asy
   await clock.advance(1_000);
   loseLast(database, link);
   await write([4]);
-  link.slow.resolve();
+  mend();
   await clock.advance(10);
   link.slowRead.resolve();
   link.slowRead = undefined;
@@ -539,12 +553,11 @@ Deno.test("a stop while the listening connection is made anew ends both", async 
   await link.subscription?.close();
   await clock.advance(1_000);
   equal(counts.subscriptions, 2);
-  link.slow = Promise.withResolvers<void>();
-  await link.subscription?.close();
+  const mend = await sever(link);
   await clock.advance(1_000);
   let isOver = false;
   const stopping = feed.stop().then(() => isOver = true);
-  link.slow.resolve();
+  mend();
   await clock.advance(1_000);
   equal(isOver, true);
   await stopping;
