@@ -1,5 +1,6 @@
 /**
- * The newest part of the log, for clients that were connected elsewhere before this node started.
+ * The newest part of the log: for clients that were connected elsewhere before this node started,
+ * and to see whether it still says what was taken from it.
  *
  * @module
  */

@@ -17,16 +17,16 @@ import {
 import { type Change, Ring } from "./ring.ts";
 import type { Snapshot, Transition } from "./store/store.ts";
 
-const NO_BASIS = { seq: 0, row: undefined };
-
 export class Roster {
   readonly ring: Ring;
   readonly #users = new Map<UserId, string>();
   #seq = 0;
   #generation = 0;
   /** What the log had under the `seq` of the last snapshot. Nothing: it was pruned, or is a hole. */
-  #basis: { readonly seq: number; readonly row: Transition | undefined } =
-    NO_BASIS;
+  #basis: { readonly seq: number; readonly row: Transition | undefined } = {
+    seq: 0,
+    row: undefined,
+  };
   #usersJson: string | undefined;
   #json: string | undefined;
 
