@@ -5,14 +5,14 @@
  *
  * @module
  */
-import { within } from "./src/clock.ts";
-import { readConfig } from "./src/config.ts";
-import { readDemoSecret } from "./src/data_directory.ts";
-import { EARLY_STOP_MS } from "./src/limits.ts";
-import { createLog, type Log } from "./src/log.ts";
-import { reasonOf } from "./src/reason.ts";
+import { within } from "./src/base/clock.ts";
+import { readConfig } from "./src/config/config.ts";
+import { readDemoSecret } from "./src/demo/demo_secret.ts";
+import { EARLY_STOP_MS } from "./src/base/limits.ts";
+import { createLog, type Log } from "./src/base/log.ts";
+import { reasonOf } from "./src/base/reason.ts";
 import { type Server, startServer } from "./src/server.ts";
-import { START_ERROR_EXIT_CODE, StartError } from "./src/start_error.ts";
+import { START_ERROR_EXIT_CODE, StartError } from "./src/base/start_error.ts";
 
 if (import.meta.main) Deno.exit(await main());
 

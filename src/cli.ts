@@ -4,12 +4,13 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { signToken } from "./auth.ts";
-import { readDatabaseConfig, readTokenConfig } from "./config.ts";
-import { DATA_DIRECTORY, readDemoSecret } from "./data_directory.ts";
-import { createLog } from "./log.ts";
-import { parseUserId, USER_ID_MAX } from "./protocol.ts";
-import { START_ERROR_EXIT_CODE, StartError } from "./start_error.ts";
+import { signToken } from "./access/token/verifier.ts";
+import { readDatabaseConfig, readTokenConfig } from "./config/config.ts";
+import { readDemoSecret } from "./demo/demo_secret.ts";
+import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
+import { createLog } from "./base/log.ts";
+import { parseUserId, USER_ID_MAX } from "./protocol/protocol.ts";
+import { START_ERROR_EXIT_CODE, StartError } from "./base/start_error.ts";
 
 const USAGE = `Usage:
   deno task token <userId> [--ttl 1h]   print a token for a user (ttl: 30s, 15m, 1h, 7d)
@@ -63,11 +64,11 @@ async function migrateOnce(): Promise<void> {
     Deno.stdout.isTerminal(),
   );
   const log = createLog(level, format);
-  const { migrateDatabase } = await import("./store/migrate.ts");
+  const { migrateDatabase } = await import("./postgres/migrate.ts");
   await using stack = new AsyncDisposableStack();
   let url: string | undefined;
   if (database.kind === "embedded") {
-    const { startEmbedded } = await import("./store/embedded.ts");
+    const { startEmbedded } = await import("./embedded/embedded.ts");
     const embedded = await startEmbedded(DATA_DIRECTORY, log);
     stack.defer(() => embedded.stop());
     url = embedded.url;

@@ -5,35 +5,35 @@
  * @module
  */
 import project from "../deno.json" with { type: "json" };
-import { Admission } from "./admission.ts";
-import { createVerifier, refusingRevoked } from "./auth.ts";
-import { clientAddress } from "./client_address.ts";
-import { systemClock, within } from "./clock.ts";
-import type { Config } from "./config.ts";
-import { createCore } from "./core.ts";
-import { DATA_DIRECTORY } from "./data_directory.ts";
+import { Admission } from "./access/admission.ts";
+import { createVerifier, refusingRevoked } from "./access/token/verifier.ts";
+import { clientAddress } from "./access/client_address.ts";
+import { systemClock, within } from "./base/clock.ts";
+import type { Config } from "./config/config.ts";
+import { createCore } from "./core/core.ts";
+import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { createApp, type Readiness } from "./http/app.ts";
-import { createDemo, DEMO_USERS } from "./http/demo/demo.ts";
-import { SocketDoor } from "./http/socket.ts";
-import { hub } from "./hub.ts";
+import { createDemo, DEMO_USERS } from "./demo/demo.ts";
+import { SocketDoor } from "./socket/socket_endpoint.ts";
+import { hub } from "./core/connections/hub.ts";
 import {
   DRAIN_SETTLE_MS,
   HTTP_STOP_MS,
   ORDERLY_STOP_MS,
   PART_STOP_MS,
-} from "./limits.ts";
-import { type Log, sparing } from "./log.ts";
-import { Listener } from "./listener.ts";
-import { LoopMonitor } from "./loop_monitor.ts";
-import { Metrics } from "./metrics.ts";
-import type { Presence } from "./presence.ts";
-import { type Provision, provisioningOnce } from "./provision.ts";
-import { CLOSE } from "./protocol.ts";
-import { migrateDatabase } from "./store/migrate.ts";
-import { PostgresStore } from "./store/postgres.ts";
-import type { Store } from "./store/store.ts";
-import { addUsers, onlineSince } from "./store/users.ts";
-import { remembering } from "./token_cache.ts";
+} from "./base/limits.ts";
+import { type Log, sparing } from "./base/log.ts";
+import { Listener } from "./http/http_server.ts";
+import { LoopMonitor } from "./telemetry/loop_monitor.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+import type { Presence } from "./core/presence/presence.ts";
+import { type Provision, provisioningOnce } from "./access/provision.ts";
+import { CLOSE } from "./protocol/protocol.ts";
+import { migrateDatabase } from "./postgres/migrate.ts";
+import { PostgresStore } from "./postgres/postgres_store.ts";
+import type { Store } from "./core/store/store.ts";
+import { addUsers, onlineSince } from "./demo/demo_users.ts";
+import { remembering } from "./access/token/token_cache.ts";
 
 export interface Server {
   /** Where it listens. */
@@ -81,7 +81,7 @@ async function openDatabase(config: Config, log: Log): Promise<Database> {
     return { url: config.database.url, stop: async () => {} };
   }
   // Not loaded where it is not used: it needs write and run permission, and 60 MB.
-  const { startEmbedded } = await import("./store/embedded.ts");
+  const { startEmbedded } = await import("./embedded/embedded.ts");
   return await startEmbedded(DATA_DIRECTORY, log);
 }
 
@@ -160,7 +160,8 @@ export async function startNode(
     })
     : undefined;
   const handle = createApp({
-    ...{ config, store, roster, admission, verify, door },
+    ...{ config, store, roster, admission, verify },
+    openSocket: (request, address) => door.open(request, address),
     ...{ readiness, loop, metrics, log: sparing(log) },
     demo: demo?.routes,
   });

@@ -12,7 +12,7 @@ import {
   type ClientMessage,
   CLOSE,
   SUBPROTOCOL_V2,
-} from "../protocol.ts";
+} from "../protocol/protocol.ts";
 
 /**
  * - `connecting`: asking for a token, or waiting for the first answer.

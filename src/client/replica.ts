@@ -16,7 +16,7 @@ import type {
   UserId,
   Watch,
   Watching,
-} from "../protocol.ts";
+} from "../protocol/protocol.ts";
 import { Pace } from "./pace.ts";
 import {
   includes,

@@ -8,7 +8,7 @@ import {
   parseUserId,
   type UserId,
   WATCHED_USERS_MAX,
-} from "../protocol.ts";
+} from "../protocol/protocol.ts";
 
 /** Somebody who is online. */
 export interface User extends OnlineUserInfo {

@@ -5,14 +5,14 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
-import type { Admission } from "../admission.ts";
-import { ADMIN_BODY_BYTES_MAX, TOKEN_ID_LENGTH_MAX } from "../limits.ts";
-import type { Log } from "../log.ts";
-import { USER_ID_MAX } from "../protocol.ts";
-import type { Store } from "../store/store.ts";
+import type { Admission } from "../access/admission.ts";
+import { ADMIN_BODY_BYTES_MAX, TOKEN_ID_LENGTH_MAX } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import { USER_ID_MAX } from "../protocol/protocol.ts";
+import type { Store } from "../core/store/store.ts";
 import { problem, refused } from "./problem.ts";
 import { requestId } from "./request_id.ts";
-import { bearerToken } from "./request_token.ts";
+import { bearerToken } from "./request.ts";
 
 export interface AdminParts {
   readonly adminToken: string;

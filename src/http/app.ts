@@ -8,25 +8,23 @@
 import { createHash } from "node:crypto";
 import { type Context, Hono } from "@hono/hono";
 import { cors } from "@hono/hono/cors";
-import type { Admission } from "../admission.ts";
-import type { Verify } from "../auth.ts";
-import type { Config } from "../config.ts";
-import { FILTER_IDS_MAX, LOOP_STUCK_MS } from "../limits.ts";
-import type { Log } from "../log.ts";
-import type { LoopMonitor } from "../loop_monitor.ts";
-import type { Metrics } from "../metrics.ts";
-import type { OnlineUsers } from "../protocol.ts";
-import type { Roster } from "../roster.ts";
-import type { Store } from "../store/store.ts";
+import type { Admission } from "../access/admission.ts";
+import type { Verify } from "../access/token/verifier.ts";
+import type { Config } from "../config/config.ts";
+import { FILTER_IDS_MAX, LOOP_STUCK_MS } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { LoopMonitor } from "../telemetry/loop_monitor.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { OnlineUsers } from "../protocol/protocol.ts";
+import type { Roster } from "../core/roster/roster.ts";
+import type { Store } from "../core/store/store.ts";
 import { disconnect } from "./admin.ts";
 import { clientFiles } from "./client_files.ts";
-import { problem, refused } from "./problem.ts";
+import { cannotVerify, problem, refused } from "./problem.ts";
 import { requestId } from "./request_id.ts";
-import { requestToken } from "./request_token.ts";
-import type { SocketDoor } from "./socket.ts";
-import { isHandshake } from "./socket_request.ts";
+import { isHandshake, requestToken } from "./request.ts";
 import { readUserIds } from "./user_ids.ts";
-import { cannotVerify, verified } from "./verified.ts";
+import { verified } from "../access/verify.ts";
 
 /** Whether the node can do its work, part by part: `"ok"` or what is wrong. */
 export type Readiness = Readonly<
@@ -42,7 +40,11 @@ export interface AppParts {
   readonly roster: Roster;
   readonly verify: Verify;
   readonly admission: Admission;
-  readonly door: SocketDoor;
+  /** Answers `GET /ws`. */
+  readonly openSocket: (
+    request: Request,
+    address: string,
+  ) => Promise<Response>;
   readonly readiness: () => Readiness;
   readonly loop: LoopMonitor;
   readonly metrics: Metrics;
@@ -59,9 +61,9 @@ interface Env {
 export function createApp(
   parts: AppParts,
 ): (request: Request, address: string) => Promise<Response> {
-  const { config, door, log, demo, metrics } = parts;
+  const { config, openSocket, log, demo, metrics } = parts;
   const app = new Hono<Env>();
-  app.get("/ws", (c) => door.open(c.req.raw, c.env.address));
+  app.get("/ws", (c) => openSocket(c.req.raw, c.env.address));
   const { allowedOrigins } = config;
   const origin = allowedOrigins === "*" ? "*" : [...allowedOrigins];
   app.options("/users/online", cors({ origin, allowMethods: ["GET"] }));

@@ -10,14 +10,17 @@ import { stripTypeScriptTypes } from "node:module";
 
 /** Below `src/`, without the ending. */
 const FILES = [
-  "client",
+  "client/client",
   "client/link",
   "client/pace",
   "client/reader",
   "client/replica",
   "client/users",
-  "protocol",
+  "protocol/protocol",
 ] as const;
+
+/** One address for all of it. */
+const DOOR = 'export * from "./client/client.js";\n';
 
 const HEADERS = {
   // Any page may load a script, and one that does not come from us may read it.
@@ -32,7 +35,11 @@ export function clientFiles(): {
   path: string;
   read: () => Promise<Response>;
 }[] {
-  return FILES.map((name) => {
+  const door = {
+    path: "/client.js",
+    read: () => Promise.resolve(new Response(DOOR, { headers: HEADERS })),
+  };
+  const files = FILES.map((name) => {
     let script: Promise<string> | undefined;
     return {
       path: `/${name}.js`,
@@ -40,6 +47,7 @@ export function clientFiles(): {
         new Response(await (script ??= toScript(name)), { headers: HEADERS }),
     };
   });
+  return [door, ...files];
 }
 
 async function toScript(name: string): Promise<string> {

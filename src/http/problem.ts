@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Refusal } from "../admission.ts";
-import type { ErrorBody } from "../protocol.ts";
+import type { Refusal } from "../access/admission.ts";
+import type { ErrorBody } from "../protocol/protocol.ts";
 
 export function problem(
   status: number,
@@ -20,4 +20,11 @@ export function problem(
 export function refused(refusal: Refusal): Response {
   const headers = { "retry-after": String(refusal.retryAfterSeconds) };
   return problem(refusal.status, refusal.code, refusal.message, headers);
+}
+
+/** A key set that cannot be had is no fault of the token. */
+export function cannotVerify(): Response {
+  const headers = { "retry-after": "5" };
+  const message = "tokens cannot be verified now";
+  return problem(503, "unavailable", message, headers);
 }

@@ -7,8 +7,8 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { startEmbedded } from "../../src/store/embedded.ts";
-import { migrateDatabase } from "../../src/store/migrate.ts";
+import { startEmbedded } from "../../src/embedded/embedded.ts";
+import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, silentLog, uniqueName } from "../support/database.ts";
 import { ROOT } from "../support/server.ts";
 import {

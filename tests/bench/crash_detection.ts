@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { startEmbedded } from "../../src/store/embedded.ts";
-import { migrateDatabase } from "../../src/store/migrate.ts";
+import { startEmbedded } from "../../src/embedded/embedded.ts";
+import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { connect } from "../support/client.ts";
 import { query, silentLog, uniqueName } from "../support/database.ts";
 import { until } from "../support/until.ts";

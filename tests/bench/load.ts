@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { UserId } from "../../src/protocol.ts";
+import type { UserId } from "../../src/protocol/protocol.ts";
 import { TEST_SECRET } from "../support/server.ts";
 import type { Request, Summary } from "./load_worker.ts";
 import type { Dialect, Told } from "./raw_client.ts";

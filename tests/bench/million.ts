@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { startEmbedded } from "../../src/store/embedded.ts";
-import { migrateDatabase } from "../../src/store/migrate.ts";
-import { PostgresStore } from "../../src/store/postgres.ts";
+import { startEmbedded } from "../../src/embedded/embedded.ts";
+import { migrateDatabase } from "../../src/postgres/migrate.ts";
+import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import { query, silentLog } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
 

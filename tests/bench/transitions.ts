@@ -4,8 +4,8 @@
  * @module
  */
 import pg from "pg";
-import { BATCH_USERS_MAX } from "../../src/limits.ts";
-import { PostgresStore } from "../../src/store/postgres.ts";
+import { BATCH_USERS_MAX } from "../../src/base/limits.ts";
+import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import { query, silentLog } from "../support/database.ts";
 import type { Result } from "./workloads.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { UserId } from "../../src/protocol.ts";
+import type { UserId } from "../../src/protocol/protocol.ts";
 import { type Contender, type Running, start } from "./contenders.ts";
 import { Load } from "./load.ts";
 import type { Summary } from "./load_worker.ts";

@@ -8,9 +8,9 @@
  */
 import { deepEqual, equal } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import type { UserId } from "../../src/protocol.ts";
-import { startEmbedded } from "../../src/store/embedded.ts";
-import { migrateDatabase } from "../../src/store/migrate.ts";
+import type { UserId } from "../../src/protocol/protocol.ts";
+import { startEmbedded } from "../../src/embedded/embedded.ts";
+import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, silentLog } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
 import { until } from "../support/until.ts";

@@ -1,6 +1,6 @@
 /** The promises of several nodes, each a real process, on one real Postgres. */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { PostgresStore } from "../../src/store/postgres.ts";
+import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import { connect } from "../support/client.ts";
 import {
   postgresForThisFile,

@@ -4,7 +4,10 @@
  * @module
  */
 import { deepEqual, ok } from "node:assert/strict";
-import type { UserId, UserStatusBroadcast } from "../../src/protocol.ts";
+import type {
+  UserId,
+  UserStatusBroadcast,
+} from "../../src/protocol/protocol.ts";
 
 /** One connection's whole life, as its client saw it. */
 export interface Life {

@@ -4,9 +4,9 @@
  * @module
  */
 import { deepEqual, ok } from "node:assert/strict";
-import { connect as follow, type Rollcall } from "../../src/client.ts";
-import { within } from "../../src/clock.ts";
-import type { UserId } from "../../src/protocol.ts";
+import { connect as follow, type Rollcall } from "../../src/client/client.ts";
+import { within } from "../../src/base/clock.ts";
+import type { UserId } from "../../src/protocol/protocol.ts";
 import { connect, type TestClient, tokenFor } from "../support/client.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";

@@ -8,7 +8,7 @@ import {
   FencedError,
   type Store,
   type Transition,
-} from "../../src/store/store.ts";
+} from "../../src/core/store/store.ts";
 import { until } from "../support/until.ts";
 
 /** A fresh store with users 1 to 5, and the means to see and spoil what it holds. */

@@ -1,8 +1,8 @@
 // deno-lint-ignore-file require-await -- memory answers at once where Postgres does not
 /** The contract, kept by Postgres and by its stand-in of the simulation. */
 import pg from "pg";
-import type { Status } from "../../src/protocol.ts";
-import { PostgresStore } from "../../src/store/postgres.ts";
+import type { Status } from "../../src/protocol/protocol.ts";
+import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import {
   postgresForThisFile,
   query,

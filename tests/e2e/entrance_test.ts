@@ -2,8 +2,8 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import pg from "pg";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { ENTRANCE_MS } from "../../src/limits.ts";
-import type { OnlineUsers } from "../../src/protocol.ts";
+import { ENTRANCE_MS } from "../../src/base/limits.ts";
+import type { OnlineUsers } from "../../src/protocol/protocol.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { openDescriptors } from "../support/process.ts";

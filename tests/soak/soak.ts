@@ -7,9 +7,9 @@
  */
 import { ok } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import { POOL_CONNECTIONS_MAX } from "../../src/limits.ts";
-import { startEmbedded } from "../../src/store/embedded.ts";
-import { migrateDatabase } from "../../src/store/migrate.ts";
+import { POOL_CONNECTIONS_MAX } from "../../src/base/limits.ts";
+import { startEmbedded } from "../../src/embedded/embedded.ts";
+import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { connect, type TestClient } from "../support/client.ts";
 import { query, silentLog } from "../support/database.ts";
 import { openDescriptors, residentBytes } from "../support/process.ts";

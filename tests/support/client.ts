@@ -4,7 +4,10 @@
  * @module
  */
 import { SignJWT } from "jose";
-import type { UserId, UserStatusBroadcast } from "../../src/protocol.ts";
+import type {
+  UserId,
+  UserStatusBroadcast,
+} from "../../src/protocol/protocol.ts";
 import { TEST_SECRET } from "./server.ts";
 import { until } from "./until.ts";
 

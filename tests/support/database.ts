@@ -4,9 +4,9 @@
  * @module
  */
 import pg from "pg";
-import type { Log } from "../../src/log.ts";
-import { type Embedded, startEmbedded } from "../../src/store/embedded.ts";
-import { migrateDatabase } from "../../src/store/migrate.ts";
+import type { Log } from "../../src/base/log.ts";
+import { type Embedded, startEmbedded } from "../../src/embedded/embedded.ts";
+import { migrateDatabase } from "../../src/postgres/migrate.ts";
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/base/clock.ts";
 
 export class FakeClock implements Clock {
   #now = 0;

@@ -8,9 +8,9 @@ import {
   type ConnectionStart,
   type Socket,
   UNTOLD,
-} from "../../src/connection.ts";
-import type { Log } from "../../src/log.ts";
-import type { UserId } from "../../src/protocol.ts";
+} from "../../src/core/connections/connection.ts";
+import type { Log } from "../../src/base/log.ts";
+import type { UserId } from "../../src/protocol/protocol.ts";
 
 /** A socket whose peer reads only when told to. */
 export class FakeSocket implements Socket {

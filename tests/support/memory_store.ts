@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Status, UserId } from "../../src/protocol.ts";
+import type { Status, UserId } from "../../src/protocol/protocol.ts";
 import {
   type Applied,
   type FeedRead,
@@ -18,7 +18,7 @@ import {
   type Store,
   type Subscription,
   type Transition,
-} from "../../src/store/store.ts";
+} from "../../src/core/store/store.ts";
 
 export class MemoryDatabase {
   readonly users = new Map<UserId, { username: string; status: Status }>();

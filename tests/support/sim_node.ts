@@ -4,23 +4,27 @@
  * @module
  */
 import { deepEqual, ok } from "node:assert/strict";
-import type { Clock } from "../../src/clock.ts";
-import { Connection, type Socket, UNTOLD } from "../../src/connection.ts";
-import { createCore } from "../../src/core.ts";
-import type { Fanout } from "../../src/fanout.ts";
-import type { Feed } from "../../src/feed.ts";
-import { Hub } from "../../src/hub.ts";
-import type { Lease } from "../../src/lease.ts";
-import type { Log } from "../../src/log.ts";
-import { unmeasured } from "../../src/measure.ts";
-import type { Presence } from "../../src/presence.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import {
+  Connection,
+  type Socket,
+  UNTOLD,
+} from "../../src/core/connections/connection.ts";
+import { createCore } from "../../src/core/core.ts";
+import type { Fanout } from "../../src/core/fanout/fanout.ts";
+import type { Feed } from "../../src/core/feed/feed.ts";
+import { Hub } from "../../src/core/connections/hub.ts";
+import type { Lease } from "../../src/core/presence/lease.ts";
+import type { Log } from "../../src/base/log.ts";
+import { unmeasured } from "../../src/base/measure.ts";
+import type { Presence } from "../../src/core/presence/presence.ts";
 import type {
   ServerMessage,
   UserId,
   UserStatusBroadcast,
-} from "../../src/protocol.ts";
-import type { Roster } from "../../src/roster.ts";
-import type { Store, Subscription } from "../../src/store/store.ts";
+} from "../../src/protocol/protocol.ts";
+import type { Roster } from "../../src/core/roster/roster.ts";
+import type { Store, Subscription } from "../../src/core/store/store.ts";
 import { type MemoryDatabase, MemoryStore } from "./memory_store.ts";
 
 /** What can be wrong with a node's link to the database. */

@@ -8,7 +8,7 @@ import type {
   ClientMessage,
   ServerMessage,
   UserId,
-} from "../../src/protocol.ts";
+} from "../../src/protocol/protocol.ts";
 import { socketUrl, tokenFor } from "./client.ts";
 import { until } from "./until.ts";
 

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { PostgresStore } from "../../src/store/postgres.ts";
-import type { UserId } from "../../src/protocol.ts";
+import { PostgresStore } from "../../src/postgres/postgres_store.ts";
+import type { UserId } from "../../src/protocol/protocol.ts";
 import { silentLog } from "./database.ts";
 
 export interface PlayedNode extends AsyncDisposable {

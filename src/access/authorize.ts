@@ -1,0 +1,143 @@
+/**
+ * Whom a socket's token lets in.
+ *
+ * This is decided while the socket is open already, so an answer is a close code. It has a
+ * bound: the token's issuer and the database may both be slow.
+ *
+ * @module
+ */
+import type { Ticket } from "./admission.ts";
+import type { Verdict } from "./token/verifier.ts";
+import type { Feed } from "../core/feed/feed.ts";
+import { ENTRANCE_MS } from "../base/limits.ts";
+import { CLOSE, type Close, type UserId } from "../protocol/protocol.ts";
+import type { Provision } from "./provision.ts";
+import { reasonOf } from "../base/reason.ts";
+import type { Roster } from "../core/roster/roster.ts";
+import type { Provisioned } from "../core/store/store.ts";
+import { verified, type VerifyParts } from "./verify.ts";
+
+/** Who comes in, or how the socket is closed. */
+export type Entrance =
+  | {
+    readonly userId: UserId;
+    /** When the token ends, in seconds since 1970. */
+    readonly exp: number;
+    readonly tokenId: string | undefined;
+  }
+  | {
+    readonly close: Close;
+    readonly reason: string;
+    /** Whose token it was, if it was good. */
+    readonly userId?: UserId;
+  };
+
+export interface EntranceParts extends VerifyParts {
+  readonly roster: Roster;
+  readonly feed: Pick<Feed, "catchUp">;
+  /** Makes the user's row, where that is wanted. */
+  readonly provision: Provision | undefined;
+  readonly isRevoked: (tokenId: string | undefined) => boolean;
+}
+
+/** Of a request for a socket. */
+interface Wanted {
+  readonly token: string | undefined;
+  readonly requestId: string;
+  /** The last `seq` that the client was told. */
+  readonly since: number | undefined;
+}
+
+/** Never rejects. Who is refused is in the log. */
+export async function decideEntrance(
+  parts: EntranceParts,
+  wanted: Wanted,
+  address: string,
+  ticket: Ticket,
+): Promise<Entrance> {
+  const entrance = await decideInTime(parts, wanted, address, ticket);
+  if ("close" in entrance) {
+    const { requestId } = wanted;
+    const { userId, close: { code }, reason } = entrance;
+    const about = { requestId, address, userId, code, reason };
+    parts.log.info(about, "socket refused");
+  }
+  return entrance;
+}
+
+function decideInTime(
+  parts: EntranceParts,
+  wanted: Wanted,
+  address: string,
+  ticket: Ticket,
+): Promise<Entrance> {
+  return new Promise((resolve) => {
+    const giveUp = (err: unknown) => {
+      const { requestId } = wanted;
+      const reason = reasonOf(err);
+      parts.log.warn({ requestId, reason }, "cannot decide on a socket");
+      resolve(later("it cannot be decided now whether you may enter"));
+    };
+    const timer = setTimeout(
+      () => giveUp(new Error(`it took longer than ${ENTRANCE_MS} ms`)),
+      ENTRANCE_MS,
+    );
+    decide(parts, wanted, address, ticket).then(resolve, giveUp)
+      .finally(() => clearTimeout(timer));
+  });
+}
+
+async function decide(
+  parts: EntranceParts,
+  wanted: Wanted,
+  address: string,
+  ticket: Ticket,
+): Promise<Entrance> {
+  const { roster, feed, provision, isRevoked } = parts;
+  const { since = 0 } = wanted;
+  const verdict = await verified(parts, wanted, address);
+  if (verdict === "unavailable") return later("tokens cannot be verified now");
+  if (!verdict.ok) return { close: CLOSE.policy, reason: verdict.reason };
+  const { userId, exp, tokenId } = verdict;
+  if (ticket.claim(userId) === "full") {
+    const close = CLOSE.tooManyConnections;
+    return { close, reason: close.meaning, userId };
+  }
+  // Another node may have told a client more than has reached this one; it must not go back in
+  // time. A `seq` that the log does not reach either is of another history.
+  if (since > roster.seq && await feed.catchUp() === "failed") {
+    return later("this node does not know yet what you were told last");
+  }
+  if (provision !== undefined) {
+    const outcome = await provisions(parts, provision, verdict);
+    if (outcome === "failed") return later("users cannot be written now");
+    if (outcome === "refused") {
+      return {
+        close: CLOSE.policy,
+        reason: "unknown user, and none to be made",
+        userId,
+      };
+    }
+  }
+  if (isRevoked(tokenId)) {
+    return { close: CLOSE.policy, reason: "token was revoked", userId };
+  }
+  return { userId, exp, tokenId };
+}
+
+async function provisions(
+  { log }: EntranceParts,
+  provision: Provision,
+  { userId, username }: Extract<Verdict, { ok: true }>,
+): Promise<Provisioned | "failed"> {
+  try {
+    return await provision(userId, username);
+  } catch (err) {
+    log.warn({ userId, reason: reasonOf(err) }, "cannot write a user");
+    return "failed";
+  }
+}
+
+function later(reason: string): Entrance {
+  return { close: CLOSE.overloaded, reason };
+}

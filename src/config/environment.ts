@@ -1,0 +1,218 @@
+/**
+ * The environment variables: name, default and range of each, and what is wrong with those given.
+ *
+ * What a value means to an operator is in the README's table, which a test holds against this
+ * schema.
+ *
+ * @module
+ */
+import { isIP } from "node:net";
+import { z } from "zod";
+import type { Network } from "../access/client_address.ts";
+import { WATCHED_USERS_MAX } from "../protocol/protocol.ts";
+import { StartError } from "../base/start_error.ts";
+
+/** RFC 7518, section 3.2: a key at least as large as the hash, which is 256 bits. */
+const SECRET_BYTES_MIN = 32;
+
+/** Values of these are never repeated in a message. */
+const SECRET_VARIABLES = ["JWT_SECRET", "DATABASE_URL", "ADMIN_TOKEN"];
+
+const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "::1"];
+
+function integer(initial: number, min: number, max: number) {
+  const expected = `expected a whole number from ${min} to ${max}`;
+  return z.string().regex(/^\d{1,10}$/, expected).transform(Number)
+    .refine((value) => value >= min && value <= max, expected)
+    .default(initial);
+}
+
+function oneOf<const Values extends readonly [string, ...string[]]>(
+  values: Values,
+) {
+  return z.enum(values, `expected ${values.join(" or ")}`);
+}
+
+function url(protocols: readonly string[]) {
+  const names = protocols.map((protocol) => `${protocol}//`).join(" or ");
+  return z.string().refine(
+    (value) =>
+      URL.canParse(value) && protocols.includes(new URL(value).protocol),
+    `expected a URL that starts with ${names}`,
+  );
+}
+
+const origins = z.string().transform((value) =>
+  value.split(",").map((origin) => origin.trim())
+)
+  .refine(
+    (list) =>
+      list.length === 1 && list[0] === "*" ||
+      list.every((origin) =>
+        URL.canParse(origin) && new URL(origin).origin === origin
+      ),
+    "expected * or a comma-separated list of origins such as https://app.example",
+  )
+  .transform((list) => list[0] === "*" ? "*" as const : list)
+  .default("*");
+
+/** Addresses, or networks such as 10.0.0.0/8. */
+const proxies = z.string().transform((value) =>
+  value.split(",").map((network) => network.trim())
+)
+  .refine(
+    (list) => list.every((network) => toNetwork(network) !== undefined),
+    "expected a comma-separated list of addresses or networks such as 10.0.0.0/8",
+  )
+  .transform((list) => list.flatMap((network) => toNetwork(network) ?? []))
+  .optional();
+
+function toNetwork(text: string): Network | undefined {
+  const [, address = "", digits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  if (version === 0) return undefined;
+  const bits = version === 4 ? 32 : 128;
+  const prefix = digits === undefined ? bits : Number(digits);
+  if (prefix > bits) return undefined;
+  return { address, prefix, family: version === 4 ? "ipv4" : "ipv6" };
+}
+
+export const environment = z.object({
+  PORT: integer(8000, 0, 65_535),
+  HOST: z.string().optional(),
+  REUSE_PORT: oneOf(["true", "false"]).default("false"),
+  DATABASE_URL: url(["postgres:", "postgresql:"]).optional(),
+  PGHOST: z.string().optional(),
+  PGDATABASE: z.string().optional(),
+  JWT_SECRET: z.string().refine(
+    (secret) => new TextEncoder().encode(secret).length >= SECRET_BYTES_MIN,
+    `expected at least ${SECRET_BYTES_MIN} bytes, for example from: openssl rand -base64 32`,
+  ).optional(),
+  JWT_JWKS_URL: url(["https:", "http:"]).optional(),
+  JWT_ISSUER: z.string().optional(),
+  JWT_AUDIENCE: z.string().optional(),
+  JWT_USER_CLAIM: z.string().default("sub"),
+  AUTO_PROVISION: oneOf(["true", "false"]).default("false"),
+  JWT_USERNAME_CLAIM: z.string().optional(),
+  ADMIN_TOKEN: z.string().refine(
+    (token) => new TextEncoder().encode(token).length >= SECRET_BYTES_MIN,
+    `expected at least ${SECRET_BYTES_MIN} bytes, for example from: openssl rand -base64 32`,
+  ).regex(/^\S*$/, "expected no spaces: it travels in a header").optional(),
+  TRUSTED_PROXIES: proxies,
+  ROSTER_ACCESS: oneOf(["token", "public"]).optional(),
+  ALLOWED_ORIGINS: origins,
+  OFFLINE_GRACE_MS: integer(0, 0, 600_000),
+  DRAIN_GRACE_MS: integer(5_000, 0, 600_000),
+  DRAIN_MS: integer(2_000, 0, 5_000),
+  LEASE_MS: integer(10_000, 1_000, 600_000),
+  HEARTBEAT_MS: integer(3_000, 100, 300_000),
+  MAX_CONNECTIONS: integer(15_000, 1, 1_000_000),
+  MAX_CONNECTIONS_PER_USER: integer(32, 1, 10_000),
+  MAX_CONNECTIONS_PER_ADDRESS: integer(5_000, 1, 1_000_000),
+  MAX_NEW_CONNECTIONS_PER_SECOND: integer(2_000, 1, 1_000_000),
+  MAX_FAILED_TOKENS_PER_MINUTE: integer(100, 1, 1_000_000),
+  FANOUT_INTERVAL_MS: integer(50, 0, 10_000),
+  MAX_STATE_USERS: integer(20_000, 1, 1_000_000),
+  MAX_WATCHED_USERS: integer(1_000, 1, WATCHED_USERS_MAX),
+  LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]).default("info"),
+  LOG_FORMAT: oneOf(["json", "text"]).optional(),
+});
+
+export type Environment = z.infer<typeof environment>;
+
+/** The variables that are read, with their defaults, for the README's table. */
+export const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
+  Object.entries(environment.shape).map((
+    [name, type],
+  ) => [name, type.parse(undefined)]),
+);
+
+/** What a process is started with; an empty variable counts as not set. */
+export type Given = Record<string, string | undefined>;
+
+/** Each variable alone, then what none of them shows alone, and all faults in one error. */
+export function parse<Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape>,
+  env: Given,
+  contradictions: (given: Given, values: Partial<Environment>) => string[],
+): z.infer<z.ZodObject<Shape>> {
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== ""),
+  );
+  const result = schema.safeParse(given);
+  const faults =
+    result.error?.issues.map((issue) =>
+      describe(String(issue.path[0]), given, issue.message)
+    ) ?? [];
+  const bad = new Set(
+    result.error?.issues.map((issue) => String(issue.path[0])),
+  );
+  const good = Object.fromEntries(
+    Object.entries(given).filter(([name]) => !bad.has(name)),
+  );
+  faults.push(...contradictions(given, schema.parse(good)));
+  if (!result.success || faults.length > 0) {
+    throw new StartError(
+      ["Cannot start with this configuration:", ...faults].join("\n  "),
+    );
+  }
+  return result.data;
+}
+
+function describe(name: string, given: Given, expected: string): string {
+  const value = SECRET_VARIABLES.includes(name)
+    ? `[hidden, ${given[name]?.length} characters]`
+    : JSON.stringify(given[name]);
+  return `${name}=${value}: ${expected}`;
+}
+
+export function hasKey(
+  given: { [Name in "JWT_SECRET" | "JWT_JWKS_URL"]?: string | undefined },
+): boolean {
+  return (given.JWT_SECRET ?? given.JWT_JWKS_URL) !== undefined;
+}
+
+export function hasDatabase(
+  given: {
+    [Name in "DATABASE_URL" | "PGHOST" | "PGDATABASE"]?: string | undefined;
+  },
+): boolean {
+  return (given.DATABASE_URL ?? given.PGHOST ?? given.PGDATABASE) !== undefined;
+}
+
+export function leaseFaults(
+  { HEARTBEAT_MS = 0, LEASE_MS = Infinity }: Partial<Environment>,
+): string[] {
+  if (HEARTBEAT_MS * 2 < LEASE_MS) return [];
+  return [
+    `HEARTBEAT_MS=${HEARTBEAT_MS}: expected less than half of LEASE_MS, which is ${LEASE_MS}`,
+  ];
+}
+
+export function keyFaults(given: Given): string[] {
+  if (given.JWT_SECRET !== undefined && given.JWT_JWKS_URL !== undefined) {
+    return ["JWT_SECRET and JWT_JWKS_URL are both set: expected one of them"];
+  }
+  if (hasKey(given) || !hasDatabase(given)) return [];
+  return [
+    "JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them beside a database",
+  ];
+}
+
+export function deployFaults(given: Given): string[] {
+  if (given.DENO_DEPLOY !== "1" || hasDatabase(given)) return [];
+  return [
+    "DATABASE_URL and PGHOST are both missing: expected a linked database on Deno Deploy, which keeps no files",
+  ];
+}
+
+export function demoFaults(given: Given): string[] {
+  const isReachable = given.HOST !== undefined &&
+    !LOOPBACK_HOSTS.includes(given.HOST);
+  if (hasKey(given) || hasDatabase(given) || !isReachable) return [];
+  return [
+    `HOST="${given.HOST}": expected ${
+      LOOPBACK_HOSTS.join(" or ")
+    } in demo mode, where anybody who reaches the server gets a token; set JWT_SECRET to serve others`,
+  ];
+}

@@ -1,0 +1,73 @@
+/**
+ * The hub knows which connections on this node belong to which user.
+ *
+ * Nothing here awaits, so every call is atomic: a user's first and last connection
+ * are each noticed exactly once. Other nodes are invisible from here; whether a user
+ * is online anywhere is the store's to answer.
+ *
+ * @module
+ */
+import type { Connection } from "./connection.ts";
+import type { UserId } from "../../protocol/protocol.ts";
+
+/** Invariant: no set is empty. A user without connections has no entry. */
+const connectionsByUser = new Map<UserId, Set<Connection>>();
+
+export class Hub {
+  readonly #connectionsByUser: Map<UserId, Set<Connection>>;
+
+  constructor(map = new Map<UserId, Set<Connection>>()) {
+    this.#connectionsByUser = map;
+  }
+
+  /** Adds a connection and tells whether it is the user's first here. */
+  register(userId: UserId, connection: Connection): "first" | "more" {
+    const connections = this.#connectionsByUser.get(userId);
+    if (connections !== undefined) {
+      connections.add(connection);
+      return "more";
+    }
+    this.#connectionsByUser.set(userId, new Set([connection]));
+    return "first";
+  }
+
+  /** Removes a connection and tells whether it was the user's last here. Safe to repeat. */
+  unregister(
+    userId: UserId,
+    connection: Connection,
+  ): "last" | "more" | "absent" {
+    const connections = this.#connectionsByUser.get(userId);
+    if (!connections?.delete(connection)) return "absent";
+    if (connections.size > 0) return "more";
+    this.#connectionsByUser.delete(userId);
+    return "last";
+  }
+
+  /** Whether the user has a connection here now. Presence asks this when it writes, not when it is told. */
+  has(userId: UserId): boolean {
+    return this.#connectionsByUser.has(userId);
+  }
+
+  /** How many users have a connection here. */
+  get size(): number {
+    return this.#connectionsByUser.size;
+  }
+
+  connectionsOf(userId: UserId): readonly Connection[] {
+    return [...this.#connectionsByUser.get(userId) ?? []];
+  }
+
+  userIds(): Iterable<UserId> {
+    return this.#connectionsByUser.keys();
+  }
+
+  /** Every connection. The walk may be spread over time: it meets newcomers and passes over leavers. */
+  *connections(): Generator<Connection> {
+    for (const connections of this.#connectionsByUser.values()) {
+      yield* connections;
+    }
+  }
+}
+
+/** The hub of this process. A simulation of several nodes makes its own. */
+export const hub: Hub = new Hub(connectionsByUser);

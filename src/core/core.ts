@@ -1,0 +1,103 @@
+/**
+ * The core: every part that decides who hears what, tied together.
+ *
+ * It knows a store, a clock and a hub by what they do, so that a simulation runs the same core
+ * as a server.
+ *
+ * @module
+ */
+import { Audience } from "./fanout/audience.ts";
+import type { Clock } from "../base/clock.ts";
+import { Fanout } from "./fanout/fanout.ts";
+import { Feed } from "./feed/feed.ts";
+import type { Hub } from "./connections/hub.ts";
+import { Lease } from "./presence/lease.ts";
+import { RING_TRANSITIONS_MAX } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { Measure } from "../base/measure.ts";
+import { Presence } from "./presence/presence.ts";
+import { Revocation } from "./eviction/revocation.ts";
+import { Roster } from "./roster/roster.ts";
+import type { NodeId, Store } from "./store/store.ts";
+import { Upkeep } from "./eviction/token_expiry.ts";
+
+export interface CoreParts {
+  readonly hub: Hub;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly measure: Measure;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly offlineGraceMs: number;
+  readonly fanout: {
+    readonly intervalMs: number;
+    readonly stateUsersMax: number;
+  };
+}
+
+export interface Core {
+  readonly roster: Roster;
+  readonly audience: Audience;
+  readonly feed: Feed;
+  readonly lease: Lease;
+  readonly presence: Presence;
+  readonly fanout: Fanout;
+  readonly upkeep: Upkeep;
+  readonly revocation: Revocation;
+}
+
+export function createCore(
+  parts: CoreParts,
+  random?: () => number,
+  newId?: () => NodeId,
+  ringTransitionsMax = RING_TRANSITIONS_MAX,
+): Core {
+  const disconnect: Presence["disconnect"] = (...args) =>
+    presence.disconnect(...args);
+  const roster = new Roster(ringTransitionsMax);
+  const audience = new Audience();
+  const feed = new Feed({
+    ...parts,
+    roster,
+    onAdvance: (changes, since) => {
+      presence.noticed(changes);
+      fanout.advanced(changes, since);
+    },
+    onOrdered: () => revocation.check(),
+    claimed: () => parts.store.claimedBy(lease.nodeId),
+    onClaimed: (claimed) => presence.reconcile(claimed),
+  }, random);
+  const lease = new Lease(
+    {
+      ...parts,
+      onTransitions: (transitions) => feed.ingest(transitions),
+      onRenewed: () => {
+        presence.reclaim();
+        feed.doubt();
+      },
+    },
+    random,
+    newId,
+  );
+  const presence = new Presence({
+    ...parts,
+    audience,
+    nodeId: () => lease.nodeId,
+    isOnline: (userId) => roster.has(userId),
+    catchUp: () => feed.catchUp(),
+    onTransitions: (...news) => feed.ingest(...news),
+    onLive: () => fanout.wake(),
+    onFenced: (nodeId) => lease.rejoin(nodeId),
+  }, random);
+  const fanout = new Fanout({
+    ...{ ...parts, ...parts.fanout },
+    ...{ audience, roster, disconnect },
+  });
+  const upkeep = new Upkeep({ ...parts, fanout, disconnect });
+  const revocation = new Revocation({ ...parts, disconnect });
+  return {
+    ...{ roster, audience, feed, lease, presence, fanout },
+    ...{ upkeep, revocation },
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * Upkeep does for each connection what is due by time alone: the end of its token, a warning
+ * before it, and a sign of life where nothing happened for long.
+ *
+ * One walk over all connections, now and then, instead of a timer for each of them.
+ *
+ * @module
+ */
+import type { Clock } from "../../base/clock.ts";
+import type { Connection, Sync } from "../connections/connection.ts";
+import type { Fanout } from "../fanout/fanout.ts";
+import type { Hub } from "../connections/hub.ts";
+import {
+  KEEPALIVE_MS,
+  TOKEN_WARNING_MS,
+  UPKEEP_MS,
+} from "../../base/limits.ts";
+import { CLOSE, type Close } from "../../protocol/protocol.ts";
+import { visitAll } from "../fanout/pump.ts";
+import { encodeError } from "../fanout/sync_messages.ts";
+
+export interface UpkeepParts {
+  readonly hub: Hub;
+  readonly fanout: Pick<Fanout, "say" | "keepAlive">;
+  readonly clock: Clock;
+  /** Ends a connection for good, wherever it is known. */
+  readonly disconnect: (
+    connection: Connection,
+    close: Close,
+    reason: string,
+  ) => void;
+}
+
+export class Upkeep {
+  readonly #parts: UpkeepParts;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(parts: UpkeepParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { hub, clock } = this.#parts;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await clock.sleep(UPKEEP_MS, signal);
+      if (signal.aborted) return;
+      await visitAll(
+        hub.connections(),
+        (connection) => this.#visit(connection),
+        clock,
+        signal,
+      );
+    }
+  }
+
+  #visit(connection: Connection): void {
+    const { clock, disconnect, fanout } = this.#parts;
+    const { sync, endsAt, toldAt } = connection;
+    const now = clock.now();
+    if (now >= endsAt) {
+      disconnect(connection, CLOSE.tokenExpired, "token expired");
+    } else if (sync !== undefined && now >= this.#warnAt(sync, endsAt, now)) {
+      sync.warnAt = Infinity;
+      const seconds = Math.ceil((endsAt - now) / 1_000);
+      const message = `your token ends in ${seconds} s: send a refresh`;
+      fanout.say(connection, encodeError("token_expiring", message));
+    } else if (sync !== undefined && now - toldAt >= KEEPALIVE_MS) {
+      fanout.keepAlive(connection);
+    }
+  }
+
+  /** A token that lives shortly is not asked for again as soon as it is here. */
+  #warnAt(sync: Sync, endsAt: number, now: number): number {
+    const aheadMs = Math.min(TOKEN_WARNING_MS, (endsAt - now) / 2);
+    return sync.warnAt ??= endsAt - aheadMs;
+  }
+}

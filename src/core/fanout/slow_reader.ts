@@ -1,0 +1,27 @@
+/**
+ * How long a peer that does not read is waited for.
+ *
+ * @module
+ */
+import type { Connection } from "../connections/connection.ts";
+import {
+  SEND_BUFFER_BYTES_MAX,
+  SLOW_READER_BYTES_PER_SECOND_MIN,
+  SLOW_READER_MS,
+} from "../../base/limits.ts";
+
+/** Notes that something is unsent. `"in vain"`: nothing was taken of it for too long. */
+export function wait(
+  connection: Connection,
+  now: number,
+): "waiting" | "in vain" {
+  const bytes = connection.bufferedBytes;
+  const { since, bytes: before } = connection.stalled ?? { since: now, bytes };
+  // What is said meanwhile, a warning for example, comes on top.
+  connection.stalled = { since: bytes < before ? now : since, bytes };
+  // The socket counts a message as unsent until all of it is on its way.
+  const large = Math.max(0, bytes - SEND_BUFFER_BYTES_MAX);
+  const patienceMs = SLOW_READER_MS +
+    large / SLOW_READER_BYTES_PER_SECOND_MIN * 1_000;
+  return now - connection.stalled.since < patienceMs ? "waiting" : "in vain";
+}

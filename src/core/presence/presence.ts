@@ -1,0 +1,335 @@
+/**
+ * Presence keeps this node's claims in the store equal to what the hub holds.
+ *
+ * It is level-triggered: an open or a close only says "look at this user again". One
+ * flusher takes the users to look at in batches, asks the hub for the truth, and writes
+ * the difference. Order per user, batching under load, retry after a fault and flaps that
+ * cancel out all follow from that. It does not decide whether a user is online in the
+ * cluster: the store does.
+ *
+ * @module
+ */
+import type { Audience } from "../fanout/audience.ts";
+import { type Clock, retryMs } from "../../base/clock.ts";
+import type { Connection } from "../connections/connection.ts";
+import { Grace } from "./grace.ts";
+import type { Hub } from "../connections/hub.ts";
+import { BATCH_USERS_MAX } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
+import type { Measure } from "../../base/measure.ts";
+import { CLOSE, type Close, type UserId } from "../../protocol/protocol.ts";
+import { reasonOf } from "../../base/reason.ts";
+import type { Change } from "../roster/ring.ts";
+import {
+  FencedError,
+  type NodeId,
+  type Store,
+  type Transition,
+} from "../store/store.ts";
+
+/**
+ * What this node knows of its claim on a user. `unsure`: a write is on its way, or failed in
+ * a way that may have been committed; only another write can tell. No entry: no claim.
+ */
+type Claim = "held" | "unsure";
+
+export interface PresenceParts {
+  readonly hub: Hub;
+  readonly audience: Pick<Audience, "add" | "remove">;
+  readonly store: Pick<Store, "apply">;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly measure: Measure;
+  /** How long a user who left stays claimed, in case of a return. 0: not at all. */
+  readonly offlineGraceMs: number;
+  readonly nodeId: () => NodeId;
+  /** Whether a user is online as far as clients are told. */
+  readonly isOnline: (userId: UserId) => boolean;
+  /** Lets clients be told all that was committed before, if that can be read. */
+  readonly catchUp: () => Promise<unknown>;
+  /** Transitions that our own write committed, and when the first event came that led to it. */
+  readonly onTransitions: (
+    transitions: readonly Transition[],
+    since: number,
+  ) => void;
+  /** Connections became live. */
+  readonly onLive: () => void;
+  /** The store refused this node id. Resolves when there is a new one. */
+  readonly onFenced: (nodeId: NodeId) => Promise<void>;
+}
+
+export class Presence {
+  readonly #parts: PresenceParts;
+  readonly #random: () => number;
+  readonly #stop = new AbortController();
+  /** Users to look at. At most those with a connection or a claim, which admission bounds. */
+  readonly #dirty = new Set<UserId>();
+  readonly #claims = new Map<UserId, Claim>();
+  /** Claimed users without a connection. */
+  readonly #grace: Grace;
+  /** Who was told to be offline while a write is under way, whose answer may be older than that. */
+  readonly #toldOffline = new Set<UserId>();
+  #isWriting = false;
+  /** Since when somebody is to be looked at. */
+  #dirtySince = 0;
+  /** How often in a row those who could not be written were busy. */
+  readonly #busyRounds = new Map<UserId, number>();
+  #flushing: Promise<void> | undefined;
+
+  constructor(parts: PresenceParts, random = Math.random) {
+    this.#parts = parts;
+    this.#random = random;
+    this.#grace = new Grace(
+      parts.offlineGraceMs,
+      parts.clock,
+      (userId) => this.#look(userId),
+    );
+  }
+
+  /** A connection is there. It is live at once if its user is claimed already. */
+  opened(connection: Connection): void {
+    const { userId } = connection;
+    this.#parts.hub.register(userId, connection);
+    this.#parts.audience.add(connection);
+    this.#grace.end(userId);
+    if (this.#claims.get(userId) === "held") this.#confirm([userId]);
+    else this.#look(userId);
+  }
+
+  /** A connection's socket has ended. Safe to repeat. */
+  closed(connection: Connection): void {
+    connection.end();
+    this.#remove(connection);
+  }
+
+  /** Ends a connection from our side. It counts as gone now, whenever its peer answers. */
+  disconnect(connection: Connection, close: Close, reason: string): void {
+    if (connection.close(close, reason) === "closing") {
+      this.#parts.measure.closed(close.code, "server");
+    }
+    this.#remove(connection);
+  }
+
+  /**
+   * The feed told of changes. Somebody who is here, or may come back, and became offline all the
+   * same lost the claim: the row was deleted, or others took this node for dead. Only a write
+   * that begins after this can tell.
+   */
+  noticed(changes: readonly Change[]): void {
+    // Some of them may have waited to find themselves online.
+    this.#begin(
+      changes.filter(({ status }) => status === "online").map(({ userId }) =>
+        userId
+      ),
+    );
+    for (const { userId, status } of changes) {
+      if (status !== "offline") continue;
+      if (this.#claims.has(userId)) this.#claims.set(userId, "unsure");
+      if (this.#isWriting) this.#toldOffline.add(userId);
+      if (this.#parts.hub.has(userId)) this.#look(userId);
+    }
+  }
+
+  /** Nothing that was known of our claims holds any more: looks at everybody again. */
+  reclaim(): void {
+    for (const userId of this.#claims.keys()) this.#suspect(userId);
+    for (const userId of this.#parts.hub.userIds()) this.#look(userId);
+  }
+
+  /** The store takes these to be claimed by us, and nobody else: looks at those who make a difference. */
+  reconcile(claimed: readonly UserId[]): void {
+    const theirs = new Set(claimed);
+    for (const userId of this.#claims.keys()) {
+      if (!theirs.has(userId)) this.#suspect(userId);
+    }
+    for (const userId of theirs) {
+      if (!this.#claims.has(userId)) this.#suspect(userId);
+    }
+  }
+
+  #suspect(userId: UserId): void {
+    this.#claims.set(userId, "unsure");
+    this.#look(userId);
+  }
+
+  /** Writes nothing any more, and waits for a write that is on its way. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#flushing;
+    await this.#grace.stop();
+  }
+
+  #remove(connection: Connection): void {
+    const { userId } = connection;
+    this.#parts.audience.remove(connection);
+    if (this.#parts.hub.unregister(userId, connection) !== "last") return;
+    if (this.#claims.has(userId) && this.#grace.begin(userId) === "begun") {
+      return;
+    }
+    this.#look(userId);
+  }
+
+  #look(userId: UserId): void {
+    if (this.#dirty.size === 0) this.#dirtySince = this.#parts.clock.now();
+    this.#dirty.add(userId);
+    if (!this.#stop.signal.aborted) this.#flushing ??= this.#flushAll();
+  }
+
+  /** The single flusher. While one batch is under way the next one gathers. */
+  async #flushAll(): Promise<void> {
+    await Promise.resolve();
+    let failures = 0;
+    while (this.#dirty.size > 0 && !this.#stop.signal.aborted) {
+      if (await this.#flush() === "failed") {
+        await this.#parts.clock.sleep(
+          retryMs(failures, this.#random),
+          this.#stop.signal,
+        );
+        failures += 1;
+      } else {
+        failures = 0;
+      }
+    }
+    this.#flushing = undefined;
+  }
+
+  async #flush(): Promise<"done" | "failed"> {
+    const { store, nodeId, onTransitions, clock, measure } = this.#parts;
+    const since = this.#dirtySince;
+    const { arriving, leaving } = this.#takeBatch();
+    if (arriving.length + leaving.length === 0) return "done";
+    const writer = nodeId();
+    const sentAt = this.#dirtySince = clock.now();
+    this.#isWriting = true;
+    for (const userId of [...arriving, ...leaving]) {
+      this.#claims.set(userId, "unsure");
+    }
+    try {
+      const applied = await store.apply(writer, arriving, leaving);
+      onTransitions(applied.transitions, since);
+      if (writer === nodeId()) {
+        this.#settle(
+          arriving,
+          leaving,
+          new Set(applied.unknown),
+          new Set(applied.busy),
+        );
+      } else {
+        // The lease was lost and replaced while we waited: these claims are the old node's.
+        this.#lookAgain([...arriving, ...leaving]);
+      }
+      measure.applied(
+        arriving.length + leaving.length,
+        applied.transitions.length,
+        clock.now() - sentAt,
+      );
+      return "done";
+    } catch (err) {
+      this.#lookAgain([...arriving, ...leaving]);
+      return await this.#recover(err, writer);
+    } finally {
+      this.#isWriting = false;
+      this.#toldOffline.clear();
+    }
+  }
+
+  /** A new node id is as good as a success: the same users are written again under it. */
+  async #recover(err: unknown, writer: NodeId): Promise<"done" | "failed"> {
+    const { log, onFenced } = this.#parts;
+    try {
+      if (!(err instanceof FencedError)) throw err;
+      await onFenced(writer);
+      return "done";
+    } catch (err) {
+      log.warn(
+        { waiting: this.#dirty.size, reason: reasonOf(err) },
+        "cannot write presence, trying again",
+      );
+      return "failed";
+    }
+  }
+
+  /** Compares the hub's truth, as of now, with what is claimed. */
+  #takeBatch(): { arriving: UserId[]; leaving: UserId[] } {
+    const arriving: UserId[] = [];
+    const leaving: UserId[] = [];
+    for (const userId of this.#dirty) {
+      if (arriving.length + leaving.length >= BATCH_USERS_MAX) break;
+      this.#dirty.delete(userId);
+      const claim = this.#claims.get(userId);
+      if (this.#parts.hub.has(userId)) {
+        if (claim !== "held") arriving.push(userId);
+      } else if (claim !== undefined && !this.#grace.has(userId)) {
+        leaving.push(userId);
+      }
+    }
+    return { arriving, leaving };
+  }
+
+  /** Takes down what a committed write means for this node. */
+  #settle(
+    arriving: readonly UserId[],
+    leaving: readonly UserId[],
+    unknown: ReadonlySet<UserId>,
+    busy: ReadonlySet<UserId>,
+  ): void {
+    for (const userId of [...arriving, ...leaving]) {
+      if (busy.has(userId)) void this.#lookLater(userId);
+      else this.#busyRounds.delete(userId);
+    }
+    for (const userId of leaving) {
+      if (!busy.has(userId)) this.#claims.delete(userId);
+    }
+    const held: UserId[] = [];
+    for (const userId of arriving) {
+      if (busy.has(userId)) continue;
+      if (unknown.has(userId)) this.#refuse(userId);
+      else if (this.#toldOffline.has(userId)) this.#look(userId);
+      else held.push(userId);
+    }
+    for (const userId of held) this.#claims.set(userId, "held");
+    this.#confirm(held);
+  }
+
+  /** They are claimed. Those who would not find themselves online wait for news of others first. */
+  #confirm(userIds: readonly UserId[]): void {
+    const { isOnline, catchUp } = this.#parts;
+    this.#begin(userIds.filter((userId) => isOnline(userId)));
+    const early = userIds.filter((userId) => !isOnline(userId));
+    if (early.length > 0) void catchUp().then(() => this.#begin(early));
+  }
+
+  #begin(userIds: readonly UserId[]): void {
+    const { hub, onLive } = this.#parts;
+    let isAnyLive = false;
+    for (const userId of userIds) {
+      if (this.#claims.get(userId) !== "held") continue;
+      for (const connection of hub.connectionsOf(userId)) {
+        isAnyLive ||= connection.state === "joining";
+        connection.confirm();
+      }
+    }
+    if (isAnyLive) onLive();
+  }
+
+  #refuse(userId: UserId): void {
+    this.#claims.delete(userId);
+    this.#parts.log.info({ userId }, "unknown user refused");
+    for (const connection of this.#parts.hub.connectionsOf(userId)) {
+      this.disconnect(connection, CLOSE.policy, "unknown user");
+    }
+  }
+
+  #lookAgain(userIds: readonly UserId[]): void {
+    for (const userId of userIds) this.#dirty.add(userId);
+  }
+
+  /** The row is locked or refuses. Everyone else's changes go on meanwhile. */
+  async #lookLater(userId: UserId): Promise<void> {
+    const rounds = this.#busyRounds.get(userId) ?? 0;
+    this.#busyRounds.set(userId, rounds + 1);
+    const pauseMs = retryMs(rounds, this.#random);
+    await this.#parts.clock.sleep(pauseMs, this.#stop.signal);
+    this.#look(userId);
+  }
+}

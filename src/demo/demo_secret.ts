@@ -1,0 +1,37 @@
+/**
+ * The folder `.data/` below the working directory: the embedded database and the demo's secret.
+ *
+ * @module
+ */
+import { DATA_DIRECTORY } from "../embedded/data_directory.ts";
+import { reasonOf } from "../base/reason.ts";
+import { StartError } from "../base/start_error.ts";
+
+const SECRET_FILE = `${DATA_DIRECTORY}/secret`;
+
+/** The secret that demo mode signs with: random, made once, readable by its owner alone. */
+export function readDemoSecret(): string {
+  try {
+    Deno.mkdirSync(DATA_DIRECTORY, { recursive: true });
+    createOnce(
+      SECRET_FILE,
+      () => crypto.getRandomValues(new Uint8Array(32)).toBase64(),
+    );
+    return Deno.readTextFileSync(SECRET_FILE);
+  } catch (cause) {
+    throw new StartError(
+      `Cannot keep the demo's secret in ${SECRET_FILE}: ${
+        reasonOf(cause)
+      }; start the server as the user who owns ${DATA_DIRECTORY}, or in another folder`,
+      { cause },
+    );
+  }
+}
+
+function createOnce(path: string, content: () => string): void {
+  try {
+    Deno.writeTextFileSync(path, content(), { createNew: true, mode: 0o600 });
+  } catch (err) {
+    if (!(err instanceof Deno.errors.AlreadyExists)) throw err;
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Connections to Postgres, and what is said when the first one fails.
+ *
+ * @module
+ */
+import pg from "pg";
+import { DATABASE_CONNECT_MS } from "../base/limits.ts";
+import { reasonOf } from "../base/reason.ts";
+import { StartError } from "../base/start_error.ts";
+
+/** Options of every connection; those of a pool are added to them. */
+export function clientOptions(url: string | undefined): pg.ClientConfig {
+  return {
+    // Without a URL, pg reads the PG* variables itself.
+    ...(url === undefined ? {} : { connectionString: url }),
+    application_name: "rollcall",
+    connectionTimeoutMillis: DATABASE_CONNECT_MS,
+    keepAlive: true,
+  };
+}
+
+/**
+ * Connects for the first time, when a failure is a fault of the configuration.
+ *
+ * @throws {StartError} that names the database, never its password, and what it answered.
+ */
+export async function connect(url: string | undefined): Promise<pg.Client> {
+  let client: pg.Client | undefined;
+  try {
+    client = new pg.Client(clientOptions(url));
+    client.on("error", () => {});
+    await client.connect();
+    return client;
+  } catch (cause) {
+    const where = client === undefined
+      ? "the database"
+      : `postgres://${client.user}@${client.host}:${client.port}/${client.database}`;
+    throw new StartError(
+      `Cannot connect to ${where}: ${
+        reasonOf(cause)
+      }; check DATABASE_URL (or the PG* variables) and that Postgres runs`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * A visit: one socket, from our answer to its end.
+ *
+ * It waits for the socket to open and for the decision who comes in, keeps what the client says
+ * meanwhile, and ties the socket's events to its connection. It decides neither who may come in
+ * nor who hears what.
+ *
+ * @module
+ */
+import type { Ticket } from "../access/admission.ts";
+import { Connection, UNTOLD } from "../core/connections/connection.ts";
+import type { Fanout } from "../core/fanout/fanout.ts";
+import {
+  CLIENT_MESSAGE_BYTES_MAX,
+  CLIENT_MESSAGES_MAX,
+  DISMISSAL_MS,
+  HANDSHAKE_MS,
+} from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { Measure } from "../base/measure.ts";
+import type { Presence } from "../core/presence/presence.ts";
+import { CLOSE, type Close, type UserId } from "../protocol/protocol.ts";
+import type { Roster } from "../core/roster/roster.ts";
+import type { TokenBucket } from "../base/token_bucket.ts";
+import {
+  ClientMessages,
+  messageBudget,
+  type MessageParts,
+} from "./client_messages.ts";
+import type { Entrance } from "../access/authorize.ts";
+import type { SocketRequest } from "./handshake.ts";
+
+export interface VisitParts extends MessageParts {
+  readonly presence: Presence;
+  readonly roster: Roster;
+  readonly fanout: Pick<Fanout, "say" | "watch">;
+  readonly log: Log;
+  readonly measure: Measure;
+  /** Once true, nobody comes in any more. */
+  readonly draining: () => boolean;
+}
+
+type Data = string | ArrayBuffer;
+
+/** Listens to its socket itself: a closure for each event would cost more than all else here. */
+export class Visit implements EventListenerObject {
+  readonly #parts: VisitParts;
+  readonly #socket: WebSocket;
+  readonly #version: 1 | 2;
+  /** Until somebody comes in: a token is kept no longer than it is needed. */
+  #wanted: SocketRequest | undefined;
+  readonly #ticket: Ticket;
+  /** Version 1 is told whatever changes from our answer on, however long the decision takes. */
+  readonly #answeredAt: number;
+  /** Said before the decision. */
+  #early: Data[] | undefined;
+  #earlyBytes = 0;
+  #decide: (() => Promise<Entrance>) | undefined;
+  #handshake: ReturnType<typeof setTimeout> | undefined;
+  #connection: Connection | undefined;
+  /** Version 1. */
+  #budget: TokenBucket | undefined;
+  /** Version 2. */
+  #messages: ClientMessages | undefined;
+  /** Nothing that the client says or that is decided matters any more. */
+  #isOver = false;
+
+  constructor(
+    parts: VisitParts,
+    socket: WebSocket,
+    wanted: SocketRequest,
+    ticket: Ticket,
+    decide: () => Promise<Entrance>,
+  ) {
+    this.#parts = parts;
+    this.#socket = socket;
+    this.#version = wanted.version;
+    this.#wanted = wanted;
+    this.#ticket = ticket;
+    this.#answeredAt = parts.roster.ring.head;
+    this.#decide = decide;
+    // A peer that leaves before our answer is sent causes no event at all.
+    this.#handshake = setTimeout(() => {
+      parts.measure.lost();
+      this.#end();
+    }, HANDSHAKE_MS);
+    for (const type of ["open", "message", "error"]) {
+      socket.addEventListener(type, this);
+    }
+    // Deno may say so twice.
+    socket.addEventListener("close", this, { once: true });
+  }
+
+  handleEvent(event: Event): void {
+    if (event instanceof MessageEvent) this.#hear(event.data);
+    else if (event.type === "open") this.#open();
+    else if (event instanceof CloseEvent) this.#leave(event.code);
+    // `close` follows and says all that matters; unhandled, Deno would report it as a fault.
+    else event.preventDefault();
+  }
+
+  #open(): void {
+    clearTimeout(this.#handshake);
+    this.#handshake = undefined;
+    const decide = this.#decide;
+    this.#decide = undefined;
+    if (this.#isOver || decide === undefined) {
+      this.#close(CLOSE.overloaded, "handshake took too long");
+    } else void this.#enter(decide);
+  }
+
+  /** The socket has ended. */
+  #leave(code: number): void {
+    const { log, measure } = this.#parts;
+    const { userId, state } = this.#connection ?? {};
+    if (!this.#isOver && state !== "closing") {
+      measure.closed(knownCode(code), "client");
+    }
+    log.debug({ userId, code }, "disconnected");
+    this.#end();
+  }
+
+  /** The socket is gone. Safe to repeat. */
+  #end(): void {
+    clearTimeout(this.#handshake);
+    this.#isOver = true;
+    this.#ticket.release();
+    if (this.#connection !== undefined) {
+      this.#parts.presence.closed(this.#connection);
+    }
+  }
+
+  async #enter(decide: () => Promise<Entrance>): Promise<void> {
+    const entrance = await decide();
+    if (this.#isOver) return;
+    if ("close" in entrance) {
+      this.#isOver = true;
+      this.#close(entrance.close, entrance.reason);
+    } else if (this.#parts.draining()) {
+      this.#isOver = true;
+      this.#close(CLOSE.goingAway, CLOSE.goingAway.meaning);
+    } else {
+      this.#connection = this.#admit(entrance);
+      for (const data of this.#early ?? []) this.#hear(data);
+      this.#early = undefined;
+    }
+  }
+
+  /** Makes an open socket a connection. */
+  #admit(
+    { userId, exp, tokenId }: Extract<Entrance, { userId: UserId }>,
+  ): Connection {
+    const { presence, roster, fanout, endOf, log } = this.#parts;
+    const version = this.#version;
+    const { requestId, since, watch = "*" } = this.#wanted ?? {};
+    this.#wanted = undefined;
+    log.debug({ requestId, userId, version }, "connected");
+    const cursor = version === 1
+      ? this.#answeredAt
+      : (since === undefined ? undefined : roster.positionAfter(since)) ??
+        UNTOLD;
+    const connection = new Connection(userId, this.#socket, {
+      ...{ version, cursor, endsAt: endOf(exp), tokenId },
+      place: this.#ticket,
+    });
+    presence.opened(connection);
+    if (
+      watch !== "*" &&
+      fanout.watch(connection, watch, { since: cursor }) === "full"
+    ) {
+      this.#isOver = true;
+      const reason = "this node watches as many users as it can";
+      presence.disconnect(connection, CLOSE.overloaded, reason);
+    }
+    return connection;
+  }
+
+  #hear(data: Data): void {
+    if (this.#isOver) return;
+    const bytes = messageBytes(data);
+    if (bytes > CLIENT_MESSAGE_BYTES_MAX) {
+      const reason = `expected at most ${CLIENT_MESSAGE_BYTES_MAX} bytes`;
+      this.#dismiss(CLOSE.messageTooBig, reason);
+    } else if (this.#take(data, bytes) === "too many") {
+      this.#dismiss(CLOSE.policy, "too many messages");
+    }
+  }
+
+  #take(data: Data, bytes: number): "taken" | "too many" {
+    if (this.#version === 1) {
+      // It has nothing to say, and may say so.
+      this.#budget ??= messageBudget(this.#parts.now);
+      return this.#budget.take() === "taken" ? "taken" : "too many";
+    }
+    if (this.#connection !== undefined) {
+      this.#messages ??= new ClientMessages(this.#parts, this.#connection);
+      return this.#messages.take(data);
+    }
+    this.#early ??= [];
+    this.#early.push(data);
+    this.#earlyBytes += bytes;
+    const isTooMany = this.#early.length > CLIENT_MESSAGES_MAX ||
+      this.#earlyBytes > CLIENT_MESSAGE_BYTES_MAX;
+    return isTooMany ? "too many" : "taken";
+  }
+
+  #dismiss(close: Close, reason: string): void {
+    this.#isOver = true;
+    this.#early = undefined;
+    // Deno forgets the close frame while more of the peer's frames wait to be read.
+    setTimeout(() => {
+      if (this.#connection === undefined) this.#close(close, reason);
+      else this.#parts.presence.disconnect(this.#connection, close, reason);
+    }, DISMISSAL_MS);
+  }
+
+  /** Ends a socket that is no connection. */
+  #close({ code }: Close, reason: string): void {
+    this.#ticket.refuse();
+    this.#socket.close(code, reason);
+    this.#parts.measure.closed(code, "server");
+  }
+}
+
+/** A client may send any code, and no two need be the same. Deno has 0 for a connection that was cut. */
+function knownCode(code: number): number {
+  if (code === 0) return 1_006;
+  return code >= 1_000 && code <= 1_015 ? code : 4_000;
+}
+
+/** Bytes on the wire. Text is only measured where its length leaves a doubt. */
+function messageBytes(data: Data): number {
+  if (typeof data !== "string") return data.byteLength;
+  const isCertain = data.length > CLIENT_MESSAGE_BYTES_MAX ||
+    data.length * 3 <= CLIENT_MESSAGE_BYTES_MAX;
+  return isCertain ? data.length : new TextEncoder().encode(data).length;
+}

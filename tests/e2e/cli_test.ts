@@ -1,0 +1,83 @@
+import { equal, match, ok, throws } from "node:assert/strict";
+import { decodeJwt, jwtVerify } from "jose";
+import { parseTtlSeconds } from "../../src/cli.ts";
+import { postgresForThisFile, query } from "../support/database.ts";
+import { runFile, TEST_SECRET } from "../support/server.ts";
+
+const postgres = postgresForThisFile();
+const env = { JWT_SECRET: TEST_SECRET };
+const cli = (args: string[], more: Record<string, string> = {}) =>
+  runFile("src/cli.ts", args, { env: { ...env, ...more } });
+
+Deno.test("token prints a token and nothing else on standard output", async () => {
+  const { code, stdout } = await cli(["token", "7", "--ttl", "15m"]);
+  equal(code, 0);
+  match(stdout, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+  const { payload } = await jwtVerify(
+    stdout.trim(),
+    new TextEncoder().encode(TEST_SECRET),
+  );
+  equal(payload.sub, "7");
+  equal((payload.exp ?? 0) - (payload.iat ?? 0), 900);
+});
+
+Deno.test("token says what a server with the same configuration wants to read", async () => {
+  const more = { JWT_ISSUER: "me", JWT_AUDIENCE: "us", JWT_USER_CLAIM: "uid" };
+  const { iss, aud, uid } = decodeJwt(
+    (await cli(["token", "7"], more)).stdout.trim(),
+  );
+  equal(`${iss} ${aud} ${uid}`, "me us 7");
+});
+
+for (
+  const args of [["0"], ["2147483648"], ["ada"], [], ["1", "2"], [
+    "1",
+    "--ttl",
+    "soon",
+  ], ["1", "--x"]]
+) {
+  Deno.test(`token ${args.join(" ")} ends with 2, says why, and prints no token`, async () => {
+    const { code, stdout, stderr } = await cli(["token", ...args]);
+    equal(code, 2);
+    equal(stdout, "");
+    ok(stderr.length > 0);
+    ok(!stderr.includes("    at "), "no stack");
+  });
+}
+
+Deno.test("a time to live is a number and a unit", () => {
+  equal(parseTtlSeconds("90s"), 90);
+  equal(parseTtlSeconds("2d"), 172_800);
+  for (const bad of ["", "1", "h", "0h", "-1h", "1.5h", "1w", "9999999h"]) {
+    throws(() => parseTtlSeconds(bad), /expected a number and s, m, h or d/);
+  }
+});
+
+Deno.test("migrate brings a database up to date, and a second time changes nothing", async () => {
+  const url = await postgres.emptyDatabase();
+  // Neither a key nor the rest of the configuration matters to it.
+  const first = await cli(["migrate"], {
+    DATABASE_URL: url,
+    JWT_SECRET: "",
+    PORT: "x",
+  });
+  equal(first.code, 0);
+  match(first.stdout, /"schema updated"/);
+  match(
+    (await cli(["migrate"], { DATABASE_URL: url })).stdout,
+    /"schema is up to date"/,
+  );
+  const [{ count }] = await query(
+    url,
+    "select count(*)::int from rollcall_internal.migrations",
+  );
+  ok(count >= 3);
+});
+
+Deno.test("no command, or an unknown one, prints the usage and ends with 2", async () => {
+  for (const args of [[], ["dance"]]) {
+    const { code, stderr } = await cli(args);
+    equal(code, 2);
+    match(stderr, /^Usage:/);
+  }
+});

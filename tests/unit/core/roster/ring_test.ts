@@ -1,0 +1,47 @@
+import { deepEqual, equal, throws } from "node:assert/strict";
+import { type Change, Ring } from "../../../../src/core/roster/ring.ts";
+
+function change(seq: number): Change {
+  const basis = { userId: seq, status: "online", username: "x" } as const;
+  return { ...basis, message: "", seq };
+}
+
+Deno.test("[L1] the ring keeps its capacity and says so past it", () => {
+  const ring = new Ring(3);
+  for (let seq = 1; seq <= 5; seq++) ring.push(change(seq));
+  deepEqual([ring.tail, ring.head], [2, 5]);
+  deepEqual([2, 3, 4].map((position) => ring.at(position).userId), [3, 4, 5]);
+  throws(() => ring.at(1), /expected 2 to 4/);
+  throws(() => ring.at(5), /expected 2 to 4/);
+});
+
+Deno.test("[S2] a seq is found as far back as every change after it is here", () => {
+  const ring = new Ring(3);
+  ring.startAt(10);
+  equal(ring.positionAfter(9), undefined);
+  equal(ring.positionAfter(10), 0);
+  for (let seq = 11; seq <= 13; seq++) ring.push(change(seq));
+  deepEqual([9, 10, 11, 12, 13].map((seq) => ring.positionAfter(seq)), [
+    undefined,
+    0,
+    1,
+    2,
+    3,
+  ]);
+  ring.push(change(14));
+  deepEqual([10, 11, 14].map((seq) => ring.positionAfter(seq)), [
+    undefined,
+    1,
+    4,
+  ]);
+});
+
+Deno.test("[S2] after a restart of the history nothing from before leads on", () => {
+  const ring = new Ring(4);
+  ring.startAt(0);
+  for (let seq = 1; seq <= 4; seq++) ring.push(change(seq));
+  ring.startAt(2);
+  deepEqual([1, 2, 4].map((seq) => ring.positionAfter(seq)), [undefined, 4, 4]);
+  ring.push(change(3));
+  deepEqual([1, 2, 3].map((seq) => ring.positionAfter(seq)), [undefined, 4, 5]);
+});

@@ -1,0 +1,72 @@
+import { deepEqual, equal, throws } from "node:assert/strict";
+import type { Status } from "../../../../src/protocol/protocol.ts";
+import { Roster } from "../../../../src/core/roster/roster.ts";
+
+const transition = (seq: number, userId: number, status: Status) => ({
+  ...{ seq, userId, status },
+  username: `user${userId}`,
+});
+
+/** What the ring holds from a position on. */
+function told(roster: Roster, from = 0): string[] {
+  const messages: string[] = [];
+  for (let position = from; position < roster.ring.head; position++) {
+    const { type, userId } = JSON.parse(roster.ring.at(position).message);
+    messages.push(`${userId} ${type.slice(5)}`);
+  }
+  return messages;
+}
+
+Deno.test("the roster follows transitions, and refuses one that is not the next", () => {
+  const roster = new Roster();
+  roster.advance(transition(1, 9, "online"));
+  roster.advance(transition(2, 4, "online"));
+  deepEqual(roster.users().map(({ id }) => id), [4, 9]);
+  roster.advance(transition(3, 9, "offline"));
+  deepEqual(roster.users(), [{ id: 4, username: "user4" }]);
+  throws(
+    () => roster.advance(transition(5, 1, "online")),
+    /expected seq 4, got 5/,
+  );
+  throws(
+    () => roster.advance(transition(3, 1, "online")),
+    /expected seq 4, got 3/,
+  );
+  equal(roster.seq, 3);
+});
+
+Deno.test("[P7] the list is made once per change, and is [] when nobody is there", () => {
+  const roster = new Roster();
+  equal(roster.json(), '{"online_users":[]}');
+  roster.advance(transition(1, 2, "online"));
+  equal(roster.json(), '{"online_users":[{"id":2,"username":"user2"}]}');
+  equal(roster.json(), roster.json());
+});
+
+Deno.test("becoming a snapshot tells the difference and nothing else", () => {
+  const roster = new Roster();
+  for (const [index, id] of [1, 2, 3].entries()) {
+    roster.advance(transition(index + 1, id, "online"));
+  }
+  const before = roster.ring.head;
+  roster.replace({
+    seq: 9,
+    users: [{ id: 3, username: "renamed" }, { id: 4, username: "user4" }],
+  });
+  deepEqual(told(roster, before), ["1 offline", "2 offline", "4 online"]);
+  equal(roster.seq, 9);
+  deepEqual(roster.users(), [{ id: 3, username: "renamed" }, {
+    id: 4,
+    username: "user4",
+  }]);
+});
+
+Deno.test("[P6] per user online and offline alternate in the ring, whatever the feed repeats", () => {
+  const roster = new Roster();
+  roster.advance(transition(1, 1, "online"));
+  roster.advance(transition(2, 1, "online"));
+  roster.advance(transition(3, 1, "offline"));
+  roster.advance(transition(4, 1, "offline"));
+  deepEqual(told(roster), ["1 online", "1 offline"]);
+  equal(roster.seq, 4);
+});
