@@ -26,7 +26,7 @@ import { type Log, sparing } from "./base/log.ts";
 import { Listener } from "./http/http_server.ts";
 import { LoopMonitor } from "./telemetry/loop_monitor.ts";
 import { Metrics } from "./telemetry/metrics.ts";
-import type { Presence } from "./core/presence/presence.ts";
+import type { Connections } from "./core/connections/connections.ts";
 import { type Provision, provisioningOnce } from "./access/provision.ts";
 import { CLOSE } from "./protocol/protocol.ts";
 import { migrateDatabase } from "./postgres/migrate.ts";
@@ -113,7 +113,8 @@ export async function startNode(
     ...config,
     ...{ hub, store, clock, log: sparing(log), measure: metrics.measure },
   });
-  const { roster, feed, lease, presence, fanout, upkeep, revocation } = core;
+  const { connections, roster, feed, lease } = core;
+  const { presence, fanout, upkeep, revocation } = core;
   stopLater("fan-out", PART_STOP_MS, () => fanout.stop());
   stopLater("upkeep", PART_STOP_MS, () => upkeep.stop());
   stopLater("revocation", PART_STOP_MS, () => revocation.stop());
@@ -131,7 +132,7 @@ export async function startNode(
   );
   const admission = new Admission(config.admission);
   const door = new SocketDoor({
-    ...{ config, admission, verify, presence, roster, feed, fanout },
+    ...{ config, admission, verify, connections, roster, feed, fanout },
     ...{ clock, log: sparing(log), measure: metrics.measure },
     provision: config.autoProvision
       ? provisioningOnce((...user) => store.provision(...user))
@@ -187,7 +188,7 @@ export async function startNode(
       if (demo !== undefined) {
         await settled(log, "demo", PART_STOP_MS, demo.stop());
       }
-      await sendAway(presence, config.drainMs);
+      await sendAway(connections, config.drainMs);
       // Deno would end the last ones in its own words.
       const settleBy = clock.now() + DRAIN_SETTLE_MS;
       while (admission.sockets > 0 && clock.now() < settleBy) {
@@ -199,14 +200,21 @@ export async function startNode(
 }
 
 /** Spreads the closing, so that the clients' return does not hit the other nodes at once. */
-async function sendAway(presence: Presence, drainMs: number): Promise<void> {
-  const connections = [...hub.connections()];
+async function sendAway(
+  connections: Connections,
+  drainMs: number,
+): Promise<void> {
+  const all = [...connections.hub.connections()];
   const startedAt = systemClock.now();
-  for (const [index, connection] of connections.entries()) {
-    const dueMs = startedAt + drainMs * index / connections.length -
+  for (const [index, connection] of all.entries()) {
+    const dueMs = startedAt + drainMs * index / all.length -
       systemClock.now();
     if (dueMs > 0) await systemClock.sleep(dueMs);
-    presence.disconnect(connection, CLOSE.goingAway, CLOSE.goingAway.meaning);
+    connections.disconnect(
+      connection,
+      CLOSE.goingAway,
+      CLOSE.goingAway.meaning,
+    );
   }
 }
 

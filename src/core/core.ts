@@ -10,6 +10,7 @@ import { Audience } from "./fanout/audience.ts";
 import type { Clock } from "../base/clock.ts";
 import { Fanout } from "./fanout/fanout.ts";
 import { Feed } from "./feed/feed.ts";
+import { Connections } from "./connections/connections.ts";
 import type { Hub } from "./connections/hub.ts";
 import { Lease } from "./presence/lease.ts";
 import { RING_TRANSITIONS_MAX } from "../base/limits.ts";
@@ -37,6 +38,7 @@ export interface CoreParts {
 }
 
 export interface Core {
+  readonly connections: Connections;
   readonly roster: Roster;
   readonly audience: Audience;
   readonly feed: Feed;
@@ -53,51 +55,36 @@ export function createCore(
   newId?: () => NodeId,
   ringTransitionsMax = RING_TRANSITIONS_MAX,
 ): Core {
-  const disconnect: Presence["disconnect"] = (...args) =>
-    presence.disconnect(...args);
+  const connections = new Connections(parts.hub, parts.measure);
   const roster = new Roster(ringTransitionsMax);
   const audience = new Audience();
-  const feed = new Feed({
-    ...parts,
-    roster,
+  const feed: Feed = new Feed({
+    ...{ ...parts, roster },
     onAdvance: (changes, since) => {
       presence.noticed(changes);
       fanout.advanced(changes, since);
     },
     onOrdered: () => revocation.check(),
-    claimed: () => parts.store.claimedBy(lease.nodeId),
-    onClaimed: (claimed) => presence.reconcile(claimed),
+    recheckClaims: () => presence.recheck(),
   }, random);
   const lease = new Lease(
-    {
-      ...parts,
-      onTransitions: (transitions) => feed.ingest(transitions),
-      onRenewed: () => {
-        presence.reclaim();
-        feed.doubt();
-      },
-    },
+    { ...parts, feed, onRenewed: () => presence.reclaim() },
     random,
     newId,
   );
-  const presence = new Presence({
-    ...parts,
-    audience,
-    nodeId: () => lease.nodeId,
-    isOnline: (userId) => roster.has(userId),
-    catchUp: () => feed.catchUp(),
-    onTransitions: (...news) => feed.ingest(...news),
+  const presence: Presence = new Presence({
+    ...{ ...parts, connections, roster, feed, lease },
     onLive: () => fanout.wake(),
-    onFenced: (nodeId) => lease.rejoin(nodeId),
   }, random);
   const fanout = new Fanout({
     ...{ ...parts, ...parts.fanout },
-    ...{ audience, roster, disconnect },
+    ...{ connections, audience, roster },
   });
-  const upkeep = new Upkeep({ ...parts, fanout, disconnect });
-  const revocation = new Revocation({ ...parts, disconnect });
+  connections.observe(fanout, presence);
+  const upkeep = new Upkeep({ ...parts, connections, fanout });
+  const revocation = new Revocation({ ...parts, connections });
   return {
-    ...{ roster, audience, feed, lease, presence, fanout },
+    ...{ connections, roster, audience, feed, lease, presence, fanout },
     ...{ upkeep, revocation },
   };
 }

@@ -18,7 +18,7 @@ import {
 } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Measure } from "../base/measure.ts";
-import type { Presence } from "../core/presence/presence.ts";
+import type { Connections } from "../core/connections/connections.ts";
 import { CLOSE, type Close, type UserId } from "../protocol/protocol.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
@@ -31,7 +31,7 @@ import type { Entrance } from "../access/authorize.ts";
 import type { SocketRequest } from "./handshake.ts";
 
 export interface VisitParts extends MessageParts {
-  readonly presence: Presence;
+  readonly connections: Connections;
   readonly roster: Roster;
   readonly fanout: Pick<Fanout, "say" | "watch">;
   readonly log: Log;
@@ -126,7 +126,7 @@ export class Visit implements EventListenerObject {
     this.#isOver = true;
     this.#ticket.release();
     if (this.#connection !== undefined) {
-      this.#parts.presence.closed(this.#connection);
+      this.#parts.connections.closed(this.#connection);
     }
   }
 
@@ -150,7 +150,7 @@ export class Visit implements EventListenerObject {
   #admit(
     { userId, exp, tokenId }: Extract<Entrance, { userId: UserId }>,
   ): Connection {
-    const { presence, roster, fanout, endOf, log } = this.#parts;
+    const { connections, roster, fanout, endOf, log } = this.#parts;
     const version = this.#version;
     const { requestId, since, watch = "*" } = this.#wanted ?? {};
     this.#wanted = undefined;
@@ -163,14 +163,14 @@ export class Visit implements EventListenerObject {
       ...{ version, cursor, endsAt: endOf(exp), tokenId },
       place: this.#ticket,
     });
-    presence.opened(connection);
+    connections.open(connection);
     if (
       watch !== "*" &&
       fanout.watch(connection, watch, { since: cursor }) === "full"
     ) {
       this.#isOver = true;
       const reason = "this node watches as many users as it can";
-      presence.disconnect(connection, CLOSE.overloaded, reason);
+      connections.disconnect(connection, CLOSE.overloaded, reason);
     }
     return connection;
   }
@@ -210,7 +210,7 @@ export class Visit implements EventListenerObject {
     // Deno forgets the close frame while more of the peer's frames wait to be read.
     setTimeout(() => {
       if (this.#connection === undefined) this.#close(close, reason);
-      else this.#parts.presence.disconnect(this.#connection, close, reason);
+      else this.#parts.connections.disconnect(this.#connection, close, reason);
     }, DISMISSAL_MS);
   }
 

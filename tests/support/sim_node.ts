@@ -11,6 +11,7 @@ import {
   UNTOLD,
 } from "../../src/core/connections/connection.ts";
 import { createCore } from "../../src/core/core.ts";
+import type { Connections } from "../../src/core/connections/connections.ts";
 import type { Fanout } from "../../src/core/fanout/fanout.ts";
 import type { Feed } from "../../src/core/feed/feed.ts";
 import { Hub } from "../../src/core/connections/hub.ts";
@@ -174,6 +175,7 @@ export class SimNode {
   readonly hub = new Hub();
   readonly roster: Roster;
   readonly presence: Presence;
+  readonly connections: Connections;
   readonly clients = new Set<SimClient>();
   /** Breaks the listening connection. */
   readonly breakLinks: () => void;
@@ -213,6 +215,7 @@ export class SimNode {
     this.breakLinks = breakLinks;
     this.roster = core.roster;
     this.presence = core.presence;
+    this.connections = core.connections;
     this.#lease = core.lease;
     this.#feed = core.feed;
     this.#fanout = core.fanout;
@@ -263,7 +266,7 @@ export class SimNode {
       (client, text) => this.#judge(client, JSON.parse(text)),
     );
     this.clients.add(client);
-    this.presence.opened(client.connection);
+    this.connections.open(client.connection);
     if (wish.watch !== "*") {
       this.#fanout.watch(client.connection, wish.watch, { since: cursor });
     }
@@ -278,8 +281,8 @@ export class SimNode {
   /** Ends a client's socket, as Deno does: now and then twice. */
   close(client: SimClient): void {
     this.clients.delete(client);
-    this.presence.closed(client.connection);
-    this.presence.closed(client.connection);
+    this.connections.closed(client.connection);
+    this.connections.closed(client.connection);
   }
 
   #judge(

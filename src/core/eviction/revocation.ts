@@ -8,26 +8,19 @@
  * @module
  */
 import type { Clock } from "../../base/clock.ts";
-import type { Connection } from "../connections/connection.ts";
-import type { Hub } from "../connections/hub.ts";
+import type { Connections } from "../connections/connections.ts";
 import { ORDERS_READ_MAX, REVOKED_TOKENS_MAX } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
-import { CLOSE, type Close } from "../../protocol/protocol.ts";
+import { CLOSE } from "../../protocol/protocol.ts";
 import { reasonOf } from "../../base/reason.ts";
 import type { Order, Store } from "../store/store.ts";
 
 export interface RevocationParts {
-  readonly hub: Hub;
   readonly store: Pick<Store, "readOrders">;
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
-  /** Ends a connection for good, wherever it is known. */
-  readonly disconnect: (
-    connection: Connection,
-    close: Close,
-    reason: string,
-  ) => void;
+  readonly connections: Pick<Connections, "hub" | "disconnect">;
 }
 
 export class Revocation {
@@ -112,12 +105,17 @@ export class Revocation {
   }
 
   #carryOut({ userId, tokenId }: Order): void {
-    const { hub, disconnect, log } = this.#parts;
+    const { connections, log } = this.#parts;
+    const { hub } = connections;
     const meant = userId !== undefined
       ? hub.connectionsOf(userId)
       : [...hub.connections()].filter((one) => one.tokenId === tokenId);
     for (const connection of meant) {
-      disconnect(connection, CLOSE.policy, "disconnected by an administrator");
+      connections.disconnect(
+        connection,
+        CLOSE.policy,
+        "disconnected by an administrator",
+      );
     }
     if (meant.length > 0) {
       log.info({ userId, sockets: meant.length }, "disconnected by order");

@@ -9,26 +9,20 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Connection, Sync } from "../connections/connection.ts";
 import type { Fanout } from "../fanout/fanout.ts";
-import type { Hub } from "../connections/hub.ts";
+import type { Connections } from "../connections/connections.ts";
 import {
   KEEPALIVE_MS,
   TOKEN_WARNING_MS,
   UPKEEP_MS,
 } from "../../base/limits.ts";
-import { CLOSE, type Close } from "../../protocol/protocol.ts";
+import { CLOSE } from "../../protocol/protocol.ts";
 import { visitAll } from "../fanout/pump.ts";
 import { encodeError } from "../fanout/sync_messages.ts";
 
 export interface UpkeepParts {
-  readonly hub: Hub;
   readonly fanout: Pick<Fanout, "say" | "keepAlive">;
   readonly clock: Clock;
-  /** Ends a connection for good, wherever it is known. */
-  readonly disconnect: (
-    connection: Connection,
-    close: Close,
-    reason: string,
-  ) => void;
+  readonly connections: Pick<Connections, "hub" | "disconnect">;
 }
 
 export class Upkeep {
@@ -50,7 +44,7 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { hub, clock } = this.#parts;
+    const { connections: { hub }, clock } = this.#parts;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await clock.sleep(UPKEEP_MS, signal);
@@ -65,11 +59,11 @@ export class Upkeep {
   }
 
   #visit(connection: Connection): void {
-    const { clock, disconnect, fanout } = this.#parts;
+    const { clock, connections, fanout } = this.#parts;
     const { sync, endsAt, toldAt } = connection;
     const now = clock.now();
     if (now >= endsAt) {
-      disconnect(connection, CLOSE.tokenExpired, "token expired");
+      connections.disconnect(connection, CLOSE.tokenExpired, "token expired");
     } else if (sync !== undefined && now >= this.#warnAt(sync, endsAt, now)) {
       sync.warnAt = Infinity;
       const seconds = Math.ceil((endsAt - now) / 1_000);

@@ -22,9 +22,13 @@ import {
   SENDS_PER_LOOK_MAX,
   STATE_USERS_RETURN_SHARE,
 } from "../../base/limits.ts";
+import type {
+  ConnectionObserver,
+  Connections,
+} from "../connections/connections.ts";
 import type { Log } from "../../base/log.ts";
 import type { Measure } from "../../base/measure.ts";
-import { CLOSE, type Close, type UserId } from "../../protocol/protocol.ts";
+import { CLOSE, type UserId } from "../../protocol/protocol.ts";
 import { Pump, type Visited } from "./pump.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
@@ -41,15 +45,10 @@ export interface FanoutParts {
   readonly intervalMs: number;
   /** Users online past which version 2 is told how many instead of who. */
   readonly stateUsersMax: number;
-  /** Ends a connection for good, wherever it is known. */
-  readonly disconnect: (
-    connection: Connection,
-    close: Close,
-    reason: string,
-  ) => void;
+  readonly connections: Pick<Connections, "disconnect">;
 }
 
-export class Fanout {
+export class Fanout implements ConnectionObserver {
   readonly #parts: FanoutParts;
   readonly #texts: SyncTexts;
   readonly #broadcast: Pump;
@@ -85,6 +84,14 @@ export class Fanout {
       visit: (connection) => this.#synchronize(connection),
       end: () => announced(2),
     });
+  }
+
+  opened(connection: Connection): void {
+    this.#parts.audience.add(connection);
+  }
+
+  ended(connection: Connection): void {
+    this.#parts.audience.remove(connection);
   }
 
   /** The roster moved, by these changes, because of what happened at `since` or later. */
@@ -288,7 +295,7 @@ export class Fanout {
   }
 
   #send(connection: Connection, text: string): "sent" | "failed" {
-    const { clock, log, disconnect } = this.#parts;
+    const { clock, log, connections } = this.#parts;
     try {
       connection.send(text);
       if (connection.sync !== undefined) connection.toldAt = clock.now();
@@ -296,7 +303,7 @@ export class Fanout {
     } catch (err) {
       const { userId } = connection;
       log.warn({ userId, err }, "cannot send to a connection");
-      disconnect(connection, CLOSE.internal, "send failed");
+      connections.disconnect(connection, CLOSE.internal, "send failed");
       return "failed";
     }
   }
@@ -309,9 +316,9 @@ export class Fanout {
   }
 
   #giveUp(connection: Connection, reason: string): void {
-    const { log, measure, disconnect } = this.#parts;
+    const { log, measure, connections } = this.#parts;
     measure.gaveUp();
     log.info({ userId: connection.userId, reason }, "gave up a slow reader");
-    disconnect(connection, CLOSE.overloaded, reason);
+    connections.disconnect(connection, CLOSE.overloaded, reason);
   }
 }

@@ -17,7 +17,6 @@ import {
 } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { Names } from "./names.ts";
-import type { UserId } from "../../protocol/protocol.ts";
 import { reasonOf } from "../../base/reason.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
@@ -36,10 +35,8 @@ export interface FeedParts {
   readonly onAdvance: (changes: readonly Change[], since: number) => void;
   /** An order was given; the same link tells of it. */
   readonly onOrdered: () => void;
-  /** Whom the store takes to be claimed by this node. */
-  readonly claimed: () => Promise<readonly UserId[]>;
-  /** After a doubt: it may be others than this node believes. */
-  readonly onClaimed: (claimed: readonly UserId[]) => void;
+  /** After a doubt: where a claim made no transition, the log does not tell of its loss. */
+  readonly recheckClaims: () => Promise<void>;
 }
 
 /**
@@ -229,7 +226,7 @@ export class Feed {
 
   /** How far the log reached. */
   async #read(): Promise<number> {
-    const { store, roster, log, clock, claimed, onClaimed } = this.#parts;
+    const { store, roster, log, clock, recheckClaims } = this.#parts;
     const after = roster.seq;
     const committed = Math.max(after, this.#head);
     const doubts = this.#doubts;
@@ -257,11 +254,9 @@ export class Feed {
         "the log does not lead on from what was told, loading a snapshot",
       );
     }
-    // Where a claim made no transition, the log does not tell of its loss.
-    const claims = leadsOn && !isDoubtful ? undefined : await claimed();
+    if (!leadsOn || isDoubtful) await recheckClaims();
     if (!leadsOn) await this.#load();
     this.#settledDoubts = doubts;
-    if (claims !== undefined) onClaimed(claims);
     this.#advance(transitions, clock.now());
     this.#reaches(head);
     return head;

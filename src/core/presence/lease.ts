@@ -10,12 +10,8 @@
 import { type Clock, retryMs } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { reasonOf } from "../../base/reason.ts";
-import {
-  FencedError,
-  type NodeId,
-  type Store,
-  type Transition,
-} from "../store/store.ts";
+import type { Feed } from "../feed/feed.ts";
+import { FencedError, type NodeId, type Store } from "../store/store.ts";
 
 export interface LeaseParts {
   readonly store: Pick<Store, "join" | "heartbeat" | "tidy" | "leave">;
@@ -23,8 +19,8 @@ export interface LeaseParts {
   readonly log: Log;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
-  /** Transitions of users whom an ended node left behind. */
-  readonly onTransitions: (transitions: readonly Transition[]) => void;
+  /** Is told the transitions of users whom an ended node left behind. */
+  readonly feed: Pick<Feed, "ingest" | "doubt">;
   /** There is a new node id, and nothing is claimed under it for certain. */
   readonly onRenewed: () => void;
 }
@@ -101,8 +97,7 @@ export class Lease {
   }
 
   async #join(predecessor?: NodeId): Promise<void> {
-    const { store, clock, log, leaseMs, onTransitions, onRenewed } =
-      this.#parts;
+    const { store, clock, log, leaseMs, feed, onRenewed } = this.#parts;
     const nodeId = this.#newId();
     const sentAt = clock.now();
     const transitions = await store.join(nodeId, leaseMs, predecessor);
@@ -112,7 +107,8 @@ export class Lease {
     if (predecessor === undefined) log.info({ nodeId }, "node joined");
     else log.warn({ nodeId, predecessor }, "lease was lost, node joined anew");
     onRenewed();
-    onTransitions(transitions);
+    feed.doubt();
+    feed.ingest(transitions);
   }
 
   async #beat(): Promise<void> {
@@ -159,9 +155,9 @@ export class Lease {
 
   /** Beside the heartbeat: it may take long, and its failure says nothing of our lease. */
   async #tidy(): Promise<void> {
-    const { store, log, onTransitions } = this.#parts;
+    const { store, log, feed } = this.#parts;
     try {
-      onTransitions(await store.tidy());
+      feed.ingest(await store.tidy());
     } catch (err) {
       log.warn({ reason: reasonOf(err) }, "cannot tidy up after others");
     } finally {

@@ -9,23 +9,24 @@
  *
  * @module
  */
-import type { Audience } from "../fanout/audience.ts";
 import { type Clock, retryMs } from "../../base/clock.ts";
 import type { Connection } from "../connections/connection.ts";
-import { Grace } from "./grace.ts";
 import type { Hub } from "../connections/hub.ts";
+import { Grace } from "./grace.ts";
+import type {
+  ConnectionObserver,
+  Connections,
+} from "../connections/connections.ts";
+import type { Feed } from "../feed/feed.ts";
+import type { Roster } from "../roster/roster.ts";
+import type { Lease } from "./lease.ts";
 import { BATCH_USERS_MAX } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Measure } from "../../base/measure.ts";
-import { CLOSE, type Close, type UserId } from "../../protocol/protocol.ts";
+import { CLOSE, type UserId } from "../../protocol/protocol.ts";
 import { reasonOf } from "../../base/reason.ts";
 import type { Change } from "../roster/ring.ts";
-import {
-  FencedError,
-  type NodeId,
-  type Store,
-  type Transition,
-} from "../store/store.ts";
+import { FencedError, type NodeId, type Store } from "../store/store.ts";
 
 /**
  * What this node knows of its claim on a user. `unsure`: a write is on its way, or failed in
@@ -34,31 +35,21 @@ import {
 type Claim = "held" | "unsure";
 
 export interface PresenceParts {
-  readonly hub: Hub;
-  readonly audience: Pick<Audience, "add" | "remove">;
-  readonly store: Pick<Store, "apply">;
+  readonly connections: Pick<Connections, "hub" | "disconnect">;
+  readonly store: Pick<Store, "apply" | "claimedBy">;
+  readonly roster: Pick<Roster, "has">;
+  readonly feed: Pick<Feed, "ingest" | "catchUp">;
+  readonly lease: Pick<Lease, "nodeId" | "rejoin">;
   readonly clock: Clock;
   readonly log: Log;
   readonly measure: Measure;
   /** How long a user who left stays claimed, in case of a return. 0: not at all. */
   readonly offlineGraceMs: number;
-  readonly nodeId: () => NodeId;
-  /** Whether a user is online as far as clients are told. */
-  readonly isOnline: (userId: UserId) => boolean;
-  /** Lets clients be told all that was committed before, if that can be read. */
-  readonly catchUp: () => Promise<unknown>;
-  /** Transitions that our own write committed, and when the first event came that led to it. */
-  readonly onTransitions: (
-    transitions: readonly Transition[],
-    since: number,
-  ) => void;
   /** Connections became live. */
   readonly onLive: () => void;
-  /** The store refused this node id. Resolves when there is a new one. */
-  readonly onFenced: (nodeId: NodeId) => Promise<void>;
 }
 
-export class Presence {
+export class Presence implements ConnectionObserver {
   readonly #parts: PresenceParts;
   readonly #random: () => number;
   readonly #stop = new AbortController();
@@ -87,27 +78,19 @@ export class Presence {
   }
 
   /** A connection is there. It is live at once if its user is claimed already. */
-  opened(connection: Connection): void {
-    const { userId } = connection;
-    this.#parts.hub.register(userId, connection);
-    this.#parts.audience.add(connection);
+  opened({ userId }: Connection): void {
     this.#grace.end(userId);
     if (this.#claims.get(userId) === "held") this.#confirm([userId]);
     else this.#look(userId);
   }
 
-  /** A connection's socket has ended. Safe to repeat. */
-  closed(connection: Connection): void {
-    connection.end();
-    this.#remove(connection);
-  }
-
-  /** Ends a connection from our side. It counts as gone now, whenever its peer answers. */
-  disconnect(connection: Connection, close: Close, reason: string): void {
-    if (connection.close(close, reason) === "closing") {
-      this.#parts.measure.closed(close.code, "server");
+  /** A connection is gone. */
+  ended({ userId }: Connection, left: "last" | "more"): void {
+    if (left !== "last") return;
+    if (this.#claims.has(userId) && this.#grace.begin(userId) === "begun") {
+      return;
     }
-    this.#remove(connection);
+    this.#look(userId);
   }
 
   /**
@@ -126,19 +109,20 @@ export class Presence {
       if (status !== "offline") continue;
       if (this.#claims.has(userId)) this.#claims.set(userId, "unsure");
       if (this.#isWriting) this.#toldOffline.add(userId);
-      if (this.#parts.hub.has(userId)) this.#look(userId);
+      if (this.#hub.has(userId)) this.#look(userId);
     }
   }
 
   /** Nothing that was known of our claims holds any more: looks at everybody again. */
   reclaim(): void {
     for (const userId of this.#claims.keys()) this.#suspect(userId);
-    for (const userId of this.#parts.hub.userIds()) this.#look(userId);
+    for (const userId of this.#hub.userIds()) this.#look(userId);
   }
 
-  /** The store takes these to be claimed by us, and nobody else: looks at those who make a difference. */
-  reconcile(claimed: readonly UserId[]): void {
-    const theirs = new Set(claimed);
+  /** Looks at those of whom the store believes something else than we do. Rejects as the store does. */
+  async recheck(): Promise<void> {
+    const { store, lease } = this.#parts;
+    const theirs = new Set(await store.claimedBy(lease.nodeId));
     for (const userId of this.#claims.keys()) {
       if (!theirs.has(userId)) this.#suspect(userId);
     }
@@ -152,21 +136,15 @@ export class Presence {
     this.#look(userId);
   }
 
+  get #hub(): Hub {
+    return this.#parts.connections.hub;
+  }
+
   /** Writes nothing any more, and waits for a write that is on its way. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#flushing;
     await this.#grace.stop();
-  }
-
-  #remove(connection: Connection): void {
-    const { userId } = connection;
-    this.#parts.audience.remove(connection);
-    if (this.#parts.hub.unregister(userId, connection) !== "last") return;
-    if (this.#claims.has(userId) && this.#grace.begin(userId) === "begun") {
-      return;
-    }
-    this.#look(userId);
   }
 
   #look(userId: UserId): void {
@@ -194,11 +172,11 @@ export class Presence {
   }
 
   async #flush(): Promise<"done" | "failed"> {
-    const { store, nodeId, onTransitions, clock, measure } = this.#parts;
+    const { store, lease, feed, clock, measure } = this.#parts;
     const since = this.#dirtySince;
     const { arriving, leaving } = this.#takeBatch();
     if (arriving.length + leaving.length === 0) return "done";
-    const writer = nodeId();
+    const writer = lease.nodeId;
     const sentAt = this.#dirtySince = clock.now();
     this.#isWriting = true;
     for (const userId of [...arriving, ...leaving]) {
@@ -206,8 +184,8 @@ export class Presence {
     }
     try {
       const applied = await store.apply(writer, arriving, leaving);
-      onTransitions(applied.transitions, since);
-      if (writer === nodeId()) {
+      feed.ingest(applied.transitions, since);
+      if (writer === lease.nodeId) {
         this.#settle(
           arriving,
           leaving,
@@ -235,10 +213,10 @@ export class Presence {
 
   /** A new node id is as good as a success: the same users are written again under it. */
   async #recover(err: unknown, writer: NodeId): Promise<"done" | "failed"> {
-    const { log, onFenced } = this.#parts;
+    const { log, lease } = this.#parts;
     try {
       if (!(err instanceof FencedError)) throw err;
-      await onFenced(writer);
+      await lease.rejoin(writer);
       return "done";
     } catch (err) {
       log.warn(
@@ -257,7 +235,7 @@ export class Presence {
       if (arriving.length + leaving.length >= BATCH_USERS_MAX) break;
       this.#dirty.delete(userId);
       const claim = this.#claims.get(userId);
-      if (this.#parts.hub.has(userId)) {
+      if (this.#hub.has(userId)) {
         if (claim !== "held") arriving.push(userId);
       } else if (claim !== undefined && !this.#grace.has(userId)) {
         leaving.push(userId);
@@ -293,18 +271,18 @@ export class Presence {
 
   /** They are claimed. Those who would not find themselves online wait for news of others first. */
   #confirm(userIds: readonly UserId[]): void {
-    const { isOnline, catchUp } = this.#parts;
-    this.#begin(userIds.filter((userId) => isOnline(userId)));
-    const early = userIds.filter((userId) => !isOnline(userId));
-    if (early.length > 0) void catchUp().then(() => this.#begin(early));
+    const { roster, feed } = this.#parts;
+    this.#begin(userIds.filter((userId) => roster.has(userId)));
+    const early = userIds.filter((userId) => !roster.has(userId));
+    if (early.length > 0) void feed.catchUp().then(() => this.#begin(early));
   }
 
   #begin(userIds: readonly UserId[]): void {
-    const { hub, onLive } = this.#parts;
+    const { onLive } = this.#parts;
     let isAnyLive = false;
     for (const userId of userIds) {
       if (this.#claims.get(userId) !== "held") continue;
-      for (const connection of hub.connectionsOf(userId)) {
+      for (const connection of this.#hub.connectionsOf(userId)) {
         isAnyLive ||= connection.state === "joining";
         connection.confirm();
       }
@@ -315,8 +293,12 @@ export class Presence {
   #refuse(userId: UserId): void {
     this.#claims.delete(userId);
     this.#parts.log.info({ userId }, "unknown user refused");
-    for (const connection of this.#parts.hub.connectionsOf(userId)) {
-      this.disconnect(connection, CLOSE.policy, "unknown user");
+    for (const connection of this.#hub.connectionsOf(userId)) {
+      this.#parts.connections.disconnect(
+        connection,
+        CLOSE.policy,
+        "unknown user",
+      );
     }
   }
 

@@ -57,7 +57,8 @@ class World {
     this.#fanout = new Fanout({
       ...{ audience: this.#audience, roster: this.#roster },
       ...{ clock: this.#clock, log: rememberingLog(), measure: unmeasured },
-      ...{ intervalMs: 50, stateUsersMax, disconnect: () => this.#lose() },
+      ...{ intervalMs: 50, stateUsersMax },
+      connections: { disconnect: () => this.#lose() },
     });
     this.#other = this.#newConnection(new FakeSocket(), UNTOLD);
     this.#replica = new Replica(

@@ -41,7 +41,7 @@ async function countingNode() {
   }, () => 0.5);
   await core.lease.join();
   await core.feed.start();
-  const { roster, presence } = core;
+  const { roster, presence, connections } = core;
   asked.apply = asked.readFeed = asked.snapshot = 0;
   const connect = (userId: number, version: 1 | 2) => {
     const socket = new FakeSocket();
@@ -49,7 +49,7 @@ async function countingNode() {
     const connection = new Connection(userId, socket, {
       ...{ version, cursor, endsAt: Infinity },
     });
-    presence.opened(connection);
+    connections.open(connection);
     return { connection, socket };
   };
   const stop = async () => {

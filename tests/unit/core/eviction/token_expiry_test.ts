@@ -16,7 +16,7 @@ function upkeep(version: 1 | 2, endsAt: number) {
   hub.register(1, connection);
   const said: string[] = [];
   const subject = new Upkeep({
-    ...{ hub, clock },
+    clock,
     fanout: {
       say: (_connection, text) => void said.push(JSON.parse(text).code),
       keepAlive: (connection) => {
@@ -24,7 +24,11 @@ function upkeep(version: 1 | 2, endsAt: number) {
         connection.toldAt = clock.now();
       },
     },
-    disconnect: (connection, close, reason) => connection.close(close, reason),
+    connections: {
+      hub,
+      disconnect: (connection, close, reason) =>
+        connection.close(close, reason),
+    },
   });
   connection.toldAt = 0;
   subject.start();

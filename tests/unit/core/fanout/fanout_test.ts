@@ -28,9 +28,11 @@ function fanout(
   const subject = new Fanout({
     ...{ audience, roster, clock, log, measure: unmeasured },
     ...{ intervalMs: 50, stateUsersMax: 10 },
-    disconnect: (connection, close, reason) => {
-      connection.close(close, reason);
-      audience.remove(connection);
+    connections: {
+      disconnect: (connection, close, reason) => {
+        connection.close(close, reason);
+        audience.remove(connection);
+      },
     },
   });
   let seq = 0;

@@ -33,7 +33,7 @@ async function lease() {
         },
         leave: () => answer(undefined),
       },
-      onTransitions: () => {},
+      feed: { ingest: () => {}, doubt: () => {} },
       onRenewed: () => {},
     },
     () => 1,

@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { Audience } from "../../../../src/core/fanout/audience.ts";
+import { Connections } from "../../../../src/core/connections/connections.ts";
 import { Hub } from "../../../../src/core/connections/hub.ts";
 import { unmeasured } from "../../../../src/base/measure.ts";
 import { Presence } from "../../../../src/core/presence/presence.ts";
@@ -17,8 +17,9 @@ function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
     readonly leaving: readonly number[];
     answer(applied?: Partial<Applied>): Promise<void>;
   }[] = [];
+  const connections = new Connections(new Hub(), unmeasured);
   const subject = new Presence({
-    ...{ hub: new Hub(), audience: new Audience(), clock, offlineGraceMs },
+    ...{ connections, clock, offlineGraceMs },
     log: rememberingLog(),
     measure: unmeasured,
     store: {
@@ -31,24 +32,27 @@ function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
         writes.push({ arriving, leaving, answer });
         return promise;
       },
+      claimedBy: () => Promise.resolve([]),
     },
-    nodeId: () => "a",
-    isOnline: (userId) => online.has(userId),
-    catchUp,
-    onTransitions: () => {},
+    roster: online,
+    feed: {
+      ingest: () => {},
+      catchUp: () => catchUp().then(() => "read" as const),
+    },
+    lease: { nodeId: "a", rejoin: () => Promise.resolve() },
     onLive: () => {},
-    onFenced: () => Promise.resolve(),
   }, () => 1);
+  connections.observe(subject);
   const isNow = (userId: number, status: Status) =>
     subject.noticed([{ userId, status, username: "", message: "", seq: 1 }]);
   const isOffline = (userId: number) => isNow(userId, "offline");
-  return { subject, clock, writes, online, isNow, isOffline };
+  return { connections, subject, clock, writes, online, isNow, isOffline };
 }
 
 Deno.test("[P1] who was told to be offline while a write was under way is written again", async () => {
-  const { subject, clock, writes, isOffline } = presence();
+  const { connections, subject, clock, writes, isOffline } = presence();
   const { connection, socket } = joiningConnection(7);
-  subject.opened(connection);
+  connections.open(connection);
   await clock.advance(0);
   // The write committed, the row was deleted, and the news of that is faster than the answer.
   isOffline(7);
@@ -62,16 +66,16 @@ Deno.test("[P1] who was told to be offline while a write was under way is writte
 });
 
 Deno.test("[P1] who was told to be offline during the grace is written again on return", async () => {
-  const { subject, clock, writes, isOffline } = presence(10_000);
+  const { connections, subject, clock, writes, isOffline } = presence(10_000);
   const first = joiningConnection(7);
-  subject.opened(first.connection);
+  connections.open(first.connection);
   await clock.advance(0);
   await writes[0]?.answer();
   equal(first.connection.state, "live");
-  subject.closed(first.connection);
+  connections.closed(first.connection);
   isOffline(7);
   const second = joiningConnection(7);
-  subject.opened(second.connection);
+  connections.open(second.connection);
   equal(second.connection.state, "joining");
   await clock.advance(0);
   deepEqual(writes[1]?.arriving, [7]);
@@ -81,13 +85,13 @@ Deno.test("[P1] who was told to be offline during the grace is written again on 
 });
 
 Deno.test("[L1] rows that stay busy are asked for less and less often", async () => {
-  const { subject, clock, writes } = presence();
-  subject.opened(joiningConnection(7).connection);
+  const { connections, subject, clock, writes } = presence();
+  connections.open(joiningConnection(7).connection);
   await clock.advance(0);
   let answered = 0;
   for (let round = 0; round < 60 * 10; round++) {
     // Those who come and go meanwhile are no reason to ask sooner.
-    subject.opened(joiningConnection(100 + round).connection);
+    connections.open(joiningConnection(100 + round).connection);
     await clock.advance(0);
     while (writes.length > answered) {
       await writes[answered]?.answer({ busy: [7] });
@@ -102,16 +106,19 @@ Deno.test("[L1] rows that stay busy are asked for less and less often", async ()
 
 Deno.test("[S1] who is claimed is told nothing before the roster has got as far", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const { subject, clock, writes, online } = presence(0, () => promise);
+  const { connections, subject, clock, writes, online } = presence(
+    0,
+    () => promise,
+  );
   const [first, second] = [joiningConnection(7), joiningConnection(7)];
   const other = joiningConnection(8);
-  subject.opened(first.connection);
-  subject.opened(other.connection);
+  connections.open(first.connection);
+  connections.open(other.connection);
   await clock.advance(0);
   online.add(8);
   await writes[0]?.answer();
   equal(other.connection.state, "live");
-  subject.opened(second.connection);
+  connections.open(second.connection);
   const states = () => [first.connection.state, second.connection.state];
   deepEqual(states(), ["joining", "joining"]);
   resolve();
@@ -121,12 +128,12 @@ Deno.test("[S1] who is claimed is told nothing before the roster has got as far"
 });
 
 Deno.test("[S1] who is claimed is live as soon as the roster tells of it, however much is read after that", async () => {
-  const { subject, clock, writes, isNow } = presence(
+  const { connections, subject, clock, writes, isNow } = presence(
     0,
     () => new Promise(() => {}),
   );
   const { connection } = joiningConnection(7);
-  subject.opened(connection);
+  connections.open(connection);
   await clock.advance(0);
   await writes[0]?.answer();
   isNow(8, "online");
