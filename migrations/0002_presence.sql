@@ -10,48 +10,19 @@ create table rollcall_internal.nodes (
 );
 
 -- A node holds at least one connection of a user. No foreign keys: apply() and reap() keep both
--- sides under row locks, and checking each row again would double the cost of a write.
+-- sides under row locks, and checking each row again would double the cost of a write. No index by node
+-- either: whoever looks for all claims of a node is rare, and may read them all.
 create table rollcall_internal.claims (
   user_id integer not null,
   node_id uuid not null,
   primary key (user_id, node_id)
 );
-create index claims_by_node on rollcall_internal.claims (node_id);
 
 -- Users that the application deleted while they were online. What they leave behind is put right by
 -- the next heartbeat, and not by the deleting transaction: that may be long, and would hold the counter.
 create table rollcall_internal.deleted_users (
   user_id integer primary key
 );
-
-create function rollcall_internal.note_deleted_users() returns trigger
--- The application's role need not know of our tables.
-language plpgsql security definer set search_path = pg_catalog as $$
-begin
-  insert into rollcall_internal.deleted_users (user_id)
-  select gone.id from gone where gone.status = 'online'
-      on conflict do nothing;
-  return null;
-end
-$$;
-
-create trigger rollcall_note_deleted_users
-  after delete on users referencing old table as gone
-  for each statement execute function rollcall_internal.note_deleted_users();
-
--- A user who is online got another name. Nodes read the names anew; who is online does not change.
-create function rollcall_internal.tell_renamed() returns trigger
-language plpgsql as $$
-begin
-  perform pg_notify('rollcall', 'renamed');
-  return null;
-end
-$$;
-
-create trigger rollcall_tell_renamed
-  after update of username on users
-  for each row when (new.status = 'online' and new.username is distinct from old.username)
-  execute function rollcall_internal.tell_renamed();
 
 -- The log of transitions, in commit order and without holes.
 create table rollcall_internal.feed (
@@ -69,12 +40,18 @@ create table rollcall_internal.counter (
 );
 insert into rollcall_internal.counter (seq) values (0);
 
--- Who is online, for other applications. Right even while nobody has reaped a node that died.
-create view online_users as
-select u.id, u.username, u.status_changed_at as since
-  from users u
- where exists (
-   select from rollcall_internal.claims c
-     join rollcall_internal.nodes n on n.id = c.node_id
-    where c.user_id = u.id and n.expires_at > clock_timestamp()
- );
+-- The newest write of each node. A write that was given up may still be on its way, and arrive after
+-- the one that settled the matter; it is known by its number.
+create table rollcall_internal.writes (
+  node_id uuid primary key references rollcall_internal.nodes (id) on delete cascade,
+  last bigint not null
+);
+
+-- Orders to disconnect a user, or whoever came with a token. Nodes read them in the order of their ids.
+create table rollcall_internal.orders (
+  id bigint primary key,
+  user_id integer,
+  token_id text,
+  at timestamptz not null default clock_timestamp(),
+  check ((user_id is null) <> (token_id is null))
+);

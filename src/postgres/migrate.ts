@@ -1,5 +1,10 @@
 /**
- * Applies the numbered SQL files of `migrations/`, each once and each in a transaction.
+ * Brings the schema up to date: the numbered files of `migrations/`, each once and each in a
+ * transaction, then those of `migrations/functions/` that are not there as they are now.
+ *
+ * A numbered file is never edited. A file of functions (triggers, views) is: it says "or replace",
+ * and holds the one definition that there is. A server that is older than the database applies
+ * nothing, and starts if no number that it does not know is marked `-- breaking`.
  *
  * Written here because no runner in the registry takes plain SQL files, holds a lock while
  * it works, and refuses files that were edited after they were applied.
@@ -18,6 +23,13 @@ interface Migration {
   readonly name: string;
   readonly sql: string;
   readonly sha256: string;
+  /** An older server must not run on it. */
+  readonly isBreaking: boolean;
+}
+
+interface Applied {
+  readonly sha256: string;
+  readonly isBreaking: boolean;
 }
 
 const DIRECTORY = new URL("../../migrations/", import.meta.url);
@@ -27,6 +39,7 @@ const CREATE = `
   create table rollcall_internal.migrations (
     name text primary key,
     sha256 text not null,
+    breaking boolean not null,
     applied_at timestamptz not null default now()
   )`;
 
@@ -60,27 +73,39 @@ export async function migrate(
   directory = DIRECTORY,
   onWait: (name: string) => void = () => {},
 ): Promise<string[]> {
-  const migrations = await readMigrations(directory);
+  const numbered = await readFiles(directory, "", /^\d{4}_\w+\.sql$/);
+  const functions = await readFiles(directory, "functions/", /^\w+\.sql$/);
   // Held until the connection ends: any number of servers may start together.
   await client.query("select pg_advisory_lock(hashtext('rollcall.migrate'))");
-  const pending = findPending(migrations, await readApplied(client));
+  const applied = await readApplied(client);
+  if (isNewer(applied, numbered)) return [];
+  const pending = findPending(numbered, applied);
   for (const migration of pending) {
-    await applyPatiently(client, migration, onWait);
+    await applyPatiently(client, [migration], onWait);
   }
-  return pending.map((migration) => migration.name);
+  const changed = functions.filter(({ name, sha256 }) =>
+    applied.get(name)?.sha256 !== sha256
+  );
+  if (changed.length > 0) await applyPatiently(client, changed, onWait);
+  return [...pending, ...changed].map(({ name }) => name);
 }
 
 /** Names and hashes of what was applied. Creates the table only where it is missing, for want of rights. */
-async function readApplied(client: pg.Client): Promise<Map<string, string>> {
+async function readApplied(client: pg.Client): Promise<Map<string, Applied>> {
   try {
     const { rows: [found] } = await client.query(
       "select to_regclass('rollcall_internal.migrations') is not null as here",
     );
     if (!found.here) await client.query(CREATE);
     const { rows } = await client.query(
-      "select name, sha256 from rollcall_internal.migrations",
+      "select name, sha256, breaking from rollcall_internal.migrations",
     );
-    return new Map(rows.map((row) => [row.name, row.sha256]));
+    return new Map(
+      rows.map((row) => [
+        row.name,
+        { sha256: row.sha256, isBreaking: row.breaking },
+      ]),
+    );
   } catch (cause) {
     throw new StartError(
       `Cannot prepare the schema rollcall_internal: ${
@@ -91,55 +116,77 @@ async function readApplied(client: pg.Client): Promise<Map<string, string>> {
   }
 }
 
-async function readMigrations(directory: URL): Promise<Migration[]> {
+async function readFiles(
+  directory: URL,
+  below: string,
+  pattern: RegExp,
+): Promise<Migration[]> {
   const migrations: Migration[] = [];
-  for await (const { name } of Deno.readDir(directory)) {
-    if (!/^\d{4}_\w+\.sql$/.test(name)) continue;
-    const sql = await Deno.readTextFile(new URL(name, directory));
-    migrations.push({
-      name,
-      sql,
-      sha256: createHash("sha256").update(sql).digest("hex"),
-    });
+  const folder = new URL(`./${below}`, directory);
+  try {
+    for await (const { name } of Deno.readDir(folder)) {
+      if (!pattern.test(name)) continue;
+      const sql = await Deno.readTextFile(new URL(name, folder));
+      migrations.push({
+        name: below + name,
+        sql,
+        sha256: createHash("sha256").update(sql).digest("hex"),
+        isBreaking: sql.startsWith("-- breaking"),
+      });
+    }
+  } catch (err) {
+    if (!(err instanceof Deno.errors.NotFound)) throw err;
   }
   return migrations.sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
-/** A database that is newer than the files is refused too: an older server must not write to it. */
+/** Whether the database is newer than these files. */
+function isNewer(
+  applied: Map<string, Applied>,
+  numbered: readonly Migration[],
+): boolean {
+  const known = new Set(numbered.map(({ name }) => name));
+  const unknown = [...applied].filter(([name]) =>
+    !name.startsWith("functions/") && !known.has(name)
+  );
+  const breaking = unknown.find(([, { isBreaking }]) => isBreaking);
+  if (breaking === undefined) return unknown.length > 0;
+  throw new StartError(
+    `Cannot migrate: the database has ${
+      breaking[0]
+    }, which is not in migrations/; expected a server of the same or a newer version`,
+  );
+}
+
 function findPending(
-  migrations: Migration[],
-  applied: Map<string, string>,
+  numbered: readonly Migration[],
+  applied: Map<string, Applied>,
 ): Migration[] {
-  for (const [name, sha256] of applied) {
-    const migration = migrations.find((candidate) => candidate.name === name);
-    if (migration === undefined) {
-      throw new StartError(
-        `Cannot migrate: the database has ${name}, which is not in migrations/; expected a server of the same or a newer version`,
-      );
-    }
-    if (migration.sha256 !== sha256) {
-      throw new StartError(
-        `Cannot migrate: migrations/${name} was edited after it was applied; restore it and add a new file instead`,
-      );
-    }
+  const edited = numbered.find(({ name, sha256 }) =>
+    (applied.get(name)?.sha256 ?? sha256) !== sha256
+  );
+  if (edited !== undefined) {
+    throw new StartError(
+      `Cannot migrate: migrations/${edited.name} was edited after it was applied; restore it and add a new file instead`,
+    );
   }
-  return migrations.filter((migration) => !applied.has(migration.name));
+  return numbered.filter(({ name }) => !applied.has(name));
 }
 
 /** Everybody who needs a table waits behind whoever waits to change it. So they get their turn. */
 async function applyPatiently(
   client: pg.Client,
-  migration: Migration,
+  migrations: readonly Migration[],
   onWait: (name: string) => void,
 ): Promise<void> {
   const startedAt = performance.now();
   for (let tries = 1;; tries++) {
     try {
-      return await apply(client, migration);
+      return await apply(client, migrations);
     } catch (err) {
       const isOver = performance.now() - startedAt > MIGRATE_MS;
       if (isOver || !isLockFault(err)) throw err;
-      if (tries === 1) onWait(migration.name);
+      if (tries === 1) onWait(migrations.map(({ name }) => name).join());
       await new Promise((resolve) => setTimeout(resolve, MIGRATE_LOCK_MS));
     }
   }
@@ -151,26 +198,31 @@ function isLockFault(err: unknown): boolean {
     cause.code === LOCK_NOT_AVAILABLE;
 }
 
+/** All of them in one transaction. */
 async function apply(
   client: pg.Client,
-  { name, sql, sha256 }: Migration,
+  migrations: readonly Migration[],
 ): Promise<void> {
+  let current = "";
   try {
     await client.query("begin");
     await client.query(`set local lock_timeout = ${MIGRATE_LOCK_MS}`);
-    await client.query(sql);
-    await client.query(
-      "insert into rollcall_internal.migrations (name, sha256) values ($1, $2)",
-      [
-        name,
-        sha256,
-      ],
-    );
+    for (const { name, sql, sha256, isBreaking } of migrations) {
+      current = name;
+      await client.query(sql);
+      await client.query(
+        `insert into rollcall_internal.migrations (name, sha256, breaking)
+         values ($1, $2, $3)
+             on conflict (name) do update
+                set sha256 = excluded.sha256, applied_at = now()`,
+        [name, sha256, isBreaking],
+      );
+    }
     await client.query("commit");
   } catch (cause) {
     await client.query("rollback").catch(() => {});
     throw new StartError(
-      `Cannot apply migrations/${name}: ${reasonOf(cause)}`,
+      `Cannot apply migrations/${current}: ${reasonOf(cause)}`,
       { cause },
     );
   }

@@ -1,19 +1,4 @@
--- Leaves a hole in the feed. After transitions were lost that clients had been told of, none gets a seq
--- of theirs again: nobody could tell the two apart. For the same reason no two databases, of which each
--- lost something, leave it at the same place.
-create function rollcall_internal.move_on(beyond bigint) returns void
-language plpgsql as $$
-declare
-  head bigint;
-begin
-  update rollcall_internal.counter c set seq = beyond + floor(random() * 1000000)::bigint
-   where c.seq < beyond
-  returning c.seq into head;
-  if found then
-    perform pg_notify('rollcall', head::text);
-  end if;
-end
-$$;
+-- Orders to disconnect.
 
 -- The clock is in the id, because nodes pass over an id that they have read: after the newest orders
 -- were lost, the next one must not get one of theirs.
@@ -31,4 +16,12 @@ begin
   perform pg_notify('rollcall', 'ordered');
   return given;
 end
+$$;
+
+-- The newest order stays, so that ids are never used twice.
+create or replace function rollcall_internal.forget_orders(keep_ms bigint) returns void
+language sql as $$
+  delete from rollcall_internal.orders o
+   where o.at < clock_timestamp() - keep_ms * interval '1 millisecond'
+     and o.id < (select max(id) from rollcall_internal.orders);
 $$;

@@ -1,0 +1,9 @@
+-- Who is online, for other applications. Right even while nobody has reaped a node that died.
+create or replace view online_users as
+select u.id, u.username, u.status_changed_at as since
+  from users u
+ where exists (
+   select from rollcall_internal.claims c
+     join rollcall_internal.nodes n on n.id = c.node_id
+    where c.user_id = u.id and n.expires_at > clock_timestamp()
+ );
