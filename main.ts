@@ -8,9 +8,9 @@
 import { within } from "./src/base/clock.ts";
 import { readConfig } from "./src/config/config.ts";
 import { readDemoSecret } from "./src/demo/demo_secret.ts";
-import { EARLY_STOP_MS } from "./src/base/limits.ts";
+import { EARLY_STOP_MS } from "./src/limits.ts";
 import { createLog, type Log } from "./src/base/log.ts";
-import { reasonOf } from "./src/base/reason.ts";
+import { messageOf } from "./src/base/message_of.ts";
 import { type Server, startServer } from "./src/server.ts";
 import { START_ERROR_EXIT_CODE, StartError } from "./src/base/start_error.ts";
 
@@ -58,7 +58,7 @@ async function stopEarly(
     const server = await within(EARLY_STOP_MS, "the start", starting);
     await server.stop();
   } catch (err) {
-    log.info({ reason: reasonOf(err) }, "the start was given up");
+    log.info({ reason: messageOf(err) }, "the start was given up");
   }
   return 0;
 }

@@ -48,7 +48,7 @@ create table rollcall_internal.writes (
 );
 
 -- Orders to disconnect a user, or whoever came with a token. Nodes read them in the order of their ids.
-create table rollcall_internal.orders (
+create table rollcall_internal.revocations (
   id bigint primary key,
   user_id integer,
   token_id text,

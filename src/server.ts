@@ -6,7 +6,7 @@
  */
 import project from "../deno.json" with { type: "json" };
 import { Admission } from "./access/admission.ts";
-import { createVerifier, refusingRevoked } from "./access/token/verifier.ts";
+import { createVerifier, rejectingRevoked } from "./access/token/verifier.ts";
 import { clientAddress } from "./access/client_address.ts";
 import { systemClock, within } from "./base/clock.ts";
 import type { Config } from "./config/config.ts";
@@ -14,26 +14,26 @@ import { createCore } from "./core/core.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { createApp, type Readiness } from "./http/app.ts";
 import { createDemo, DEMO_USERS } from "./demo/demo.ts";
-import { SocketDoor } from "./socket/socket_endpoint.ts";
+import { SocketEndpoint } from "./socket/socket_endpoint.ts";
 import { hub } from "./core/connections/hub.ts";
 import {
   DRAIN_SETTLE_MS,
   HTTP_STOP_MS,
   ORDERLY_STOP_MS,
   PART_STOP_MS,
-} from "./base/limits.ts";
-import { type Log, sparing } from "./base/log.ts";
-import { Listener } from "./http/http_server.ts";
+} from "./limits.ts";
+import { type Log, rateLimited } from "./base/log.ts";
+import { HttpServer } from "./http/http_server.ts";
 import { LoopMonitor } from "./telemetry/loop_monitor.ts";
-import { Metrics } from "./telemetry/metrics.ts";
+import { PrometheusMetrics } from "./telemetry/prometheus.ts";
 import type { Connections } from "./core/connections/connections.ts";
-import { type Provision, provisioningOnce } from "./access/provision.ts";
-import { CLOSE } from "./protocol/protocol.ts";
+import { coalesced, type Provision } from "./access/provision.ts";
+import { CLOSE } from "./protocol/close.ts";
 import { migrateDatabase } from "./postgres/migrate.ts";
 import { PostgresStore } from "./postgres/postgres_store.ts";
 import type { Store } from "./core/store/store.ts";
 import { addUsers, onlineSince } from "./demo/demo_users.ts";
-import { remembering } from "./access/token/token_cache.ts";
+import { cached } from "./access/token/token_cache.ts";
 
 export interface Server {
   /** Where it listens. */
@@ -61,7 +61,7 @@ export async function startServer(config: Config, log: Log): Promise<Server> {
     const applied = await migrateDatabase(database.url, log);
     if (applied.length > 0) log.info({ applied }, "schema updated");
     if (config.demo) await addUsers(database.url, DEMO_USERS);
-    const store = new PostgresStore(database.url, sparing(log));
+    const store = new PostgresStore(database.url, rateLimited(log));
     const node = await startNode(config, store, log, database.url);
     return {
       url: node.url,
@@ -108,44 +108,44 @@ export async function startNode(
 
   stopLater("store", PART_STOP_MS, () => store.close());
 
-  const metrics = new Metrics(project.version);
+  const metrics = new PrometheusMetrics(project.version);
   const core = createCore({
     ...config,
-    ...{ hub, store, clock, log: sparing(log), measure: metrics.measure },
+    ...{ hub, store, clock, log: rateLimited(log), metrics: metrics.recorder },
   });
   const { connections, roster, feed, lease } = core;
-  const { presence, fanout, upkeep, revocation } = core;
+  const { presence, fanout, upkeep, revocations } = core;
   stopLater("fan-out", PART_STOP_MS, () => fanout.stop());
   stopLater("upkeep", PART_STOP_MS, () => upkeep.stop());
-  stopLater("revocation", PART_STOP_MS, () => revocation.stop());
+  stopLater("revocation", PART_STOP_MS, () => revocations.stop());
 
   await lease.join();
   stopLater("lease", PART_STOP_MS, () => lease.leave(config.drainGraceMs));
-  await revocation.start();
+  await revocations.start();
   await feed.start();
   stopLater("feed", PART_STOP_MS, () => feed.stop());
 
   let draining = false;
-  const verify = refusingRevoked(
-    remembering(createVerifier(config.token)),
-    (tokenId) => revocation.isRevoked(tokenId),
+  const verify = rejectingRevoked(
+    cached(createVerifier(config.token)),
+    (tokenId) => revocations.isRevoked(tokenId),
   );
   const admission = new Admission(config.admission);
-  const door = new SocketDoor({
+  const endpoint = new SocketEndpoint({
     ...{ config, admission, verify, connections, roster, feed, fanout },
-    ...{ clock, log: sparing(log), measure: metrics.measure },
+    ...{ clock, log: rateLimited(log), metrics: metrics.recorder },
     provision: config.autoProvision
-      ? provisioningOnce((...user) => store.provision(...user))
+      ? coalesced((...user) => store.provision(...user))
       : undefined,
     draining: () => draining,
-    isRevoked: (tokenId) => revocation.isRevoked(tokenId),
+    isRevoked: (tokenId) => revocations.isRevoked(tokenId),
   });
   const readiness = (): Readiness => ({
     database: lease.renewing ? "ok" : "the last heartbeat was not answered",
-    listener: feed.listening ? "ok" : "not connected",
+    notifications: feed.listening ? "ok" : "not connected",
     lease: lease.held ? "ok" : "ended",
     drain: draining ? "this node is going away" : "ok",
-    load: admission.places < config.admission.connectionsMax
+    load: admission.slotsInUse < config.admission.connectionsMax
       ? "ok"
       : "as many sockets as it takes",
   });
@@ -162,14 +162,14 @@ export async function startNode(
     : undefined;
   const handle = createApp({
     ...{ config, store, roster, admission, verify },
-    openSocket: (request, address) => door.open(request, address),
-    ...{ readiness, loop, metrics, log: sparing(log) },
+    openSocket: (request, address) => endpoint.open(request, address),
+    ...{ readiness, loop, metrics, log: rateLimited(log) },
     demo: demo?.routes,
   });
   upkeep.start();
   const addressOf = clientAddress(config.trustedProxies);
-  const http = new Listener({
-    ...{ ...config, clock, log: sparing(log) },
+  const http = new HttpServer({
+    ...{ ...config, clock, log: rateLimited(log) },
     handle: (request, peer) =>
       handle(request, addressOf(peer, request.headers)),
   });
@@ -178,7 +178,7 @@ export async function startNode(
   const url = `http://${
     hostInUrl(http.address.hostname)
   }:${http.address.port}/`;
-  const parts = building.move();
+  const deps = building.move();
   return {
     url,
     stop: async () => {
@@ -194,7 +194,7 @@ export async function startNode(
       while (admission.sockets > 0 && clock.now() < settleBy) {
         await clock.sleep(10);
       }
-      await parts.disposeAsync();
+      await deps.disposeAsync();
     },
   };
 }

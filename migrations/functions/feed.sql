@@ -21,7 +21,7 @@ $$;
 -- Leaves a hole in the feed. After transitions were lost that clients had been told of, none gets a seq
 -- of theirs again: nobody could tell the two apart. For the same reason no two databases, of which each
 -- lost something, leave it at the same place.
-create or replace function rollcall_internal.move_on(beyond bigint) returns void
+create or replace function rollcall_internal.skip_to(beyond bigint) returns void
 language plpgsql as $$
 declare
   head bigint;

@@ -18,7 +18,7 @@ begin
   delete from rollcall_internal.nodes n where n.id = predecessor;
 
   if predecessor is null then
-    return query select * from rollcall_internal.reap(most, lease_ms);
+    return query select * from rollcall_internal.sweep(most, lease_ms);
   end if;
   return query select * from rollcall_internal.forget_deleted(most);
 
@@ -91,7 +91,7 @@ end
 $$;
 
 -- Releases up to `most` claims of nodes whose lease ended, and forgets nodes that claim nothing more.
-create or replace function rollcall_internal.reap(most integer, spared_ms integer default 0)
+create or replace function rollcall_internal.sweep(most integer, spared_ms integer default 0)
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql as $$
 declare

@@ -86,7 +86,7 @@ begin
   select a.id, node from unnest(coming) as a (id)
       on conflict do nothing;
   delete from rollcall_internal.claims c where c.node_id = node and c.user_id = any (going);
-  return query select * from rollcall_internal.settle(held);
+  return query select * from rollcall_internal.flip_status(held);
 end
 $$;
 
@@ -103,7 +103,7 @@ declare
 begin
   begin
     delete from rollcall_internal.claims c where c.node_id = any (ended) and c.user_id = any (held);
-    return query select * from rollcall_internal.settle(held);
+    return query select * from rollcall_internal.flip_status(held);
     return;
   exception when others then
     -- Some row refuses. Found out below.
@@ -111,7 +111,7 @@ begin
   foreach one in array held loop
     begin
       delete from rollcall_internal.claims c where c.node_id = any (ended) and c.user_id = one;
-      return query select * from rollcall_internal.settle(array[one]);
+      return query select * from rollcall_internal.flip_status(array[one]);
     exception when others then
       raise warning 'cannot write the status of user %: %', one, sqlerrm;
     end;
@@ -120,7 +120,7 @@ end
 $$;
 
 -- Makes users.status agree with the claims and tells of every change. The caller holds the user rows.
-create or replace function rollcall_internal.settle(user_ids integer[])
+create or replace function rollcall_internal.flip_status(user_ids integer[])
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql as $$
 declare

@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { ADDRESSES_MAX, REFUSED_SOCKETS_MAX } from "../base/limits.ts";
-import type { UserId } from "../protocol/protocol.ts";
+import { ADDRESSES_MAX, REFUSED_SOCKETS_MAX } from "./limits.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import { TokenBucket } from "../base/token_bucket.ts";
 
 export interface Refusal {
@@ -28,14 +28,14 @@ export interface AdmissionLimits {
 }
 
 /** A place for one socket. */
-export interface Ticket {
+export interface Slot {
   /** Counts the socket against its user, once its token told whose it is. */
-  claim(userId: UserId): "claimed" | "full";
+  assignUser(userId: UserId): "claimed" | "full";
   /**
    * We close it. While its peer has not answered it counts among those, which have places of
    * their own while there are some: a peer that never answers takes no good client's place.
    */
-  refuse(): void;
+  moveToClosing(): void;
   /** Gives the place back. Safe to repeat. */
   release(): void;
 }
@@ -53,7 +53,7 @@ export class Admission {
     string,
     { readonly since: number; count: number }
   >();
-  #places = 0;
+  #slotsInUse = 0;
   #refused = 0;
   /** One second's worth. */
   readonly #newcomers: TokenBucket;
@@ -71,17 +71,17 @@ export class Admission {
   }
 
   /** Asks for a place, before anything is spent on the request. */
-  enter(address: string): Ticket | Refusal {
+  acquire(address: string): Slot | Refusal {
     const { connectionsMax, connectionsPerAddressMax } = this.#limits;
-    const distrust = this.distrust(address);
-    if (distrust !== undefined) return distrust;
+    const throttled = this.throttled(address);
+    if (throttled !== undefined) return throttled;
     if (
       (this.#socketsByAddress.get(address) ?? 0) >= connectionsPerAddressMax
     ) {
       const message = "too many connections from this address";
       return this.#refuse(429, "too_many_connections", 10, message);
     }
-    if (this.#places >= connectionsMax) {
+    if (this.#slotsInUse >= connectionsMax) {
       const message = "this node has as many connections as it takes";
       return this.#refuse(503, "full", 5, message);
     }
@@ -92,7 +92,7 @@ export class Admission {
   }
 
   /** Refuses an address that sent too many bad tokens, whatever it asks for. */
-  distrust(address: string): Refusal | undefined {
+  throttled(address: string): Refusal | undefined {
     if (this.#failuresOf(address) < this.#limits.failedTokensPerMinuteMax) {
       return undefined;
     }
@@ -112,13 +112,13 @@ export class Admission {
   }
 
   /** How many places are taken. */
-  get places(): number {
-    return this.#places;
+  get slotsInUse(): number {
+    return this.#slotsInUse;
   }
 
   /** How many sockets are not gone yet, also those that take no place. */
   get sockets(): number {
-    return this.#places + this.#refused;
+    return this.#slotsInUse + this.#refused;
   }
 
   /** A token from this address was refused. */
@@ -138,20 +138,20 @@ export class Admission {
     }
   }
 
-  #admit(address: string): Ticket {
-    this.#places += 1;
+  #admit(address: string): Slot {
+    this.#slotsInUse += 1;
     increment(this.#socketsByAddress, address);
     let owner: UserId | undefined;
     let released = false;
     let isRefused = false;
     return {
-      refuse: () => {
+      moveToClosing: () => {
         if (released || isRefused || !this.canRefuse) return;
         isRefused = true;
-        this.#places -= 1;
+        this.#slotsInUse -= 1;
         this.#refused += 1;
       },
-      claim: (userId) => {
+      assignUser: (userId) => {
         if (!this.hasPlaceFor(userId)) return "full";
         if (released) return "claimed";
         owner = userId;
@@ -162,7 +162,7 @@ export class Admission {
         if (released) return;
         released = true;
         if (isRefused) this.#refused -= 1;
-        else this.#places -= 1;
+        else this.#slotsInUse -= 1;
         decrement(this.#socketsByAddress, address);
         if (owner !== undefined) decrement(this.#socketsByUser, owner);
       },

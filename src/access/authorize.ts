@@ -6,19 +6,20 @@
  *
  * @module
  */
-import type { Ticket } from "./admission.ts";
+import type { Slot } from "./admission.ts";
 import type { Verdict } from "./token/verifier.ts";
 import type { Feed } from "../core/feed/feed.ts";
-import { ENTRANCE_MS } from "../base/limits.ts";
-import { CLOSE, type Close, type UserId } from "../protocol/protocol.ts";
+import { AUTHORIZATION_MS } from "./limits.ts";
+import { CLOSE, type Close } from "../protocol/close.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import type { Provision } from "./provision.ts";
-import { reasonOf } from "../base/reason.ts";
+import { messageOf } from "../base/message_of.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { Provisioned } from "../core/store/store.ts";
-import { verified, type VerifyParts } from "./verify.ts";
+import { verified, type VerifyDeps } from "./verify.ts";
 
 /** Who comes in, or how the socket is closed. */
-export type Entrance =
+export type Authorization =
   | {
     readonly userId: UserId;
     /** When the token ends, in seconds since 1970. */
@@ -32,7 +33,7 @@ export type Entrance =
     readonly userId?: UserId;
   };
 
-export interface EntranceParts extends VerifyParts {
+export interface EntranceDeps extends VerifyDeps {
   readonly roster: Roster;
   readonly feed: Pick<Feed, "catchUp">;
   /** Makes the user's row, where that is wanted. */
@@ -49,57 +50,57 @@ interface Wanted {
 }
 
 /** Never rejects. Who is refused is in the log. */
-export async function decideEntrance(
-  parts: EntranceParts,
+export async function authorize(
+  deps: EntranceDeps,
   wanted: Wanted,
   address: string,
-  ticket: Ticket,
-): Promise<Entrance> {
-  const entrance = await decideInTime(parts, wanted, address, ticket);
-  if ("close" in entrance) {
+  slot: Slot,
+): Promise<Authorization> {
+  const authorization = await decideInTime(deps, wanted, address, slot);
+  if ("close" in authorization) {
     const { requestId } = wanted;
-    const { userId, close: { code }, reason } = entrance;
+    const { userId, close: { code }, reason } = authorization;
     const about = { requestId, address, userId, code, reason };
-    parts.log.info(about, "socket refused");
+    deps.log.info(about, "socket refused");
   }
-  return entrance;
+  return authorization;
 }
 
 function decideInTime(
-  parts: EntranceParts,
+  deps: EntranceDeps,
   wanted: Wanted,
   address: string,
-  ticket: Ticket,
-): Promise<Entrance> {
+  slot: Slot,
+): Promise<Authorization> {
   return new Promise((resolve) => {
     const giveUp = (err: unknown) => {
       const { requestId } = wanted;
-      const reason = reasonOf(err);
-      parts.log.warn({ requestId, reason }, "cannot decide on a socket");
+      const reason = messageOf(err);
+      deps.log.warn({ requestId, reason }, "cannot decide on a socket");
       resolve(later("it cannot be decided now whether you may enter"));
     };
     const timer = setTimeout(
-      () => giveUp(new Error(`it took longer than ${ENTRANCE_MS} ms`)),
-      ENTRANCE_MS,
+      () => giveUp(new Error(`it took longer than ${AUTHORIZATION_MS} ms`)),
+      AUTHORIZATION_MS,
     );
-    decide(parts, wanted, address, ticket).then(resolve, giveUp)
+    decide(deps, wanted, address, slot).then(resolve, giveUp)
       .finally(() => clearTimeout(timer));
   });
 }
 
 async function decide(
-  parts: EntranceParts,
+  deps: EntranceDeps,
   wanted: Wanted,
   address: string,
-  ticket: Ticket,
-): Promise<Entrance> {
-  const { roster, feed, provision, isRevoked } = parts;
+  slot: Slot,
+): Promise<Authorization> {
+  const { roster, feed, provision, isRevoked } = deps;
   const { since = 0 } = wanted;
-  const verdict = await verified(parts, wanted, address);
+  const verdict = await verified(deps, wanted, address);
   if (verdict === "unavailable") return later("tokens cannot be verified now");
   if (!verdict.ok) return { close: CLOSE.policy, reason: verdict.reason };
   const { userId, exp, tokenId } = verdict;
-  if (ticket.claim(userId) === "full") {
+  if (slot.assignUser(userId) === "full") {
     const close = CLOSE.tooManyConnections;
     return { close, reason: close.meaning, userId };
   }
@@ -109,7 +110,7 @@ async function decide(
     return later("this node does not know yet what you were told last");
   }
   if (provision !== undefined) {
-    const outcome = await provisions(parts, provision, verdict);
+    const outcome = await provisions(deps, provision, verdict);
     if (outcome === "failed") return later("users cannot be written now");
     if (outcome === "refused") {
       return {
@@ -126,18 +127,18 @@ async function decide(
 }
 
 async function provisions(
-  { log }: EntranceParts,
+  { log }: EntranceDeps,
   provision: Provision,
   { userId, username }: Extract<Verdict, { ok: true }>,
 ): Promise<Provisioned | "failed"> {
   try {
     return await provision(userId, username);
   } catch (err) {
-    log.warn({ userId, reason: reasonOf(err) }, "cannot write a user");
+    log.warn({ userId, reason: messageOf(err) }, "cannot write a user");
     return "failed";
   }
 }
 
-function later(reason: string): Entrance {
+function later(reason: string): Authorization {
   return { close: CLOSE.overloaded, reason };
 }

@@ -10,9 +10,9 @@ import {
   PROVISIONED_USERS_MAX,
   PROVISIONS_AT_ONCE_MAX,
   PROVISIONS_WAITING_MAX,
-  USERNAME_LENGTH_MAX,
-} from "../base/limits.ts";
-import type { UserId } from "../protocol/protocol.ts";
+} from "./limits.ts";
+import { USERNAME_LENGTH_MAX } from "../base/limits.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import type { Provisioned } from "../core/store/store.ts";
 
 /** Rejects as the write does, or because too many wait; the next call tries again. */
@@ -26,7 +26,7 @@ interface Writing {
   readonly outcome: ReturnType<Provision>;
 }
 
-export function provisioningOnce(
+export function coalesced(
   write: Provision,
   usersMax = PROVISIONED_USERS_MAX,
   atOnceMax = PROVISIONS_AT_ONCE_MAX,

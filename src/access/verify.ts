@@ -7,9 +7,9 @@ import type { Admission } from "./admission.ts";
 import type { Verdict, Verify } from "./token/verifier.ts";
 import { KeySetFault } from "./token/key_set.ts";
 import type { Log } from "../base/log.ts";
-import { reasonOf } from "../base/reason.ts";
+import { messageOf } from "../base/message_of.ts";
 
-export interface VerifyParts {
+export interface VerifyDeps {
   readonly verify: Verify;
   readonly admission: Pick<Admission, "failed">;
   readonly log: Log;
@@ -17,7 +17,7 @@ export interface VerifyParts {
 
 /** A bad token counts against its address; a key set that cannot be had does not. */
 export async function verified(
-  { verify, admission, log }: VerifyParts,
+  { verify, admission, log }: VerifyDeps,
   { token, requestId }: {
     readonly token: string | undefined;
     readonly requestId: string;
@@ -42,6 +42,6 @@ export function logUnverified(
 ): void {
   const event = "cannot verify tokens";
   if (err instanceof KeySetFault) {
-    log.warn({ requestId, reason: reasonOf(err) }, event);
+    log.warn({ requestId, reason: messageOf(err) }, event);
   } else log.error({ requestId, err }, event);
 }

@@ -29,7 +29,7 @@ const QUOTED_TOKENS = /([?&]token=|\bbearer[. ] ?)[^&'"\s\\]+/gi;
  * The same log for events that clients can cause at will: so many lines of each event and
  * minute, and then one that says how many were left out.
  */
-export function sparing(
+export function rateLimited(
   log: Log,
   linesMax = LOG_LINES_PER_MINUTE_MAX,
   now = () => performance.now(),

@@ -24,14 +24,12 @@ import type { Timing, TokenSource } from "./link.ts";
 import { Reader } from "./reader.ts";
 import { type Change, Replica } from "./replica.ts";
 import { toWatchSet, type User } from "./users.ts";
-import type {
-  ErrorMessage,
-  ServerMessage,
-  UserId,
-} from "../protocol/protocol.ts";
+import type { ErrorMessage, ServerMessage } from "../protocol/messages.ts";
+import type { UserId } from "../protocol/user_id.ts";
 
 export type { Change, ConnectionStatus, TokenSource, User };
-export type { ErrorMessage, UserId } from "../protocol/protocol.ts";
+export type { ErrorMessage } from "../protocol/messages.ts";
+export type { UserId } from "../protocol/user_id.ts";
 
 /** What `on` can be asked for, and what its listeners get. */
 export interface Events {

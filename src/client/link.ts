@@ -10,9 +10,9 @@
 import {
   BEARER_SUBPROTOCOL_PREFIX,
   type ClientMessage,
-  CLOSE,
   SUBPROTOCOL_V2,
-} from "../protocol/protocol.ts";
+} from "../protocol/messages.ts";
+import { CLOSE } from "../protocol/close.ts";
 
 /**
  * - `connecting`: asking for a token, or waiting for the first answer.

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { UserId } from "../protocol/protocol.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import type { Change } from "./replica.ts";
 
 /** What one reader has not seen yet: per user at most one change. */

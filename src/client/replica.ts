@@ -13,10 +13,10 @@ import type {
   PresenceDiff,
   PresenceState,
   ServerMessage,
-  UserId,
   Watch,
   Watching,
-} from "../protocol/protocol.ts";
+} from "../protocol/messages.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import { Pace } from "./pace.ts";
 import {
   includes,

@@ -5,10 +5,9 @@
  */
 import {
   type OnlineUserInfo,
-  parseUserId,
-  type UserId,
   WATCHED_USERS_MAX,
-} from "../protocol/protocol.ts";
+} from "../protocol/messages.ts";
+import { parseUserId, type UserId } from "../protocol/user_id.ts";
 
 /** Somebody who is online. */
 export interface User extends OnlineUserInfo {

@@ -8,7 +8,7 @@ import {
   deployFaults,
   type Environment,
   environment,
-  type Given,
+  type EnvVars,
   hasDatabase,
   hasKey,
   keyFaults,
@@ -63,7 +63,7 @@ export interface Config {
  * @throws {StartError} that lists every fault: variable, value, and what is expected.
  */
 export function readConfig(
-  env: Given,
+  env: EnvVars,
   readDemoSecret: () => string,
   isTerminal = false,
 ): Config {
@@ -78,7 +78,7 @@ export function readConfig(
 
 /** What `migrate` needs of it. Throws as `readConfig` does. */
 export function readDatabaseConfig(
-  env: Given,
+  env: EnvVars,
   isTerminal = false,
 ): Pick<Config, "database" | "log"> {
   const schema = environment.pick({
@@ -94,7 +94,7 @@ export function readDatabaseConfig(
 
 /** What `token` needs of it. Throws as `readConfig` does. */
 export function readTokenConfig(
-  env: Given,
+  env: EnvVars,
   readDemoSecret: () => string,
 ): Config["token"] {
   const schema = environment.pick({

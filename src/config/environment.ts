@@ -9,7 +9,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import type { Network } from "../access/client_address.ts";
-import { WATCHED_USERS_MAX } from "../protocol/protocol.ts";
+import { WATCHED_USERS_MAX } from "../protocol/messages.ts";
 import { StartError } from "../base/start_error.ts";
 
 /** RFC 7518, section 3.2: a key at least as large as the hash, which is 256 bits. */
@@ -128,13 +128,13 @@ export const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
 );
 
 /** What a process is started with; an empty variable counts as not set. */
-export type Given = Record<string, string | undefined>;
+export type EnvVars = Record<string, string | undefined>;
 
 /** Each variable alone, then what none of them shows alone, and all faults in one error. */
 export function parse<Shape extends z.ZodRawShape>(
   schema: z.ZodObject<Shape>,
-  env: Given,
-  contradictions: (given: Given, values: Partial<Environment>) => string[],
+  env: EnvVars,
+  contradictions: (given: EnvVars, values: Partial<Environment>) => string[],
 ): z.infer<z.ZodObject<Shape>> {
   const given = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== ""),
@@ -159,7 +159,7 @@ export function parse<Shape extends z.ZodRawShape>(
   return result.data;
 }
 
-function describe(name: string, given: Given, expected: string): string {
+function describe(name: string, given: EnvVars, expected: string): string {
   const value = SECRET_VARIABLES.includes(name)
     ? `[hidden, ${given[name]?.length} characters]`
     : JSON.stringify(given[name]);
@@ -189,7 +189,7 @@ export function leaseFaults(
   ];
 }
 
-export function keyFaults(given: Given): string[] {
+export function keyFaults(given: EnvVars): string[] {
   if (given.JWT_SECRET !== undefined && given.JWT_JWKS_URL !== undefined) {
     return ["JWT_SECRET and JWT_JWKS_URL are both set: expected one of them"];
   }
@@ -199,14 +199,14 @@ export function keyFaults(given: Given): string[] {
   ];
 }
 
-export function deployFaults(given: Given): string[] {
+export function deployFaults(given: EnvVars): string[] {
   if (given.DENO_DEPLOY !== "1" || hasDatabase(given)) return [];
   return [
     "DATABASE_URL and PGHOST are both missing: expected a linked database on Deno Deploy, which keeps no files",
   ];
 }
 
-export function demoFaults(given: Given): string[] {
+export function demoFaults(given: EnvVars): string[] {
   const isReachable = given.HOST !== undefined &&
     !LOOPBACK_HOSTS.includes(given.HOST);
   if (hasKey(given) || hasDatabase(given) || !isReachable) return [];

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { Audience } from "./fanout/audience.ts";
+import { Subscriptions } from "./fanout/subscriptions.ts";
 import type { Clock } from "../base/clock.ts";
 import { Fanout } from "./fanout/fanout.ts";
 import { Feed } from "./feed/feed.ts";
@@ -15,19 +15,19 @@ import type { Hub } from "./connections/hub.ts";
 import { Lease } from "./presence/lease.ts";
 import { RING_TRANSITIONS_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import type { Measure } from "../base/measure.ts";
+import type { Metrics } from "../base/metrics.ts";
 import { Presence } from "./presence/presence.ts";
-import { Revocation } from "./eviction/revocation.ts";
+import { Revocations } from "./eviction/revocations.ts";
 import { Roster } from "./roster/roster.ts";
 import type { NodeId, Store } from "./store/store.ts";
 import { Upkeep } from "./eviction/token_expiry.ts";
 
-export interface CoreParts {
+export interface CoreDeps {
   readonly hub: Hub;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
-  readonly measure: Measure;
+  readonly metrics: Metrics;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   readonly offlineGraceMs: number;
@@ -40,51 +40,51 @@ export interface CoreParts {
 export interface Core {
   readonly connections: Connections;
   readonly roster: Roster;
-  readonly audience: Audience;
+  readonly subscriptions: Subscriptions;
   readonly feed: Feed;
   readonly lease: Lease;
   readonly presence: Presence;
   readonly fanout: Fanout;
   readonly upkeep: Upkeep;
-  readonly revocation: Revocation;
+  readonly revocations: Revocations;
 }
 
 export function createCore(
-  parts: CoreParts,
+  deps: CoreDeps,
   random?: () => number,
   newId?: () => NodeId,
   ringTransitionsMax = RING_TRANSITIONS_MAX,
 ): Core {
-  const connections = new Connections(parts.hub, parts.measure);
+  const connections = new Connections(deps.hub, deps.metrics);
   const roster = new Roster(ringTransitionsMax);
-  const audience = new Audience();
+  const subscriptions = new Subscriptions();
   const feed: Feed = new Feed({
-    ...{ ...parts, roster },
+    ...{ ...deps, roster },
     onAdvance: (changes, since) => {
-      presence.noticed(changes);
+      presence.onFeedChanges(changes);
       fanout.advanced(changes, since);
     },
-    onOrdered: () => revocation.check(),
+    onRevoked: () => revocations.check(),
     recheckClaims: () => presence.recheck(),
   }, random);
   const lease = new Lease(
-    { ...parts, feed, onRenewed: () => presence.reclaim() },
+    { ...deps, feed, onRenewed: () => presence.invalidateClaims() },
     random,
     newId,
   );
   const presence: Presence = new Presence({
-    ...{ ...parts, connections, roster, feed, lease },
+    ...{ ...deps, connections, roster, feed, lease },
     onLive: () => fanout.wake(),
   }, random);
   const fanout = new Fanout({
-    ...{ ...parts, ...parts.fanout },
-    ...{ connections, audience, roster },
+    ...{ ...deps, ...deps.fanout },
+    ...{ connections, subscriptions, roster },
   });
   connections.observe(fanout, presence);
-  const upkeep = new Upkeep({ ...parts, connections, fanout });
-  const revocation = new Revocation({ ...parts, connections });
+  const upkeep = new Upkeep({ ...deps, connections, fanout });
+  const revocations = new Revocations({ ...deps, connections });
   return {
-    ...{ connections, roster, audience, feed, lease, presence, fanout },
-    ...{ upkeep, revocation },
+    ...{ connections, roster, subscriptions, feed, lease, presence, fanout },
+    ...{ upkeep, revocations },
   };
 }

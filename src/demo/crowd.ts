@@ -8,20 +8,17 @@
  * @module
  */
 import type { Clock } from "../base/clock.ts";
-import {
-  CROWD_CONNECTS_PER_SECOND_MAX,
-  CROWD_USERS_MAX,
-} from "../base/limits.ts";
+import { CROWD_CONNECTS_PER_SECOND_MAX, CROWD_USERS_MAX } from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import {
   BEARER_SUBPROTOCOL_PREFIX,
-  CLOSE,
   SUBPROTOCOL_V2,
-  type UserId,
-} from "../protocol/protocol.ts";
+} from "../protocol/messages.ts";
+import { CLOSE } from "../protocol/close.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import { crowdName } from "./crowd_names.ts";
 
-export interface CrowdParts {
+export interface CrowdDeps {
   /** Of this server, when it listens. */
   readonly url: () => string;
   readonly sign: (userId: UserId) => Promise<string>;
@@ -46,7 +43,7 @@ const AWAY_SHARE = 1 / 5;
 const AWAY_MS = 4_000;
 
 export class Crowd {
-  readonly #parts: CrowdParts;
+  readonly #deps: CrowdDeps;
   readonly #stop = new AbortController();
   readonly #sockets = new Map<UserId, WebSocket>();
   /** Who has no socket, and when to open one. */
@@ -56,8 +53,8 @@ export class Crowd {
   #stored = 0;
   #working: Promise<void> | undefined;
 
-  constructor(parts: CrowdParts) {
-    this.#parts = parts;
+  constructor(deps: CrowdDeps) {
+    this.#deps = deps;
   }
 
   get size(): number {
@@ -66,7 +63,7 @@ export class Crowd {
 
   add(count: number): "added" | "full" {
     if (this.#size + count > CROWD_USERS_MAX) return "full";
-    const now = this.#parts.clock.now();
+    const now = this.#deps.clock.now();
     const next = FIRST_ID + this.#size;
     for (let id = next; id < next + count; id++) this.#away.set(id, now);
     this.#size += count;
@@ -88,7 +85,7 @@ export class Crowd {
   }
 
   async #work(): Promise<void> {
-    const { clock, log } = this.#parts;
+    const { clock, log } = this.#deps;
     const { signal } = this.#stop;
     let leaveAt = clock.now() + LEAVE_MS;
     while (this.#size > 0 && !signal.aborted) {
@@ -115,12 +112,12 @@ export class Crowd {
       { length: size - this.#stored },
       (_, index) => crowdName(this.#stored + index),
     );
-    await this.#parts.addUsers(names, FIRST_ID + this.#stored);
+    await this.#deps.addUsers(names, FIRST_ID + this.#stored);
     this.#stored = size;
   }
 
   async #connectSome(): Promise<void> {
-    const { clock, sign } = this.#parts;
+    const { clock, sign } = this.#deps;
     const now = clock.now();
     const due = [...this.#away]
       .filter(([userId, at]) => at <= now && userId < FIRST_ID + this.#stored)
@@ -134,7 +131,7 @@ export class Crowd {
   }
 
   #open(userId: UserId, token: string): void {
-    const url = new URL("ws", this.#parts.url().replace("http", "ws"));
+    const url = new URL("ws", this.#deps.url().replace("http", "ws"));
     // They hear of nobody: five thousand who hear of each other would be the load, not the demo.
     url.searchParams.set("watch", "");
     const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
@@ -159,7 +156,7 @@ export class Crowd {
   #goAway(userId: UserId): void {
     this.#close(userId);
     const forMs = AWAY_MS * (0.5 + Math.random());
-    this.#away.set(userId, this.#parts.clock.now() + forMs);
+    this.#away.set(userId, this.#deps.clock.now() + forMs);
   }
 
   #close(userId: UserId): void {

@@ -15,11 +15,11 @@ import {
   CROWD_USERS_MAX,
   DEMO_BODY_BYTES_MAX,
   DEMO_SINCE_ROWS_MAX,
-} from "../base/limits.ts";
+} from "./limits.ts";
 import type { Log } from "../base/log.ts";
-import type { UserId } from "../protocol/protocol.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import { problem } from "../http/problem.ts";
-import { Crowd, type CrowdParts } from "./crowd.ts";
+import { Crowd, type CrowdDeps } from "./crowd.ts";
 
 /** The users that demo mode puts into its database. */
 export const DEMO_USERS: readonly string[] = [
@@ -57,14 +57,14 @@ const PAGE_HEADERS = {
 
 const NO_STORE = { "cache-control": "no-store" };
 
-export interface DemoParts {
+export interface DemoDeps {
   readonly token: Config["token"];
   readonly clock: Clock;
   readonly log: Log;
   /** Of this server, when it listens. */
   readonly url: () => string;
   /** Puts users into the database that are not there yet. */
-  readonly addUsers: CrowdParts["addUsers"];
+  readonly addUsers: CrowdDeps["addUsers"];
   readonly onlineSince: (
     limit: number,
   ) => Promise<readonly { readonly id: UserId; readonly since: string }[]>;
@@ -76,15 +76,15 @@ export interface Demo {
   stop(): Promise<void>;
 }
 
-export function createDemo(parts: DemoParts): Demo {
-  const { token, onlineSince } = parts;
+export function createDemo(deps: DemoDeps): Demo {
+  const { token, onlineSince } = deps;
   const { key } = token;
   if (key.kind !== "secret") {
     throw new Error("Cannot run the demo: it signs with a secret");
   }
   const sign = (userId: UserId) =>
     signToken({ ...token, key }, userId, TOKEN_TTL_SECONDS);
-  const crowd = new Crowd({ ...parts, sign });
+  const crowd = new Crowd({ ...deps, sign });
   const app = new Hono();
   app.use("/demo/*", guard);
   addFile(app, "/", "index.html");

@@ -4,7 +4,7 @@
  * @module
  */
 import { DATA_DIRECTORY } from "../embedded/data_directory.ts";
-import { reasonOf } from "../base/reason.ts";
+import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 
 const SECRET_FILE = `${DATA_DIRECTORY}/secret`;
@@ -21,7 +21,7 @@ export function readDemoSecret(): string {
   } catch (cause) {
     throw new StartError(
       `Cannot keep the demo's secret in ${SECRET_FILE}: ${
-        reasonOf(cause)
+        messageOf(cause)
       }; start the server as the user who owns ${DATA_DIRECTORY}, or in another folder`,
       { cause },
     );

@@ -5,7 +5,7 @@
  * @module
  */
 import type pg from "pg";
-import type { UserId } from "../protocol/protocol.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import { connect } from "../postgres/connect.ts";
 
 /** Since when a user is online, as an ISO date. */

@@ -8,7 +8,7 @@
  * @module
  */
 import { createRequire } from "node:module";
-import { EMBEDDED_START_MS } from "../base/limits.ts";
+import { EMBEDDED_START_MS } from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import { StartError } from "../base/start_error.ts";
 import { type Owner, ownerFor } from "./owner.ts";

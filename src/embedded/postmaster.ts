@@ -9,7 +9,7 @@ import {
   EMBEDDED_START_MS,
   EMBEDDED_STOP_MS,
   EMBEDDED_TAKEOVER_MS,
-} from "../base/limits.ts";
+} from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import { StartError } from "../base/start_error.ts";
 import type { Owner } from "./owner.ts";

@@ -6,18 +6,19 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import type { Admission } from "../access/admission.ts";
-import { ADMIN_BODY_BYTES_MAX, TOKEN_ID_LENGTH_MAX } from "../base/limits.ts";
+import { ADMIN_BODY_BYTES_MAX } from "./limits.ts";
+import { TOKEN_ID_LENGTH_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import { USER_ID_MAX } from "../protocol/protocol.ts";
+import { USER_ID_MAX } from "../protocol/user_id.ts";
 import type { Store } from "../core/store/store.ts";
 import { problem, refused } from "./problem.ts";
 import { requestId } from "./request_id.ts";
 import { bearerToken } from "./request.ts";
 
-export interface AdminParts {
+export interface AdminDeps {
   readonly adminToken: string;
-  readonly admission: Pick<Admission, "distrust" | "failed">;
-  readonly store: Pick<Store, "giveOrder">;
+  readonly admission: Pick<Admission, "throttled" | "failed">;
+  readonly store: Pick<Store, "revoke">;
   readonly log: Log;
 }
 
@@ -36,13 +37,13 @@ const order = z.union([
 export async function disconnect(
   request: Request,
   address: string,
-  { adminToken, admission, store, log }: AdminParts,
+  { adminToken, admission, store, log }: AdminDeps,
 ): Promise<Response> {
   const about = { requestId: requestId(request), address };
   // It is too long to be guessed, and must not be locked out by others behind the same address.
   if (!isSame(bearerToken(request) ?? "", adminToken)) {
-    const distrust = admission.distrust(address);
-    if (distrust !== undefined) return refused(distrust);
+    const throttled = admission.throttled(address);
+    if (throttled !== undefined) return refused(throttled);
     admission.failed(address);
     log.warn(about, "wrong ADMIN_TOKEN");
     const headers = { "www-authenticate": "Bearer" };
@@ -57,7 +58,7 @@ export async function disconnect(
     );
   }
   log.info({ ...about, ...wanted.data }, "order to disconnect");
-  await store.giveOrder(
+  await store.revoke(
     "userId" in wanted.data
       ? { userId: wanted.data.userId, tokenId: undefined }
       : { userId: undefined, tokenId: wanted.data.jti },

@@ -11,11 +11,12 @@ import { cors } from "@hono/hono/cors";
 import type { Admission } from "../access/admission.ts";
 import type { Verify } from "../access/token/verifier.ts";
 import type { Config } from "../config/config.ts";
-import { FILTER_IDS_MAX, LOOP_STUCK_MS } from "../base/limits.ts";
+import { FILTER_IDS_MAX } from "./limits.ts";
+import { LOOP_STUCK_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { LoopMonitor } from "../telemetry/loop_monitor.ts";
-import type { Metrics } from "../telemetry/metrics.ts";
-import type { OnlineUsers } from "../protocol/protocol.ts";
+import type { PrometheusMetrics } from "../telemetry/prometheus.ts";
+import type { OnlineUsers } from "../protocol/messages.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { Store } from "../core/store/store.ts";
 import { disconnect } from "./admin.ts";
@@ -28,15 +29,15 @@ import { verified } from "../access/verify.ts";
 
 /** Whether the node can do its work, part by part: `"ok"` or what is wrong. */
 export type Readiness = Readonly<
-  Record<"database" | "listener" | "lease" | "drain" | "load", string>
+  Record<"database" | "notifications" | "lease" | "drain" | "load", string>
 >;
 
-export interface AppParts {
+export interface AppDeps {
   readonly config: Pick<
     Config,
     "adminToken" | "allowedOrigins" | "rosterAccess"
   >;
-  readonly store: Pick<Store, "giveOrder">;
+  readonly store: Pick<Store, "revoke">;
   readonly roster: Roster;
   readonly verify: Verify;
   readonly admission: Admission;
@@ -47,7 +48,7 @@ export interface AppParts {
   ) => Promise<Response>;
   readonly readiness: () => Readiness;
   readonly loop: LoopMonitor;
-  readonly metrics: Metrics;
+  readonly metrics: PrometheusMetrics;
   readonly log: Log;
   /** The demo's routes, in demo mode. */
   readonly demo: Hono | undefined;
@@ -59,9 +60,9 @@ interface Env {
 }
 
 export function createApp(
-  parts: AppParts,
+  deps: AppDeps,
 ): (request: Request, address: string) => Promise<Response> {
-  const { config, openSocket, log, demo, metrics } = parts;
+  const { config, openSocket, log, demo, metrics } = deps;
   const app = new Hono<Env>();
   app.get("/ws", (c) => openSocket(c.req.raw, c.env.address));
   const { allowedOrigins } = config;
@@ -69,8 +70,8 @@ export function createApp(
   app.options("/users/online", cors({ origin, allowMethods: ["GET"] }));
   app.get("/users/online", async (c) => {
     const headers = allowOrigin(c, allowedOrigins);
-    const answer = await refuseList(c, parts) ??
-      onlineUsers(c, parts.roster, headers);
+    const answer = await refuseList(c, deps) ??
+      onlineUsers(c, deps.roster, headers);
     if (answer.ok || answer.status === 304) return answer;
     for (const [name, value] of headers) answer.headers.set(name, value);
     return answer;
@@ -79,15 +80,15 @@ export function createApp(
   if (adminToken !== undefined) {
     app.post(
       "/admin/disconnect",
-      (c) => disconnect(c.req.raw, c.env.address, { ...parts, adminToken }),
+      (c) => disconnect(c.req.raw, c.env.address, { ...deps, adminToken }),
     );
   }
-  app.get("/healthz", () => healthy(parts.loop));
+  app.get("/healthz", () => healthy(deps.loop));
   app.get("/metrics", async () => {
     const headers = { "content-type": metrics.contentType };
     return new Response(await metrics.text(), { headers });
   });
-  app.get("/readyz", () => ready(parts.readiness()));
+  app.get("/readyz", () => ready(deps.readiness()));
   for (const { path, read } of clientFiles()) app.get(path, read);
   if (demo !== undefined) app.route("/", demo);
 
@@ -124,7 +125,7 @@ export function createApp(
   return async (request, address) => {
     const response = await answer(request, address)
       .catch((err) => fail(err, request));
-    if (response.status >= 400) metrics.measure.refused(response.status);
+    if (response.status >= 400) metrics.recorder.refused(response.status);
     return response;
   };
 }
@@ -166,13 +167,13 @@ function refuseOtherMethods(app: Hono<Env>): void {
 /** Whoever may not have the list hears why. */
 async function refuseList(
   c: Context<Env>,
-  parts: AppParts,
+  deps: AppDeps,
 ): Promise<Response | undefined> {
-  const { config, admission } = parts;
+  const { config, admission } = deps;
   if (config.rosterAccess === "public") return undefined;
-  const distrust = admission.distrust(c.env.address);
-  if (distrust !== undefined) return refused(distrust);
-  const verdict = await verified(parts, {
+  const throttled = admission.throttled(c.env.address);
+  if (throttled !== undefined) return refused(throttled);
+  const verdict = await verified(deps, {
     token: requestToken(c.req.raw),
     requestId: requestId(c.req.raw),
   }, c.env.address);

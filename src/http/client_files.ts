@@ -16,7 +16,9 @@ const FILES = [
   "client/reader",
   "client/replica",
   "client/users",
-  "protocol/protocol",
+  "protocol/close",
+  "protocol/messages",
+  "protocol/user_id",
 ] as const;
 
 /** One address for all of it. */

@@ -7,12 +7,12 @@
  * @module
  */
 import type { Clock } from "../base/clock.ts";
-import { LISTEN_AGAIN_MS } from "../base/limits.ts";
+import { LISTEN_AGAIN_MS } from "./limits.ts";
 import type { Log } from "../base/log.ts";
-import { reasonOf } from "../base/reason.ts";
+import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 
-export interface ListenerParts {
+export interface HttpServerDeps {
   readonly host: string;
   readonly port: number;
   readonly reusePort: boolean;
@@ -21,21 +21,21 @@ export interface ListenerParts {
   readonly log: Log;
 }
 
-export class Listener {
-  readonly #parts: ListenerParts;
+export class HttpServer {
+  readonly #deps: HttpServerDeps;
   readonly #stop = new AbortController();
   #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #running: Promise<void>;
 
   /** @throws {StartError} when the address cannot be had. */
-  constructor(parts: ListenerParts) {
-    this.#parts = parts;
-    const { host, port } = parts;
+  constructor(deps: HttpServerDeps) {
+    this.#deps = deps;
+    const { host, port } = deps;
     try {
       this.#server = this.#listen(port);
     } catch (cause) {
       throw new StartError(
-        `Cannot listen on HOST=${host} PORT=${port}: ${reasonOf(cause)}`,
+        `Cannot listen on HOST=${host} PORT=${port}: ${messageOf(cause)}`,
         { cause },
       );
     }
@@ -54,7 +54,7 @@ export class Listener {
   }
 
   #listen(port: number): Deno.HttpServer<Deno.NetAddr> {
-    const { host, reusePort, handle } = this.#parts;
+    const { host, reusePort, handle } = this.#deps;
     const options = { hostname: host, port, reusePort, onListen: () => {} };
     return Deno.serve(
       options,
@@ -63,13 +63,13 @@ export class Listener {
   }
 
   async #keep(): Promise<void> {
-    const { log, clock } = this.#parts;
+    const { log, clock } = this.#deps;
     const { signal } = this.#stop;
     const { port } = this.#server.addr;
     while (true) {
       const reason = await this.#server.finished.then(
         () => "no reason",
-        reasonOf,
+        messageOf,
       );
       if (signal.aborted) return;
       log.error({ reason }, "the listener ended, listening again");
@@ -80,7 +80,7 @@ export class Listener {
           this.#server = this.#listen(port);
           break;
         } catch (err) {
-          log.error({ reason: reasonOf(err) }, "cannot listen, trying again");
+          log.error({ reason: messageOf(err) }, "cannot listen, trying again");
         }
       }
     }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Refusal } from "../access/admission.ts";
-import type { ErrorBody } from "../protocol/protocol.ts";
+import type { ErrorBody } from "../protocol/messages.ts";
 
 export function problem(
   status: number,

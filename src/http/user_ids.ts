@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parseUserId, type UserId } from "../protocol/protocol.ts";
+import { parseUserId, type UserId } from "../protocol/user_id.ts";
 
 /** Ids with commas between them; `undefined` for anything else and for too many. */
 export function readUserIds(

@@ -4,8 +4,8 @@
  * @module
  */
 import pg from "pg";
-import { DATABASE_CONNECT_MS } from "../base/limits.ts";
-import { reasonOf } from "../base/reason.ts";
+import { DATABASE_CONNECT_MS } from "./limits.ts";
+import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 
 /** Options of every connection; those of a pool are added to them. */
@@ -37,7 +37,7 @@ export async function connect(url: string | undefined): Promise<pg.Client> {
       : `postgres://${client.user}@${client.host}:${client.port}/${client.database}`;
     throw new StartError(
       `Cannot connect to ${where}: ${
-        reasonOf(cause)
+        messageOf(cause)
       }; check DATABASE_URL (or the PG* variables) and that Postgres runs`,
       { cause },
     );

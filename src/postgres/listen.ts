@@ -5,9 +5,10 @@
  */
 import pg from "pg";
 import { within } from "../base/clock.ts";
-import { DATABASE_ANSWER_MS, LISTENER_ANSWER_MS } from "../base/limits.ts";
+import { DATABASE_ANSWER_MS } from "./limits.ts";
+import { LISTENER_ANSWER_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import { reasonOf } from "../base/reason.ts";
+import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { clientOptions } from "./connect.ts";
 import type { Subscription } from "../core/store/store.ts";
@@ -56,7 +57,7 @@ export async function listen(
       ? "; expected a direct connection, which a pooler in transaction mode is not: check DATABASE_URL"
       : "";
     throw new StartError(
-      `Cannot listen for notifications: ${reasonOf(cause)}${advice}`,
+      `Cannot listen for notifications: ${messageOf(cause)}${advice}`,
       { cause },
     );
   }

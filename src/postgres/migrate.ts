@@ -13,9 +13,9 @@
  */
 import { createHash } from "node:crypto";
 import pg from "pg";
-import { MIGRATE_LOCK_MS, MIGRATE_MS } from "../base/limits.ts";
+import { MIGRATE_LOCK_MS, MIGRATE_MS } from "./limits.ts";
 import type { Log } from "../base/log.ts";
-import { reasonOf } from "../base/reason.ts";
+import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { connect } from "./connect.ts";
 
@@ -109,7 +109,7 @@ async function readApplied(client: pg.Client): Promise<Map<string, Applied>> {
   } catch (cause) {
     throw new StartError(
       `Cannot prepare the schema rollcall_internal: ${
-        reasonOf(cause)
+        messageOf(cause)
       }; expected a role that may create it, or that was granted its use`,
       { cause },
     );
@@ -222,7 +222,7 @@ async function apply(
   } catch (cause) {
     await client.query("rollback").catch(() => {});
     throw new StartError(
-      `Cannot apply migrations/${current}: ${reasonOf(cause)}`,
+      `Cannot apply migrations/${current}: ${messageOf(cause)}`,
       { cause },
     );
   }

@@ -15,12 +15,13 @@ import {
   FEED_KEEP_ROWS_MAX,
   FEED_PRUNE_ROUNDS_MAX,
   FEED_PRUNE_ROWS_MAX,
-  ORDERS_KEEP_MS,
   POOL_CONNECTIONS_MAX,
-  REAP_USERS_MAX,
-} from "../base/limits.ts";
+  REVOCATIONS_KEEP_MS,
+  SWEEP_USERS_MAX,
+} from "./limits.ts";
 import type { Log } from "../base/log.ts";
-import type { Status, UserId } from "../protocol/protocol.ts";
+import type { Status } from "../protocol/messages.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import { clientOptions } from "./connect.ts";
 import { listen } from "./listen.ts";
 import {
@@ -28,8 +29,8 @@ import {
   type FeedRead,
   FencedError,
   type NodeId,
-  type Order,
   type Provisioned,
+  type Revocation,
   type Snapshot,
   type Store,
   type Subscription,
@@ -99,7 +100,7 @@ export class PostgresStore implements Store {
         nodeId,
         leaseMs,
         predecessor ?? null,
-        REAP_USERS_MAX,
+        SWEEP_USERS_MAX,
       ],
     );
   }
@@ -111,11 +112,11 @@ export class PostgresStore implements Store {
     ]);
   }
 
-  async tidy(): Promise<readonly Transition[]> {
+  async sweep(): Promise<readonly Transition[]> {
     // Each in a transaction of its own, so that none holds locks that another waits for.
-    const most = [REAP_USERS_MAX];
+    const most = [SWEEP_USERS_MAX];
     const reaped = await this.#decide(
-      "select * from rollcall_internal.reap($1)",
+      "select * from rollcall_internal.sweep($1)",
       most,
     );
     const deleted = await this.#decide(
@@ -123,8 +124,8 @@ export class PostgresStore implements Store {
       most,
     );
     await this.#prune();
-    await this.#query("select rollcall_internal.forget_orders($1)", [
-      ORDERS_KEEP_MS,
+    await this.#query("select rollcall_internal.forget_revocations($1)", [
+      REVOCATIONS_KEEP_MS,
     ]);
     return [...reaped, ...deleted];
   }
@@ -205,24 +206,27 @@ export class PostgresStore implements Store {
     return rows.map((row) => row.user_id);
   }
 
-  async moveOn(seq: number): Promise<void> {
-    await this.#query("select rollcall_internal.move_on($1)", [seq]);
+  async skipTo(seq: number): Promise<void> {
+    await this.#query("select rollcall_internal.skip_to($1)", [seq]);
   }
 
-  async giveOrder(
-    { userId, tokenId }: Omit<Order, "id">,
+  async revoke(
+    { userId, tokenId }: Omit<Revocation, "id">,
   ): Promise<void> {
-    await this.#query("select rollcall_internal.give_order($1, $2)", [
+    await this.#query("select rollcall_internal.revoke($1, $2)", [
       userId ?? null,
       tokenId ?? null,
     ]);
   }
 
-  async readOrders(after: number, limit: number): Promise<readonly Order[]> {
+  async readRevocations(
+    after: number,
+    limit: number,
+  ): Promise<readonly Revocation[]> {
     const rows = await this.#query<
       { id: string; user_id: UserId | null; token_id: string | null }
     >(
-      `select id, user_id, token_id from rollcall_internal.orders
+      `select id, user_id, token_id from rollcall_internal.revocations
         where id > $1 order by id limit $2`,
       [after, limit],
     );
@@ -251,14 +255,14 @@ export class PostgresStore implements Store {
   subscribe(
     onHead: (seq: number) => void,
     onRenamed: () => void,
-    onOrdered: () => void,
+    onRevoked: () => void,
   ): Promise<Subscription> {
     // Over another connection: behind a pooler, one's own would come back all the same.
     const notify = async (payload: string) =>
       void await this.#query("select pg_notify('rollcall', $1)", [payload]);
     return listen(this.#url, this.#log, notify, (payload) => {
       if (payload === "renamed") onRenamed();
-      else if (payload === "ordered") onOrdered();
+      else if (payload === "revoked") onRevoked();
       else if (/^\d+$/.test(payload)) onHead(Number(payload));
     });
   }

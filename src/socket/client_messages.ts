@@ -10,25 +10,21 @@ import { z } from "zod";
 import type { Verify } from "../access/token/verifier.ts";
 import type { Connection } from "../core/connections/connection.ts";
 import type { Fanout } from "../core/fanout/fanout.ts";
+import { BAD_MESSAGE_COST } from "./limits.ts";
 import {
-  BAD_MESSAGE_COST,
   CLIENT_MESSAGES_MAX,
   CLIENT_MESSAGES_PER_SECOND_MAX,
 } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import {
-  type ErrorCode,
-  parseUserId,
-  USER_ID_MAX,
-  type UserId,
-} from "../protocol/protocol.ts";
+import type { ErrorCode } from "../protocol/messages.ts";
+import { parseUserId, USER_ID_MAX, type UserId } from "../protocol/user_id.ts";
 import { encodeError } from "../core/fanout/sync_messages.ts";
 import { TokenBucket } from "../base/token_bucket.ts";
 import { logUnverified } from "../access/verify.ts";
 
-export interface MessageParts {
+export interface MessageDeps {
   readonly verify: Verify;
-  readonly fanout: Pick<Fanout, "say" | "watch">;
+  readonly fanout: Pick<Fanout, "sendControl" | "watch">;
   readonly log: Log;
   readonly watchedUsersMax: number;
   /** When a token ends, by the clock of the core. */
@@ -59,19 +55,19 @@ type Said = z.infer<typeof clientMessage>;
 
 /** Reads the messages of one connection. */
 export class ClientMessages {
-  readonly #parts: MessageParts;
+  readonly #deps: MessageDeps;
   readonly #connection: Connection;
   readonly #budget: TokenBucket;
 
-  constructor(parts: MessageParts, connection: Connection) {
-    this.#parts = parts;
+  constructor(deps: MessageDeps, connection: Connection) {
+    this.#deps = deps;
     this.#connection = connection;
-    this.#budget = messageBudget(parts.now);
+    this.#budget = messageBudget(deps.now);
   }
 
   /** `"too many"`: the client used up what it may say, and was not answered. */
   take(data: string | ArrayBuffer): "taken" | "too many" {
-    const message = read(data, this.#parts.watchedUsersMax);
+    const message = read(data, this.#deps.watchedUsersMax);
     const isBad = typeof message === "string";
     const cost = isBad ? BAD_MESSAGE_COST : 1;
     if (this.#budget.take(cost) === "empty") return "too many";
@@ -82,7 +78,7 @@ export class ClientMessages {
   }
 
   #watch({ userIds, ref }: Extract<Said, { type: "watch" }>): void {
-    const { fanout, watchedUsersMax } = this.#parts;
+    const { fanout, watchedUsersMax } = this.#deps;
     const still = "what you watched before is still watched";
     if (userIds !== "*" && userIds.length > watchedUsersMax) {
       const message =
@@ -97,7 +93,7 @@ export class ClientMessages {
   }
 
   async #refresh(token: string): Promise<void> {
-    const { verify, endOf, log } = this.#parts;
+    const { verify, endOf, log } = this.#deps;
     try {
       const verdict = await verify(token);
       if (verdict.ok && verdict.userId === this.#connection.userId) {
@@ -115,7 +111,7 @@ export class ClientMessages {
 
   #complain(code: ErrorCode, message: string, ref?: number): void {
     const text = encodeError(code, message, ref);
-    this.#parts.fanout.say(this.#connection, text);
+    this.#deps.fanout.sendControl(this.#connection, text);
   }
 }
 

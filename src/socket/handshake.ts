@@ -8,8 +8,8 @@ import {
   BEARER_SUBPROTOCOL_PREFIX,
   SUBPROTOCOL_V1,
   SUBPROTOCOL_V2,
-  type UserId,
-} from "../protocol/protocol.ts";
+} from "../protocol/messages.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import { problem } from "../http/problem.ts";
 import { requestId } from "../http/request_id.ts";
 import { requestToken } from "../http/request.ts";

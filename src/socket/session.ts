@@ -7,35 +7,36 @@
  *
  * @module
  */
-import type { Ticket } from "../access/admission.ts";
-import { Connection, UNTOLD } from "../core/connections/connection.ts";
+import type { Slot } from "../access/admission.ts";
+import { Connection, NEEDS_SNAPSHOT } from "../core/connections/connection.ts";
 import type { Fanout } from "../core/fanout/fanout.ts";
 import {
   CLIENT_MESSAGE_BYTES_MAX,
-  CLIENT_MESSAGES_MAX,
   DISMISSAL_MS,
   HANDSHAKE_MS,
-} from "../base/limits.ts";
+} from "./limits.ts";
+import { CLIENT_MESSAGES_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import type { Measure } from "../base/measure.ts";
+import type { Metrics } from "../base/metrics.ts";
 import type { Connections } from "../core/connections/connections.ts";
-import { CLOSE, type Close, type UserId } from "../protocol/protocol.ts";
+import { CLOSE, type Close } from "../protocol/close.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
 import {
   ClientMessages,
   messageBudget,
-  type MessageParts,
+  type MessageDeps,
 } from "./client_messages.ts";
-import type { Entrance } from "../access/authorize.ts";
+import type { Authorization } from "../access/authorize.ts";
 import type { SocketRequest } from "./handshake.ts";
 
-export interface VisitParts extends MessageParts {
+export interface SocketSessionDeps extends MessageDeps {
   readonly connections: Connections;
   readonly roster: Roster;
-  readonly fanout: Pick<Fanout, "say" | "watch">;
+  readonly fanout: Pick<Fanout, "sendControl" | "watch">;
   readonly log: Log;
-  readonly measure: Measure;
+  readonly metrics: Metrics;
   /** Once true, nobody comes in any more. */
   readonly draining: () => boolean;
 }
@@ -43,19 +44,19 @@ export interface VisitParts extends MessageParts {
 type Data = string | ArrayBuffer;
 
 /** Listens to its socket itself: a closure for each event would cost more than all else here. */
-export class Visit implements EventListenerObject {
-  readonly #parts: VisitParts;
+export class SocketSession implements EventListenerObject {
+  readonly #deps: SocketSessionDeps;
   readonly #socket: WebSocket;
   readonly #version: 1 | 2;
   /** Until somebody comes in: a token is kept no longer than it is needed. */
   #wanted: SocketRequest | undefined;
-  readonly #ticket: Ticket;
+  readonly #slot: Slot;
   /** Version 1 is told whatever changes from our answer on, however long the decision takes. */
   readonly #answeredAt: number;
   /** Said before the decision. */
   #early: Data[] | undefined;
   #earlyBytes = 0;
-  #decide: (() => Promise<Entrance>) | undefined;
+  #decide: (() => Promise<Authorization>) | undefined;
   #handshake: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection | undefined;
   /** Version 1. */
@@ -66,22 +67,22 @@ export class Visit implements EventListenerObject {
   #isOver = false;
 
   constructor(
-    parts: VisitParts,
+    deps: SocketSessionDeps,
     socket: WebSocket,
     wanted: SocketRequest,
-    ticket: Ticket,
-    decide: () => Promise<Entrance>,
+    slot: Slot,
+    decide: () => Promise<Authorization>,
   ) {
-    this.#parts = parts;
+    this.#deps = deps;
     this.#socket = socket;
     this.#version = wanted.version;
     this.#wanted = wanted;
-    this.#ticket = ticket;
-    this.#answeredAt = parts.roster.ring.head;
+    this.#slot = slot;
+    this.#answeredAt = deps.roster.ring.head;
     this.#decide = decide;
     // A peer that leaves before our answer is sent causes no event at all.
     this.#handshake = setTimeout(() => {
-      parts.measure.lost();
+      deps.metrics.lost();
       this.#end();
     }, HANDSHAKE_MS);
     for (const type of ["open", "message", "error"]) {
@@ -111,10 +112,10 @@ export class Visit implements EventListenerObject {
 
   /** The socket has ended. */
   #leave(code: number): void {
-    const { log, measure } = this.#parts;
+    const { log, metrics } = this.#deps;
     const { userId, state } = this.#connection ?? {};
     if (!this.#isOver && state !== "closing") {
-      measure.closed(knownCode(code), "client");
+      metrics.closed(knownCode(code), "client");
     }
     log.debug({ userId, code }, "disconnected");
     this.#end();
@@ -124,23 +125,23 @@ export class Visit implements EventListenerObject {
   #end(): void {
     clearTimeout(this.#handshake);
     this.#isOver = true;
-    this.#ticket.release();
+    this.#slot.release();
     if (this.#connection !== undefined) {
-      this.#parts.connections.closed(this.#connection);
+      this.#deps.connections.closed(this.#connection);
     }
   }
 
-  async #enter(decide: () => Promise<Entrance>): Promise<void> {
-    const entrance = await decide();
+  async #enter(decide: () => Promise<Authorization>): Promise<void> {
+    const authorization = await decide();
     if (this.#isOver) return;
-    if ("close" in entrance) {
+    if ("close" in authorization) {
       this.#isOver = true;
-      this.#close(entrance.close, entrance.reason);
-    } else if (this.#parts.draining()) {
+      this.#close(authorization.close, authorization.reason);
+    } else if (this.#deps.draining()) {
       this.#isOver = true;
       this.#close(CLOSE.goingAway, CLOSE.goingAway.meaning);
     } else {
-      this.#connection = this.#admit(entrance);
+      this.#connection = this.#admit(authorization);
       for (const data of this.#early ?? []) this.#hear(data);
       this.#early = undefined;
     }
@@ -148,9 +149,9 @@ export class Visit implements EventListenerObject {
 
   /** Makes an open socket a connection. */
   #admit(
-    { userId, exp, tokenId }: Extract<Entrance, { userId: UserId }>,
+    { userId, exp, tokenId }: Extract<Authorization, { userId: UserId }>,
   ): Connection {
-    const { connections, roster, fanout, endOf, log } = this.#parts;
+    const { connections, roster, fanout, endOf, log } = this.#deps;
     const version = this.#version;
     const { requestId, since, watch = "*" } = this.#wanted ?? {};
     this.#wanted = undefined;
@@ -158,10 +159,10 @@ export class Visit implements EventListenerObject {
     const cursor = version === 1
       ? this.#answeredAt
       : (since === undefined ? undefined : roster.positionAfter(since)) ??
-        UNTOLD;
+        NEEDS_SNAPSHOT;
     const connection = new Connection(userId, this.#socket, {
       ...{ version, cursor, endsAt: endOf(exp), tokenId },
-      place: this.#ticket,
+      slot: this.#slot,
     });
     connections.open(connection);
     if (
@@ -189,11 +190,11 @@ export class Visit implements EventListenerObject {
   #take(data: Data, bytes: number): "taken" | "too many" {
     if (this.#version === 1) {
       // It has nothing to say, and may say so.
-      this.#budget ??= messageBudget(this.#parts.now);
+      this.#budget ??= messageBudget(this.#deps.now);
       return this.#budget.take() === "taken" ? "taken" : "too many";
     }
     if (this.#connection !== undefined) {
-      this.#messages ??= new ClientMessages(this.#parts, this.#connection);
+      this.#messages ??= new ClientMessages(this.#deps, this.#connection);
       return this.#messages.take(data);
     }
     this.#early ??= [];
@@ -210,15 +211,15 @@ export class Visit implements EventListenerObject {
     // Deno forgets the close frame while more of the peer's frames wait to be read.
     setTimeout(() => {
       if (this.#connection === undefined) this.#close(close, reason);
-      else this.#parts.connections.disconnect(this.#connection, close, reason);
+      else this.#deps.connections.disconnect(this.#connection, close, reason);
     }, DISMISSAL_MS);
   }
 
   /** Ends a socket that is no connection. */
   #close({ code }: Close, reason: string): void {
-    this.#ticket.refuse();
+    this.#slot.moveToClosing();
     this.#socket.close(code, reason);
-    this.#parts.measure.closed(code, "server");
+    this.#deps.metrics.closed(code, "server");
   }
 }
 

@@ -8,35 +8,35 @@
  *
  * @module
  */
-import type { Admission, Ticket } from "../access/admission.ts";
+import type { Admission, Slot } from "../access/admission.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
-import {
-  IDLE_TIMEOUT_SECONDS,
-  TOKEN_CLOCK_TOLERANCE_SECONDS,
-} from "../base/limits.ts";
-import { CLOSE } from "../protocol/protocol.ts";
-import { decideEntrance, type EntranceParts } from "../access/authorize.ts";
+import { IDLE_TIMEOUT_SECONDS } from "./limits.ts";
+import { TOKEN_CLOCK_TOLERANCE_SECONDS } from "../base/limits.ts";
+import { CLOSE } from "../protocol/close.ts";
+import { authorize, type EntranceDeps } from "../access/authorize.ts";
 import { cannotVerify, problem, refused } from "../http/problem.ts";
 import { isHandshake } from "../http/request.ts";
 import { readSocketRequest, type SocketRequest } from "./handshake.ts";
 import { verified } from "../access/verify.ts";
-import { Visit, type VisitParts } from "./session.ts";
+import { SocketSession, type SocketSessionDeps } from "./session.ts";
 
-export interface DoorParts
-  extends EntranceParts, Omit<VisitParts, "endOf" | "now" | "watchedUsersMax"> {
+export interface SocketEndpointDeps
+  extends
+    EntranceDeps,
+    Omit<SocketSessionDeps, "endOf" | "now" | "watchedUsersMax"> {
   readonly config: Pick<Config, "allowedOrigins" | "watchedUsersMax">;
   readonly admission: Admission;
   readonly clock: Clock;
 }
 
-export class SocketDoor {
-  readonly #parts: DoorParts & VisitParts;
+export class SocketEndpoint {
+  readonly #deps: SocketEndpointDeps & SocketSessionDeps;
 
-  constructor(parts: DoorParts) {
-    const { clock, config: { watchedUsersMax } } = parts;
-    this.#parts = {
-      ...parts,
+  constructor(deps: SocketEndpointDeps) {
+    const { clock, config: { watchedUsersMax } } = deps;
+    this.#deps = {
+      ...deps,
       watchedUsersMax,
       endOf: (exp) =>
         clock.now() - Date.now() +
@@ -47,30 +47,30 @@ export class SocketDoor {
 
   /** Answers `GET /ws` from a client address. */
   async open(request: Request, address: string): Promise<Response> {
-    const { admission, config } = this.#parts;
+    const { admission, config } = this.#deps;
     const refusal = this.#refuse(request);
     if (refusal !== undefined) return refusal;
     const wanted = readSocketRequest(request, config.watchedUsersMax);
     if (wanted instanceof Response) return wanted;
-    const ticket = admission.enter(address);
-    if ("status" in ticket) return refused(ticket);
+    const slot = admission.acquire(address);
+    if ("status" in slot) return refused(slot);
     let isOpening = false;
     try {
       // With no place left for a socket that only hears why, one has to wait after all.
       const refusal = admission.canRefuse
         ? undefined
         : await this.#refuseToken(wanted, address);
-      const answer = refusal ?? this.#upgrade(request, wanted, address, ticket);
+      const answer = refusal ?? this.#upgrade(request, wanted, address, slot);
       isOpening = answer.status === 101;
       return answer;
     } finally {
-      if (!isOpening) ticket.release();
+      if (!isOpening) slot.release();
     }
   }
 
   /** What is refused whoever asks. */
   #refuse(request: Request): Response | undefined {
-    const { config: { allowedOrigins }, draining } = this.#parts;
+    const { config: { allowedOrigins }, draining } = this.#deps;
     if (!isHandshake(request)) {
       const headers = { connection: "Upgrade", upgrade: "websocket" };
       const message = "open this address as a WebSocket";
@@ -100,14 +100,14 @@ export class SocketDoor {
     wanted: SocketRequest,
     address: string,
   ): Promise<Response | undefined> {
-    const verdict = await verified(this.#parts, wanted, address);
+    const verdict = await verified(this.#deps, wanted, address);
     if (verdict === "unavailable") return cannotVerify();
     const headers = { "retry-after": "30" };
     if (!verdict.ok) {
       const message = `${verdict.reason}; too many such sockets are open`;
       return problem(401, "unauthorized", message, headers);
     }
-    if (this.#parts.admission.hasPlaceFor(verdict.userId)) return undefined;
+    if (this.#deps.admission.hasPlaceFor(verdict.userId)) return undefined;
     const message = CLOSE.tooManyConnections.meaning;
     return problem(429, "too_many_connections", message, headers);
   }
@@ -116,7 +116,7 @@ export class SocketDoor {
     request: Request,
     wanted: SocketRequest,
     address: string,
-    ticket: Ticket,
+    slot: Slot,
   ): Response {
     try {
       const { socket, response } = Deno.upgradeWebSocket(request, {
@@ -126,8 +126,8 @@ export class SocketDoor {
       if (wanted.protocol !== undefined) {
         response.headers.set("sec-websocket-protocol", wanted.protocol);
       }
-      const decide = () => decideEntrance(this.#parts, wanted, address, ticket);
-      new Visit(this.#parts, socket, wanted, ticket, decide);
+      const decide = () => authorize(this.#deps, wanted, address, slot);
+      new SocketSession(this.#deps, socket, wanted, slot, decide);
       return response;
     } catch (err) {
       if (!(err instanceof TypeError)) throw err;

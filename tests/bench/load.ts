@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { TEST_SECRET } from "../support/server.ts";
 import type { Request, Summary } from "./load_worker.ts";
 import type { Dialect, Told } from "./raw_client.ts";
@@ -78,16 +78,16 @@ export class Load implements Disposable {
   }
 
   async summary(): Promise<Summary> {
-    const parts = await this.#all({ op: "summary" }) as Summary[];
+    const deps = await this.#all({ op: "summary" }) as Summary[];
     const sum = (key: Exclude<keyof Summary, "clientsTold">) =>
-      parts.reduce((total, part) => total + part[key], 0);
+      deps.reduce((total, part) => total + part[key], 0);
     return {
       clients: sum("clients"),
       messages: sum("messages"),
       told: sum("told"),
       repeated: sum("repeated"),
       lost: sum("lost"),
-      clientsTold: parts.flatMap(({ clientsTold }) => clientsTold),
+      clientsTold: deps.flatMap(({ clientsTold }) => clientsTold),
     };
   }
 

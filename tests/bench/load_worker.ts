@@ -5,7 +5,7 @@
  */
 /// <reference lib="deno.worker" />
 import { createHmac } from "node:crypto";
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { type Dialect, RawClient, Reader, type Told } from "./raw_client.ts";
 
 /** What the driver asks for. Every request is answered with its number. */

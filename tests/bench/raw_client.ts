@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 
 /** How a contender is spoken to. */
 export type Dialect = "v1" | "v2" | "socket.io";

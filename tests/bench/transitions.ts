@@ -4,7 +4,7 @@
  * @module
  */
 import pg from "pg";
-import { BATCH_USERS_MAX } from "../../src/base/limits.ts";
+import { BATCH_USERS_MAX } from "../../src/core/presence/limits.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import { query, silentLog } from "../support/database.ts";
 import type { Result } from "./workloads.ts";

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { type Contender, type Running, start } from "./contenders.ts";
 import { Load } from "./load.ts";
 import type { Summary } from "./load_worker.ts";
 
 /** What was seen, by name; the unit is at the end of the name. */
-export type Metrics = Readonly<Record<string, number>>;
+export type PrometheusMetrics = Readonly<Record<string, number>>;
 
 export interface Result {
-  readonly metrics: Metrics;
+  readonly metrics: PrometheusMetrics;
   /** What was not as it must be: events lost or repeated, clients dropped. */
   readonly faults: readonly string[];
 }

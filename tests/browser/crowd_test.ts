@@ -1,7 +1,7 @@
 /** The demo's page with many people on it: simulated ones, and more than fit into a list. */
 import { equal, match, ok } from "node:assert/strict";
 import type { Page, WebSocketRoute } from "playwright-core";
-import type { OnlineUserInfo } from "../../src/protocol/protocol.ts";
+import type { OnlineUserInfo } from "../../src/protocol/messages.ts";
 import { pageTests, playSocket, say } from "../support/tab.ts";
 import { until } from "../support/until.ts";
 

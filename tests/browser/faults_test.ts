@@ -1,7 +1,7 @@
 /** The demo's page when something ends its connection: the network, the server, the token. */
 import { deepEqual, equal } from "node:assert/strict";
 import { signToken } from "../../src/access/token/verifier.ts";
-import { CLOSE } from "../../src/protocol/protocol.ts";
+import { CLOSE } from "../../src/protocol/close.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { startServer } from "../support/server.ts";
 import { pageTests, playSocket, say, scratchFolder } from "../support/tab.ts";

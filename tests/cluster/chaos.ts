@@ -8,7 +8,7 @@
  */
 import { deepEqual, equal } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, silentLog } from "../support/database.ts";

@@ -4,10 +4,8 @@
  * @module
  */
 import { deepEqual, ok } from "node:assert/strict";
-import type {
-  UserId,
-  UserStatusBroadcast,
-} from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
 
 /** One connection's whole life, as its client saw it. */
 export interface Life {

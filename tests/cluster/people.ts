@@ -6,7 +6,7 @@
 import { deepEqual, ok } from "node:assert/strict";
 import { connect as follow, type Rollcall } from "../../src/client/client.ts";
 import { within } from "../../src/base/clock.ts";
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { connect, type TestClient, tokenFor } from "../support/client.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";

@@ -148,11 +148,11 @@ export function storeContract(
       () => {},
       () => {},
     );
-    await store.moveOn(100);
+    await store.skipTo(100);
     const { seq } = await store.snapshot();
     ok(seq >= 100);
-    await store.moveOn(seq);
-    await store.moveOn(50);
+    await store.skipTo(seq);
+    await store.skipTo(50);
     await until("it is told", () => heads.includes(seq));
     const applied = await store.apply(A, [2], []);
     deepEqual(brief(applied.transitions), [`${seq + 1} 2 online`]);
@@ -169,8 +169,8 @@ export function storeContract(
     await store.apply(A, [1, 2], []);
     await store.apply(B, [2, 3], []);
     await subject.expire(A);
-    deepEqual(brief(await store.tidy()), ["4 1 offline"]);
-    deepEqual(await store.tidy(), []);
+    deepEqual(brief(await store.sweep()), ["4 1 offline"]);
+    deepEqual(await store.sweep(), []);
     deepEqual(await subject.claims(), [`2@${B}`, `3@${B}`]);
   });
 
@@ -205,7 +205,7 @@ export function storeContract(
     // Who left will not come back.
     deepEqual(brief(await store.join(C, LEASE_MS)), ["3 2 offline"]);
     equal(await subject.status(1), "online");
-    deepEqual(brief(await store.tidy()), ["4 1 offline"]);
+    deepEqual(brief(await store.sweep()), ["4 1 offline"]);
   });
 
   test("[C4] a node that joins anew takes over what its predecessor still claims", async (subject) => {
@@ -228,7 +228,7 @@ export function storeContract(
     await subject.expire(B);
     deepEqual(await store.join(C, LEASE_MS, A), []);
     deepEqual(await store.join(D, LEASE_MS, B), []);
-    deepEqual(await store.tidy(), []);
+    deepEqual(await store.sweep(), []);
     deepEqual(await subject.claims(), [`1@${C}`, `2@${D}`]);
   });
 
@@ -251,10 +251,10 @@ export function storeContract(
     await store.join(B, LEASE_MS);
     await store.apply(A, [1, 2], []);
     await store.leave(A, LEASE_MS);
-    deepEqual(await store.tidy(), []);
+    deepEqual(await store.sweep(), []);
     deepEqual((await store.apply(B, [1], [])).transitions, []);
     await subject.expire(A);
-    deepEqual(brief(await store.tidy()), ["3 2 offline"]);
+    deepEqual(brief(await store.sweep()), ["3 2 offline"]);
   });
 
   test("[P4] a user whose row is deleted while online goes offline once, and is unknown from then on", async (subject) => {
@@ -265,8 +265,8 @@ export function storeContract(
     await store.apply(B, [1], []);
     await subject.deleteUser(1);
     deepEqual((await store.apply(A, [], [1])).busy, [1]);
-    deepEqual(brief(await store.tidy()), ["3 1 offline"]);
-    deepEqual(await store.tidy(), []);
+    deepEqual(brief(await store.sweep()), ["3 1 offline"]);
+    deepEqual(await store.sweep(), []);
     deepEqual(await subject.claims(), [`2@${A}`]);
     deepEqual((await store.apply(A, [1], [])).unknown, [1]);
     deepEqual((await store.apply(B, [], [1])).transitions, []);
@@ -279,7 +279,7 @@ export function storeContract(
     await subject.deleteUser(1);
     await subject.createUser(1);
     deepEqual((await store.apply(A, [1], [])).busy, [1]);
-    deepEqual(brief(await store.tidy()), ["2 1 offline"]);
+    deepEqual(brief(await store.sweep()), ["2 1 offline"]);
     deepEqual(brief((await store.apply(A, [1], [])).transitions), [
       "3 1 online",
     ]);
@@ -345,7 +345,7 @@ export function storeContract(
     equal(await subscription.head(), 2);
     await subject.renameUser(1, "renamed");
     await until("the new name is told", () => renamed === 1);
-    await store.giveOrder({ userId: 1, tokenId: undefined });
+    await store.revoke({ userId: 1, tokenId: undefined });
     await until("the order is told", () => ordered === 1);
     const { users } = await store.snapshot();
     equal(users.find(({ id }) => id === 1)?.username, "renamed");
@@ -354,20 +354,20 @@ export function storeContract(
   });
 
   test("orders are read in the order in which they were given", async ({ store }) => {
-    deepEqual(await store.readOrders(0, 10), []);
-    await store.giveOrder({ userId: 7, tokenId: undefined });
-    await store.giveOrder({ userId: undefined, tokenId: "t" });
-    const orders = await store.readOrders(0, 10);
+    deepEqual(await store.readRevocations(0, 10), []);
+    await store.revoke({ userId: 7, tokenId: undefined });
+    await store.revoke({ userId: undefined, tokenId: "t" });
+    const orders = await store.readRevocations(0, 10);
     deepEqual(orders.map(({ userId, tokenId }) => [userId, tokenId]), [
       [7, undefined],
       [undefined, "t"],
     ]);
     const [first = 0, second = 0] = orders.map(({ id }) => id);
     ok(first < second);
-    deepEqual(await store.readOrders(0, 1), orders.slice(0, 1));
-    deepEqual(await store.readOrders(first, 10), orders.slice(1));
-    await store.tidy();
-    deepEqual(await store.readOrders(0, 10), orders);
+    deepEqual(await store.readRevocations(0, 1), orders.slice(0, 1));
+    deepEqual(await store.readRevocations(first, 10), orders.slice(1));
+    await store.sweep();
+    deepEqual(await store.readRevocations(0, 10), orders);
   });
 
   test("[C1] two nodes that race for the same users never disagree with the claims", async (subject) => {

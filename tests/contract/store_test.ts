@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- memory answers at once where Postgres does not
 /** The contract, kept by Postgres and by its stand-in of the simulation. */
 import pg from "pg";
-import type { Status } from "../../src/protocol/protocol.ts";
+import type { Status } from "../../src/protocol/messages.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import {
   postgresForThisFile,

@@ -1,7 +1,7 @@
 /** The demo's routes, as the page and others ask them. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { request } from "node:http";
-import { CROWD_ADD_MAX, CROWD_USERS_MAX } from "../../src/base/limits.ts";
+import { CROWD_ADD_MAX, CROWD_USERS_MAX } from "../../src/demo/limits.ts";
 import { crowdName } from "../../src/demo/crowd_names.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { startServer, type TestServer } from "../support/server.ts";

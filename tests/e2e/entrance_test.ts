@@ -2,8 +2,8 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import pg from "pg";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { ENTRANCE_MS } from "../../src/base/limits.ts";
-import type { OnlineUsers } from "../../src/protocol/protocol.ts";
+import { AUTHORIZATION_MS } from "../../src/access/limits.ts";
+import type { OnlineUsers } from "../../src/protocol/messages.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { openDescriptors } from "../support/process.ts";
@@ -152,7 +152,7 @@ Deno.test("[L1] a socket on which nothing can be decided is closed after a while
     code: 1013,
     reason: "it cannot be decided now whether you may enter",
   });
-  ok(performance.now() - startedAt > ENTRANCE_MS - 500);
+  ok(performance.now() - startedAt > AUTHORIZATION_MS - 500);
   await other.end();
   await using again = await connectSync(server.url, 2);
   await again.holds([1, 2]);

@@ -1,7 +1,7 @@
 /** The promises about presence, between a real server, real sockets and a real Postgres. */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import pg from "pg";
-import type { UserStatusBroadcast } from "../../src/protocol/protocol.ts";
+import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
 import { connect, type TestClient } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { startServerOn } from "../support/server.ts";

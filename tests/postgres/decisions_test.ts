@@ -73,12 +73,12 @@ Deno.test("[C2] a row that refuses costs no node its lease, and keeps nobody els
     "update rollcall_internal.nodes set expires_at = clock_timestamp() where id = $1",
     [A],
   );
-  const transitions = await it.store.tidy();
+  const transitions = await it.store.sweep();
   deepEqual(transitions.map(({ userId }) => userId), [1, 3]);
   await it.store.heartbeat(B, LEASE_MS);
   deepEqual(await it.claims(), [2]);
   await query(it.url, "drop trigger no on users");
-  deepEqual((await it.store.tidy()).map(({ userId }) => userId), [2]);
+  deepEqual((await it.store.sweep()).map(({ userId }) => userId), [2]);
   deepEqual(await it.claims(), []);
 });
 
@@ -104,7 +104,7 @@ Deno.test("[P4] emptying the table takes everybody offline", async () => {
   await it.store.join(A, LEASE_MS);
   await it.store.apply(A, [1, 2], []);
   await query(it.url, "truncate users");
-  const transitions = await it.store.tidy();
+  const transitions = await it.store.sweep();
   deepEqual(transitions.map(({ userId, status }) => `${userId} ${status}`), [
     "1 offline",
     "2 offline",
@@ -118,7 +118,7 @@ Deno.test("[P4] a user whose id changes is gone, and the new one comes online by
   await it.store.apply(A, [1, 2], []);
   await query(it.url, "update users set id = 99 where id = 2");
   equal(await statusOf(it.url, 99), "offline");
-  const [offline] = await it.store.tidy();
+  const [offline] = await it.store.sweep();
   deepEqual([offline?.userId, offline?.status], [2, "offline"]);
   const { transitions, unknown } = await it.store.apply(A, [2, 99], []);
   deepEqual(transitions.map(({ userId }) => userId), [99]);
@@ -153,7 +153,7 @@ Deno.test("[L1] the log is pruned to its bounds however long it grew", async () 
      select n, 1, 'x', 'online', now() - interval '2 days' from generate_series(1, 25000) n;
      update rollcall_internal.counter set seq = 25000`,
   );
-  await it.store.tidy();
+  await it.store.sweep();
   await until("it is empty", async () => {
     const sql = "select count(*)::int as rows from rollcall_internal.feed";
     return (await query(it.url, sql))[0].rows === 0;
@@ -213,10 +213,10 @@ Deno.test("[L1] a write reads what its batch has, also by plans from when there 
 Deno.test("[C5] an order after some were lost has an id that no node has read", async () => {
   await using it = await open();
   const order = { userId: 1, tokenId: undefined };
-  await it.store.giveOrder(order);
-  await it.store.giveOrder(order);
-  const read = (await it.store.readOrders(0, 10)).at(-1)?.id ?? 0;
-  await query(it.url, "delete from rollcall_internal.orders");
-  await it.store.giveOrder(order);
-  equal((await it.store.readOrders(read, 10)).length, 1);
+  await it.store.revoke(order);
+  await it.store.revoke(order);
+  const read = (await it.store.readRevocations(0, 10)).at(-1)?.id ?? 0;
+  await query(it.url, "delete from rollcall_internal.revocations");
+  await it.store.revoke(order);
+  equal((await it.store.readRevocations(read, 10)).length, 1);
 });

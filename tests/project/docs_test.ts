@@ -1,9 +1,18 @@
 /** The documentation says what the code does. */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { DEFAULTS } from "../../src/config/environment.ts";
-import * as limits from "../../src/base/limits.ts";
-import { CLOSE } from "../../src/protocol/protocol.ts";
+import { CLOSE } from "../../src/protocol/close.ts";
 import { ROOT } from "../support/server.ts";
+
+/** Every `limits.ts` below `src/`, by its path. */
+const limitFiles: string[] = [];
+for await (const path of limitsBelow(`${ROOT}src`)) limitFiles.push(path);
+
+/** Every limit of the server by its name. */
+const limits: Record<string, unknown> = {};
+for (const path of limitFiles) {
+  Object.assign(limits, await import(`file://${path}`));
+}
 
 const readme = await Deno.readTextFile(`${ROOT}README.md`);
 
@@ -60,8 +69,10 @@ Deno.test("README: every limit in the table has its value", () => {
 });
 
 Deno.test("[L1] every limit has its reason beside it", async () => {
-  const source = await Deno.readTextFile(`${ROOT}src/base/limits.ts`);
-  const lines = source.split("\n");
+  const texts = await Promise.all(
+    limitFiles.map((path) => Deno.readTextFile(path)),
+  );
+  const lines = texts.join("\n").split("\n");
   for (const name of Object.keys(limits)) {
     const index = lines.findIndex((line) =>
       line.startsWith(`export const ${name} `)
@@ -108,5 +119,13 @@ async function* sources(directory: string): AsyncGenerator<string> {
     else if (name.endsWith(".ts")) {
       yield await Deno.readTextFile(`${directory}/${name}`);
     }
+  }
+}
+
+async function* limitsBelow(directory: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(directory)) {
+    const path = `${directory}/${name}`;
+    if (isDirectory) yield* limitsBelow(path);
+    else if (name === "limits.ts") yield path;
   }
 }

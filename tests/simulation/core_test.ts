@@ -7,7 +7,7 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
 import type { Clock } from "../../src/base/clock.ts";
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { silentLog } from "../support/database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { MemoryDatabase } from "../support/memory_store.ts";

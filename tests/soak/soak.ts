@@ -7,7 +7,7 @@
  */
 import { ok } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import { POOL_CONNECTIONS_MAX } from "../../src/base/limits.ts";
+import { POOL_CONNECTIONS_MAX } from "../../src/postgres/limits.ts";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { connect, type TestClient } from "../support/client.ts";

@@ -4,10 +4,8 @@
  * @module
  */
 import { SignJWT } from "jose";
-import type {
-  UserId,
-  UserStatusBroadcast,
-} from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
 import { TEST_SECRET } from "./server.ts";
 import { until } from "./until.ts";
 

@@ -6,11 +6,11 @@
 import {
   Connection,
   type ConnectionStart,
+  NEEDS_SNAPSHOT,
   type Socket,
-  UNTOLD,
 } from "../../src/core/connections/connection.ts";
 import type { Log } from "../../src/base/log.ts";
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 
 /** A socket whose peer reads only when told to. */
 export class FakeSocket implements Socket {
@@ -55,7 +55,7 @@ export function liveConnection(
   socket: FakeSocket;
 } {
   const socket = new FakeSocket();
-  const cursor = version === 1 ? 0 : UNTOLD;
+  const cursor = version === 1 ? 0 : NEEDS_SNAPSHOT;
   const connection = new Connection(userId, socket, {
     ...{ version, cursor, endsAt },
   });

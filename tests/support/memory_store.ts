@@ -7,13 +7,14 @@
  *
  * @module
  */
-import type { Status, UserId } from "../../src/protocol/protocol.ts";
+import type { Status } from "../../src/protocol/messages.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import {
   type Applied,
   type FeedRead,
   FencedError,
   type NodeId,
-  type Order,
+  type Revocation,
   type Snapshot,
   type Store,
   type Subscription,
@@ -31,7 +32,7 @@ export class MemoryDatabase {
   readonly listeners = new Set<(seq: number) => void>();
   readonly renameListeners = new Set<() => void>();
   readonly orderListeners = new Set<() => void>();
-  readonly orders: Order[] = [];
+  readonly orders: Revocation[] = [];
   feed: Transition[] = [];
   seq = 0;
   /** How often another database took over: nothing that was asked before is answered after. */
@@ -109,7 +110,7 @@ export class MemoryDatabase {
     );
   }
 
-  moveOn(seq: number): void {
+  skipTo(seq: number): void {
     if (seq <= this.seq) return;
     this.seq = seq + 1_000 * this.epoch;
     for (const listener of [...this.listeners]) listener(this.seq);
@@ -214,7 +215,7 @@ export class MemoryStore implements Store {
     });
   }
 
-  async tidy(): Promise<Transition[]> {
+  async sweep(): Promise<Transition[]> {
     return [...this.#database.reap(), ...this.#database.forgetDeleted()];
   }
 
@@ -285,27 +286,30 @@ export class MemoryStore implements Store {
     return this.#database.claimedBy(nodeId);
   }
 
-  async moveOn(seq: number): Promise<void> {
-    this.#database.moveOn(seq);
+  async skipTo(seq: number): Promise<void> {
+    this.#database.skipTo(seq);
   }
 
-  async giveOrder(order: Omit<Order, "id">): Promise<void> {
+  async revoke(order: Omit<Revocation, "id">): Promise<void> {
     const { orders, orderListeners } = this.#database;
     orders.push({ ...order, id: orders.length + 1 });
     for (const listener of orderListeners) listener();
   }
 
-  async readOrders(after: number, limit: number): Promise<readonly Order[]> {
+  async readRevocations(
+    after: number,
+    limit: number,
+  ): Promise<readonly Revocation[]> {
     return this.#database.orders.slice(after, after + limit);
   }
 
   async subscribe(
     onHead: (seq: number) => void,
     onRenamed: () => void,
-    onOrdered: () => void,
+    onRevoked: () => void,
   ): Promise<Subscription> {
     const { listeners, renameListeners, orderListeners } = this.#database;
-    orderListeners.add(onOrdered);
+    orderListeners.add(onRevoked);
     const ended = Promise.withResolvers<void>();
     listeners.add(onHead);
     renameListeners.add(onRenamed);
@@ -315,7 +319,7 @@ export class MemoryStore implements Store {
       close: async () => {
         listeners.delete(onHead);
         renameListeners.delete(onRenamed);
-        orderListeners.delete(onOrdered);
+        orderListeners.delete(onRevoked);
         ended.resolve();
       },
     };

@@ -7,8 +7,8 @@ import { deepEqual, ok } from "node:assert/strict";
 import type { Clock } from "../../src/base/clock.ts";
 import {
   Connection,
+  NEEDS_SNAPSHOT,
   type Socket,
-  UNTOLD,
 } from "../../src/core/connections/connection.ts";
 import { createCore } from "../../src/core/core.ts";
 import type { Connections } from "../../src/core/connections/connections.ts";
@@ -17,13 +17,13 @@ import type { Feed } from "../../src/core/feed/feed.ts";
 import { Hub } from "../../src/core/connections/hub.ts";
 import type { Lease } from "../../src/core/presence/lease.ts";
 import type { Log } from "../../src/base/log.ts";
-import { unmeasured } from "../../src/base/measure.ts";
+import { noMetrics } from "../../src/base/metrics.ts";
 import type { Presence } from "../../src/core/presence/presence.ts";
 import type {
   ServerMessage,
-  UserId,
   UserStatusBroadcast,
-} from "../../src/protocol/protocol.ts";
+} from "../../src/protocol/messages.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import type { Roster } from "../../src/core/roster/roster.ts";
 import type { Store, Subscription } from "../../src/core/store/store.ts";
 import { type MemoryDatabase, MemoryStore } from "./memory_store.ts";
@@ -85,13 +85,13 @@ function unreliable(
   const subscribe = async (
     onHead: (seq: number) => void,
     onRenamed: () => void,
-    onOrdered: () => void,
+    onRevoked: () => void,
   ): Promise<Subscription> => {
     const arrives = () => !faults.down && random() >= faults.lostNotifications;
     const subscription = await inner.subscribe(
       (seq) => arrives() && onHead(seq),
       () => arrives() && onRenamed(),
-      () => arrives() && onOrdered(),
+      () => arrives() && onRevoked(),
     );
     links.add(() => void subscription.close());
     return { ...subscription, head: () => call(() => subscription.head()) };
@@ -100,14 +100,14 @@ function unreliable(
     store: {
       join: (...args) => call(() => inner.join(...args)),
       heartbeat: (...args) => call(() => inner.heartbeat(...args)),
-      tidy: () => call(() => inner.tidy()),
+      sweep: () => call(() => inner.sweep()),
       apply: (...args) => call(() => inner.apply(...args)),
       leave: (...args) => call(() => inner.leave(...args)),
       readFeed: (...args) => call(() => inner.readFeed(...args)),
       claimedBy: (...args) => call(() => inner.claimedBy(...args)),
-      moveOn: (...args) => call(() => inner.moveOn(...args)),
-      giveOrder: (...args) => call(() => inner.giveOrder(...args)),
-      readOrders: (...args) => call(() => inner.readOrders(...args)),
+      skipTo: (...args) => call(() => inner.skipTo(...args)),
+      revoke: (...args) => call(() => inner.revoke(...args)),
+      readRevocations: (...args) => call(() => inner.readRevocations(...args)),
       snapshot: () => call(() => inner.snapshot()),
       subscribe: (...args) => call(() => subscribe(...args)),
       close: () => inner.close(),
@@ -203,7 +203,7 @@ export class SimNode {
     let count = 0;
     const core = createCore(
       {
-        ...{ hub: this.hub, store, clock, log, measure: unmeasured },
+        ...{ hub: this.hub, store, clock, log, metrics: noMetrics },
         ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS, offlineGraceMs },
         fanout: { intervalMs: 50, stateUsersMax: 1_000 },
       },
@@ -274,8 +274,8 @@ export class SimNode {
   }
 
   #cursorAfter(seq: number | undefined): number {
-    if (seq === undefined) return UNTOLD;
-    return this.roster.positionAfter(seq) ?? UNTOLD;
+    if (seq === undefined) return NEEDS_SNAPSHOT;
+    return this.roster.positionAfter(seq) ?? NEEDS_SNAPSHOT;
   }
 
   /** Ends a client's socket, as Deno does: now and then twice. */

@@ -7,8 +7,8 @@ import { ok } from "node:assert/strict";
 import type {
   ClientMessage,
   ServerMessage,
-  UserId,
-} from "../../src/protocol/protocol.ts";
+} from "../../src/protocol/messages.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { socketUrl, tokenFor } from "./client.ts";
 import { until } from "./until.ts";
 

@@ -5,7 +5,7 @@
  */
 import { deepEqual, equal } from "node:assert/strict";
 import type { Browser, Page, WebSocketRoute } from "playwright-core";
-import type { ServerMessage } from "../../src/protocol/protocol.ts";
+import type { ServerMessage } from "../../src/protocol/messages.ts";
 import { browserIsMissing, launchBrowser } from "./browser.ts";
 import { type ServerOptions, startServer, type TestServer } from "./server.ts";
 import { until } from "./until.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
-import type { UserId } from "../../src/protocol/protocol.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { silentLog } from "./database.ts";
 
 export interface PlayedNode extends AsyncDisposable {

@@ -20,8 +20,8 @@ import {
   KEY_SET_COOLDOWN_MS,
   KEY_SET_FIRST_PAUSE_MS,
   KEY_SET_PAUSE_MS,
-} from "../../base/limits.ts";
-import { reasonOf } from "../../base/reason.ts";
+} from "./limits.ts";
+import { messageOf } from "../../base/message_of.ts";
 
 /** The keys cannot be had, or may be others by now: that is not the token's fault. */
 export class KeySetFault extends Error {
@@ -77,7 +77,7 @@ export function remoteKeySet(url: URL, now = Date.now): JWTVerifyGetKey {
       return await ask(header, token);
     } catch (err) {
       if (!isOfTheIssuer(err)) throw err;
-      fault = new KeySetFault(reasonOf(err), { cause: err });
+      fault = new KeySetFault(messageOf(err), { cause: err });
       const isFirst = lastGood === undefined;
       awayUntil = now() + (isFirst ? KEY_SET_FIRST_PAUSE_MS : KEY_SET_PAUSE_MS);
       return await askLastGood(header, token);
@@ -109,7 +109,7 @@ async function fetchBounded(
     }
     return Response.json(JSON.parse(await new Blob(chunks).text()));
   } catch (cause) {
-    throw new AnswerFault(`no key set: ${reasonOf(cause)}`, { cause });
+    throw new AnswerFault(`no key set: ${messageOf(cause)}`, { cause });
   }
 }
 

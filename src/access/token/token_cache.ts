@@ -8,13 +8,10 @@
  */
 import { createHash } from "node:crypto";
 import type { Verdict, Verify } from "./verifier.ts";
-import {
-  VERIFIED_TOKEN_MS_MAX,
-  VERIFIED_TOKENS_MAX,
-} from "../../base/limits.ts";
+import { VERIFIED_TOKEN_MS_MAX, VERIFIED_TOKENS_MAX } from "./limits.ts";
 
 /** @param now Milliseconds since 1970. */
-export function remembering(
+export function cached(
   verify: Verify,
   tokensMax = VERIFIED_TOKENS_MAX,
   now = Date.now,

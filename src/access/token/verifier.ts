@@ -9,12 +9,12 @@
  */
 import { errors, jwtVerify, type JWTVerifyOptions, SignJWT } from "jose";
 import { KeySetFault, remoteKeySet } from "./key_set.ts";
+import { TOKEN_BYTES_MAX } from "./limits.ts";
 import {
-  TOKEN_BYTES_MAX,
   TOKEN_CLOCK_TOLERANCE_SECONDS,
   TOKEN_ID_LENGTH_MAX,
 } from "../../base/limits.ts";
-import { parseUserId, type UserId } from "../../protocol/protocol.ts";
+import { parseUserId, type UserId } from "../../protocol/user_id.ts";
 
 export type Verdict =
   | {
@@ -108,7 +108,7 @@ function importSecret(secret: string): Promise<CryptoKey> {
 }
 
 /** Refuses what is good but was revoked. */
-export function refusingRevoked(
+export function rejectingRevoked(
   verify: Verify,
   isRevoked: (tokenId: string | undefined) => boolean,
 ): Verify {
@@ -172,6 +172,8 @@ export function signToken(
     .setIssuedAt()
     .setExpirationTime(Math.floor(Date.now() / 1000) + ttlSeconds);
   if (config.issuer !== undefined) token.setIssuer(config.issuer);
-  if (config.audience !== undefined) token.setAudience(config.audience);
+  if (config.audience !== undefined) {
+    token.setAudience(config.audience);
+  }
   return token.sign(new TextEncoder().encode(config.key.secret));
 }

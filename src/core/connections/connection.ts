@@ -6,7 +6,9 @@
  *
  * @module
  */
-import type { Close, Status, UserId } from "../../protocol/protocol.ts";
+import type { Close } from "../../protocol/close.ts";
+import type { Status } from "../../protocol/messages.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 
 /** The part of a WebSocket that the core uses. */
 export interface Socket {
@@ -26,7 +28,7 @@ export interface Socket {
 export type ConnectionState = "joining" | "live" | "closing" | "gone";
 
 /** A cursor before everything: what is told next must be a whole state. */
-export const UNTOLD = -1;
+export const NEEDS_SNAPSHOT = -1;
 
 /** What a connection that watches keeps. Owned by the audience and the fan-out. */
 export interface Watching {
@@ -43,9 +45,9 @@ export interface Sync {
   /** Nothing: it hears about everybody. */
   watching: Watching | undefined;
   /** It was told where it stands; one that resumed is told at once, also if nothing happened. */
-  isAnswered: boolean;
+  hasSnapshot: boolean;
   /** What is said of its messages before that. */
-  unsaid: string[] | undefined;
+  queuedControl: string[] | undefined;
   /** The `ref` of the watch that what is told next answers. */
   ref: number | undefined;
   /** Too many are online to name them all; it is told how many. */
@@ -63,7 +65,7 @@ export interface ConnectionStart {
   /** The `jti` of its token. */
   readonly tokenId?: string | undefined;
   /** Told when we close: what waits for its peer's answer takes no good client's place. */
-  readonly place?: { refuse(): void } | undefined;
+  readonly slot?: { moveToClosing(): void } | undefined;
 }
 
 export class Connection {
@@ -73,12 +75,12 @@ export class Connection {
   /** Since when, and at how many unsent bytes, the peer takes nothing. Owned by the fan-out. */
   stalled: { readonly since: number; readonly bytes: number } | undefined;
   /** When it was last told anything, by the clock of the core. Version 2 only. */
-  toldAt = -Infinity;
+  lastSentAt = -Infinity;
   /** Version 2 only. */
   readonly sync: Sync | undefined;
 
   readonly #socket: Socket;
-  readonly #place: { refuse(): void } | undefined;
+  readonly #slot: { moveToClosing(): void } | undefined;
   #endsAt: number;
   #tokenId: string | undefined;
   #state: ConnectionState = "joining";
@@ -86,18 +88,18 @@ export class Connection {
   constructor(
     userId: UserId,
     socket: Socket,
-    { version, cursor, endsAt, tokenId, place }: ConnectionStart,
+    { version, cursor, endsAt, tokenId, slot }: ConnectionStart,
   ) {
     this.userId = userId;
     this.cursor = cursor;
     this.#endsAt = endsAt;
     this.#tokenId = tokenId;
     this.#socket = socket;
-    this.#place = place;
+    this.#slot = slot;
     this.sync = version === 1 ? undefined : {
       watching: undefined,
-      isAnswered: false,
-      unsaid: undefined,
+      hasSnapshot: false,
+      queuedControl: undefined,
       ref: undefined,
       isCounting: false,
       warnAt: undefined,
@@ -145,7 +147,7 @@ export class Connection {
       return "closed before";
     }
     this.#state = "closing";
-    this.#place?.refuse();
+    this.#slot?.moveToClosing();
     this.#socket.close(close.code, reason);
     return "closing";
   }

@@ -6,8 +6,8 @@
  *
  * @module
  */
-import type { Measure } from "../../base/measure.ts";
-import type { Close } from "../../protocol/protocol.ts";
+import type { Metrics } from "../../base/metrics.ts";
+import type { Close } from "../../protocol/close.ts";
 import type { Connection } from "./connection.ts";
 import type { Hub } from "./hub.ts";
 
@@ -21,12 +21,12 @@ export interface ConnectionObserver {
 
 export class Connections {
   readonly hub: Hub;
-  readonly #measure: Pick<Measure, "closed">;
+  readonly #metrics: Pick<Metrics, "closed">;
   #observers: readonly ConnectionObserver[] = [];
 
-  constructor(hub: Hub, measure: Pick<Measure, "closed">) {
+  constructor(hub: Hub, metrics: Pick<Metrics, "closed">) {
     this.hub = hub;
-    this.#measure = measure;
+    this.#metrics = metrics;
   }
 
   /** Told in this order. */
@@ -48,7 +48,7 @@ export class Connections {
   /** Ends it from our side. It counts as gone now, whenever its peer answers. */
   disconnect(connection: Connection, close: Close, reason: string): void {
     if (connection.close(close, reason) === "closing") {
-      this.#measure.closed(close.code, "server");
+      this.#metrics.closed(close.code, "server");
     }
     this.#remove(connection);
   }

@@ -8,7 +8,7 @@
  * @module
  */
 import type { Connection } from "./connection.ts";
-import type { UserId } from "../../protocol/protocol.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 
 /** Invariant: no set is empty. A user without connections has no entry. */
 const connectionsByUser = new Map<UserId, Set<Connection>>();

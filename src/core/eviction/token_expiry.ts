@@ -10,28 +10,24 @@ import type { Clock } from "../../base/clock.ts";
 import type { Connection, Sync } from "../connections/connection.ts";
 import type { Fanout } from "../fanout/fanout.ts";
 import type { Connections } from "../connections/connections.ts";
-import {
-  KEEPALIVE_MS,
-  TOKEN_WARNING_MS,
-  UPKEEP_MS,
-} from "../../base/limits.ts";
-import { CLOSE } from "../../protocol/protocol.ts";
-import { visitAll } from "../fanout/pump.ts";
+import { KEEPALIVE_MS, TOKEN_WARNING_MS, UPKEEP_MS } from "./limits.ts";
+import { CLOSE } from "../../protocol/close.ts";
+import { forEachSliced } from "../fanout/pump.ts";
 import { encodeError } from "../fanout/sync_messages.ts";
 
-export interface UpkeepParts {
-  readonly fanout: Pick<Fanout, "say" | "keepAlive">;
+export interface UpkeepDeps {
+  readonly fanout: Pick<Fanout, "sendControl" | "keepAlive">;
   readonly clock: Clock;
   readonly connections: Pick<Connections, "hub" | "disconnect">;
 }
 
 export class Upkeep {
-  readonly #parts: UpkeepParts;
+  readonly #deps: UpkeepDeps;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
 
-  constructor(parts: UpkeepParts) {
-    this.#parts = parts;
+  constructor(deps: UpkeepDeps) {
+    this.#deps = deps;
   }
 
   start(): void {
@@ -44,12 +40,12 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { connections: { hub }, clock } = this.#parts;
+    const { connections: { hub }, clock } = this.#deps;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await clock.sleep(UPKEEP_MS, signal);
       if (signal.aborted) return;
-      await visitAll(
+      await forEachSliced(
         hub.connections(),
         (connection) => this.#visit(connection),
         clock,
@@ -59,8 +55,8 @@ export class Upkeep {
   }
 
   #visit(connection: Connection): void {
-    const { clock, connections, fanout } = this.#parts;
-    const { sync, endsAt, toldAt } = connection;
+    const { clock, connections, fanout } = this.#deps;
+    const { sync, endsAt, lastSentAt } = connection;
     const now = clock.now();
     if (now >= endsAt) {
       connections.disconnect(connection, CLOSE.tokenExpired, "token expired");
@@ -68,8 +64,8 @@ export class Upkeep {
       sync.warnAt = Infinity;
       const seconds = Math.ceil((endsAt - now) / 1_000);
       const message = `your token ends in ${seconds} s: send a refresh`;
-      fanout.say(connection, encodeError("token_expiring", message));
-    } else if (sync !== undefined && now - toldAt >= KEEPALIVE_MS) {
+      fanout.sendControl(connection, encodeError("token_expiring", message));
+    } else if (sync !== undefined && now - lastSentAt >= KEEPALIVE_MS) {
       fanout.keepAlive(connection);
     }
   }

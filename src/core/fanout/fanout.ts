@@ -8,39 +8,40 @@
  *
  * @module
  */
-import type { Audience } from "./audience.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 import type { Clock } from "../../base/clock.ts";
 import {
   type Connection,
+  NEEDS_SNAPSHOT,
   type Sync,
-  UNTOLD,
 } from "../connections/connection.ts";
+import { CLIENT_MESSAGES_MAX } from "../../base/limits.ts";
 import {
-  CLIENT_MESSAGES_MAX,
   COUNT_INTERVAL_MS,
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_LOOK_MAX,
   STATE_USERS_RETURN_SHARE,
-} from "../../base/limits.ts";
+} from "./limits.ts";
 import type {
   ConnectionObserver,
   Connections,
 } from "../connections/connections.ts";
 import type { Log } from "../../base/log.ts";
-import type { Measure } from "../../base/measure.ts";
-import { CLOSE, type UserId } from "../../protocol/protocol.ts";
+import type { Metrics } from "../../base/metrics.ts";
+import { CLOSE } from "../../protocol/close.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 import { Pump, type Visited } from "./pump.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
-import { wait } from "./slow_reader.ts";
-import { encodeError, encodeWatching, SyncTexts } from "./sync_messages.ts";
+import { wait } from "./slow_consumer.ts";
+import { encodeError, encodeWatching, SyncMessages } from "./sync_messages.ts";
 
-export interface FanoutParts {
-  readonly audience: Audience;
+export interface FanoutDeps {
+  readonly subscriptions: Subscriptions;
   readonly roster: Roster;
   readonly clock: Clock;
   readonly log: Log;
-  readonly measure: Measure;
+  readonly metrics: Metrics;
   /** Least time between two differences for a version 2 connection. */
   readonly intervalMs: number;
   /** Users online past which version 2 is told how many instead of who. */
@@ -49,65 +50,72 @@ export interface FanoutParts {
 }
 
 export class Fanout implements ConnectionObserver {
-  readonly #parts: FanoutParts;
-  readonly #texts: SyncTexts;
+  readonly #deps: FanoutDeps;
+  readonly #texts: SyncMessages;
   readonly #broadcast: Pump;
   readonly #sync: Pump;
-  #generation = 0;
+  #epoch = 0;
   /** When the oldest of what a version has not been told happened, if somebody speaks it. */
   readonly #newsSince = new Map<1 | 2, number>();
 
-  constructor(parts: FanoutParts) {
-    const { audience, clock, intervalMs, roster, measure } = parts;
-    const announced = (version: 1 | 2) => {
+  constructor(deps: FanoutDeps) {
+    const { subscriptions, clock, intervalMs, roster, metrics } = deps;
+    const delivered = (version: 1 | 2) => {
       const since = this.#newsSince.get(version);
       if (since === undefined) return;
-      measure.announced(clock.now() - since, version);
+      metrics.delivered(clock.now() - since, version);
       this.#newsSince.delete(version);
     };
-    this.#parts = parts;
-    this.#texts = new SyncTexts(roster, (changes) => measure.merged(changes));
+    this.#deps = deps;
+    this.#texts = new SyncMessages(
+      roster,
+      (changes) => metrics.merged(changes),
+    );
     this.#broadcast = new Pump({
       clock,
       pauseMs: 0,
-      begin: () => audience.listeners,
+      begin: () => subscriptions.v1Connections,
       visit: (connection) => this.#tell(connection),
-      end: () => announced(1),
+      end: () => delivered(1),
     });
     this.#sync = new Pump({
       clock,
       pauseMs: intervalMs,
       begin: () => {
         this.#texts.begin();
-        return audience.expectant();
+        return subscriptions.pendingConnections();
       },
       visit: (connection) => this.#synchronize(connection),
-      end: () => announced(2),
+      end: () => delivered(2),
     });
   }
 
   opened(connection: Connection): void {
-    this.#parts.audience.add(connection);
+    this.#deps.subscriptions.add(connection);
   }
 
   ended(connection: Connection): void {
-    this.#parts.audience.remove(connection);
+    this.#deps.subscriptions.remove(connection);
   }
 
   /** The roster moved, by these changes, because of what happened at `since` or later. */
   advanced(
     changes: readonly Change[],
-    since = this.#parts.clock.now(),
+    since = this.#deps.clock.now(),
   ): void {
-    const { audience, roster } = this.#parts;
-    audience.note(changes);
-    this.#noteNews(1, since, audience.listeners.size);
-    this.#noteNews(2, since, audience.followers.size + audience.called.size);
-    if (roster.generation !== this.#generation) {
-      this.#generation = roster.generation;
-      for (const connection of audience.synced()) {
-        connection.cursor = UNTOLD;
-        audience.call(connection);
+    const { subscriptions, roster } = this.#deps;
+    subscriptions.recordChanges(changes);
+    this.#noteNews(1, since, subscriptions.v1Connections.size);
+    this.#noteNews(
+      2,
+      since,
+      subscriptions.followers.size + subscriptions.pending.size,
+    );
+    if (roster.epoch !== this.#epoch) {
+      this.#epoch = roster.epoch;
+      for (const connection of subscriptions.synced()) {
+        connection.cursor = NEEDS_SNAPSHOT;
+        subscriptions.markPending(connection);
       }
     }
     this.wake();
@@ -128,12 +136,14 @@ export class Fanout implements ConnectionObserver {
    * Tells a version 2 connection what is no news of users, though never before where it stands.
    * A peer that does not read misses it.
    */
-  say(connection: Connection, text: string): void {
+  sendControl(connection: Connection, text: string): void {
     const { sync, state } = connection;
     if (sync === undefined || state === "closing" || state === "gone") return;
-    if (!sync.isAnswered) {
-      sync.unsaid ??= [];
-      if (sync.unsaid.length < CLIENT_MESSAGES_MAX) sync.unsaid.push(text);
+    if (!sync.hasSnapshot) {
+      sync.queuedControl ??= [];
+      if (sync.queuedControl.length < CLIENT_MESSAGES_MAX) {
+        sync.queuedControl.push(text);
+      }
     } else if (connection.bufferedBytes < SEND_BUFFER_BYTES_MAX) {
       this.#send(connection, text);
     }
@@ -141,13 +151,13 @@ export class Fanout implements ConnectionObserver {
 
   /** A sign of life, with the `seq` as of which everything holds that was told. */
   keepAlive(connection: Connection): void {
-    const { audience, roster: { ring } } = this.#parts;
-    if (connection.sync?.isAnswered !== true) return;
+    const { subscriptions, roster: { ring } } = this.#deps;
+    if (connection.sync?.hasSnapshot !== true) return;
     const isTold = connection.sync.watching === undefined
       ? connection.cursor === ring.head
-      : !audience.called.has(connection);
+      : !subscriptions.pending.has(connection);
     // Whoever waits for news is not told that there are none.
-    if (isTold) this.say(connection, this.#texts.keepalive());
+    if (isTold) this.sendControl(connection, this.#texts.keepalive());
   }
 
   /**
@@ -159,19 +169,22 @@ export class Fanout implements ConnectionObserver {
   watch(
     connection: Connection,
     ids: ReadonlySet<UserId> | "*",
-    { since = UNTOLD, ref }: { since?: number; ref?: number | undefined } = {},
+    { since = NEEDS_SNAPSHOT, ref }: {
+      since?: number;
+      ref?: number | undefined;
+    } = {},
   ): "watching" | "full" {
-    const { audience, roster: { ring } } = this.#parts;
-    if (ids === "*") audience.follow(connection);
-    else if (audience.watch(connection, ids) === "full") return "full";
+    const { subscriptions, roster: { ring } } = this.#deps;
+    if (ids === "*") subscriptions.follow(connection);
+    else if (subscriptions.watch(connection, ids) === "full") return "full";
     if (connection.sync !== undefined) {
       connection.sync.isCounting = false;
       connection.sync.ref = ref;
     }
     connection.cursor = since;
-    if (since !== UNTOLD) {
+    if (since !== NEEDS_SNAPSHOT) {
       for (let at = since; at < ring.head; at++) {
-        audience.noteWith(connection, ring.at(at));
+        subscriptions.recordChange(connection, ring.at(at));
       }
     }
     this.wake();
@@ -184,15 +197,15 @@ export class Fanout implements ConnectionObserver {
 
   /** Version 1: every transition of others, one message for each. */
   #tell(connection: Connection): Visited {
-    const { ring } = this.#parts.roster;
-    if (connection.state !== "live") return "done";
+    const { ring } = this.#deps.roster;
+    if (connection.state !== "live") return "idle";
     if (connection.cursor < ring.tail) {
-      this.#giveUp(connection, "fell too far behind");
-      return "done";
+      this.#dropSlowConsumer(connection, "fell too far behind");
+      return "idle";
     }
-    if (connection.cursor === ring.head) return "done";
+    if (connection.cursor === ring.head) return "idle";
     if (connection.bufferedBytes >= SEND_BUFFER_BYTES_MAX) {
-      return this.#stall(connection);
+      return this.#defer(connection);
     }
     connection.stalled = undefined;
     const end = Math.min(ring.head, connection.cursor + SENDS_PER_LOOK_MAX);
@@ -201,18 +214,18 @@ export class Fanout implements ConnectionObserver {
       if (
         change.userId !== connection.userId &&
         this.#send(connection, change.message) === "failed"
-      ) return "done";
+      ) return "idle";
     }
-    return end < ring.head ? "more" : "done";
+    return end < ring.head ? "continue" : "idle";
   }
 
   /** Version 2: where the connection stands now, in one message. */
   #synchronize(connection: Connection): Visited {
     const { sync } = connection;
-    if (sync === undefined || connection.state !== "live") return "done";
-    if (!this.#isBehind(connection, sync)) return "done";
+    if (sync === undefined || connection.state !== "live") return "idle";
+    if (!this.#isBehind(connection, sync)) return "idle";
     // Whatever is said later says it all, so nothing is put behind what is still unsent.
-    if (connection.bufferedBytes > 0) return this.#stall(connection);
+    if (connection.bufferedBytes > 0) return this.#defer(connection);
     connection.stalled = undefined;
     if (sync.ref !== undefined) {
       this.#send(connection, encodeWatching(sync.ref));
@@ -223,82 +236,82 @@ export class Fanout implements ConnectionObserver {
       : this.#areTooMany(sync)
       ? this.#tellCount(connection, sync)
       : this.#tellAll(connection, sync);
-    if (sync.unsaid !== undefined && sync.isAnswered) {
-      for (const text of sync.unsaid) this.#send(connection, text);
-      sync.unsaid = undefined;
+    if (sync.queuedControl !== undefined && sync.hasSnapshot) {
+      for (const text of sync.queuedControl) this.#send(connection, text);
+      sync.queuedControl = undefined;
     }
     return visit;
   }
 
   #isBehind(connection: Connection, sync: Sync): boolean {
-    return sync.watching !== undefined || !sync.isAnswered ||
+    return sync.watching !== undefined || !sync.hasSnapshot ||
       connection.cursor < this.#texts.head;
   }
 
   #areTooMany(sync: Sync): boolean {
-    const { roster, stateUsersMax } = this.#parts;
+    const { roster, stateUsersMax } = this.#deps;
     const share = sync.isCounting ? STATE_USERS_RETURN_SHARE : 1;
     return roster.size > stateUsersMax * share;
   }
 
   #tellAll(connection: Connection, sync: Sync): Visited {
-    const { ring } = this.#parts.roster;
+    const { ring } = this.#deps.roster;
     if (sync.isCounting) {
       sync.isCounting = false;
-      connection.cursor = UNTOLD;
+      connection.cursor = NEEDS_SNAPSHOT;
     }
     if (connection.cursor < ring.tail) {
       connection.cursor = ring.head;
-      sync.isAnswered = true;
+      sync.hasSnapshot = true;
       this.#send(connection, this.#texts.state());
-      return "done";
+      return "idle";
     }
     // It resumed after this pass began; the next one is on its way.
-    if (connection.cursor > this.#texts.head) return "done";
+    if (connection.cursor > this.#texts.head) return "idle";
     const { text, isEmpty } = this.#texts.diff(connection.cursor);
     connection.cursor = this.#texts.head;
-    if (!isEmpty || !sync.isAnswered) this.#send(connection, text);
-    sync.isAnswered = true;
-    return "done";
+    if (!isEmpty || !sync.hasSnapshot) this.#send(connection, text);
+    sync.hasSnapshot = true;
+    return "idle";
   }
 
   #tellCount(connection: Connection, sync: Sync): Visited {
-    const { clock, roster, stateUsersMax } = this.#parts;
+    const { clock, roster, stateUsersMax } = this.#deps;
     if (!sync.isCounting) {
-      sync.isCounting = sync.isAnswered = true;
+      sync.isCounting = sync.hasSnapshot = true;
       const message =
         `more than ${stateUsersMax} users are online: watch those you need to know of; until then you are told how many there are`;
       this.#send(connection, encodeError("too_many_online", message));
-    } else if (clock.now() - connection.toldAt < COUNT_INTERVAL_MS) {
-      return "again";
+    } else if (clock.now() - connection.lastSentAt < COUNT_INTERVAL_MS) {
+      return "retry later";
     }
     connection.cursor = roster.ring.head;
     this.#send(connection, this.#texts.count());
-    return "done";
+    return "idle";
   }
 
   #tellWatched(connection: Connection, sync: Sync): Visited {
-    const { audience, roster: { ring } } = this.#parts;
+    const { subscriptions, roster: { ring } } = this.#deps;
     const { watching } = sync;
-    if (watching === undefined) return "done";
-    if (connection.cursor === UNTOLD) {
+    if (watching === undefined) return "idle";
+    if (connection.cursor === NEEDS_SNAPSHOT) {
       this.#send(connection, this.#texts.watchedState(watching));
     } else {
       const { text, isEmpty } = this.#texts.watchedDiff(watching);
-      if (!isEmpty || !sync.isAnswered) this.#send(connection, text);
+      if (!isEmpty || !sync.hasSnapshot) this.#send(connection, text);
     }
     connection.cursor = ring.head;
-    sync.isAnswered = true;
+    sync.hasSnapshot = true;
     watching.changed.clear();
-    audience.called.delete(connection);
-    return "done";
+    subscriptions.pending.delete(connection);
+    return "idle";
   }
 
   #send(connection: Connection, text: string): "sent" | "failed" {
-    const { clock, log, connections } = this.#parts;
+    const { clock, log, connections } = this.#deps;
     try {
       connection.send(text);
-      if (connection.sync !== undefined) connection.toldAt = clock.now();
+      if (connection.sync !== undefined) connection.lastSentAt = clock.now();
       return "sent";
     } catch (err) {
       const { userId } = connection;
@@ -309,15 +322,17 @@ export class Fanout implements ConnectionObserver {
   }
 
   /** The peer does not read. It costs its full buffer, and only for so long. */
-  #stall(connection: Connection): Visited {
-    if (wait(connection, this.#parts.clock.now()) === "waiting") return "again";
-    this.#giveUp(connection, "reads too slowly");
-    return "done";
+  #defer(connection: Connection): Visited {
+    if (wait(connection, this.#deps.clock.now()) === "waiting") {
+      return "retry later";
+    }
+    this.#dropSlowConsumer(connection, "reads too slowly");
+    return "idle";
   }
 
-  #giveUp(connection: Connection, reason: string): void {
-    const { log, measure, connections } = this.#parts;
-    measure.gaveUp();
+  #dropSlowConsumer(connection: Connection, reason: string): void {
+    const { log, metrics, connections } = this.#deps;
+    metrics.droppedSlowConsumer();
     log.info({ userId: connection.userId, reason }, "gave up a slow reader");
     connections.disconnect(connection, CLOSE.overloaded, reason);
   }

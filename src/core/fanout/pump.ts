@@ -8,16 +8,16 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Connection } from "../connections/connection.ts";
-import { FANOUT_SLICE_MS, STALLED_RECHECK_MS } from "../../base/limits.ts";
+import { FANOUT_SLICE_MS, STALLED_RECHECK_MS } from "./limits.ts";
 
 /**
- * - `done`: there is nothing to do before the next wake.
- * - `more`: it goes on when the others had their turn.
- * - `again`: it cannot go on now, and may in a while.
+ * - `idle`: there is nothing to do before the next wake.
+ * - `continue`: it goes on when the others had their turn.
+ * - `retry later`: it cannot go on now, and may in a while.
  */
-export type Visited = "done" | "more" | "again";
+export type Visited = "idle" | "continue" | "retry later";
 
-export interface PumpParts {
+export interface PumpDeps {
   readonly clock: Clock;
   /** Between the end of one pass and the begin of the next. The first after it waits for nothing. */
   readonly pauseMs: number;
@@ -29,14 +29,14 @@ export interface PumpParts {
 }
 
 export class Pump {
-  readonly #parts: PumpParts;
+  readonly #deps: PumpDeps;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #recheck: Promise<void> | undefined;
   #wanted = false;
 
-  constructor(parts: PumpParts) {
-    this.#parts = parts;
+  constructor(deps: PumpDeps) {
+    this.#deps = deps;
   }
 
   wake(): void {
@@ -51,7 +51,7 @@ export class Pump {
   }
 
   async #run(): Promise<void> {
-    const { clock, pauseMs } = this.#parts;
+    const { clock, pauseMs } = this.#deps;
     await Promise.resolve();
     try {
       while (this.#wanted && !this.#stop.signal.aborted) {
@@ -66,15 +66,15 @@ export class Pump {
   }
 
   async #pass(): Promise<void> {
-    const { clock, begin, visit, end } = this.#parts;
+    const { clock, begin, visit, end } = this.#deps;
     let someAgain = false;
     let someMore = false;
-    await visitAll(
+    await forEachSliced(
       begin(),
       (connection) => {
         const visited = visit(connection);
-        if (visited === "more") someMore = true;
-        else if (visited === "again") someAgain = true;
+        if (visited === "continue") someMore = true;
+        else if (visited === "retry later") someAgain = true;
       },
       clock,
       this.#stop.signal,
@@ -87,14 +87,14 @@ export class Pump {
   }
 
   async #recheckLater(): Promise<void> {
-    await this.#parts.clock.sleep(STALLED_RECHECK_MS, this.#stop.signal);
+    await this.#deps.clock.sleep(STALLED_RECHECK_MS, this.#stop.signal);
     this.#recheck = undefined;
     this.wake();
   }
 }
 
 /** Visits all, and yields every few milliseconds. Ends early when the signal aborts. */
-export async function visitAll(
+export async function forEachSliced(
   connections: Iterable<Connection>,
   visit: (connection: Connection) => void,
   clock: Clock,

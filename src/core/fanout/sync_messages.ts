@@ -12,8 +12,8 @@ import type {
   OnlineUserInfo,
   ServerMessage,
   Status,
-  UserId,
-} from "../../protocol/protocol.ts";
+} from "../../protocol/messages.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
 
@@ -23,7 +23,7 @@ export interface Diff {
   readonly isEmpty: boolean;
 }
 
-export class SyncTexts {
+export class SyncMessages {
   readonly #roster: Roster;
   readonly #onMerge: (changes: number) => void;
   /** By the position that they begin at. All end at `#head`. */

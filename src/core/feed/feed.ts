@@ -10,22 +10,19 @@
  */
 import { type Clock, retryMs, within } from "../../base/clock.ts";
 import { readHistory } from "./history.ts";
-import {
-  FEED_READ_ROWS_MAX,
-  LISTENER_ANSWER_MS,
-  LOST_SEQS_MARGIN,
-} from "../../base/limits.ts";
+import { FEED_READ_ROWS_MAX, LOST_SEQS_MARGIN } from "./limits.ts";
+import { LISTENER_ANSWER_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
-import { Names } from "./names.ts";
-import { reasonOf } from "../../base/reason.ts";
+import { UsernameRefresh } from "./username_refresh.ts";
+import { messageOf } from "../../base/message_of.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
 import type { Store, Subscription, Transition } from "../store/store.ts";
 
-export interface FeedParts {
+export interface FeedDeps {
   readonly store: Pick<
     Store,
-    "readFeed" | "snapshot" | "subscribe" | "moveOn"
+    "readFeed" | "snapshot" | "subscribe" | "skipTo"
   >;
   readonly roster: Roster;
   readonly clock: Clock;
@@ -34,7 +31,7 @@ export interface FeedParts {
   /** The roster moved, by these changes, because of what happened at `since` or later. */
   readonly onAdvance: (changes: readonly Change[], since: number) => void;
   /** An order was given; the same link tells of it. */
-  readonly onOrdered: () => void;
+  readonly onRevoked: () => void;
   /** After a doubt: where a claim made no transition, the log does not tell of its loss. */
   readonly recheckClaims: () => Promise<void>;
 }
@@ -47,7 +44,7 @@ export interface FeedParts {
 type FeedState = "starting" | "listening" | "broken";
 
 export class Feed {
-  readonly #parts: FeedParts;
+  readonly #deps: FeedDeps;
   readonly #random: () => number;
   readonly #stop = new AbortController();
   #state: FeedState = "starting";
@@ -56,20 +53,20 @@ export class Feed {
   #reading: Promise<void> | undefined;
   /** Who waits for a read that begins after they asked. As many as sockets at most. */
   readonly #waiting: ((outcome: "read" | "failed") => void)[] = [];
-  readonly #names: Names;
+  readonly #usernameRefresh: UsernameRefresh;
   /** The newest seq that an answer of the store had. */
   #head = 0;
   /** The log may reach further than the roster. */
-  #behind = false;
+  #readPending = false;
   /** Reasons to doubt the log: behind a link that was lost or made there may be another database. */
-  #doubts = 0;
+  #verificationsRequested = 0;
   /** So many of them are over: the log was found to lead on, or the roster was replaced. */
-  #settledDoubts = 0;
+  #verifiedUpTo = 0;
 
-  constructor(parts: FeedParts, random = Math.random) {
-    this.#parts = parts;
+  constructor(deps: FeedDeps, random = Math.random) {
+    this.#deps = deps;
     this.#random = random;
-    this.#names = new Names(parts);
+    this.#usernameRefresh = new UsernameRefresh(deps);
   }
 
   get listening(): boolean {
@@ -80,7 +77,7 @@ export class Feed {
   async start(): Promise<void> {
     this.#subscription = await this.#subscribe();
     await this.#begin();
-    this.#settledDoubts = this.#doubts;
+    this.#verifiedUpTo = this.#verificationsRequested;
     this.#following = this.#follow();
   }
 
@@ -94,26 +91,26 @@ export class Feed {
   }
 
   /** The store may have lost what it had committed: looks whether the log and the claims are as before. */
-  doubt(): void {
-    this.#doubts += 1;
+  requestVerification(): void {
+    this.#verificationsRequested += 1;
     this.#readSoon();
   }
 
   /** How many transitions the store has told of that are not in the roster. */
   get lag(): number {
-    return Math.max(0, this.#head - this.#parts.roster.seq);
+    return Math.max(0, this.#head - this.#deps.roster.seq);
   }
 
   /** Transitions that this node committed itself, because of what happened at `since` or later. */
   ingest(
     transitions: readonly Transition[],
-    since = this.#parts.clock.now(),
+    since = this.#deps.clock.now(),
   ): void {
     const last = transitions.at(-1);
     if (last === undefined) return;
     this.#advance(transitions, since);
     this.#head = Math.max(this.#head, last.seq);
-    this.#reaches(last.seq);
+    this.#noteHead(last.seq);
   }
 
   async stop(): Promise<void> {
@@ -121,18 +118,18 @@ export class Feed {
     await this.#subscription?.close();
     await this.#following;
     await this.#reading;
-    await this.#names.stop();
+    await this.#usernameRefresh.stop();
   }
 
   /** Keeps one subscription after another alive. After each loss: listen first, then read. */
   async #follow(): Promise<void> {
-    const { clock, log } = this.#parts;
+    const { clock, log } = this.#deps;
     let failures = 0;
     while (!this.#stop.signal.aborted) {
       try {
         if (this.#subscription === undefined) {
           this.#subscription = await this.#subscribe();
-          this.#doubts += 1;
+          this.#verificationsRequested += 1;
         }
         if (this.#stop.signal.aborted) break;
         this.#state = "listening";
@@ -140,15 +137,15 @@ export class Feed {
       } catch (err) {
         if (this.#stop.signal.aborted) break;
         log.warn(
-          { reason: reasonOf(err) },
+          { reason: messageOf(err) },
           "lost the listening connection, trying again",
         );
       }
       this.#state = "broken";
-      this.#doubts += 1;
+      this.#verificationsRequested += 1;
       await this.#subscription?.close();
       this.#subscription = undefined;
-      this.#names.refresh();
+      this.#usernameRefresh.refresh();
       await clock.sleep(retryMs(failures, this.#random), this.#stop.signal);
       failures += 1;
     }
@@ -157,10 +154,10 @@ export class Feed {
   }
 
   #subscribe(): Promise<Subscription> {
-    return this.#parts.store.subscribe(
-      (seq) => this.#reaches(seq),
-      () => this.#names.refresh(),
-      () => this.#parts.onOrdered(),
+    return this.#deps.store.subscribe(
+      (seq) => this.#noteHead(seq),
+      () => this.#usernameRefresh.refresh(),
+      () => this.#deps.onRevoked(),
     );
   }
 
@@ -169,7 +166,7 @@ export class Feed {
     subscription: Subscription,
     onSteady: () => void,
   ): Promise<void> {
-    const { clock, heartbeatMs, roster } = this.#parts;
+    const { clock, heartbeatMs, roster } = this.#deps;
     const over = new AbortController();
     void subscription.ended.then(() => over.abort());
     while (!over.signal.aborted) {
@@ -181,29 +178,29 @@ export class Feed {
         clock,
       );
       this.#head = Math.max(this.#head, head);
-      if (head !== taken || this.#isDoubtful) this.#readSoon();
+      if (head !== taken || this.#needsVerification) this.#readSoon();
       await clock.sleep(heartbeatMs, over.signal);
       if (!over.signal.aborted) onSteady();
     }
     throw new Error("the listening connection ended");
   }
 
-  #reaches(seq: number): void {
-    if (seq > this.#parts.roster.seq) this.#readSoon();
+  #noteHead(seq: number): void {
+    if (seq > this.#deps.roster.seq) this.#readSoon();
   }
 
   /** Any number of calls during a read cause one more read. */
   #readSoon(): void {
-    this.#behind = true;
+    this.#readPending = true;
     if (this.#state === "starting" || this.#stop.signal.aborted) return;
     this.#reading ??= this.#readAll();
   }
 
   async #readAll(): Promise<void> {
-    const { log, roster } = this.#parts;
+    const { log, roster } = this.#deps;
     try {
-      while (this.#behind && !this.#stop.signal.aborted) {
-        this.#behind = false;
+      while (this.#readPending && !this.#stop.signal.aborted) {
+        this.#readPending = false;
         const count = this.#waiting.length;
         const head = await this.#read();
         // The log may grow faster than it is read.
@@ -212,7 +209,7 @@ export class Feed {
       this.#answer("read");
     } catch (err) {
       // The next heartbeat or notification finds us behind again.
-      log.warn({ reason: reasonOf(err) }, "cannot read the feed");
+      log.warn({ reason: messageOf(err) }, "cannot read the feed");
       this.#answer("failed");
     } finally {
       this.#reading = undefined;
@@ -226,17 +223,17 @@ export class Feed {
 
   /** How far the log reached. */
   async #read(): Promise<number> {
-    const { store, roster, log, clock, recheckClaims } = this.#parts;
+    const { store, roster, log, clock, recheckClaims } = this.#deps;
     const after = roster.seq;
     const committed = Math.max(after, this.#head);
-    const doubts = this.#doubts;
-    const isDoubtful = this.#isDoubtful;
+    const doubts = this.#verificationsRequested;
+    const needsVerification = this.#needsVerification;
     const { head, transitions } = await store.readFeed(
       after,
       FEED_READ_ROWS_MAX,
     );
     // Only then: a log that is shorter now may have grown as far a moment later.
-    const verdict = isDoubtful && head >= committed
+    const verdict = needsVerification && head >= committed
       ? await this.#compare()
       : "same";
     this.#head = Math.max(this.#head, head);
@@ -245,38 +242,38 @@ export class Feed {
     if (isLost) {
       log.error({ after, committed, head }, "the database lost transitions");
       // Clients were told of them: none gets a seq of theirs again.
-      await store.moveOn(after + LOST_SEQS_MARGIN);
+      await store.skipTo(after + LOST_SEQS_MARGIN);
     }
-    const leadsOn = !isLost && verdict === "same" && first === after + 1;
-    if (!leadsOn) {
+    const isContiguous = !isLost && verdict === "same" && first === after + 1;
+    if (!isContiguous) {
       log.warn(
         { after, first, head },
         "the log does not lead on from what was told, loading a snapshot",
       );
     }
-    if (!leadsOn || isDoubtful) await recheckClaims();
-    if (!leadsOn) await this.#load();
-    this.#settledDoubts = doubts;
+    if (!isContiguous || needsVerification) await recheckClaims();
+    if (!isContiguous) await this.#load();
+    this.#verifiedUpTo = doubts;
     this.#advance(transitions, clock.now());
-    this.#reaches(head);
+    this.#noteHead(head);
     return head;
   }
 
-  get #isDoubtful(): boolean {
-    return this.#settledDoubts < this.#doubts;
+  get #needsVerification(): boolean {
+    return this.#verifiedUpTo < this.#verificationsRequested;
   }
 
   /** Does the log still say what was taken from it? */
   async #compare(): Promise<"same" | "different" | "unknown"> {
-    const { store, roster } = this.#parts;
+    const { store, roster } = this.#deps;
     if (roster.seq === 0) return "same";
     return roster.compare(await readHistory(store, roster.seq));
   }
 
   /** Takes those that come next; older ones are known, and a gap is left for a read. */
   #advance(transitions: readonly Transition[], since: number): void {
-    const { roster, onAdvance } = this.#parts;
-    if (this.#isDoubtful || this.#state === "starting") return;
+    const { roster, onAdvance } = this.#deps;
+    if (this.#needsVerification || this.#state === "starting") return;
     const changes: Change[] = [];
     for (const transition of transitions) {
       if (transition.seq === roster.seq + 1) {
@@ -287,14 +284,14 @@ export class Feed {
   }
 
   async #begin(): Promise<void> {
-    const { store, roster } = this.#parts;
+    const { store, roster } = this.#deps;
     const snapshot = await store.snapshot();
-    roster.begin(snapshot, await readHistory(store, snapshot.seq));
+    roster.load(snapshot, await readHistory(store, snapshot.seq));
   }
 
   /** Becomes what the store holds now; the differences are told like any transition. */
   async #load(): Promise<void> {
-    const { store, roster, clock, onAdvance } = this.#parts;
+    const { store, roster, clock, onAdvance } = this.#deps;
     const snapshot = await store.snapshot();
     const { transitions } = await store.readFeed(snapshot.seq - 1, 1);
     if (snapshot.seq < roster.seq) throw new Error("the log just went back");

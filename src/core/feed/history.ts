@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { FEED_READ_ROWS_MAX, RING_TRANSITIONS_MAX } from "../../base/limits.ts";
+import { FEED_READ_ROWS_MAX } from "./limits.ts";
+import { RING_TRANSITIONS_MAX } from "../../base/limits.ts";
 import type { Store, Transition } from "../store/store.ts";
 
 /** The transitions that lead to `head`, without holes. Rejects as the store does. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Clock } from "../../base/clock.ts";
-import type { UserId } from "../../protocol/protocol.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 
 export class Grace {
   readonly #ms: number;

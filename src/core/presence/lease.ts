@@ -9,24 +9,24 @@
  */
 import { type Clock, retryMs } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
-import { reasonOf } from "../../base/reason.ts";
+import { messageOf } from "../../base/message_of.ts";
 import type { Feed } from "../feed/feed.ts";
 import { FencedError, type NodeId, type Store } from "../store/store.ts";
 
-export interface LeaseParts {
-  readonly store: Pick<Store, "join" | "heartbeat" | "tidy" | "leave">;
+export interface LeaseDeps {
+  readonly store: Pick<Store, "join" | "heartbeat" | "sweep" | "leave">;
   readonly clock: Clock;
   readonly log: Log;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   /** Is told the transitions of users whom an ended node left behind. */
-  readonly feed: Pick<Feed, "ingest" | "doubt">;
+  readonly feed: Pick<Feed, "ingest" | "requestVerification">;
   /** There is a new node id, and nothing is claimed under it for certain. */
   readonly onRenewed: () => void;
 }
 
 export class Lease {
-  readonly #parts: LeaseParts;
+  readonly #deps: LeaseDeps;
   readonly #random: () => number;
   readonly #newId: () => NodeId;
   readonly #stop = new AbortController();
@@ -38,14 +38,14 @@ export class Lease {
   #isBack = false;
   #beating: Promise<void> | undefined;
   #rejoining: Promise<void> | undefined;
-  #tidying: Promise<void> | undefined;
+  #sweeping: Promise<void> | undefined;
 
   constructor(
-    parts: LeaseParts,
+    deps: LeaseDeps,
     random = Math.random,
     newId: () => NodeId = () => crypto.randomUUID(),
   ) {
-    this.#parts = parts;
+    this.#deps = deps;
     this.#random = random;
     this.#newId = newId;
   }
@@ -59,12 +59,12 @@ export class Lease {
 
   /** Whether the lease has certainly not ended yet. */
   get held(): boolean {
-    return this.#parts.clock.now() < this.#endsAt;
+    return this.#deps.clock.now() < this.#endsAt;
   }
 
   /** How long the lease is certain to last. */
   get remainingMs(): number {
-    return Math.max(0, this.#endsAt - this.#parts.clock.now());
+    return Math.max(0, this.#endsAt - this.#deps.clock.now());
   }
 
   /** Whether the database answered the last heartbeat. */
@@ -91,13 +91,13 @@ export class Lease {
   async leave(handoverMs: number): Promise<void> {
     this.#stop.abort();
     await this.#beating;
-    await this.#tidying;
+    await this.#sweeping;
     this.#endsAt = -Infinity;
-    await this.#parts.store.leave(this.nodeId, handoverMs);
+    await this.#deps.store.leave(this.nodeId, handoverMs);
   }
 
   async #join(predecessor?: NodeId): Promise<void> {
-    const { store, clock, log, leaseMs, feed, onRenewed } = this.#parts;
+    const { store, clock, log, leaseMs, feed, onRenewed } = this.#deps;
     const nodeId = this.#newId();
     const sentAt = clock.now();
     const transitions = await store.join(nodeId, leaseMs, predecessor);
@@ -107,12 +107,12 @@ export class Lease {
     if (predecessor === undefined) log.info({ nodeId }, "node joined");
     else log.warn({ nodeId, predecessor }, "lease was lost, node joined anew");
     onRenewed();
-    feed.doubt();
+    feed.requestVerification();
     feed.ingest(transitions);
   }
 
   async #beat(): Promise<void> {
-    const { clock, log, heartbeatMs, leaseMs } = this.#parts;
+    const { clock, log, heartbeatMs, leaseMs } = this.#deps;
     while (true) {
       const pauseMs = this.renewing
         ? heartbeatMs
@@ -127,13 +127,13 @@ export class Lease {
         const wasOutage = this.#failures > 0 &&
           clock.now() - renewedAt >= leaseMs - heartbeatMs;
         // They may be about to come back.
-        if (!this.#isBack && !wasOutage) this.#tidying ??= this.#tidy();
+        if (!this.#isBack && !wasOutage) this.#sweeping ??= this.#sweep();
         this.#isBack = false;
         this.#failures = 0;
       } catch (err) {
         this.#failures += 1;
         log.warn(
-          { nodeId: this.#nodeId, held: this.held, reason: reasonOf(err) },
+          { nodeId: this.#nodeId, held: this.held, reason: messageOf(err) },
           "cannot renew the lease, trying again",
         );
       }
@@ -141,7 +141,7 @@ export class Lease {
   }
 
   async #renew(): Promise<void> {
-    const { store, clock, leaseMs } = this.#parts;
+    const { store, clock, leaseMs } = this.#deps;
     const nodeId = this.nodeId;
     const sentAt = clock.now();
     try {
@@ -154,14 +154,14 @@ export class Lease {
   }
 
   /** Beside the heartbeat: it may take long, and its failure says nothing of our lease. */
-  async #tidy(): Promise<void> {
-    const { store, log, feed } = this.#parts;
+  async #sweep(): Promise<void> {
+    const { store, log, feed } = this.#deps;
     try {
-      feed.ingest(await store.tidy());
+      feed.ingest(await store.sweep());
     } catch (err) {
-      log.warn({ reason: reasonOf(err) }, "cannot tidy up after others");
+      log.warn({ reason: messageOf(err) }, "cannot tidy up after others");
     } finally {
-      this.#tidying = undefined;
+      this.#sweeping = undefined;
     }
   }
 }

@@ -3,7 +3,7 @@
  *
  * It is level-triggered: an open or a close only says "look at this user again". One
  * flusher takes the users to look at in batches, asks the hub for the truth, and writes
- * the difference. Order per user, batching under load, retry after a fault and flaps that
+ * the difference. Revocation per user, batching under load, retry after a fault and flaps that
  * cancel out all follow from that. It does not decide whether a user is online in the
  * cluster: the store does.
  *
@@ -20,11 +20,12 @@ import type {
 import type { Feed } from "../feed/feed.ts";
 import type { Roster } from "../roster/roster.ts";
 import type { Lease } from "./lease.ts";
-import { BATCH_USERS_MAX } from "../../base/limits.ts";
+import { BATCH_USERS_MAX } from "./limits.ts";
 import type { Log } from "../../base/log.ts";
-import type { Measure } from "../../base/measure.ts";
-import { CLOSE, type UserId } from "../../protocol/protocol.ts";
-import { reasonOf } from "../../base/reason.ts";
+import type { Metrics } from "../../base/metrics.ts";
+import { CLOSE } from "../../protocol/close.ts";
+import type { UserId } from "../../protocol/user_id.ts";
+import { messageOf } from "../../base/message_of.ts";
 import type { Change } from "../roster/ring.ts";
 import { FencedError, type NodeId, type Store } from "../store/store.ts";
 
@@ -32,9 +33,9 @@ import { FencedError, type NodeId, type Store } from "../store/store.ts";
  * What this node knows of its claim on a user. `unsure`: a write is on its way, or failed in
  * a way that may have been committed; only another write can tell. No entry: no claim.
  */
-type Claim = "held" | "unsure";
+type Claim = "held" | "in doubt";
 
-export interface PresenceParts {
+export interface PresenceDeps {
   readonly connections: Pick<Connections, "hub" | "disconnect">;
   readonly store: Pick<Store, "apply" | "claimedBy">;
   readonly roster: Pick<Roster, "has">;
@@ -42,7 +43,7 @@ export interface PresenceParts {
   readonly lease: Pick<Lease, "nodeId" | "rejoin">;
   readonly clock: Clock;
   readonly log: Log;
-  readonly measure: Measure;
+  readonly metrics: Metrics;
   /** How long a user who left stays claimed, in case of a return. 0: not at all. */
   readonly offlineGraceMs: number;
   /** Connections became live. */
@@ -50,7 +51,7 @@ export interface PresenceParts {
 }
 
 export class Presence implements ConnectionObserver {
-  readonly #parts: PresenceParts;
+  readonly #deps: PresenceDeps;
   readonly #random: () => number;
   readonly #stop = new AbortController();
   /** Users to look at. At most those with a connection or a claim, which admission bounds. */
@@ -67,13 +68,13 @@ export class Presence implements ConnectionObserver {
   readonly #busyRounds = new Map<UserId, number>();
   #flushing: Promise<void> | undefined;
 
-  constructor(parts: PresenceParts, random = Math.random) {
-    this.#parts = parts;
+  constructor(deps: PresenceDeps, random = Math.random) {
+    this.#deps = deps;
     this.#random = random;
     this.#grace = new Grace(
-      parts.offlineGraceMs,
-      parts.clock,
-      (userId) => this.#look(userId),
+      deps.offlineGraceMs,
+      deps.clock,
+      (userId) => this.#markDirty(userId),
     );
   }
 
@@ -81,7 +82,7 @@ export class Presence implements ConnectionObserver {
   opened({ userId }: Connection): void {
     this.#grace.end(userId);
     if (this.#claims.get(userId) === "held") this.#confirm([userId]);
-    else this.#look(userId);
+    else this.#markDirty(userId);
   }
 
   /** A connection is gone. */
@@ -90,7 +91,7 @@ export class Presence implements ConnectionObserver {
     if (this.#claims.has(userId) && this.#grace.begin(userId) === "begun") {
       return;
     }
-    this.#look(userId);
+    this.#markDirty(userId);
   }
 
   /**
@@ -98,7 +99,7 @@ export class Presence implements ConnectionObserver {
    * same lost the claim: the row was deleted, or others took this node for dead. Only a write
    * that begins after this can tell.
    */
-  noticed(changes: readonly Change[]): void {
+  onFeedChanges(changes: readonly Change[]): void {
     // Some of them may have waited to find themselves online.
     this.#begin(
       changes.filter(({ status }) => status === "online").map(({ userId }) =>
@@ -107,37 +108,37 @@ export class Presence implements ConnectionObserver {
     );
     for (const { userId, status } of changes) {
       if (status !== "offline") continue;
-      if (this.#claims.has(userId)) this.#claims.set(userId, "unsure");
+      if (this.#claims.has(userId)) this.#claims.set(userId, "in doubt");
       if (this.#isWriting) this.#toldOffline.add(userId);
-      if (this.#hub.has(userId)) this.#look(userId);
+      if (this.#hub.has(userId)) this.#markDirty(userId);
     }
   }
 
   /** Nothing that was known of our claims holds any more: looks at everybody again. */
-  reclaim(): void {
-    for (const userId of this.#claims.keys()) this.#suspect(userId);
-    for (const userId of this.#hub.userIds()) this.#look(userId);
+  invalidateClaims(): void {
+    for (const userId of this.#claims.keys()) this.#invalidate(userId);
+    for (const userId of this.#hub.userIds()) this.#markDirty(userId);
   }
 
   /** Looks at those of whom the store believes something else than we do. Rejects as the store does. */
   async recheck(): Promise<void> {
-    const { store, lease } = this.#parts;
+    const { store, lease } = this.#deps;
     const theirs = new Set(await store.claimedBy(lease.nodeId));
     for (const userId of this.#claims.keys()) {
-      if (!theirs.has(userId)) this.#suspect(userId);
+      if (!theirs.has(userId)) this.#invalidate(userId);
     }
     for (const userId of theirs) {
-      if (!this.#claims.has(userId)) this.#suspect(userId);
+      if (!this.#claims.has(userId)) this.#invalidate(userId);
     }
   }
 
-  #suspect(userId: UserId): void {
-    this.#claims.set(userId, "unsure");
-    this.#look(userId);
+  #invalidate(userId: UserId): void {
+    this.#claims.set(userId, "in doubt");
+    this.#markDirty(userId);
   }
 
   get #hub(): Hub {
-    return this.#parts.connections.hub;
+    return this.#deps.connections.hub;
   }
 
   /** Writes nothing any more, and waits for a write that is on its way. */
@@ -147,8 +148,8 @@ export class Presence implements ConnectionObserver {
     await this.#grace.stop();
   }
 
-  #look(userId: UserId): void {
-    if (this.#dirty.size === 0) this.#dirtySince = this.#parts.clock.now();
+  #markDirty(userId: UserId): void {
+    if (this.#dirty.size === 0) this.#dirtySince = this.#deps.clock.now();
     this.#dirty.add(userId);
     if (!this.#stop.signal.aborted) this.#flushing ??= this.#flushAll();
   }
@@ -159,7 +160,7 @@ export class Presence implements ConnectionObserver {
     let failures = 0;
     while (this.#dirty.size > 0 && !this.#stop.signal.aborted) {
       if (await this.#flush() === "failed") {
-        await this.#parts.clock.sleep(
+        await this.#deps.clock.sleep(
           retryMs(failures, this.#random),
           this.#stop.signal,
         );
@@ -172,7 +173,7 @@ export class Presence implements ConnectionObserver {
   }
 
   async #flush(): Promise<"done" | "failed"> {
-    const { store, lease, feed, clock, measure } = this.#parts;
+    const { store, lease, feed, clock, metrics } = this.#deps;
     const since = this.#dirtySince;
     const { arriving, leaving } = this.#takeBatch();
     if (arriving.length + leaving.length === 0) return "done";
@@ -180,7 +181,7 @@ export class Presence implements ConnectionObserver {
     const sentAt = this.#dirtySince = clock.now();
     this.#isWriting = true;
     for (const userId of [...arriving, ...leaving]) {
-      this.#claims.set(userId, "unsure");
+      this.#claims.set(userId, "in doubt");
     }
     try {
       const applied = await store.apply(writer, arriving, leaving);
@@ -194,16 +195,16 @@ export class Presence implements ConnectionObserver {
         );
       } else {
         // The lease was lost and replaced while we waited: these claims are the old node's.
-        this.#lookAgain([...arriving, ...leaving]);
+        this.#requeue([...arriving, ...leaving]);
       }
-      measure.applied(
+      metrics.applied(
         arriving.length + leaving.length,
         applied.transitions.length,
         clock.now() - sentAt,
       );
       return "done";
     } catch (err) {
-      this.#lookAgain([...arriving, ...leaving]);
+      this.#requeue([...arriving, ...leaving]);
       return await this.#recover(err, writer);
     } finally {
       this.#isWriting = false;
@@ -213,14 +214,14 @@ export class Presence implements ConnectionObserver {
 
   /** A new node id is as good as a success: the same users are written again under it. */
   async #recover(err: unknown, writer: NodeId): Promise<"done" | "failed"> {
-    const { log, lease } = this.#parts;
+    const { log, lease } = this.#deps;
     try {
       if (!(err instanceof FencedError)) throw err;
       await lease.rejoin(writer);
       return "done";
     } catch (err) {
       log.warn(
-        { waiting: this.#dirty.size, reason: reasonOf(err) },
+        { waiting: this.#dirty.size, reason: messageOf(err) },
         "cannot write presence, trying again",
       );
       return "failed";
@@ -252,7 +253,7 @@ export class Presence implements ConnectionObserver {
     busy: ReadonlySet<UserId>,
   ): void {
     for (const userId of [...arriving, ...leaving]) {
-      if (busy.has(userId)) void this.#lookLater(userId);
+      if (busy.has(userId)) void this.#markDirtyLater(userId);
       else this.#busyRounds.delete(userId);
     }
     for (const userId of leaving) {
@@ -262,7 +263,7 @@ export class Presence implements ConnectionObserver {
     for (const userId of arriving) {
       if (busy.has(userId)) continue;
       if (unknown.has(userId)) this.#refuse(userId);
-      else if (this.#toldOffline.has(userId)) this.#look(userId);
+      else if (this.#toldOffline.has(userId)) this.#markDirty(userId);
       else held.push(userId);
     }
     for (const userId of held) this.#claims.set(userId, "held");
@@ -271,14 +272,14 @@ export class Presence implements ConnectionObserver {
 
   /** They are claimed. Those who would not find themselves online wait for news of others first. */
   #confirm(userIds: readonly UserId[]): void {
-    const { roster, feed } = this.#parts;
+    const { roster, feed } = this.#deps;
     this.#begin(userIds.filter((userId) => roster.has(userId)));
     const early = userIds.filter((userId) => !roster.has(userId));
     if (early.length > 0) void feed.catchUp().then(() => this.#begin(early));
   }
 
   #begin(userIds: readonly UserId[]): void {
-    const { onLive } = this.#parts;
+    const { onLive } = this.#deps;
     let isAnyLive = false;
     for (const userId of userIds) {
       if (this.#claims.get(userId) !== "held") continue;
@@ -292,9 +293,9 @@ export class Presence implements ConnectionObserver {
 
   #refuse(userId: UserId): void {
     this.#claims.delete(userId);
-    this.#parts.log.info({ userId }, "unknown user refused");
+    this.#deps.log.info({ userId }, "unknown user refused");
     for (const connection of this.#hub.connectionsOf(userId)) {
-      this.#parts.connections.disconnect(
+      this.#deps.connections.disconnect(
         connection,
         CLOSE.policy,
         "unknown user",
@@ -302,16 +303,16 @@ export class Presence implements ConnectionObserver {
     }
   }
 
-  #lookAgain(userIds: readonly UserId[]): void {
+  #requeue(userIds: readonly UserId[]): void {
     for (const userId of userIds) this.#dirty.add(userId);
   }
 
   /** The row is locked or refuses. Everyone else's changes go on meanwhile. */
-  async #lookLater(userId: UserId): Promise<void> {
+  async #markDirtyLater(userId: UserId): Promise<void> {
     const rounds = this.#busyRounds.get(userId) ?? 0;
     this.#busyRounds.set(userId, rounds + 1);
     const pauseMs = retryMs(rounds, this.#random);
-    await this.#parts.clock.sleep(pauseMs, this.#stop.signal);
-    this.#look(userId);
+    await this.#deps.clock.sleep(pauseMs, this.#stop.signal);
+    this.#markDirty(userId);
   }
 }

@@ -6,7 +6,8 @@
  *
  * @module
  */
-import type { Status, UserId } from "../../protocol/protocol.ts";
+import type { Status } from "../../protocol/messages.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 
 /** A change of the roster, ready to be sent. */
 export interface Change {
@@ -67,7 +68,7 @@ export class Ring {
   }
 
   /** What is pushed from now on leads on from `seq`, and nothing that is here leads to it. */
-  startAt(seq: number): void {
+  resetTo(seq: number): void {
     this.#base = this.#head;
     this.#forgottenSeq = seq;
   }

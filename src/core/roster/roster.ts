@@ -15,8 +15,8 @@ import {
   type OnlineUserInfo,
   type OnlineUsers,
   type Status,
-  type UserId,
-} from "../../protocol/protocol.ts";
+} from "../../protocol/messages.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 import { type Change, Ring } from "./ring.ts";
 import type { Snapshot, Transition } from "../store/store.ts";
 
@@ -24,12 +24,13 @@ export class Roster {
   readonly ring: Ring;
   readonly #users = new Map<UserId, string>();
   #seq = 0;
-  #generation = 0;
+  #epoch = 0;
   /** What the log had under the `seq` of the last snapshot. Nothing: it was pruned, or is a hole. */
-  #basis: { readonly seq: number; readonly row: Transition | undefined } = {
-    seq: 0,
-    row: undefined,
-  };
+  #snapshotRow: { readonly seq: number; readonly row: Transition | undefined } =
+    {
+      seq: 0,
+      row: undefined,
+    };
   #usersJson: string | undefined;
   #json: string | undefined;
 
@@ -43,8 +44,8 @@ export class Roster {
   }
 
   /** Grows with each replacement: a `seq` from before may mean something else by now. */
-  get generation(): number {
-    return this.#generation;
+  get epoch(): number {
+    return this.#epoch;
   }
 
   /** How many are online. */
@@ -53,13 +54,13 @@ export class Roster {
   }
 
   /** Becomes the snapshot; the transitions that led to it, without holes, fill the ring. */
-  begin(snapshot: Snapshot, history: readonly Transition[]): void {
-    this.ring.startAt((history[0]?.seq ?? snapshot.seq + 1) - 1);
+  load(snapshot: Snapshot, history: readonly Transition[]): void {
+    this.ring.resetTo((history[0]?.seq ?? snapshot.seq + 1) - 1);
     for (const { seq, userId, username, status } of history) {
       this.ring.push(changeOf(userId, status, username, seq));
     }
     this.#seq = snapshot.seq;
-    this.#basis = { seq: snapshot.seq, row: history.at(-1) };
+    this.#snapshotRow = { seq: snapshot.seq, row: history.at(-1) };
     for (const { id, username } of snapshot.users) {
       this.#users.set(id, shown(username));
     }
@@ -88,16 +89,16 @@ export class Roster {
     const present = new Set(snapshot.users.map((user) => user.id));
     const absent = [...this.#users.keys()].filter((id) => !present.has(id));
     this.#seq = snapshot.seq;
-    this.#generation += 1;
+    this.#epoch += 1;
     const changes = [
       ...absent.flatMap((id) => this.#change(id, "offline", "")),
       ...snapshot.users.flatMap(({ id, username }) =>
         this.#change(id, "online", username)
       ),
     ];
-    this.ring.startAt(snapshot.seq);
+    this.ring.resetTo(snapshot.seq);
     const { seq } = snapshot;
-    this.#basis = { seq, row: last?.seq === seq ? last : undefined };
+    this.#snapshotRow = { seq, row: last?.seq === seq ? last : undefined };
     return changes;
   }
 
@@ -113,7 +114,7 @@ export class Roster {
     if (known.some((row) => !isSame(row, taken.get(row.seq)))) {
       return "different";
     }
-    const { seq, row } = this.#basis;
+    const { seq, row } = this.#snapshotRow;
     const found = transitions.find((one) => one.seq === seq);
     if (found !== undefined && !isSame(found, row)) return "different";
     if (known.length > 0) return "same";

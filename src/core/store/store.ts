@@ -7,18 +7,15 @@
  *
  * @module
  */
-import type {
-  OnlineUserInfo,
-  Status,
-  UserId,
-} from "../../protocol/protocol.ts";
+import type { OnlineUserInfo, Status } from "../../protocol/messages.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 
 /** One process from boot to exit. Every boot, and every return from a lost lease, is a new one. */
 export type NodeId = string;
 
 /** A user became online or offline in the whole cluster. */
 export interface Transition {
-  /** Position in the feed: grows by one per transition, in commit order, without holes but by `moveOn`. */
+  /** Position in the feed: grows by one per transition, in commit order, without holes but by `skipTo`. */
   readonly seq: number;
   readonly userId: UserId;
   readonly username: string;
@@ -56,7 +53,7 @@ export interface Subscription {
 }
 
 /** Somebody is to be disconnected, on every node: a user, or whoever came with a token. */
-export interface Order {
+export interface Revocation {
   /** Grows with each order, and becomes visible in that order. */
   readonly id: number;
   readonly userId: UserId | undefined;
@@ -93,7 +90,7 @@ export interface Store {
    * Does for nodes whose lease ended what they can no longer do: their claims go, users who are
    * nowhere else become offline. Tells of users that were deleted while online, and prunes the log.
    */
-  tidy(): Promise<readonly Transition[]>;
+  sweep(): Promise<readonly Transition[]>;
 
   /**
    * Claims the arriving users and releases the leaving ones, all in one transaction. Users
@@ -127,13 +124,13 @@ export interface Store {
    * Leaves a hole in the feed: transitions get a `seq` beyond this one from now on, and how far
    * beyond is not the same in two databases. If it is so already nothing happens.
    */
-  moveOn(seq: number): Promise<void>;
+  skipTo(seq: number): Promise<void>;
 
   /** Gives an order to all nodes. It is committed when this resolves. */
-  giveOrder(order: Omit<Order, "id">): Promise<void>;
+  revoke(order: Omit<Revocation, "id">): Promise<void>;
 
   /** At most `limit` orders after an id. Those that are too old to matter are forgotten. */
-  readOrders(after: number, limit: number): Promise<readonly Order[]>;
+  readRevocations(after: number, limit: number): Promise<readonly Revocation[]>;
 
   /**
    * Calls back with the newest `seq` whenever the feed grew, when a user who is online was
@@ -142,7 +139,7 @@ export interface Store {
   subscribe(
     onHead: (seq: number) => void,
     onRenamed: () => void,
-    onOrdered: () => void,
+    onRevoked: () => void,
   ): Promise<Subscription>;
 
   close(): Promise<void>;

@@ -2,9 +2,9 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import {
   Admission,
   type Refusal,
-  type Ticket,
+  type Slot,
 } from "../../../src/access/admission.ts";
-import { REFUSED_SOCKETS_MAX } from "../../../src/base/limits.ts";
+import { REFUSED_SOCKETS_MAX } from "../../../src/access/limits.ts";
 
 const limits = {
   connectionsMax: 4,
@@ -22,7 +22,7 @@ function admission(changes: Partial<typeof limits> = {}) {
     () => 0.5,
   );
   const enter = (address: string) => {
-    const result = subject.enter(address);
+    const result = subject.acquire(address);
     return "status" in result ? `${result.status} ${result.code}` : result;
   };
   return { subject, clock, enter };
@@ -30,7 +30,7 @@ function admission(changes: Partial<typeof limits> = {}) {
 
 Deno.test("[L1] an address has at most so many sockets, and a place that is given back is free", () => {
   const { enter } = admission();
-  const tickets = [enter("a"), enter("a"), enter("a")] as Ticket[];
+  const tickets = [enter("a"), enter("a"), enter("a")] as Slot[];
   equal(enter("a"), "429 too_many_connections");
   tickets[0]?.release();
   tickets[0]?.release();
@@ -49,18 +49,18 @@ Deno.test("[L1] a node has at most so many sockets", () => {
 Deno.test("[L1] a user has at most so many sockets, wherever they come from", () => {
   const { enter } = admission();
   const [first, second, third] = ["a", "b", "c"].map(enter) as [
-    Ticket,
-    Ticket,
-    Ticket,
+    Slot,
+    Slot,
+    Slot,
   ];
-  deepEqual([first.claim(1), second.claim(1), third.claim(1)], [
+  deepEqual([first.assignUser(1), second.assignUser(1), third.assignUser(1)], [
     "claimed",
     "claimed",
     "full",
   ]);
   third.release();
   first.release();
-  equal((enter("d") as Ticket).claim(1), "claimed");
+  equal((enter("d") as Slot).assignUser(1), "claimed");
 });
 
 Deno.test("[L1] new sockets come at most at so many a second", () => {
@@ -89,7 +89,7 @@ Deno.test("[L1] an address that sent too many bad tokens waits for the next minu
 
 Deno.test("a refusal says when to come back", () => {
   const { subject } = admission({ connectionsMax: 0 });
-  equal((subject.enter("a") as Refusal).retryAfterSeconds, 8);
+  equal((subject.acquire("a") as Refusal).retryAfterSeconds, 8);
 });
 
 Deno.test("[L1] refused sockets have places of their own, and so many of them", () => {
@@ -98,26 +98,26 @@ Deno.test("[L1] refused sockets have places of their own, and so many of them", 
     newConnectionsPerSecondMax: 10_000,
   });
   for (let n = 0; n < REFUSED_SOCKETS_MAX; n++) {
-    const ticket = enter("a") as Ticket;
+    const slot = enter("a") as Slot;
     ok(subject.canRefuse);
-    ticket.refuse();
+    slot.moveToClosing();
   }
-  deepEqual([subject.places, subject.sockets], [0, REFUSED_SOCKETS_MAX]);
+  deepEqual([subject.slotsInUse, subject.sockets], [0, REFUSED_SOCKETS_MAX]);
   ok(!subject.canRefuse);
-  const last = enter("a") as Ticket;
-  last.refuse();
-  equal(subject.places, 1, "one too many counts like any other");
+  const last = enter("a") as Slot;
+  last.moveToClosing();
+  equal(subject.slotsInUse, 1, "one too many counts like any other");
   last.release();
-  equal(subject.places, 0);
+  equal(subject.slotsInUse, 0);
 });
 
 Deno.test("[L1] whether a user has a place is known before it is taken", () => {
   const { subject, enter } = admission();
   const [first] = ["a", "b"].map((address) => {
-    const ticket = enter(address) as Ticket;
+    const slot = enter(address) as Slot;
     ok(subject.hasPlaceFor(1));
-    ticket.claim(1);
-    return ticket;
+    slot.assignUser(1);
+    return slot;
   });
   ok(!subject.hasPlaceFor(1));
   ok(subject.hasPlaceFor(2));
@@ -128,12 +128,12 @@ Deno.test("[L1] whether a user has a place is known before it is taken", () => {
 Deno.test("a socket that left before its token was read counts nowhere", () => {
   const { subject, enter } = admission({ connectionsPerUserMax: 1 });
   for (let n = 0; n < 3; n++) {
-    const ticket = enter("a") as Ticket;
-    ticket.release();
-    equal(ticket.claim(1), "claimed");
-    ticket.refuse();
-    ticket.release();
+    const slot = enter("a") as Slot;
+    slot.release();
+    equal(slot.assignUser(1), "claimed");
+    slot.moveToClosing();
+    slot.release();
   }
   equal(subject.sockets, 0);
-  equal((enter("a") as Ticket).claim(1), "claimed");
+  equal((enter("a") as Slot).assignUser(1), "claimed");
 });

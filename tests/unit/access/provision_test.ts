@@ -1,5 +1,5 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
-import { provisioningOnce } from "../../../src/access/provision.ts";
+import { coalesced } from "../../../src/access/provision.ts";
 
 /** Writes that wait until they are answered. */
 function heldWrites() {
@@ -20,7 +20,7 @@ const turn = () => new Promise((resolve) => setTimeout(resolve));
 
 Deno.test("[L1] so many are written at a time, each user and name once, and the others wait", async () => {
   const { writes, write } = heldWrites();
-  const provision = provisioningOnce(write, 10, 2);
+  const provision = coalesced(write, 10, 2);
   const calls = [1, 1, 2, 3, 4, 3].map((userId) => provision(userId, "a"));
   const seen = () => writes.map(({ user }) => user);
   deepEqual(seen(), ["1 a", "2 a"]);
@@ -46,7 +46,7 @@ Deno.test("[L1] so many are written at a time, each user and name once, and the 
 
 Deno.test("[L1] so many users are remembered, and a new name is written", async () => {
   const names: string[] = [];
-  const provision = provisioningOnce((userId, name) => {
+  const provision = coalesced((userId, name) => {
     names.push(`${userId} ${name}`);
     return Promise.resolve("there");
   }, 2);
@@ -57,7 +57,7 @@ Deno.test("[L1] so many users are remembered, and a new name is written", async 
 
 Deno.test("[L1] the names of a user are written one after the other", async () => {
   const { writes, write } = heldWrites();
-  const provision = provisioningOnce(write, 10, 2);
+  const provision = coalesced(write, 10, 2);
   const calls = ["a", "b", "c", "b"].map((name) => provision(1, name));
   await turn();
   deepEqual(writes.map(({ user }) => user), ["1 a"]);
@@ -76,7 +76,7 @@ Deno.test("[L1] the names of a user are written one after the other", async () =
 
 Deno.test("[L1] so many wait for a database that hangs, and the others are refused at once", async () => {
   const { writes, write } = heldWrites();
-  const provision = provisioningOnce(write, 10, 2, 3);
+  const provision = coalesced(write, 10, 2, 3);
   const calls = [1, 2, 3].map((userId) => provision(userId, "a"));
   await rejects(provision(4, "a"), /too many users are waiting/);
   writes[0]?.answer.resolve("there");

@@ -4,17 +4,17 @@
  * what was told on the way is exactly what changed.
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { Audience } from "../../../src/core/fanout/audience.ts";
+import { Subscriptions } from "../../../src/core/fanout/subscriptions.ts";
 import { Replica } from "../../../src/client/replica.ts";
 import { toWatchSet, type WatchSet } from "../../../src/client/users.ts";
 import {
   Connection,
-  UNTOLD,
+  NEEDS_SNAPSHOT,
 } from "../../../src/core/connections/connection.ts";
 import { Fanout } from "../../../src/core/fanout/fanout.ts";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
-import { unmeasured } from "../../../src/base/measure.ts";
-import type { UserId } from "../../../src/protocol/protocol.ts";
+import { noMetrics } from "../../../src/base/metrics.ts";
+import type { UserId } from "../../../src/protocol/user_id.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { FakeSocket, rememberingLog } from "../../support/fakes.ts";
@@ -33,7 +33,7 @@ class World {
   readonly #random: () => number;
   readonly #clock = new FakeClock();
   readonly #roster = new Roster(12);
-  readonly #audience = new Audience(WATCHED_IDS_MAX);
+  readonly #subscriptions = new Subscriptions(WATCHED_IDS_MAX);
   readonly #fanout: Fanout;
   readonly #other: Connection;
   readonly #replica: Replica;
@@ -55,12 +55,12 @@ class World {
     this.#random = randomFrom(seed);
     const stateUsersMax = this.#pick([3, 100]);
     this.#fanout = new Fanout({
-      ...{ audience: this.#audience, roster: this.#roster },
-      ...{ clock: this.#clock, log: rememberingLog(), measure: unmeasured },
+      ...{ subscriptions: this.#subscriptions, roster: this.#roster },
+      ...{ clock: this.#clock, log: rememberingLog(), metrics: noMetrics },
       ...{ intervalMs: 50, stateUsersMax },
       connections: { disconnect: () => this.#lose() },
     });
-    this.#other = this.#newConnection(new FakeSocket(), UNTOLD);
+    this.#other = this.#newConnection(new FakeSocket(), NEEDS_SNAPSHOT);
     this.#replica = new Replica(
       "*",
       (watch) => this.#link?.up.push(JSON.stringify(watch)),
@@ -154,8 +154,8 @@ class World {
     if (this.#wasRefused) return;
     const since = query.get("since");
     const cursor = since === null
-      ? UNTOLD
-      : this.#roster.positionAfter(Number(since)) ?? UNTOLD;
+      ? NEEDS_SNAPSHOT
+      : this.#roster.positionAfter(Number(since)) ?? NEEDS_SNAPSHOT;
     const down = new FakeSocket();
     const connection = this.#newConnection(down, cursor);
     const messages = new ClientMessages({
@@ -174,13 +174,13 @@ class World {
     const start = { version: 2, cursor, endsAt: Infinity } as const;
     const connection = new Connection(1, socket, start);
     connection.confirm();
-    this.#audience.add(connection);
+    this.#subscriptions.add(connection);
     return connection;
   }
 
   #lose(): void {
     if (this.#link === undefined) return;
-    this.#audience.remove(this.#link.connection);
+    this.#subscriptions.remove(this.#link.connection);
     this.#link.connection.end();
     this.#link = undefined;
     this.#replica.end();

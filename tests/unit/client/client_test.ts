@@ -3,7 +3,8 @@ import { deepEqual, equal, ok, throws } from "node:assert/strict";
 import { Rollcall } from "../../../src/client/client.ts";
 import { TIMING } from "../../../src/client/link.ts";
 import type { Change } from "../../../src/client/replica.ts";
-import { CLOSE, type ServerMessage } from "../../../src/protocol/protocol.ts";
+import { CLOSE } from "../../../src/protocol/close.ts";
+import type { ServerMessage } from "../../../src/protocol/messages.ts";
 import { until } from "../../support/until.ts";
 
 /** What a played server does with the nth connection, from 0. */

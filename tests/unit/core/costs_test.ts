@@ -5,15 +5,13 @@
 import { equal, ok } from "node:assert/strict";
 import {
   Connection,
-  UNTOLD,
+  NEEDS_SNAPSHOT,
 } from "../../../src/core/connections/connection.ts";
 import { createCore } from "../../../src/core/core.ts";
 import { Hub } from "../../../src/core/connections/hub.ts";
-import {
-  BATCH_USERS_MAX,
-  RING_TRANSITIONS_MAX,
-} from "../../../src/base/limits.ts";
-import { unmeasured } from "../../../src/base/measure.ts";
+import { BATCH_USERS_MAX } from "../../../src/core/presence/limits.ts";
+import { RING_TRANSITIONS_MAX } from "../../../src/base/limits.ts";
+import { noMetrics } from "../../../src/base/metrics.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { FakeSocket, rememberingLog } from "../../support/fakes.ts";
 import { MemoryDatabase, MemoryStore } from "../../support/memory_store.ts";
@@ -35,7 +33,7 @@ async function countingNode() {
   }
   const core = createCore({
     ...{ hub: new Hub(), store, clock, log: rememberingLog() },
-    ...{ measure: unmeasured, leaseMs: 10_000, heartbeatMs: 3_000 },
+    ...{ metrics: noMetrics, leaseMs: 10_000, heartbeatMs: 3_000 },
     offlineGraceMs: 0,
     fanout: { intervalMs: 50, stateUsersMax: 20_000 },
   }, () => 0.5);
@@ -45,7 +43,7 @@ async function countingNode() {
   asked.apply = asked.readFeed = asked.snapshot = 0;
   const connect = (userId: number, version: 1 | 2) => {
     const socket = new FakeSocket();
-    const cursor = version === 1 ? roster.ring.head : UNTOLD;
+    const cursor = version === 1 ? roster.ring.head : NEEDS_SNAPSHOT;
     const connection = new Connection(userId, socket, {
       ...{ version, cursor, endsAt: Infinity },
     });

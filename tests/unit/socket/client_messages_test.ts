@@ -16,7 +16,7 @@ function reader() {
     new ClientMessages({
       verify: () => Promise.resolve({ ok: false, reason: "bad" }),
       fanout: {
-        say: (to, text) => to.send(text),
+        sendControl: (to, text) => to.send(text),
         watch: (_connection, ids) => {
           watched.push(ids);
           return "watching";

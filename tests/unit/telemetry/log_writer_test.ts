@@ -1,5 +1,5 @@
 import { deepEqual, equal, match } from "node:assert/strict";
-import { createLog, sparing } from "../../../src/base/log.ts";
+import { createLog, rateLimited } from "../../../src/base/log.ts";
 
 function collect(format: "json" | "text", level: "debug" | "warn" = "debug") {
   const lines: string[] = [];
@@ -57,7 +57,7 @@ Deno.test("[L1] events that clients can cause fill no log", () => {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
   let now = 0;
-  const log = sparing(createLog("info", "json", write), 3, () => now);
+  const log = rateLimited(createLog("info", "json", write), 3, () => now);
   for (let n = 0; n < 10; n++) log.info({ n }, "knock");
   log.warn({}, "other");
   equal(lines.length, 4);

@@ -10,7 +10,7 @@ import {
   KEY_SET_COOLDOWN_MS,
   KEY_SET_FIRST_PAUSE_MS,
   KEY_SET_PAUSE_MS,
-} from "../../../../src/base/limits.ts";
+} from "../../../../src/access/token/limits.ts";
 
 async function issuer() {
   const { publicKey, privateKey } = await generateKeyPair("EdDSA", {

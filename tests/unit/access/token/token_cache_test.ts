@@ -1,7 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import type { Verify } from "../../../../src/access/token/verifier.ts";
-import { VERIFIED_TOKEN_MS_MAX } from "../../../../src/base/limits.ts";
-import { remembering } from "../../../../src/access/token/token_cache.ts";
+import { VERIFIED_TOKEN_MS_MAX } from "../../../../src/access/token/limits.ts";
+import { cached } from "../../../../src/access/token/token_cache.ts";
 
 /** Verifies what begins with "good", and counts how often it was asked. */
 function counting() {
@@ -21,14 +21,14 @@ function counting() {
 Deno.test("a good token is verified once until it expires, a bad one each time", async () => {
   const { asked, verify } = counting();
   let now = 0;
-  const cached = remembering(verify, 10, () => now);
+  const verifyCached = cached(verify, 10, () => now);
   for (let n = 0; n < 3; n++) {
-    equal((await cached("good")).ok, true);
-    equal((await cached("bad")).ok, false);
+    equal((await verifyCached("good")).ok, true);
+    equal((await verifyCached("bad")).ok, false);
   }
   deepEqual(asked, ["good", "bad", "bad", "bad"]);
   now = 100_000;
-  await cached("good");
+  await verifyCached("good");
   equal(asked.length, 5);
 });
 
@@ -45,22 +45,22 @@ Deno.test("[L1] a good token is verified again after a while, however long it li
     );
   };
   let now = 0;
-  const cached = remembering(verify, 10, () => now);
-  equal((await cached("good")).ok, true);
+  const verifyCached = cached(verify, 10, () => now);
+  equal((await verifyCached("good")).ok, true);
   isWithdrawn = true;
   now = VERIFIED_TOKEN_MS_MAX - 1;
-  equal((await cached("good")).ok, true);
+  equal((await verifyCached("good")).ok, true);
   equal(asked, 1);
   now = VERIFIED_TOKEN_MS_MAX;
-  equal((await cached("good")).ok, false);
+  equal((await verifyCached("good")).ok, false);
 });
 
 Deno.test("[L1] so many tokens are remembered and no more", async () => {
   const { asked, verify } = counting();
-  const cached = remembering(verify, 3, () => 0);
-  for (let n = 0; n < 5; n++) await cached(`good${n}`);
-  for (const n of [4, 3, 2]) await cached(`good${n}`);
+  const verifyCached = cached(verify, 3, () => 0);
+  for (let n = 0; n < 5; n++) await verifyCached(`good${n}`);
+  for (const n of [4, 3, 2]) await verifyCached(`good${n}`);
   equal(asked.length, 5);
-  await cached("good0");
+  await verifyCached("good0");
   equal(asked.length, 6);
 });

@@ -4,7 +4,7 @@ import {
   KEEPALIVE_MS,
   TOKEN_WARNING_MS,
   UPKEEP_MS,
-} from "../../../../src/base/limits.ts";
+} from "../../../../src/core/eviction/limits.ts";
 import { Upkeep } from "../../../../src/core/eviction/token_expiry.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { liveConnection } from "../../../support/fakes.ts";
@@ -18,10 +18,10 @@ function upkeep(version: 1 | 2, endsAt: number) {
   const subject = new Upkeep({
     clock,
     fanout: {
-      say: (_connection, text) => void said.push(JSON.parse(text).code),
+      sendControl: (_connection, text) => void said.push(JSON.parse(text).code),
       keepAlive: (connection) => {
         said.push("keepalive");
-        connection.toldAt = clock.now();
+        connection.lastSentAt = clock.now();
       },
     },
     connections: {
@@ -30,7 +30,7 @@ function upkeep(version: 1 | 2, endsAt: number) {
         connection.close(close, reason),
     },
   });
-  connection.toldAt = 0;
+  connection.lastSentAt = 0;
   subject.start();
   return { subject, clock, connection, socket, said };
 }

@@ -1,15 +1,15 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { Audience } from "../../../../src/core/fanout/audience.ts";
+import { Subscriptions } from "../../../../src/core/fanout/subscriptions.ts";
 import { Fanout } from "../../../../src/core/fanout/fanout.ts";
+import { CLIENT_MESSAGES_MAX } from "../../../../src/base/limits.ts";
 import {
-  CLIENT_MESSAGES_MAX,
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_LOOK_MAX,
-  SLOW_READER_BYTES_PER_SECOND_MIN,
-  SLOW_READER_MS,
+  SLOW_CONSUMER_BYTES_PER_SECOND_MIN,
+  SLOW_CONSUMER_MS,
   STALLED_RECHECK_MS,
-} from "../../../../src/base/limits.ts";
-import { unmeasured } from "../../../../src/base/measure.ts";
+} from "../../../../src/core/fanout/limits.ts";
+import { noMetrics } from "../../../../src/base/metrics.ts";
 import { Roster } from "../../../../src/core/roster/roster.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { liveConnection, rememberingLog } from "../../../support/fakes.ts";
@@ -19,19 +19,19 @@ function fanout(
   capacity = 100_000,
   version: 1 | 2 = 1,
 ) {
-  const audience = new Audience();
+  const subscriptions = new Subscriptions();
   const roster = new Roster(capacity);
   const clock = new FakeClock();
   const log = rememberingLog();
   const peers = userIds.map((userId) => liveConnection(userId, { version }));
-  for (const { connection } of peers) audience.add(connection);
+  for (const { connection } of peers) subscriptions.add(connection);
   const subject = new Fanout({
-    ...{ audience, roster, clock, log, measure: unmeasured },
+    ...{ subscriptions, roster, clock, log, metrics: noMetrics },
     ...{ intervalMs: 50, stateUsersMax: 10 },
     connections: {
       disconnect: (connection, close, reason) => {
         connection.close(close, reason);
-        audience.remove(connection);
+        subscriptions.remove(connection);
       },
     },
   });
@@ -45,7 +45,7 @@ function fanout(
       );
     }
   };
-  return { subject, clock, log, peers, audience, tell, roster };
+  return { subject, clock, log, peers, subscriptions, tell, roster };
 }
 
 Deno.test("[P2] everybody hears a change but the user itself", async () => {
@@ -91,14 +91,14 @@ Deno.test("[L1] a peer that does not read costs its buffer, delays nobody, and g
 });
 
 Deno.test("[L1] a peer that takes nothing for long is closed with 1013", async () => {
-  const { clock, peers, tell, subject, audience } = fanout([1, 2]);
+  const { clock, peers, tell, subject, subscriptions } = fanout([1, 2]);
   if (peers[0] !== undefined) peers[0].socket.reading = false;
   tell(9, 3_000);
-  await clock.advance(SLOW_READER_MS - STALLED_RECHECK_MS);
+  await clock.advance(SLOW_CONSUMER_MS - STALLED_RECHECK_MS);
   deepEqual(peers[0]?.socket.closes, []);
   await clock.advance(4 * STALLED_RECHECK_MS);
   deepEqual(peers[0]?.socket.closes, ["1013 reads too slowly"]);
-  equal(audience.listeners.size, 1);
+  equal(subscriptions.v1Connections.size, 1);
   await subject.stop();
 });
 
@@ -109,7 +109,7 @@ Deno.test("[L1] a peer that reads slowly but reads is not closed", async () => {
   slow.socket.reading = false;
   tell(9, 6_000);
   for (let round = 0; round < 5; round++) {
-    await clock.advance(SLOW_READER_MS / 2);
+    await clock.advance(SLOW_CONSUMER_MS / 2);
     slow.socket.bufferedAmount -= 100;
   }
   deepEqual(slow.socket.closes, []);
@@ -117,13 +117,13 @@ Deno.test("[L1] a peer that reads slowly but reads is not closed", async () => {
 });
 
 Deno.test("[S3] a large state, of which nothing counts as taken before all of it is, has its time", async () => {
-  const { clock, subject, audience, roster } = fanout([]);
+  const { clock, subject, subscriptions, roster } = fanout([]);
   const username = "x".repeat(100);
   const ids = Array.from({ length: 10_000 }, (_, index) => index + 1);
   roster.replace({ seq: 1, users: ids.map((id) => ({ id, username })) });
   const { connection, socket } = liveConnection(1, { version: 2 });
   socket.reading = false;
-  audience.add(connection);
+  subscriptions.add(connection);
   subject.watch(connection, new Set(ids));
   await clock.advance(0);
   const large = socket.bufferedAmount - SEND_BUFFER_BYTES_MAX;
@@ -131,7 +131,8 @@ Deno.test("[S3] a large state, of which nothing counts as taken before all of it
   const change = { seq: 2, userId: 1, username, status: "offline" } as const;
   subject.advanced(roster.advance(change));
   await clock.advance(
-    SLOW_READER_MS + large / SLOW_READER_BYTES_PER_SECOND_MIN * 1_000 - 1_000,
+    SLOW_CONSUMER_MS + large / SLOW_CONSUMER_BYTES_PER_SECOND_MIN * 1_000 -
+      1_000,
   );
   deepEqual(socket.closes, []);
   await clock.advance(2_000);
@@ -167,8 +168,8 @@ Deno.test("any number of wakes in one turn cause one pass, and a later one finds
 /** Version 2 peers, and what each of them was sent, without names. */
 function followers(count: number, capacity?: number) {
   const ids = Array.from({ length: count }, (_, index) => 101 + index);
-  const parts = fanout(ids, capacity, 2);
-  const [first, ...others] = parts.peers;
+  const deps = fanout(ids, capacity, 2);
+  const [first, ...others] = deps.peers;
   if (first === undefined) throw new Error("no peers");
   const heard = ({ socket } = first) =>
     socket.sent.map((text) => {
@@ -178,7 +179,7 @@ function followers(count: number, capacity?: number) {
       if (type === "presence_diff") return `${seq} +${ids(online)} -${offline}`;
       return `${type} ${code ?? online ?? seq}`;
     });
-  return { ...parts, first, others, heard };
+  return { ...deps, first, others, heard };
 }
 
 Deno.test("[S1] the first message is a state, then come merged differences", async () => {
@@ -217,13 +218,13 @@ Deno.test("[S5] a lone transition waits for nothing, and a storm brings one diff
 });
 
 Deno.test("[S5] one text is made for all who are at the same place", async () => {
-  const { subject, clock, tell, first, others, audience } = followers(3);
+  const { subject, clock, tell, first, others, subscriptions } = followers(3);
   tell(1);
   await clock.advance(100);
   tell(2);
   await clock.advance(100);
   for (const { socket } of others) deepEqual(socket.sent, first.socket.sent);
-  equal(audience.followers.size, 3);
+  equal(subscriptions.followers.size, 3);
   await subject.stop();
 });
 
@@ -253,7 +254,7 @@ Deno.test("[S3] a version 2 peer that takes nothing for long is closed with 1013
   tell(1);
   await clock.advance(100);
   tell(2);
-  await clock.advance(SLOW_READER_MS - 1_000);
+  await clock.advance(SLOW_CONSUMER_MS - 1_000);
   deepEqual(first.socket.closes, []);
   await clock.advance(2_000);
   deepEqual(first.socket.closes, ["1013 reads too slowly"]);
@@ -306,12 +307,12 @@ Deno.test("[S4] what answers a watch is told by its number, and one state answer
 });
 
 Deno.test("[S2] who resumes is told of users by the names that they have now", async () => {
-  const { subject, clock, tell, roster, audience } = fanout([]);
+  const { subject, clock, tell, roster, subscriptions } = fanout([]);
   tell(2);
   roster.rename([{ id: 2, username: "rob" }]);
   const { connection, socket } = liveConnection(1, { version: 2 });
   connection.cursor = 0;
-  audience.add(connection);
+  subscriptions.add(connection);
   subject.wake();
   await clock.advance(0);
   deepEqual(socket.sent, [
@@ -321,7 +322,8 @@ Deno.test("[S2] who resumes is told of users by the names that they have now", a
 });
 
 Deno.test("[S4] who watches hears only of these, and others are not visited for them", async () => {
-  const { subject, clock, tell, first, others, heard, audience } = followers(2);
+  const { subject, clock, tell, first, others, heard, subscriptions } =
+    followers(2);
   subject.watch(first.connection, new Set([2, 3]));
   tell(2);
   await clock.advance(100);
@@ -329,7 +331,7 @@ Deno.test("[S4] who watches hears only of these, and others are not visited for 
   await clock.advance(100);
   deepEqual(heard(), ["1 is 2", "6 +3 -2"]);
   tell(7);
-  equal(audience.called.size, 0);
+  equal(subscriptions.pending.size, 0);
   tell(3, 2);
   await clock.advance(100);
   equal(heard().length, 2, "who went and came is no news");
@@ -369,14 +371,14 @@ Deno.test("[S1] what is said of early messages waits for the state, and only so 
   const { subject, clock, first, heard } = followers(1);
   subject.keepAlive(first.connection);
   for (let n = 0; n < 2 * CLIENT_MESSAGES_MAX; n++) {
-    subject.say(first.connection, `{"type":"error","code":"e${n}"}`);
+    subject.sendControl(first.connection, `{"type":"error","code":"e${n}"}`);
   }
   deepEqual(heard(), []);
   subject.wake();
   await clock.advance(100);
   equal(heard().length, 1 + CLIENT_MESSAGES_MAX);
   deepEqual(heard().slice(0, 2), ["0 is ", "error e0"]);
-  subject.say(first.connection, '{"type":"error","code":"later"}');
+  subject.sendControl(first.connection, '{"type":"error","code":"later"}');
   equal(heard().at(-1), "error later");
   await subject.stop();
 });
@@ -392,7 +394,7 @@ Deno.test("[S1][S2] what happens during a pass is told by the next, also to who 
     // As if it had just connected with the newest seq.
     if (resumed?.connection.sync === undefined) throw new Error("no peer");
     resumed.connection.cursor = 2;
-    resumed.connection.sync.isAnswered = false;
+    resumed.connection.sync.hasSnapshot = false;
   };
   tell(1);
   await clock.advance(100);
@@ -422,19 +424,19 @@ Deno.test("[L1] past the bound counts come instead of names, and names again whe
 });
 
 Deno.test("[L1] a node watches only so many ids", () => {
-  const audience = new Audience(5);
+  const subscriptions = new Subscriptions(5);
   const [one, two] = [101, 102].map((userId) =>
     liveConnection(userId, { version: 2 }).connection
   );
   if (one === undefined || two === undefined) throw new Error("no peers");
-  audience.add(one);
-  audience.add(two);
-  equal(audience.watch(one, new Set([1, 2, 3])), "watching");
-  equal(audience.watch(two, new Set([1, 2, 3])), "full");
-  deepEqual([...audience.followers], [two]);
-  equal(audience.watch(one, new Set([4])), "watching");
-  equal(audience.watch(two, new Set([1, 2, 3])), "watching");
-  audience.remove(one);
-  audience.remove(two);
-  equal(audience.watch(one, new Set([1, 2, 3, 4, 5])), "watching");
+  subscriptions.add(one);
+  subscriptions.add(two);
+  equal(subscriptions.watch(one, new Set([1, 2, 3])), "watching");
+  equal(subscriptions.watch(two, new Set([1, 2, 3])), "full");
+  deepEqual([...subscriptions.followers], [two]);
+  equal(subscriptions.watch(one, new Set([4])), "watching");
+  equal(subscriptions.watch(two, new Set([1, 2, 3])), "watching");
+  subscriptions.remove(one);
+  subscriptions.remove(two);
+  equal(subscriptions.watch(one, new Set([1, 2, 3, 4, 5])), "watching");
 });

@@ -1,10 +1,10 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { Feed } from "../../../../src/core/feed/feed.ts";
+import { LISTENER_ANSWER_MS } from "../../../../src/base/limits.ts";
 import {
-  LISTENER_ANSWER_MS,
   LOST_SEQS_MARGIN,
-  NAMES_REFRESH_MS,
-} from "../../../../src/base/limits.ts";
+  USERNAME_REFRESH_MS,
+} from "../../../../src/core/feed/limits.ts";
 import { Roster } from "../../../../src/core/roster/roster.ts";
 import type {
   Snapshot,
@@ -74,11 +74,11 @@ async function follow() {
           ? Promise.resolve(link.oldSnapshot ?? store.snapshot())
           : Promise.reject(new Error("no snapshot"));
       },
-      moveOn: (seq) => {
+      skipTo: (seq) => {
         counts.moves += 1;
-        return store.moveOn(seq);
+        return store.skipTo(seq);
       },
-      subscribe: async (onHead, onRenamed, onOrdered) => {
+      subscribe: async (onHead, onRenamed, onRevoked) => {
         counts.subscriptions += 1;
         await link.slow;
         const subscription = await store.subscribe(
@@ -86,7 +86,7 @@ async function follow() {
             if (!link.deaf) onHead(seq);
           },
           onRenamed,
-          onOrdered,
+          onRevoked,
         );
         link.subscription = {
           ...subscription,
@@ -97,7 +97,7 @@ async function follow() {
       },
     },
     onAdvance: () => counts.advances += 1,
-    onOrdered: () => {},
+    onRevoked: () => {},
     recheckClaims: () => {
       if (claims.held === undefined) return Promise.reject(new Error("away"));
       claims.told.push(claims.held);
@@ -221,13 +221,13 @@ Deno.test("[C5] a database that lost transitions and went on as far is noticed w
   await clock.advance(1_000);
   deepEqual(online(), [1, 2, 4]);
   const seq = 3 + LOST_SEQS_MARGIN;
-  deepEqual([roster.seq, roster.generation], [seq, 1]);
+  deepEqual([roster.seq, roster.epoch], [seq, 1]);
   // A link that is lost once more finds nothing wrong.
   await write([5]);
   await clock.advance(HEARTBEAT_MS);
   await link.subscription?.close();
   await clock.advance(1_000);
-  equal(roster.generation, 1);
+  equal(roster.epoch, 1);
   await feed.stop();
 });
 
@@ -249,10 +249,10 @@ Deno.test("[C5] what a database says while there is no link proves nothing of th
   equal(await feed.catchUp(), "read");
   loseLast(database, link);
   await write([4, 5]);
-  deepEqual([online(), roster.generation], [[1, 2, 3], 0]);
+  deepEqual([online(), roster.epoch], [[1, 2, 3], 0]);
   mend();
   await clock.advance(1_000);
-  deepEqual([online(), roster.generation], [[1, 2, 4, 5], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2, 4, 5], 1]);
   // Of every node that finds it the same, or they would move each other on.
   equal(database.seq, 3 + LOST_SEQS_MARGIN);
   await feed.stop();
@@ -272,7 +272,7 @@ Deno.test("[C5] with a doubt nothing is taken before it is settled", async () =>
   feed.ingest(transitions);
   deepEqual(online(), [1, 2, 3]);
   await clock.advance(0);
-  deepEqual([online(), roster.generation], [[1, 2, 4, 5], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2, 4, 5], 1]);
   mend();
   await feed.stop();
 });
@@ -284,11 +284,11 @@ Deno.test("[C5] after a doubt a hole may hide what another node found, and is as
   const mend = await sever(link);
   await clock.advance(1_000);
   loseLast(database, link);
-  database.moveOn(3 + LOST_SEQS_MARGIN);
+  database.skipTo(3 + LOST_SEQS_MARGIN);
   await write([4]);
   mend();
   await clock.advance(1_000);
-  deepEqual([online(), roster.generation], [[1, 2, 4], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2, 4], 1]);
   equal(roster.positionAfter(3), undefined);
   await feed.stop();
 });
@@ -301,12 +301,12 @@ Deno.test("[C5] whoever meets a hole without a doubt is replaced like others, an
   loseLast(database, link);
   // Another node found it, and this one commits over a pool that found the other database too.
   await write([4]);
-  database.moveOn(3 + LOST_SEQS_MARGIN);
+  database.skipTo(3 + LOST_SEQS_MARGIN);
   const { transitions } = await write([5]);
   feed.ingest(transitions);
   await clock.advance(0);
   deepEqual(online(), [1, 2, 4, 5]);
-  deepEqual([roster.generation, counts.moves], [1, 0]);
+  deepEqual([roster.epoch, counts.moves], [1, 0]);
   equal(roster.positionAfter(3), undefined);
   await feed.stop();
 });
@@ -322,10 +322,10 @@ Deno.test("[C5] a contradiction is found as far back as the ring reaches", async
     feed.ingest((await write([], [5])).transitions);
   }
   await clock.advance(0);
-  deepEqual([online(), roster.generation], [[1, 2, 3], 0]);
+  deepEqual([online(), roster.epoch], [[1, 2, 3], 0]);
   await link.subscription?.close();
   await clock.advance(1_000);
-  deepEqual([online(), roster.generation], [[1, 2, 4], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2, 4], 1]);
   await feed.stop();
 });
 
@@ -343,7 +343,7 @@ Deno.test("[C5] a database that lost transitions and gives no snapshot is moved 
   ok(counts.snapshots <= 12, `asked ${counts.snapshots} times`);
   link.hasSnapshots = true;
   await clock.advance(HEARTBEAT_MS);
-  deepEqual([online(), roster.generation], [[1, 2], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2], 1]);
   equal(roster.seq, 3 + LOST_SEQS_MARGIN);
   await write([4]);
   await clock.advance(0);
@@ -379,7 +379,7 @@ Deno.test("[C5] what the log had under the seq of a snapshot is compared also wh
   await write([2, 3]);
   database.feed = database.feed.slice(1);
   await clock.advance(HEARTBEAT_MS);
-  deepEqual([online(), roster.generation], [[1, 2, 3], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2, 3], 1]);
   // A row that is only in the snapshot is lost, and what is committed next is taken before that shows.
   loseLast(database, link);
   await write([4]);
@@ -388,7 +388,7 @@ Deno.test("[C5] what the log had under the seq of a snapshot is compared also wh
   deepEqual(online(), [1, 2, 3, 5]);
   await link.subscription?.close();
   await clock.advance(1_000);
-  deepEqual([online(), roster.generation], [[1, 2, 4, 5], 2]);
+  deepEqual([online(), roster.epoch], [[1, 2, 4, 5], 2]);
   await feed.stop();
 });
 
@@ -435,10 +435,10 @@ Deno.test("[S2] a roster that was replaced is not replaced again because nothing
   await clock.advance(10);
   loseLast(database, link);
   await clock.advance(HEARTBEAT_MS);
-  deepEqual([online(), roster.generation], [[1, 2], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2], 1]);
   await link.subscription?.close();
   await clock.advance(1_000);
-  equal(roster.generation, 1);
+  equal(roster.epoch, 1);
   await feed.stop();
 });
 
@@ -451,10 +451,10 @@ Deno.test("[C5] with a doubt, a log of which nothing is left to compare is not b
   await write([4]);
   database.feed = [];
   await clock.advance(HEARTBEAT_MS);
-  deepEqual([online(), roster.generation], [[1, 2, 3], 0]);
+  deepEqual([online(), roster.epoch], [[1, 2, 3], 0]);
   await link.subscription?.close();
   await clock.advance(1_000);
-  deepEqual([online(), roster.generation, counts.moves], [[1, 2, 4], 1, 0]);
+  deepEqual([online(), roster.epoch, counts.moves], [[1, 2, 4], 1, 0]);
   await feed.stop();
 });
 
@@ -467,10 +467,10 @@ Deno.test("[C5] a snapshot that is older than what was told is not taken", async
   await write([3, 4]);
   database.feed = [];
   await clock.advance(2 * HEARTBEAT_MS);
-  deepEqual([online(), roster.seq, roster.generation], [[1, 2], 2, 0]);
+  deepEqual([online(), roster.seq, roster.epoch], [[1, 2], 2, 0]);
   link.oldSnapshot = undefined;
   await clock.advance(HEARTBEAT_MS);
-  deepEqual([online(), roster.seq, roster.generation], [[1, 2, 3, 4], 4, 1]);
+  deepEqual([online(), roster.seq, roster.epoch], [[1, 2, 3, 4], 4, 1]);
   await feed.stop();
 });
 
@@ -492,7 +492,7 @@ Deno.test("[C5] a link that is lost during a read leaves a doubt behind it", asy
   link.slowRead = undefined;
   equal(await reading, "read");
   await clock.advance(1_000);
-  deepEqual([online(), roster.generation], [[1, 2, 4], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2, 4], 1]);
   await feed.stop();
 });
 
@@ -516,7 +516,7 @@ Deno.test("[C5] a database that went back is noticed also by what this node has 
   loseLast(database, link);
   feed.ingest(transitions);
   await clock.advance(0);
-  deepEqual([online(), roster.generation], [[1, 2], 1]);
+  deepEqual([online(), roster.epoch], [[1, 2], 1]);
   await feed.stop();
 });
 
@@ -532,7 +532,7 @@ Deno.test("a counter that went back, as after a restored backup, leads to a snap
   await clock.advance(HEARTBEAT_MS);
   deepEqual(online(), [1]);
   equal(roster.seq, 3 + LOST_SEQS_MARGIN);
-  equal(roster.generation, 1);
+  equal(roster.epoch, 1);
   await feed.stop();
 });
 
@@ -542,7 +542,7 @@ Deno.test("a user who is renamed while online is listed by the new name soon, an
   await clock.advance(10);
   const { head } = roster.ring;
   for (let n = 0; n < 100; n++) database.renameUser(1, `name${n}`);
-  await clock.advance(NAMES_REFRESH_MS);
+  await clock.advance(USERNAME_REFRESH_MS);
   deepEqual(roster.users(), [{ id: 1, username: "name99" }, {
     id: 2,
     username: "user2",
@@ -580,7 +580,7 @@ Deno.test("[S2] the ring is filled from the log at the start, but not across a h
     ...{ store, roster, clock, log: rememberingLog() },
     heartbeatMs: HEARTBEAT_MS,
     onAdvance: () => {},
-    onOrdered: () => {},
+    onRevoked: () => {},
     recheckClaims: () => Promise.resolve(),
   });
   await feed.start();

@@ -27,13 +27,13 @@ async function lease() {
           nodeId === store.knows
             ? answer(undefined)
             : Promise.reject(new FencedError("no lease")),
-        tidy: () => {
+        sweep: () => {
           tidied.push(clock.now());
           return answer([]);
         },
         leave: () => answer(undefined),
       },
-      feed: { ingest: () => {}, doubt: () => {} },
+      feed: { ingest: () => {}, requestVerification: () => {} },
       onRenewed: () => {},
     },
     () => 1,

@@ -1,9 +1,9 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Connections } from "../../../../src/core/connections/connections.ts";
 import { Hub } from "../../../../src/core/connections/hub.ts";
-import { unmeasured } from "../../../../src/base/measure.ts";
+import { noMetrics } from "../../../../src/base/metrics.ts";
 import { Presence } from "../../../../src/core/presence/presence.ts";
-import type { Status } from "../../../../src/protocol/protocol.ts";
+import type { Status } from "../../../../src/protocol/messages.ts";
 import type { Applied } from "../../../../src/core/store/store.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { joiningConnection, rememberingLog } from "../../../support/fakes.ts";
@@ -17,11 +17,11 @@ function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
     readonly leaving: readonly number[];
     answer(applied?: Partial<Applied>): Promise<void>;
   }[] = [];
-  const connections = new Connections(new Hub(), unmeasured);
+  const connections = new Connections(new Hub(), noMetrics);
   const subject = new Presence({
     ...{ connections, clock, offlineGraceMs },
     log: rememberingLog(),
-    measure: unmeasured,
+    metrics: noMetrics,
     store: {
       apply: (_nodeId, arriving, leaving) => {
         const { promise, resolve } = Promise.withResolvers<Applied>();
@@ -44,7 +44,13 @@ function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
   }, () => 1);
   connections.observe(subject);
   const isNow = (userId: number, status: Status) =>
-    subject.noticed([{ userId, status, username: "", message: "", seq: 1 }]);
+    subject.onFeedChanges([{
+      userId,
+      status,
+      username: "",
+      message: "",
+      seq: 1,
+    }]);
   const isOffline = (userId: number) => isNow(userId, "offline");
   return { connections, subject, clock, writes, online, isNow, isOffline };
 }

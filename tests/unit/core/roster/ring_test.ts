@@ -17,7 +17,7 @@ Deno.test("[L1] the ring keeps its capacity and says so past it", () => {
 
 Deno.test("[S2] a seq is found as far back as every change after it is here", () => {
   const ring = new Ring(3);
-  ring.startAt(10);
+  ring.resetTo(10);
   equal(ring.positionAfter(9), undefined);
   equal(ring.positionAfter(10), 0);
   for (let seq = 11; seq <= 13; seq++) ring.push(change(seq));
@@ -38,9 +38,9 @@ Deno.test("[S2] a seq is found as far back as every change after it is here", ()
 
 Deno.test("[S2] after a restart of the history nothing from before leads on", () => {
   const ring = new Ring(4);
-  ring.startAt(0);
+  ring.resetTo(0);
   for (let seq = 1; seq <= 4; seq++) ring.push(change(seq));
-  ring.startAt(2);
+  ring.resetTo(2);
   deepEqual([1, 2, 4].map((seq) => ring.positionAfter(seq)), [undefined, 4, 4]);
   ring.push(change(3));
   deepEqual([1, 2, 3].map((seq) => ring.positionAfter(seq)), [undefined, 4, 5]);

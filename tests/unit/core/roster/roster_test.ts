@@ -1,5 +1,5 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
-import type { Status } from "../../../../src/protocol/protocol.ts";
+import type { Status } from "../../../../src/protocol/messages.ts";
 import { Roster } from "../../../../src/core/roster/roster.ts";
 
 const transition = (seq: number, userId: number, status: Status) => ({

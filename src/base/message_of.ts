@@ -5,9 +5,9 @@
  */
 
 /** An error's message; those of its parts where, as with a refused connection, it has none. */
-export function reasonOf(fault: unknown): string {
+export function messageOf(fault: unknown): string {
   if (fault instanceof AggregateError) {
-    return fault.errors.map(reasonOf).join(", ");
+    return fault.errors.map(messageOf).join(", ");
   }
   return fault instanceof Error ? fault.message : String(fault);
 }

@@ -6,26 +6,26 @@
  * @module
  */
 import type { Clock } from "../../base/clock.ts";
-import { NAMES_REFRESH_MS } from "../../base/limits.ts";
+import { USERNAME_REFRESH_MS } from "./limits.ts";
 import type { Log } from "../../base/log.ts";
-import { reasonOf } from "../../base/reason.ts";
+import { messageOf } from "../../base/message_of.ts";
 import type { Roster } from "../roster/roster.ts";
 import type { Store } from "../store/store.ts";
 
-export interface NamesParts {
+export interface UsernameRefreshDeps {
   readonly store: Pick<Store, "snapshot">;
   readonly roster: Roster;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export class Names {
-  readonly #parts: NamesParts;
+export class UsernameRefresh {
+  readonly #deps: UsernameRefreshDeps;
   readonly #stop = new AbortController();
   #reading: Promise<void> | undefined;
 
-  constructor(parts: NamesParts) {
-    this.#parts = parts;
+  constructor(deps: UsernameRefreshDeps) {
+    this.#deps = deps;
   }
 
   /** Any number of calls in a while cause one read. */
@@ -39,14 +39,14 @@ export class Names {
   }
 
   async #read(): Promise<void> {
-    const { store, roster, clock, log } = this.#parts;
-    await clock.sleep(NAMES_REFRESH_MS, this.#stop.signal);
+    const { store, roster, clock, log } = this.#deps;
+    await clock.sleep(USERNAME_REFRESH_MS, this.#stop.signal);
     this.#reading = undefined;
     if (this.#stop.signal.aborted) return;
     try {
       roster.rename((await store.snapshot()).users);
     } catch (err) {
-      log.warn({ reason: reasonOf(err) }, "cannot read names, trying again");
+      log.warn({ reason: messageOf(err) }, "cannot read names, trying again");
       this.refresh();
     }
   }

@@ -1,6 +1,6 @@
 /** Peers that do not read, on a real server: what they cost, and what they are told later. */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { SEND_BUFFER_BYTES_MAX } from "../../src/base/limits.ts";
+import { SEND_BUFFER_BYTES_MAX } from "../../src/core/fanout/limits.ts";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 import { residentBytes } from "../support/process.ts";

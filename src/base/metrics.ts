@@ -4,15 +4,15 @@
  * @module
  */
 
-export interface Measure {
+export interface Metrics {
   /** A batch was written: its users, the transitions that came of it, and how long it took. */
   applied(users: number, transitions: number, ms: number): void;
   /** Everybody of a version who could be told was told, so long after the oldest event that caused it. */
-  announced(ms: number, version: 1 | 2): void;
+  delivered(ms: number, version: 1 | 2): void;
   /** A difference for version 2 was made from so many changes. */
   merged(changes: number): void;
   /** A peer that does not read was given up. */
-  gaveUp(): void;
+  droppedSlowConsumer(): void;
   /** A socket was never opened: its peer left, and Deno may keep its descriptor. */
   lost(): void;
   /** A request was answered with a status of 400 or above. */
@@ -21,11 +21,11 @@ export interface Measure {
   closed(code: number, by: "server" | "client"): void;
 }
 
-export const unmeasured: Measure = {
+export const noMetrics: Metrics = {
   applied() {},
-  announced() {},
+  delivered() {},
   merged() {},
-  gaveUp() {},
+  droppedSlowConsumer() {},
   lost() {},
   refused() {},
   closed() {},

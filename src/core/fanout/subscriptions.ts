@@ -9,17 +9,17 @@
  * @module
  */
 import type { Connection } from "../connections/connection.ts";
-import { WATCHED_IDS_MAX } from "../../base/limits.ts";
-import type { UserId } from "../../protocol/protocol.ts";
+import { WATCHED_IDS_MAX } from "./limits.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 import type { Change } from "../roster/ring.ts";
 
-export class Audience {
+export class Subscriptions {
   /** Version 1. */
-  readonly listeners = new Set<Connection>();
+  readonly v1Connections = new Set<Connection>();
   /** Version 2, without those that watch. */
   readonly followers = new Set<Connection>();
   /** Connections that watch and have something to be told. */
-  readonly called = new Set<Connection>();
+  readonly pending = new Set<Connection>();
   readonly #watching = new Set<Connection>();
   /** Invariant: no set is empty. */
   readonly #watchers = new Map<UserId, Set<Connection>>();
@@ -32,13 +32,13 @@ export class Audience {
 
   /** Adds a connection that hears of everybody. */
   add(connection: Connection): void {
-    if (connection.sync === undefined) this.listeners.add(connection);
+    if (connection.sync === undefined) this.v1Connections.add(connection);
     else this.followers.add(connection);
   }
 
   /** Removes a connection. Safe to repeat. */
   remove(connection: Connection): void {
-    this.listeners.delete(connection);
+    this.v1Connections.delete(connection);
     this.followers.delete(connection);
     this.#unwatch(connection);
   }
@@ -66,7 +66,7 @@ export class Audience {
       if (watchers === undefined) this.#watchers.set(id, new Set([connection]));
       else watchers.add(connection);
     }
-    this.called.add(connection);
+    this.pending.add(connection);
     return "watching";
   }
 
@@ -77,31 +77,31 @@ export class Audience {
   }
 
   /** Notes changes with those who watch these users. Costs as much as there are of them. */
-  note(changes: readonly Change[]): void {
+  recordChanges(changes: readonly Change[]): void {
     for (const change of changes) {
       for (const connection of this.#watchers.get(change.userId) ?? []) {
-        this.noteWith(connection, change);
+        this.recordChange(connection, change);
       }
     }
   }
 
   /** Notes a change with a connection, if it watches the user. */
-  noteWith(connection: Connection, { userId, status }: Change): void {
+  recordChange(connection: Connection, { userId, status }: Change): void {
     const watching = connection.sync?.watching;
     if (watching?.ids.has(userId) !== true) return;
     if (!watching.changed.has(userId)) watching.changed.set(userId, status);
-    this.called.add(connection);
+    this.pending.add(connection);
   }
 
   /** Says that a connection, if it watches, has something to be told. */
-  call(connection: Connection): void {
-    if (this.#watching.has(connection)) this.called.add(connection);
+  markPending(connection: Connection): void {
+    if (this.#watching.has(connection)) this.pending.add(connection);
   }
 
   /** Connections of version 2 that may have something to be told. */
-  *expectant(): Generator<Connection> {
+  *pendingConnections(): Generator<Connection> {
     yield* this.followers;
-    yield* [...this.called];
+    yield* [...this.pending];
   }
 
   /** How many connections watch. */
@@ -117,7 +117,7 @@ export class Audience {
   /** How far the slowest connection that hears of everybody is behind a position in the ring. */
   lag(head: number): number {
     let lag = 0;
-    for (const connections of [this.listeners, this.followers]) {
+    for (const connections of [this.v1Connections, this.followers]) {
       for (const { cursor } of connections) {
         if (cursor >= 0) lag = Math.max(lag, head - cursor);
       }
@@ -133,7 +133,7 @@ export class Audience {
 
   #unwatch(connection: Connection): void {
     const { sync } = connection;
-    this.called.delete(connection);
+    this.pending.delete(connection);
     this.#watching.delete(connection);
     if (sync?.watching === undefined) return;
     for (const id of sync.watching.ids) {

@@ -9,22 +9,22 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Connections } from "../connections/connections.ts";
-import { ORDERS_READ_MAX, REVOKED_TOKENS_MAX } from "../../base/limits.ts";
+import { REVOCATIONS_READ_MAX, REVOKED_TOKENS_MAX } from "./limits.ts";
 import type { Log } from "../../base/log.ts";
-import { CLOSE } from "../../protocol/protocol.ts";
-import { reasonOf } from "../../base/reason.ts";
-import type { Order, Store } from "../store/store.ts";
+import { CLOSE } from "../../protocol/close.ts";
+import { messageOf } from "../../base/message_of.ts";
+import type { Revocation, Store } from "../store/store.ts";
 
-export interface RevocationParts {
-  readonly store: Pick<Store, "readOrders">;
+export interface RevocationsDeps {
+  readonly store: Pick<Store, "readRevocations">;
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
   readonly connections: Pick<Connections, "hub" | "disconnect">;
 }
 
-export class Revocation {
-  readonly #parts: RevocationParts;
+export class Revocations {
+  readonly #deps: RevocationsDeps;
   readonly #stop = new AbortController();
   /** Ids of tokens, oldest first. */
   readonly #revoked = new Set<string>();
@@ -33,8 +33,8 @@ export class Revocation {
   #reading: Promise<void> | undefined;
   #isWanted = false;
 
-  constructor(parts: RevocationParts) {
-    this.#parts = parts;
+  constructor(deps: RevocationsDeps) {
+    this.#deps = deps;
   }
 
   /** Learns what was ordered before. Rejects as the store does. */
@@ -60,7 +60,7 @@ export class Revocation {
   }
 
   async #poll(): Promise<void> {
-    const { clock, heartbeatMs } = this.#parts;
+    const { clock, heartbeatMs } = this.#deps;
     while (!this.#stop.signal.aborted) {
       await clock.sleep(heartbeatMs, this.#stop.signal);
       this.check();
@@ -74,26 +74,26 @@ export class Revocation {
         await this.#read();
       }
     } catch (err) {
-      const { log } = this.#parts;
-      log.warn({ reason: reasonOf(err) }, "cannot read orders, trying again");
+      const { log } = this.#deps;
+      log.warn({ reason: messageOf(err) }, "cannot read orders, trying again");
     } finally {
       this.#reading = undefined;
     }
   }
 
   async #read(): Promise<void> {
-    let orders: readonly Order[];
+    let orders: readonly Revocation[];
     do {
-      orders = await this.#parts.store.readOrders(
+      orders = await this.#deps.store.readRevocations(
         this.#lastId,
-        ORDERS_READ_MAX,
+        REVOCATIONS_READ_MAX,
       );
       for (const order of orders) {
         this.#lastId = order.id;
         if (order.tokenId !== undefined) this.#revoke(order.tokenId);
         this.#carryOut(order);
       }
-    } while (orders.length === ORDERS_READ_MAX);
+    } while (orders.length === REVOCATIONS_READ_MAX);
   }
 
   #revoke(tokenId: string): void {
@@ -104,8 +104,8 @@ export class Revocation {
     }
   }
 
-  #carryOut({ userId, tokenId }: Order): void {
-    const { connections, log } = this.#parts;
+  #carryOut({ userId, tokenId }: Revocation): void {
+    const { connections, log } = this.#deps;
     const { hub } = connections;
     const meant = userId !== undefined
       ? hub.connectionsOf(userId)

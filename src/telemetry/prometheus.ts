@@ -9,12 +9,12 @@
 import process from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Admission } from "../access/admission.ts";
-import type { Audience } from "../core/fanout/audience.ts";
+import type { Subscriptions } from "../core/fanout/subscriptions.ts";
 import type { Feed } from "../core/feed/feed.ts";
 import type { Hub } from "../core/connections/hub.ts";
 import type { Lease } from "../core/presence/lease.ts";
 import type { LoopMonitor } from "./loop_monitor.ts";
-import type { Measure } from "../base/measure.ts";
+import type { Metrics } from "../base/metrics.ts";
 import type { Roster } from "../core/roster/roster.ts";
 
 /** From a millisecond to ten seconds. */
@@ -35,7 +35,7 @@ const USERS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000];
 
 export interface Observed {
   readonly hub: Hub;
-  readonly audience: Audience;
+  readonly subscriptions: Subscriptions;
   readonly roster: Roster;
   readonly feed: Feed;
   readonly lease: Lease;
@@ -43,9 +43,9 @@ export interface Observed {
   readonly loop: LoopMonitor;
 }
 
-export class Metrics {
+export class PrometheusMetrics {
   readonly #registry = new Registry();
-  readonly measure: Measure;
+  readonly recorder: Metrics;
 
   constructor(version: string) {
     const transitions = this.#counter(
@@ -55,7 +55,7 @@ export class Metrics {
     const batch = this.#histogram("apply_users", "Users in one write", USERS);
     const apply = this.#histogram("apply_seconds", "Time of one write");
     const announce = this.#histogram(
-      "announce_seconds",
+      "delivery_seconds",
       "Time from the event to the last send of the pass that tells of it, by version",
       SECONDS,
       ["version"],
@@ -66,7 +66,7 @@ export class Metrics {
       USERS,
     );
     const slow = this.#counter(
-      "slow_readers_total",
+      "slow_consumers_total",
       "Connections given up because their peer does not read",
     );
     const lost = this.#counter(
@@ -83,15 +83,15 @@ export class Metrics {
       "Sockets that were ended, by close code and by who did so; 1006 is a connection that was cut",
       ["code", "by"],
     );
-    this.measure = {
+    this.recorder = {
       applied: (users, count, ms) => {
         batch.observe(users);
         apply.observe(ms / 1_000);
         transitions.inc(count);
       },
-      announced: (ms, version) => announce.observe({ version }, ms / 1_000),
+      delivered: (ms, version) => announce.observe({ version }, ms / 1_000),
       merged: (changes) => merged.observe(changes),
-      gaveUp: () => slow.inc(),
+      droppedSlowConsumer: () => slow.inc(),
       lost: () => lost.inc(),
       refused: (status) => refusals.inc({ status }),
       closed: (code, by) => closes.inc({ code, by }),
@@ -105,32 +105,40 @@ export class Metrics {
   }
 
   /** Adds what is read from the parts themselves. */
-  observe(parts: Observed): void {
-    const { hub, audience, roster, feed, lease, admission, loop } = parts;
+  observe(deps: Observed): void {
+    const { hub, subscriptions, roster, feed, lease, admission, loop } = deps;
     const gauges: [string, string, () => number][] = [
-      ["listeners", "Connections of version 1", () => audience.listeners.size],
       [
-        "followers",
+        "v1_connections",
+        "Connections of version 1",
+        () => subscriptions.v1Connections.size,
+      ],
+      [
+        "v2_connections",
         "Connections of version 2 that hear of everybody",
-        () => audience.followers.size,
+        () => subscriptions.followers.size,
       ],
       [
         "watchers",
         "Connections of version 2 that watch some users",
-        () => audience.watching,
+        () => subscriptions.watching,
       ],
-      ["watched_ids", "Ids watched by all of them", () => audience.watchedIds],
+      [
+        "watched_ids",
+        "Ids watched by all of them",
+        () => subscriptions.watchedIds,
+      ],
       [
         "sockets",
         "Sockets that are not gone, also those that are being closed",
         () => admission.sockets,
       ],
       [
-        "places_taken",
+        "slots_in_use",
         "Sockets that MAX_CONNECTIONS counts",
-        () => admission.places,
+        () => admission.slotsInUse,
       ],
-      ["users_here", "Users with a connection to this node", () => hub.size],
+      ["users_local", "Users with a connection to this node", () => hub.size],
       [
         "users_online",
         "Users online in the cluster, as this node knows",
@@ -145,10 +153,10 @@ export class Metrics {
       [
         "fanout_lag_transitions",
         "How far the slowest connection is behind",
-        () => audience.lag(roster.ring.head),
+        () => subscriptions.lag(roster.ring.head),
       ],
       [
-        "listener_up",
+        "notifications_up",
         "1 while the listening connection is good",
         () => feed.listening ? 1 : 0,
       ],

@@ -1,0 +1,47 @@
+/**
+ * The close codes that the server sends, and whether a client should reconnect after each.
+ *
+ * @module
+ */
+
+/** How a connection ends. The code alone tells a client what to do next. */
+export interface Close {
+  readonly code: number;
+  readonly meaning: string;
+  readonly reconnect:
+    | "no"
+    | "yes, jittered"
+    | "yes, backoff"
+    | "yes, with a new token";
+}
+
+/** Every close code that the server sends, and whether to come back. */
+export const CLOSE = {
+  goingAway: {
+    code: 1001,
+    meaning: "server going away",
+    reconnect: "yes, jittered",
+  },
+  policy: {
+    code: 1008,
+    meaning: "policy: bad token, unknown user",
+    reconnect: "no",
+  },
+  messageTooBig: { code: 1009, meaning: "message too big", reconnect: "no" },
+  internal: { code: 1011, meaning: "our fault", reconnect: "yes, backoff" },
+  overloaded: {
+    code: 1013,
+    meaning: "overloaded, or you read too slowly",
+    reconnect: "yes, backoff",
+  },
+  tokenExpired: {
+    code: 4401,
+    meaning: "token expired while connected",
+    reconnect: "yes, with a new token",
+  },
+  tooManyConnections: {
+    code: 4429,
+    meaning: "too many connections for this user",
+    reconnect: "no",
+  },
+} as const satisfies Record<string, Close>;
