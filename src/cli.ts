@@ -8,7 +8,7 @@ import { signToken } from "./access/token/verifier.ts";
 import { readDatabaseConfig, readTokenConfig } from "./config/config.ts";
 import { readDemoSecret } from "./demo/demo_secret.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
-import { createLog } from "./base/log.ts";
+import { createLog } from "./telemetry/log_writer.ts";
 import { parseUserId, USER_ID_MAX } from "./protocol/user_id.ts";
 import { START_ERROR_EXIT_CODE, StartError } from "./base/start_error.ts";
 

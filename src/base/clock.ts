@@ -1,6 +1,7 @@
 /**
- * Time, as the core sees it. The core never calls a timer itself, so that a simulation
- * can run hours of it in a second.
+ * Time, as the core sees it.
+ *
+ * The core never calls a timer itself. A simulation can therefore run hours of it in a second.
  *
  * @module
  */
@@ -12,7 +13,7 @@ export interface Clock {
   now(): number;
   /** Resolves after `ms`, or at once when the signal aborts. Never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Resolves once other work that waits (sockets, requests, timers) had its turn. */
+  /** Resolves after other pending work (sockets, requests, timers) has had its turn. */
   yield(): Promise<void>;
 }
 
@@ -32,13 +33,21 @@ export const systemClock: Clock = {
   yield: () => new Promise((resolve) => void setImmediate(resolve)),
 };
 
-/** The pause before try number `attempt` (from 0): doubling, jittered, bounded. */
+/**
+ * Milliseconds to wait before the next try: bounded exponential backoff with jitter.
+ *
+ * @param attempt Tries that failed so far, from 0.
+ * @param random A number from 0 to 1.
+ */
 export function retryMs(attempt: number, random: () => number): number {
   const full = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** attempt);
   return full * (0.5 + random() / 2);
 }
 
-/** The promise's outcome, or a rejection that says what took longer than `ms`. */
+/**
+ * Resolves or rejects as the promise does. After `ms` it rejects with an error that names `what`;
+ * the promise itself goes on.
+ */
 export async function within<T>(
   ms: number,
   what: string,

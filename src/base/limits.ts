@@ -4,36 +4,36 @@
  * @module
  */
 
-/** Messages that a client may send at once, and how many more each second. */
+/** Messages that a client may send in one burst, and in each second after it. */
 export const CLIENT_MESSAGES_MAX = 20;
 export const CLIENT_MESSAGES_PER_SECOND_MAX = 2;
 
-/** Characters of a username. The rest is not shown, so that names bound no message. */
+/** Characters of a username that are shown. Longer names are cut, so that names cannot make messages large. */
 export const USERNAME_LENGTH_MAX = 128;
 
-/** How often the event loop is probed, how many probes are kept, and what counts as stuck. */
+/** Time between two probes of the event loop, number of probes that are kept, and lag at which the loop counts as stuck. */
 export const LOOP_PROBE_MS = 500;
 export const LOOP_LAG_WINDOWS = 20;
 export const LOOP_STUCK_MS = 5_000;
 
 /**
- * Transitions kept in memory for connections that are behind, about 10 MB. Four times the
- * default connections of a node, so a storm of all of them does not outrun a healthy reader.
+ * Transitions kept in memory for connections that are behind, about 10 MB. This is four times the
+ * default maximum of connections, so that a storm of all of them does not outrun a healthy client.
  */
 export const RING_TRANSITIONS_MAX = 65_536;
 
-/** Retries wait between half of and the whole of a doubling time, from the first to the last. */
+/** Backoff of retries: it doubles from the first to the last. Jitter takes away up to half of it. */
 export const RETRY_FIRST_MS = 50;
 export const RETRY_LAST_MS = 2_000;
 
-/** A listening connection that does not answer its heartbeat in this time is given up. */
+/** Time in which the notification connection must answer its heartbeat. After it the connection is replaced. */
 export const LISTENER_ANSWER_MS = 5_000;
 
-/** Characters of a token's id (`jti`), which orders name and nodes keep. */
+/** Characters of a token's id (`jti`). Revocations name it and nodes keep it in memory. */
 export const TOKEN_ID_LENGTH_MAX = 256;
 
-/** Clock difference that is forgiven between the token's issuer and us. */
+/** Accepted difference between the clock of the token's issuer and ours. */
 export const TOKEN_CLOCK_TOLERANCE_SECONDS = 5;
 
-/** Lines in the log of each event that clients can cause; the rest is counted. */
+/** Log lines a minute for each event that clients can cause. Further lines are only counted. */
 export const LOG_LINES_PER_MINUTE_MAX = 60;

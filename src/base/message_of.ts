@@ -1,10 +1,10 @@
 /**
- * Why something failed, in one line, where the stack of an expected fault would only be noise.
+ * The message of a fault, in one line. It is for expected faults, whose stack would only be noise.
  *
  * @module
  */
 
-/** An error's message; those of its parts where, as with a refused connection, it has none. */
+/** An `AggregateError`, as of a refused connection, has no message: the messages of its errors. */
 export function messageOf(fault: unknown): string {
   if (fault instanceof AggregateError) {
     return fault.errors.map(messageOf).join(", ");

@@ -1,23 +1,35 @@
 /**
- * What the core tells of itself as it works. Who listens is not known here.
+ * What the parts count and measure as they work.
+ *
+ * It does not know what becomes of the values: `telemetry/prometheus.ts` exports them.
  *
  * @module
  */
 
 export interface Metrics {
-  /** A batch was written: its users, the transitions that came of it, and how long it took. */
+  /**
+   * The store committed a batch of presence.
+   *
+   * @param users Users in the batch.
+   * @param transitions Transitions that the batch caused.
+   * @param ms How long the write took.
+   */
   applied(users: number, transitions: number, ms: number): void;
-  /** Everybody of a version who could be told was told, so long after the oldest event that caused it. */
+  /**
+   * Every connection of a protocol version that could be sent to is up to date.
+   *
+   * @param ms Since the oldest event that was delivered.
+   */
   delivered(ms: number, version: 1 | 2): void;
-  /** A difference for version 2 was made from so many changes. */
+  /** A diff for version 2 was merged from this number of changes. */
   merged(changes: number): void;
-  /** A peer that does not read was given up. */
-  droppedSlowConsumer(): void;
-  /** A socket was never opened: its peer left, and Deno may keep its descriptor. */
-  lost(): void;
-  /** A request was answered with a status of 400 or above. */
-  refused(status: number): void;
-  /** A socket was ended, by us or by its peer. */
+  /** A connection was closed because its peer does not read. */
+  slowConsumerDropped(): void;
+  /** A peer left before its socket was open. Deno may never free the descriptor. */
+  handshakeLost(): void;
+  /** A request was answered with an HTTP status of 400 or above. */
+  requestRefused(status: number): void;
+  /** A socket was closed with this close code, by the server or by its peer. */
   closed(code: number, by: "server" | "client"): void;
 }
 
@@ -25,8 +37,8 @@ export const noMetrics: Metrics = {
   applied() {},
   delivered() {},
   merged() {},
-  droppedSlowConsumer() {},
-  lost() {},
-  refused() {},
+  slowConsumerDropped() {},
+  handshakeLost() {},
+  requestRefused() {},
   closed() {},
 };

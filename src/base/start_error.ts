@@ -1,5 +1,6 @@
 /**
- * A fault of what the server was given, told to the operator without a stack.
+ * A start error is a fault of the configuration, or of what it names. The operator gets its
+ * message without a stack.
  *
  * @module
  */
@@ -9,5 +10,5 @@ export class StartError extends Error {
   override readonly name = "StartError";
 }
 
-/** The process's exit code when a start error ends it. */
+/** The exit code of a process that a start error ended. */
 export const START_ERROR_EXIT_CODE = 2;

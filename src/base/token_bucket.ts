@@ -1,5 +1,5 @@
 /**
- * A token bucket: so many at once, and so many more each second.
+ * A token bucket is a rate limit: a burst of tokens at once, then a number of tokens each second.
  *
  * @module
  */
@@ -11,7 +11,13 @@ export class TokenBucket {
   #tokens: number;
   #filledAt: number;
 
-  /** @param now Milliseconds. The bucket is full at first. */
+  /**
+   * The bucket starts full.
+   *
+   * @param size Tokens that the bucket holds at most.
+   * @param perSecond Tokens that it earns each second.
+   * @param now Milliseconds.
+   */
   constructor(size: number, perSecond: number, now: () => number) {
     this.#size = this.#tokens = size;
     this.#perSecond = perSecond;
@@ -19,7 +25,7 @@ export class TokenBucket {
     this.#filledAt = now();
   }
 
-  /** `"empty"`: there are fewer left, and none was taken. */
+  /** `"empty"`: fewer tokens are left, and none was taken. */
   take(tokens = 1): "taken" | "empty" {
     const now = this.#now();
     const earned = (now - this.#filledAt) / 1_000 * this.#perSecond;
@@ -30,7 +36,7 @@ export class TokenBucket {
     return "taken";
   }
 
-  /** Takes also what is not there: until it is earned the bucket is empty. */
+  /** Takes tokens even if fewer are left. The bucket then stays empty until it has earned the rest. */
   owe(tokens: number): void {
     this.#tokens -= tokens;
   }

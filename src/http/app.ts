@@ -125,7 +125,9 @@ export function createApp(
   return async (request, address) => {
     const response = await answer(request, address)
       .catch((err) => fail(err, request));
-    if (response.status >= 400) metrics.recorder.refused(response.status);
+    if (response.status >= 400) {
+      metrics.recorder.requestRefused(response.status);
+    }
     return response;
   };
 }

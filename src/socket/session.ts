@@ -82,7 +82,7 @@ export class SocketSession implements EventListenerObject {
     this.#decide = decide;
     // A peer that leaves before our answer is sent causes no event at all.
     this.#handshake = setTimeout(() => {
-      deps.metrics.lost();
+      deps.metrics.handshakeLost();
       this.#end();
     }, HANDSHAKE_MS);
     for (const type of ["open", "message", "error"]) {

@@ -91,9 +91,9 @@ export class PrometheusMetrics {
       },
       delivered: (ms, version) => announce.observe({ version }, ms / 1_000),
       merged: (changes) => merged.observe(changes),
-      droppedSlowConsumer: () => slow.inc(),
-      lost: () => lost.inc(),
-      refused: (status) => refusals.inc({ status }),
+      slowConsumerDropped: () => slow.inc(),
+      handshakeLost: () => lost.inc(),
+      requestRefused: (status) => refusals.inc({ status }),
       closed: (code, by) => closes.inc({ code, by }),
     };
     new Gauge({

@@ -1,6 +1,6 @@
 /** Rollcall without Postgres, to be compared with what has no database either. */
 import { readConfig } from "../../src/config/config.ts";
-import { createLog } from "../../src/base/log.ts";
+import { createLog } from "../../src/telemetry/log_writer.ts";
 import { startNode } from "../../src/server.ts";
 import { MemoryDatabase, MemoryStore } from "../support/memory_store.ts";
 

@@ -332,7 +332,7 @@ export class Fanout implements ConnectionObserver {
 
   #dropSlowConsumer(connection: Connection, reason: string): void {
     const { log, metrics, connections } = this.#deps;
-    metrics.droppedSlowConsumer();
+    metrics.slowConsumerDropped();
     log.info({ userId: connection.userId, reason }, "gave up a slow reader");
     connections.disconnect(connection, CLOSE.overloaded, reason);
   }

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match } from "node:assert/strict";
-import { createLog, rateLimited } from "../../../src/base/log.ts";
+import { createLog } from "../../../src/telemetry/log_writer.ts";
 
 function collect(format: "json" | "text", level: "debug" | "warn" = "debug") {
   const lines: string[] = [];
@@ -51,18 +51,4 @@ Deno.test("tokens that a fault quotes are not written", () => {
     equal(/eyJ/.test(lines[0] ?? ""), false);
     match(lines[0] ?? "", /token=\[redacted\]'/);
   }
-});
-
-Deno.test("[L1] events that clients can cause fill no log", () => {
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  let now = 0;
-  const log = rateLimited(createLog("info", "json", write), 3, () => now);
-  for (let n = 0; n < 10; n++) log.info({ n }, "knock");
-  log.warn({}, "other");
-  equal(lines.length, 4);
-  now = 60_000;
-  log.info({ n: 10 }, "knock");
-  const [summary, next] = lines.slice(4).map((line) => JSON.parse(line));
-  deepEqual([summary.leftOut, summary.msg, next.n], [7, "knock", 10]);
 });
