@@ -28,7 +28,7 @@ import { LoopMonitor } from "./telemetry/loop_monitor.ts";
 import { PrometheusMetrics } from "./telemetry/prometheus.ts";
 import type { Connections } from "./core/connections/connections.ts";
 import { coalesced, type Provision } from "./access/provision.ts";
-import { CLOSE } from "./protocol/close.ts";
+import { DISCONNECT } from "./protocol/disconnect.ts";
 import { migrateDatabase } from "./postgres/migrate.ts";
 import { PostgresStore } from "./postgres/postgres_store.ts";
 import type { Store } from "./core/store/store.ts";
@@ -210,11 +210,7 @@ async function sendAway(
     const dueMs = startedAt + drainMs * index / all.length -
       systemClock.now();
     if (dueMs > 0) await systemClock.sleep(dueMs);
-    connections.disconnect(
-      connection,
-      CLOSE.goingAway,
-      CLOSE.goingAway.meaning,
-    );
+    connections.disconnect(connection, DISCONNECT.serverGoingAway);
   }
 }
 

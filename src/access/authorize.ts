@@ -10,7 +10,7 @@ import type { Slot } from "./admission.ts";
 import type { Verdict } from "./token/verifier.ts";
 import type { Feed } from "../core/feed/feed.ts";
 import { AUTHORIZATION_MS } from "./limits.ts";
-import { CLOSE, type Close } from "../protocol/close.ts";
+import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
 import type { UserId } from "../protocol/user_id.ts";
 import type { Provision } from "./provision.ts";
 import { messageOf } from "../base/message_of.ts";
@@ -27,8 +27,7 @@ export type Authorization =
     readonly tokenId: string | undefined;
   }
   | {
-    readonly close: Close;
-    readonly reason: string;
+    readonly disconnect: Disconnect;
     /** Whose token it was, if it was good. */
     readonly userId?: UserId;
   };
@@ -57,9 +56,9 @@ export async function authorize(
   slot: Slot,
 ): Promise<Authorization> {
   const authorization = await decideInTime(deps, wanted, address, slot);
-  if ("close" in authorization) {
+  if ("disconnect" in authorization) {
     const { requestId } = wanted;
-    const { userId, close: { code }, reason } = authorization;
+    const { userId, disconnect: { code, reason } } = authorization;
     const about = { requestId, address, userId, code, reason };
     deps.log.info(about, "socket refused");
   }
@@ -77,7 +76,7 @@ function decideInTime(
       const { requestId } = wanted;
       const reason = messageOf(err);
       deps.log.warn({ requestId, reason }, "cannot decide on a socket");
-      resolve(later("it cannot be decided now whether you may enter"));
+      resolve({ disconnect: DISCONNECT.authenticationTimedOut });
     };
     const timer = setTimeout(
       () => giveUp(new Error(`it took longer than ${AUTHORIZATION_MS} ms`)),
@@ -97,31 +96,30 @@ async function decide(
   const { roster, feed, provision, isRevoked } = deps;
   const { since = 0 } = wanted;
   const verdict = await verified(deps, wanted, address);
-  if (verdict === "unavailable") return later("tokens cannot be verified now");
-  if (!verdict.ok) return { close: CLOSE.policy, reason: verdict.reason };
+  if (verdict === "unavailable") {
+    return { disconnect: DISCONNECT.verificationUnavailable };
+  }
+  if (!verdict.ok) return { disconnect: verdict.why };
   const { userId, exp, tokenId } = verdict;
   if (slot.assignUser(userId) === "full") {
-    const close = CLOSE.tooManyConnections;
-    return { close, reason: close.meaning, userId };
+    return { disconnect: DISCONNECT.tooManyConnections, userId };
   }
   // Another node may have told a client more than has reached this one; it must not go back in
   // time. A `seq` that the log does not reach either is of another history.
   if (since > roster.seq && await feed.catchUp() === "failed") {
-    return later("this node does not know yet what you were told last");
+    return { disconnect: DISCONNECT.nodeBehindClient };
   }
   if (provision !== undefined) {
     const outcome = await provisions(deps, provision, verdict);
-    if (outcome === "failed") return later("users cannot be written now");
+    if (outcome === "failed") {
+      return { disconnect: DISCONNECT.userCreationFailed };
+    }
     if (outcome === "refused") {
-      return {
-        close: CLOSE.policy,
-        reason: "unknown user, and none to be made",
-        userId,
-      };
+      return { disconnect: DISCONNECT.userNotCreatable, userId };
     }
   }
   if (isRevoked(tokenId)) {
-    return { close: CLOSE.policy, reason: "token was revoked", userId };
+    return { disconnect: DISCONNECT.tokenRevoked, userId };
   }
   return { userId, exp, tokenId };
 }
@@ -137,8 +135,4 @@ async function provisions(
     log.warn({ userId, reason: messageOf(err) }, "cannot write a user");
     return "failed";
   }
-}
-
-function later(reason: string): Authorization {
-  return { close: CLOSE.overloaded, reason };
 }

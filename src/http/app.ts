@@ -182,7 +182,7 @@ async function refuseList(
   if (verdict === "unavailable") return cannotVerify();
   if (verdict.ok) return undefined;
   const headers = { "www-authenticate": "Bearer" };
-  return problem(401, "unauthorized", verdict.reason, headers);
+  return problem(401, "unauthorized", verdict.why.reason, headers);
 }
 
 function onlineUsers(

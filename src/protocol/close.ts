@@ -1,10 +1,12 @@
 /**
  * The close codes that the server sends, and whether a client should reconnect after each.
  *
+ * The reasons that go with the codes are in `disconnect.ts`.
+ *
  * @module
  */
 
-/** How a connection ends. The code alone tells a client what to do next. */
+/** A close code. The code alone tells a client what to do next. */
 export interface Close {
   readonly code: number;
   readonly meaning: string;
@@ -15,7 +17,7 @@ export interface Close {
     | "yes, with a new token";
 }
 
-/** Every close code that the server sends, and whether to come back. */
+/** Every close code that the server sends. 1001 to 1013 are those of RFC 6455 and its registry. */
 export const CLOSE = {
   goingAway: {
     code: 1001,
@@ -24,14 +26,18 @@ export const CLOSE = {
   },
   policy: {
     code: 1008,
-    meaning: "policy: bad token, unknown user",
+    meaning: "refused: bad token, unknown user, too many messages",
     reconnect: "no",
   },
-  messageTooBig: { code: 1009, meaning: "message too big", reconnect: "no" },
-  internal: { code: 1011, meaning: "our fault", reconnect: "yes, backoff" },
+  messageTooBig: { code: 1009, meaning: "message too large", reconnect: "no" },
+  internal: {
+    code: 1011,
+    meaning: "internal error",
+    reconnect: "yes, backoff",
+  },
   overloaded: {
     code: 1013,
-    meaning: "overloaded, or you read too slowly",
+    meaning: "overloaded, or slow consumer",
     reconnect: "yes, backoff",
   },
   tokenExpired: {

@@ -101,7 +101,7 @@ export class ClientMessages {
       } else {
         this.#budget.owe(BAD_MESSAGE_COST - 1);
         const other = "expected a token of the same user";
-        this.#complain("bad_token", verdict.ok ? other : verdict.reason);
+        this.#complain("bad_token", verdict.ok ? other : verdict.why.reason);
       }
     } catch (err) {
       logUnverified(log, err);

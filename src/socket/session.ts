@@ -19,7 +19,11 @@ import { CLIENT_MESSAGES_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Metrics } from "../base/metrics.ts";
 import type { Connections } from "../core/connections/connections.ts";
-import { CLOSE, type Close } from "../protocol/close.ts";
+import {
+  DISCONNECT,
+  type Disconnect,
+  withDetail,
+} from "../protocol/disconnect.ts";
 import type { UserId } from "../protocol/user_id.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
@@ -106,7 +110,7 @@ export class SocketSession implements EventListenerObject {
     const decide = this.#decide;
     this.#decide = undefined;
     if (this.#isOver || decide === undefined) {
-      this.#close(CLOSE.overloaded, "handshake took too long");
+      this.#close(DISCONNECT.handshakeTimedOut);
     } else void this.#enter(decide);
   }
 
@@ -134,12 +138,12 @@ export class SocketSession implements EventListenerObject {
   async #enter(decide: () => Promise<Authorization>): Promise<void> {
     const authorization = await decide();
     if (this.#isOver) return;
-    if ("close" in authorization) {
+    if ("disconnect" in authorization) {
       this.#isOver = true;
-      this.#close(authorization.close, authorization.reason);
+      this.#close(authorization.disconnect);
     } else if (this.#deps.draining()) {
       this.#isOver = true;
-      this.#close(CLOSE.goingAway, CLOSE.goingAway.meaning);
+      this.#close(DISCONNECT.serverGoingAway);
     } else {
       this.#connection = this.#admit(authorization);
       for (const data of this.#early ?? []) this.#hear(data);
@@ -170,8 +174,7 @@ export class SocketSession implements EventListenerObject {
       fanout.watch(connection, watch, { since: cursor }) === "full"
     ) {
       this.#isOver = true;
-      const reason = "this node watches as many users as it can";
-      connections.disconnect(connection, CLOSE.overloaded, reason);
+      connections.disconnect(connection, DISCONNECT.watchLimitReached);
     }
     return connection;
   }
@@ -180,10 +183,11 @@ export class SocketSession implements EventListenerObject {
     if (this.#isOver) return;
     const bytes = messageBytes(data);
     if (bytes > CLIENT_MESSAGE_BYTES_MAX) {
-      const reason = `expected at most ${CLIENT_MESSAGE_BYTES_MAX} bytes`;
-      this.#dismiss(CLOSE.messageTooBig, reason);
+      this.#dismiss(
+        withDetail(DISCONNECT.messageTooLarge, CLIENT_MESSAGE_BYTES_MAX),
+      );
     } else if (this.#take(data, bytes) === "too many") {
-      this.#dismiss(CLOSE.policy, "too many messages");
+      this.#dismiss(DISCONNECT.tooManyMessages);
     }
   }
 
@@ -205,18 +209,18 @@ export class SocketSession implements EventListenerObject {
     return isTooMany ? "too many" : "taken";
   }
 
-  #dismiss(close: Close, reason: string): void {
+  #dismiss(why: Disconnect): void {
     this.#isOver = true;
     this.#early = undefined;
     // Deno forgets the close frame while more of the peer's frames wait to be read.
     setTimeout(() => {
-      if (this.#connection === undefined) this.#close(close, reason);
-      else this.#deps.connections.disconnect(this.#connection, close, reason);
+      if (this.#connection === undefined) this.#close(why);
+      else this.#deps.connections.disconnect(this.#connection, why);
     }, DISMISSAL_MS);
   }
 
   /** Ends a socket that is no connection. */
-  #close({ code }: Close, reason: string): void {
+  #close({ code, reason }: Disconnect): void {
     this.#slot.moveToClosing();
     this.#socket.close(code, reason);
     this.#deps.metrics.closed(code, "server");

@@ -13,7 +13,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
 import { IDLE_TIMEOUT_SECONDS } from "./limits.ts";
 import { TOKEN_CLOCK_TOLERANCE_SECONDS } from "../base/limits.ts";
-import { CLOSE } from "../protocol/close.ts";
+import { DISCONNECT } from "../protocol/disconnect.ts";
 import { authorize, type EntranceDeps } from "../access/authorize.ts";
 import { cannotVerify, problem, refused } from "../http/problem.ts";
 import { isHandshake } from "../http/request.ts";
@@ -104,11 +104,11 @@ export class SocketEndpoint {
     if (verdict === "unavailable") return cannotVerify();
     const headers = { "retry-after": "30" };
     if (!verdict.ok) {
-      const message = `${verdict.reason}; too many such sockets are open`;
+      const message = `${verdict.why.reason}; too many such sockets are open`;
       return problem(401, "unauthorized", message, headers);
     }
     if (this.#deps.admission.hasPlaceFor(verdict.userId)) return undefined;
-    const message = CLOSE.tooManyConnections.meaning;
+    const message = DISCONNECT.tooManyConnections.reason;
     return problem(429, "too_many_connections", message, headers);
   }
 

@@ -223,7 +223,7 @@ Deno.test("[L1] with AUTO_PROVISION a locked row and a refused name harm nobody 
     token: await named(99, "new3"),
   });
   deepEqual(await none.closed, {
-    ...{ code: 1008, reason: "unknown user, and none to be made" },
+    ...{ code: 1008, reason: "unknown user, cannot be created" },
   });
   const log = server.log.join("\n");
   equal(/lease was lost|cannot renew|cannot write a user/.test(log), false);

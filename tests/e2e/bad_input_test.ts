@@ -44,19 +44,25 @@ function sign(
     .sign(new TextEncoder().encode(secret));
 }
 
-const notAnId = "token names no user id from 1 to 2147483647";
+const notAnId = "token has no user id from 1 to 2147483647";
 const badTokens: Record<
   string,
   { token: () => Promise<string> | string | undefined; reason: string }
 > = {
-  "no token": { token: () => undefined, reason: "token missing" },
-  "an empty token": { token: () => "", reason: "token missing" },
-  "garbage": { token: () => "garbage", reason: "token malformed" },
-  "three dots of garbage": { token: () => "a.b.c", reason: "token malformed" },
-  "a huge token": { token: () => "x".repeat(9_000), reason: "token too long" },
+  "no token": { token: () => undefined, reason: "token is missing" },
+  "an empty token": { token: () => "", reason: "token is missing" },
+  "garbage": { token: () => "garbage", reason: "token is malformed" },
+  "three dots of garbage": {
+    token: () => "a.b.c",
+    reason: "token is malformed",
+  },
+  "a huge token": {
+    token: () => "x".repeat(9_000),
+    reason: "token is too long",
+  },
   "a wrong signature": {
     token: () => sign({ sub: "1", exp: hour() }, `${TEST_SECRET}!`),
-    reason: "token signature is wrong",
+    reason: "token signature is invalid",
   },
   "an expired token": {
     token: () => sign({ sub: "1", exp: hour() - 3_700 }),
@@ -64,7 +70,7 @@ const badTokens: Record<
   },
   "a token that is not valid yet": {
     token: () => sign({ sub: "1", exp: hour(), nbf: hour() - 1_800 }),
-    reason: "token claim nbf is wrong",
+    reason: "token claim nbf is invalid",
   },
   "alg: none": {
     token: () => new UnsecuredJWT({ sub: "1", exp: hour() }).encode(),

@@ -14,6 +14,11 @@ import {
   TOKEN_CLOCK_TOLERANCE_SECONDS,
   TOKEN_ID_LENGTH_MAX,
 } from "../../base/limits.ts";
+import {
+  DISCONNECT,
+  type Disconnect,
+  withDetail,
+} from "../../protocol/disconnect.ts";
 import { parseUserId, type UserId } from "../../protocol/user_id.ts";
 
 export type Verdict =
@@ -27,7 +32,7 @@ export type Verdict =
     /** From the configured claims, if one of them says so. */
     readonly username: string | undefined;
   }
-  | { readonly ok: false; readonly reason: string };
+  | { readonly ok: false; readonly why: Disconnect };
 
 /**
  * Judges a token. The reason is short enough for a close frame and never quotes the token.
@@ -71,16 +76,20 @@ export function createVerifier(config: TokenConfig): Verify {
   }
 
   return async (token) => {
-    if (token === undefined || token === "") return refuse("token missing");
-    if (token.length > TOKEN_BYTES_MAX) return refuse("token too long");
+    if (token === undefined || token === "") {
+      return refuse(DISCONNECT.tokenMissing);
+    }
+    if (token.length > TOKEN_BYTES_MAX) return refuse(DISCONNECT.tokenTooLong);
     try {
       const { payload } = await verified(token);
       const userId = parseUserId(payload[userClaim]);
       if (userId === undefined) {
-        return refuse("token names no user id from 1 to 2147483647");
+        return refuse(DISCONNECT.tokenUserIdInvalid);
       }
       if (!isTokenId(payload.jti)) {
-        return refuse(`token id is no text of 1 to ${TOKEN_ID_LENGTH_MAX}`);
+        return refuse(
+          withDetail(DISCONNECT.tokenIdInvalid, TOKEN_ID_LENGTH_MAX),
+        );
       }
       return {
         ok: true,
@@ -92,11 +101,11 @@ export function createVerifier(config: TokenConfig): Verify {
       };
     } catch (fault) {
       if (fault instanceof KeySetFault) throw fault;
-      const reason = reasonFor(fault);
-      if (reason !== undefined) return refuse(reason);
+      const why = disconnectFor(fault);
+      if (why !== undefined) return refuse(why);
       if (keySet === undefined) throw fault;
       // It is malformed, too short, or for something else.
-      return refuse("token key is of no use");
+      return refuse(DISCONNECT.tokenKeyUnusable);
     }
   };
 }
@@ -115,7 +124,7 @@ export function rejectingRevoked(
   return async (token) => {
     const verdict = await verify(token);
     const isGood = !verdict.ok || !isRevoked(verdict.tokenId);
-    return isGood ? verdict : refuse("token was revoked");
+    return isGood ? verdict : refuse(DISCONNECT.tokenRevoked);
   };
 }
 
@@ -130,32 +139,32 @@ function isName(value: unknown): value is string {
   return typeof value === "string" && value.trim() !== "";
 }
 
-function refuse(reason: string): Verdict {
-  return { ok: false, reason };
+function refuse(why: Disconnect): Verdict {
+  return { ok: false, why };
 }
 
 /** What the token did wrong; `undefined` when it did nothing wrong. */
-function reasonFor(fault: unknown): string | undefined {
-  if (fault instanceof errors.JWTExpired) return "token expired";
+function disconnectFor(fault: unknown): Disconnect | undefined {
+  if (fault instanceof errors.JWTExpired) return DISCONNECT.tokenAlreadyExpired;
   if (fault instanceof errors.JWTClaimValidationFailed) {
     return fault.reason === "missing"
-      ? `token has no ${fault.claim} claim`
-      : `token claim ${fault.claim} is wrong`;
+      ? withDetail(DISCONNECT.tokenClaimMissing, fault.claim)
+      : withDetail(DISCONNECT.tokenClaimInvalid, fault.claim);
   }
   if (fault instanceof errors.JWSSignatureVerificationFailed) {
-    return "token signature is wrong";
+    return DISCONNECT.tokenSignatureInvalid;
   }
   if (fault instanceof errors.JOSEAlgNotAllowed) {
-    return "token algorithm is not allowed";
+    return DISCONNECT.tokenAlgorithmNotAllowed;
   }
   if (
     fault instanceof errors.JWKSNoMatchingKey ||
     fault instanceof errors.JWKSMultipleMatchingKeys
-  ) return "token key is unknown";
+  ) return DISCONNECT.tokenKeyUnknown;
   if (
     fault instanceof errors.JWSInvalid || fault instanceof errors.JWTInvalid ||
     fault instanceof errors.JOSENotSupported
-  ) return "token malformed";
+  ) return DISCONNECT.tokenMalformed;
   return undefined;
 }
 

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Close } from "../../protocol/close.ts";
+import type { Disconnect } from "../../protocol/disconnect.ts";
 import type { Status } from "../../protocol/messages.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 
@@ -142,13 +142,13 @@ export class Connection {
   }
 
   /** Asks the peer to leave. Nothing is sent any more, whether it answers or not. */
-  close(close: Close, reason: string): "closing" | "closed before" {
+  close({ code, reason }: Disconnect): "closing" | "closed before" {
     if (this.#state === "closing" || this.#state === "gone") {
       return "closed before";
     }
     this.#state = "closing";
     this.#slot?.moveToClosing();
-    this.#socket.close(close.code, reason);
+    this.#socket.close(code, reason);
     return "closing";
   }
 

@@ -7,7 +7,7 @@
  * @module
  */
 import type { Metrics } from "../../base/metrics.ts";
-import type { Close } from "../../protocol/close.ts";
+import type { Disconnect } from "../../protocol/disconnect.ts";
 import type { Connection } from "./connection.ts";
 import type { Hub } from "./hub.ts";
 
@@ -46,9 +46,9 @@ export class Connections {
   }
 
   /** Ends it from our side. It counts as gone now, whenever its peer answers. */
-  disconnect(connection: Connection, close: Close, reason: string): void {
-    if (connection.close(close, reason) === "closing") {
-      this.#metrics.closed(close.code, "server");
+  disconnect(connection: Connection, why: Disconnect): void {
+    if (connection.close(why) === "closing") {
+      this.#metrics.closed(why.code, "server");
     }
     this.#remove(connection);
   }

@@ -11,7 +11,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Connections } from "../connections/connections.ts";
 import { REVOCATIONS_READ_MAX, REVOKED_TOKENS_MAX } from "./limits.ts";
 import type { Log } from "../../base/log.ts";
-import { CLOSE } from "../../protocol/close.ts";
+import { DISCONNECT } from "../../protocol/disconnect.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Revocation, Store } from "../store/store.ts";
 
@@ -113,8 +113,7 @@ export class Revocations {
     for (const connection of meant) {
       connections.disconnect(
         connection,
-        CLOSE.policy,
-        "disconnected by an administrator",
+        DISCONNECT.disconnectedByAdministrator,
       );
     }
     if (meant.length > 0) {

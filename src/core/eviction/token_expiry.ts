@@ -11,7 +11,7 @@ import type { Connection, Sync } from "../connections/connection.ts";
 import type { Fanout } from "../fanout/fanout.ts";
 import type { Connections } from "../connections/connections.ts";
 import { KEEPALIVE_MS, TOKEN_WARNING_MS, UPKEEP_MS } from "./limits.ts";
-import { CLOSE } from "../../protocol/close.ts";
+import { DISCONNECT } from "../../protocol/disconnect.ts";
 import { forEachSliced } from "../fanout/pump.ts";
 import { encodeError } from "../fanout/sync_messages.ts";
 
@@ -59,7 +59,7 @@ export class Upkeep {
     const { sync, endsAt, lastSentAt } = connection;
     const now = clock.now();
     if (now >= endsAt) {
-      connections.disconnect(connection, CLOSE.tokenExpired, "token expired");
+      connections.disconnect(connection, DISCONNECT.tokenExpired);
     } else if (sync !== undefined && now >= this.#warnAt(sync, endsAt, now)) {
       sync.warnAt = Infinity;
       const seconds = Math.ceil((endsAt - now) / 1_000);

@@ -28,7 +28,7 @@ import type {
 } from "../connections/connections.ts";
 import type { Log } from "../../base/log.ts";
 import type { Metrics } from "../../base/metrics.ts";
-import { CLOSE } from "../../protocol/close.ts";
+import { DISCONNECT, type Disconnect } from "../../protocol/disconnect.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 import { Pump, type Visited } from "./pump.ts";
 import type { Change } from "../roster/ring.ts";
@@ -200,7 +200,7 @@ export class Fanout implements ConnectionObserver {
     const { ring } = this.#deps.roster;
     if (connection.state !== "live") return "idle";
     if (connection.cursor < ring.tail) {
-      this.#dropSlowConsumer(connection, "fell too far behind");
+      this.#dropSlowConsumer(connection, DISCONNECT.slowConsumerBehind);
       return "idle";
     }
     if (connection.cursor === ring.head) return "idle";
@@ -316,7 +316,7 @@ export class Fanout implements ConnectionObserver {
     } catch (err) {
       const { userId } = connection;
       log.warn({ userId, err }, "cannot send to a connection");
-      connections.disconnect(connection, CLOSE.internal, "send failed");
+      connections.disconnect(connection, DISCONNECT.sendFailed);
       return "failed";
     }
   }
@@ -326,14 +326,15 @@ export class Fanout implements ConnectionObserver {
     if (wait(connection, this.#deps.clock.now()) === "waiting") {
       return "retry later";
     }
-    this.#dropSlowConsumer(connection, "reads too slowly");
+    this.#dropSlowConsumer(connection, DISCONNECT.slowConsumerStopped);
     return "idle";
   }
 
-  #dropSlowConsumer(connection: Connection, reason: string): void {
+  #dropSlowConsumer(connection: Connection, why: Disconnect): void {
     const { log, metrics, connections } = this.#deps;
     metrics.slowConsumerDropped();
-    log.info({ userId: connection.userId, reason }, "gave up a slow reader");
-    connections.disconnect(connection, CLOSE.overloaded, reason);
+    const { userId } = connection;
+    log.info({ userId, reason: why.reason }, "disconnected a slow consumer");
+    connections.disconnect(connection, why);
   }
 }

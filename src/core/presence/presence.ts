@@ -23,7 +23,7 @@ import type { Lease } from "./lease.ts";
 import { BATCH_USERS_MAX } from "./limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Metrics } from "../../base/metrics.ts";
-import { CLOSE } from "../../protocol/close.ts";
+import { DISCONNECT } from "../../protocol/disconnect.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Change } from "../roster/ring.ts";
@@ -295,11 +295,7 @@ export class Presence implements ConnectionObserver {
     this.#claims.delete(userId);
     this.#deps.log.info({ userId }, "unknown user refused");
     for (const connection of this.#hub.connectionsOf(userId)) {
-      this.#deps.connections.disconnect(
-        connection,
-        CLOSE.policy,
-        "unknown user",
-      );
+      this.#deps.connections.disconnect(connection, DISCONNECT.unknownUser);
     }
   }
 

@@ -5,6 +5,7 @@
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { Subscriptions } from "../../../src/core/fanout/subscriptions.ts";
+import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
 import { Replica } from "../../../src/client/replica.ts";
 import { toWatchSet, type WatchSet } from "../../../src/client/users.ts";
 import {
@@ -159,7 +160,8 @@ class World {
     const down = new FakeSocket();
     const connection = this.#newConnection(down, cursor);
     const messages = new ClientMessages({
-      verify: () => Promise.resolve({ ok: false, reason: "bad" }),
+      verify: () =>
+        Promise.resolve({ ok: false, why: DISCONNECT.tokenMalformed }),
       ...{ fanout: this.#fanout, log: rememberingLog() },
       ...{ watchedUsersMax: WATCHED_MAX, endOf: (exp) => exp, now: () => time },
     }, connection);

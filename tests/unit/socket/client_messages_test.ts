@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
+import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
 import { liveConnection, rememberingLog } from "../../support/fakes.ts";
 import { damagedMessage } from "../../support/fuzz.ts";
 import { randomFrom } from "../../support/random.ts";
@@ -14,7 +15,8 @@ function reader() {
   const log = rememberingLog();
   const create = () =>
     new ClientMessages({
-      verify: () => Promise.resolve({ ok: false, reason: "bad" }),
+      verify: () =>
+        Promise.resolve({ ok: false, why: DISCONNECT.tokenMalformed }),
       fanout: {
         sendControl: (to, text) => to.send(text),
         watch: (_connection, ids) => {

@@ -1,6 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import type { Verify } from "../../../../src/access/token/verifier.ts";
 import { VERIFIED_TOKEN_MS_MAX } from "../../../../src/access/token/limits.ts";
+import { DISCONNECT } from "../../../../src/protocol/disconnect.ts";
 import { cached } from "../../../../src/access/token/token_cache.ts";
 
 /** Verifies what begins with "good", and counts how often it was asked. */
@@ -12,7 +13,7 @@ function counting() {
     return Promise.resolve(
       token.startsWith("good")
         ? { ok: true, userId: 1, exp: 100, ...good }
-        : { ok: false, reason: "bad" },
+        : { ok: false, why: DISCONNECT.tokenMalformed },
     );
   };
   return { asked, verify };
@@ -40,7 +41,7 @@ Deno.test("[L1] a good token is verified again after a while, however long it li
     const good = { tokenId: undefined, username: undefined, exp: Infinity };
     return Promise.resolve(
       isWithdrawn
-        ? { ok: false, reason: "token key is unknown" }
+        ? { ok: false, why: DISCONNECT.tokenKeyUnknown }
         : { ok: true, userId: 1, ...good },
     );
   };

@@ -5,6 +5,7 @@ import {
   signToken,
 } from "../../../../src/access/token/verifier.ts";
 import type { Config } from "../../../../src/config/config.ts";
+import { DISCONNECT, withDetail } from "../../../../src/protocol/disconnect.ts";
 import { TEST_SECRET } from "../../../support/server.ts";
 
 const base: Config["token"] = {
@@ -56,13 +57,19 @@ Deno.test("[P1] issuer and audience must be as configured", async () => {
     exp: EXP,
     ...NOTHING_MORE,
   });
-  const reasons = [
-    [{ iss: "you", aud: "us" }, "token claim iss is wrong"],
-    [{ iss: "me", aud: "them" }, "token claim aud is wrong"],
-    [{ aud: "us" }, "token has no iss claim"],
+  const refusals = [
+    [
+      { iss: "you", aud: "us" },
+      withDetail(DISCONNECT.tokenClaimInvalid, "iss"),
+    ],
+    [
+      { iss: "me", aud: "them" },
+      withDetail(DISCONNECT.tokenClaimInvalid, "aud"),
+    ],
+    [{ aud: "us" }, withDetail(DISCONNECT.tokenClaimMissing, "iss")],
   ] as const;
-  for (const [claims, reason] of reasons) {
-    deepEqual(await verify(await sign(claims)), { ok: false, reason });
+  for (const [claims, why] of refusals) {
+    deepEqual(await verify(await sign(claims)), { ok: false, why });
   }
 });
 
@@ -73,7 +80,7 @@ Deno.test("[P1] a secret verifies no other algorithm than HS256", async () => {
     .sign(encode(TEST_SECRET.repeat(2)));
   deepEqual(await createVerifier(base)(token), {
     ok: false,
-    reason: "token algorithm is not allowed",
+    why: DISCONNECT.tokenAlgorithmNotAllowed,
   });
 });
 
@@ -102,7 +109,7 @@ Deno.test("[P1] a key set verifies its own keys and nothing signed with a secret
   const anew = createVerifier({ ...base, key: { kind: "jwks", url } });
   deepEqual(await anew(await sign("k2")), {
     ok: false,
-    reason: "token key is unknown",
+    why: DISCONNECT.tokenKeyUnknown,
   });
   const forged = await new SignJWT({ sub: "5", exp: soon() })
     .setProtectedHeader({ alg: "HS256", kid: "k1" }).sign(
@@ -125,7 +132,10 @@ Deno.test("[P1] a token that does not say which of several keys is the token's f
   const { privateKey } = await generateKeyPair("ES256");
   const token = await new SignJWT({ sub: "5", exp: EXP })
     .setProtectedHeader({ alg: "ES256" }).sign(privateKey);
-  deepEqual(await verify(token), { ok: false, reason: "token key is unknown" });
+  deepEqual(await verify(token), {
+    ok: false,
+    why: DISCONNECT.tokenKeyUnknown,
+  });
 });
 
 Deno.test("[P1] a reason fits into a close frame whatever the claim is called", async () => {
@@ -134,7 +144,7 @@ Deno.test("[P1] a reason fits into a close frame whatever the claim is called", 
     await new SignJWT({ exp: EXP }).setProtectedHeader({ alg: "HS256" })
       .sign(encode(TEST_SECRET)),
   );
-  ok(!verdict.ok && verdict.reason.length < 120);
+  ok(!verdict.ok && verdict.why.reason.length < 120);
 });
 
 Deno.test("a key set that cannot be had is our fault and not the token's", async () => {
@@ -156,7 +166,7 @@ Deno.test("[P1] a token id that no order could name is refused", async () => {
   equal((await verify(await sign("x".repeat(256)))).ok, true);
   for (const jti of [7, "", "x".repeat(257), "a\0b", "\ud800", { a: 1 }]) {
     deepEqual(await verify(await sign(jti)), {
-      ...{ ok: false, reason: "token id is no text of 1 to 256" },
+      ...{ ok: false, why: withDetail(DISCONNECT.tokenIdInvalid, 256) },
     });
   }
 });

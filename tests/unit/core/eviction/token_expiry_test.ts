@@ -26,8 +26,7 @@ function upkeep(version: 1 | 2, endsAt: number) {
     },
     connections: {
       hub,
-      disconnect: (connection, close, reason) =>
-        connection.close(close, reason),
+      disconnect: (connection, why) => connection.close(why),
     },
   });
   connection.lastSentAt = 0;

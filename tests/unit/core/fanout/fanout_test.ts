@@ -29,8 +29,8 @@ function fanout(
     ...{ subscriptions, roster, clock, log, metrics: noMetrics },
     ...{ intervalMs: 50, stateUsersMax: 10 },
     connections: {
-      disconnect: (connection, close, reason) => {
-        connection.close(close, reason);
+      disconnect: (connection, why) => {
+        connection.close(why);
         subscriptions.remove(connection);
       },
     },
@@ -97,7 +97,7 @@ Deno.test("[L1] a peer that takes nothing for long is closed with 1013", async (
   await clock.advance(SLOW_CONSUMER_MS - STALLED_RECHECK_MS);
   deepEqual(peers[0]?.socket.closes, []);
   await clock.advance(4 * STALLED_RECHECK_MS);
-  deepEqual(peers[0]?.socket.closes, ["1013 reads too slowly"]);
+  deepEqual(peers[0]?.socket.closes, ["1013 slow consumer: stopped reading"]);
   equal(subscriptions.v1Connections.size, 1);
   await subject.stop();
 });
@@ -136,7 +136,7 @@ Deno.test("[S3] a large state, of which nothing counts as taken before all of it
   );
   deepEqual(socket.closes, []);
   await clock.advance(2_000);
-  deepEqual(socket.closes, ["1013 reads too slowly"]);
+  deepEqual(socket.closes, ["1013 slow consumer: stopped reading"]);
   equal(socket.sent.length, 1);
   await subject.stop();
 });
@@ -148,7 +148,7 @@ Deno.test("[P6] a connection that fell off the ring is closed with 1013 rather t
   await clock.advance(0);
   tell(9, 2_500);
   await clock.advance(STALLED_RECHECK_MS);
-  deepEqual(peers[0]?.socket.closes, ["1013 fell too far behind"]);
+  deepEqual(peers[0]?.socket.closes, ["1013 slow consumer: too far behind"]);
   equal(peers[1]?.socket.sent.length, 5_000);
   await subject.stop();
 });
@@ -257,7 +257,7 @@ Deno.test("[S3] a version 2 peer that takes nothing for long is closed with 1013
   await clock.advance(SLOW_CONSUMER_MS - 1_000);
   deepEqual(first.socket.closes, []);
   await clock.advance(2_000);
-  deepEqual(first.socket.closes, ["1013 reads too slowly"]);
+  deepEqual(first.socket.closes, ["1013 slow consumer: stopped reading"]);
   await subject.stop();
 });
 

@@ -1,0 +1,109 @@
+/**
+ * Every way in which the server closes a WebSocket: one close code and one reason for each.
+ *
+ * The code tells a client whether to reconnect (see `close.ts`). The reason tells a person what
+ * happened, in the same words as the documentation. Nothing else in the server writes a reason.
+ *
+ * This is not part of `close.ts`, because the client library needs only the codes.
+ *
+ * @module
+ */
+import { CLOSE, type Close } from "./close.ts";
+import { USER_ID_MAX } from "./user_id.ts";
+
+/** A close code and its reason, as they are sent in a close frame. */
+export interface Disconnect {
+  readonly code: number;
+  /** At most 123 bytes of UTF-8: RFC 6455, section 5.5. */
+  readonly reason: string;
+}
+
+/** `<claim>` and `<max>` stand for a value that `withDetail` fills in. */
+export const DISCONNECT = {
+  serverGoingAway: by(CLOSE.goingAway, "server going away"),
+
+  tokenMissing: by(CLOSE.policy, "token is missing"),
+  tokenTooLong: by(CLOSE.policy, "token is too long"),
+  tokenMalformed: by(CLOSE.policy, "token is malformed"),
+  tokenAlgorithmNotAllowed: by(CLOSE.policy, "token algorithm is not allowed"),
+  tokenSignatureInvalid: by(CLOSE.policy, "token signature is invalid"),
+  tokenKeyUnknown: by(CLOSE.policy, "token signing key is unknown"),
+  tokenKeyUnusable: by(CLOSE.policy, "token signing key is unusable"),
+  tokenClaimMissing: by(CLOSE.policy, "token has no <claim> claim"),
+  tokenClaimInvalid: by(CLOSE.policy, "token claim <claim> is invalid"),
+  tokenUserIdInvalid: by(
+    CLOSE.policy,
+    `token has no user id from 1 to ${USER_ID_MAX}`,
+  ),
+  tokenIdInvalid: by(
+    CLOSE.policy,
+    "token claim jti is not a text of 1 to <max> characters",
+  ),
+  tokenRevoked: by(CLOSE.policy, "token was revoked"),
+  /** On connect. A token that expires while connected is `tokenExpired`. */
+  tokenAlreadyExpired: by(CLOSE.policy, "token expired"),
+
+  unknownUser: by(CLOSE.policy, "unknown user"),
+  /** With `AUTO_PROVISION`: the `users` table has no such user and accepts no row for it. */
+  userNotCreatable: by(CLOSE.policy, "unknown user, cannot be created"),
+  disconnectedByAdministrator: by(
+    CLOSE.policy,
+    "disconnected by an administrator",
+  ),
+  tooManyMessages: by(CLOSE.policy, "too many messages"),
+
+  messageTooLarge: by(
+    CLOSE.messageTooBig,
+    "message is larger than <max> bytes",
+  ),
+
+  sendFailed: by(CLOSE.internal, "send failed"),
+
+  handshakeTimedOut: by(CLOSE.overloaded, "handshake timed out"),
+  authenticationTimedOut: by(
+    CLOSE.overloaded,
+    "authentication timed out, try again",
+  ),
+  authenticationFailed: by(
+    CLOSE.overloaded,
+    "authentication failed with an internal error, try again",
+  ),
+  verificationUnavailable: by(
+    CLOSE.overloaded,
+    "tokens cannot be verified now, try again",
+  ),
+  userCreationFailed: by(
+    CLOSE.overloaded,
+    "users cannot be created now, try again",
+  ),
+  /** Another node sent the client changes that this node has not read and cannot read now. */
+  nodeBehindClient: by(
+    CLOSE.overloaded,
+    "node has not caught up with since, try again",
+  ),
+  watchLimitReached: by(
+    CLOSE.overloaded,
+    "node has reached its limit of watched users",
+  ),
+  slowConsumerStopped: by(CLOSE.overloaded, "slow consumer: stopped reading"),
+  slowConsumerBehind: by(CLOSE.overloaded, "slow consumer: too far behind"),
+
+  tokenExpired: by(CLOSE.tokenExpired, "token expired"),
+
+  tooManyConnections: by(
+    CLOSE.tooManyConnections,
+    "too many connections for this user",
+  ),
+} satisfies Record<string, Disconnect>;
+
+/** Fills in the one placeholder of a reason, such as `<max>`. */
+export function withDetail(
+  { code, reason }: Disconnect,
+  detail: string | number,
+): Disconnect {
+  return { code, reason: reason.replace(/<\w+>/, String(detail)) };
+}
+
+function by({ code }: Close, reason: string): Disconnect {
+  return { code, reason };
+}
