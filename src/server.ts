@@ -114,21 +114,20 @@ export async function startNode(
     ...{ hub, store, clock, log: rateLimited(log), metrics: metrics.recorder },
   });
   const { connections, roster, feed, lease } = core;
-  const { presence, fanout, upkeep, revocations } = core;
+  const { presence, fanout, eviction } = core;
   stopLater("fan-out", PART_STOP_MS, () => fanout.stop());
-  stopLater("upkeep", PART_STOP_MS, () => upkeep.stop());
-  stopLater("revocation", PART_STOP_MS, () => revocations.stop());
+  stopLater("eviction", PART_STOP_MS, () => eviction.stop());
 
   await lease.join();
   stopLater("lease", PART_STOP_MS, () => lease.leave(config.drainGraceMs));
-  await revocations.start();
+  await eviction.start();
   await feed.start();
   stopLater("feed", PART_STOP_MS, () => feed.stop());
 
   let draining = false;
   const verify = rejectingRevoked(
     cached(createVerifier(config.token)),
-    (tokenId) => revocations.isRevoked(tokenId),
+    (tokenId) => eviction.isRevoked(tokenId),
   );
   const admission = new Admission(config.admission);
   const endpoint = new SocketEndpoint({
@@ -138,7 +137,7 @@ export async function startNode(
       ? coalesced((...user) => store.provision(...user))
       : undefined,
     draining: () => draining,
-    isRevoked: (tokenId) => revocations.isRevoked(tokenId),
+    isRevoked: (tokenId) => eviction.isRevoked(tokenId),
   });
   const readiness = (): Readiness => ({
     database: lease.renewing ? "ok" : "the last heartbeat was not answered",
@@ -166,7 +165,6 @@ export async function startNode(
     ...{ readiness, loop, metrics, log: rateLimited(log) },
     demo: demo?.routes,
   });
-  upkeep.start();
   const addressOf = clientAddress(config.trustedProxies);
   const http = new HttpServer({
     ...{ ...config, clock, log: rateLimited(log) },

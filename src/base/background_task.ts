@@ -10,6 +10,7 @@
 
 export class BackgroundTask {
   readonly #job: (signal: AbortSignal) => Promise<void>;
+  readonly #pause: (signal: AbortSignal) => Promise<void>;
   readonly #stop = new AbortController();
   #isWanted = false;
   #running: Promise<void> | undefined;
@@ -17,9 +18,15 @@ export class BackgroundTask {
   /**
    * @param job One run. The signal aborts when the task is stopped. A rejection is reported as
    *   unhandled, and the next wake starts anew: a job handles the faults that it expects.
+   * @param pause Waits before each run. Wakes during the pause belong to the run that follows it.
+   *   Default: one microtask, so that the wakes of one turn cause one run.
    */
-  constructor(job: (signal: AbortSignal) => Promise<void>) {
+  constructor(
+    job: (signal: AbortSignal) => Promise<void>,
+    pause: (signal: AbortSignal) => Promise<void> = () => Promise.resolve(),
+  ) {
     this.#job = job;
+    this.#pause = pause;
   }
 
   /** Whether a run is under way or about to start. */
@@ -32,7 +39,7 @@ export class BackgroundTask {
     return this.#stop.signal;
   }
 
-  /** Starts a run in the next microtask, or one more after the current run. Never after `stop`. */
+  /** Starts a run after the pause, or one more after the current run. Never after `stop`. */
   wake(): void {
     this.#isWanted = true;
     if (!this.#stop.signal.aborted) this.#running ??= this.#run();
@@ -45,12 +52,13 @@ export class BackgroundTask {
   }
 
   async #run(): Promise<void> {
-    // Wakes of the same turn cause one run.
-    await Promise.resolve();
+    const { signal } = this.#stop;
     try {
-      while (this.#isWanted && !this.#stop.signal.aborted) {
+      while (this.#isWanted) {
+        await this.#pause(signal);
+        if (signal.aborted) return;
         this.#isWanted = false;
-        await this.#job(this.#stop.signal);
+        await this.#job(signal);
       }
     } finally {
       this.#running = undefined;

@@ -17,10 +17,9 @@ import { RING_TRANSITIONS_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { Presence } from "./presence/presence.ts";
-import { Revocations } from "./eviction/revocations.ts";
+import { Eviction } from "./eviction/eviction.ts";
 import { Roster } from "./roster/roster.ts";
 import type { NodeId, Store } from "./store/store.ts";
-import { Upkeep } from "./eviction/token_expiry.ts";
 
 export interface CoreDeps {
   readonly hub: Hub;
@@ -45,8 +44,7 @@ export interface Core {
   readonly lease: Lease;
   readonly presence: Presence;
   readonly fanout: Fanout;
-  readonly upkeep: Upkeep;
-  readonly revocations: Revocations;
+  readonly eviction: Eviction;
 }
 
 export function createCore(
@@ -64,7 +62,7 @@ export function createCore(
       presence.onFeedChanges(changes);
       fanout.advanced(changes, since);
     },
-    onRevoked: () => revocations.check(),
+    onRevoked: () => eviction.onRevoked(),
     recheckClaims: () => presence.recheck(),
   }, random);
   const lease = new Lease(
@@ -81,10 +79,9 @@ export function createCore(
     ...{ connections, subscriptions, roster },
   });
   connections.observe(fanout, presence);
-  const upkeep = new Upkeep({ ...deps, connections, fanout });
-  const revocations = new Revocations({ ...deps, connections });
+  const eviction = new Eviction({ ...deps, connections, fanout });
   return {
     ...{ connections, roster, subscriptions, feed, lease, presence, fanout },
-    ...{ upkeep, revocations },
+    eviction,
   };
 }

@@ -52,7 +52,7 @@ export interface Sync {
   ref: number | undefined;
   /** Too many are online to name them all; it is told how many. */
   isCounting: boolean;
-  /** When it is told that its token ends soon, by the clock of the core. Owned by the upkeep. */
+  /** When it is told that its token ends soon, by the clock of the core. Owned by `TokenExpiry`. */
   warnAt: number | undefined;
 }
 

@@ -4,17 +4,17 @@
  * @module
  */
 
-/** A version 2 connection that was told nothing for so long gets a sign of life. */
+/** A version 2 connection gets a `keepalive` after this time without a message. */
 export const KEEPALIVE_MS = 25_000;
 
-/** How often connections are looked at for what is due by time alone. */
-export const UPKEEP_MS = 1_000;
+/** Time between two walks over all connections. A token expires at most this much too late. */
+export const CONNECTION_CHECK_MS = 1_000;
 
-/** Version 2 connections are warned so long before their token expires: time to get another. */
+/** Time between the warning and the end of a token: enough to get another one. Version 2 only. */
 export const TOKEN_WARNING_MS = 60_000;
 
-/** Orders in one read, so that a node that was away does not build one huge result. */
+/** Revocations in one read, so that a node that was away does not build one huge result. */
 export const REVOCATIONS_READ_MAX = 1_000;
 
-/** Revoked tokens that a node remembers, at about 100 bytes each. Past it the oldest go. */
+/** Revoked tokens that a node remembers, at about 100 bytes each. Past it the oldest are forgotten. */
 export const REVOKED_TOKENS_MAX = 100_000;

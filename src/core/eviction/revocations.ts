@@ -1,19 +1,22 @@
 /**
- * Orders to disconnect somebody, given on any node and carried out on all.
+ * Revocations disconnect a user, or the connections that use a token. They are made on any node
+ * and enforced on all.
  *
- * They are rows in the store, read in the order of their ids: when one is announced, and with
- * every heartbeat in case the announcement was lost. A token whose id was revoked is refused
- * from then on.
+ * A revocation is a row in the store. Each node reads the rows in the order of their ids: when a
+ * notification says that there is a new one, and with every heartbeat, in case the notification
+ * was lost. A node refuses a revoked token for as long as it remembers it.
  *
  * @module
  */
+import { BackgroundTask } from "../../base/background_task.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { Connections } from "../connections/connections.ts";
-import { REVOCATIONS_READ_MAX, REVOKED_TOKENS_MAX } from "./limits.ts";
+import { deleteOldest } from "../../base/delete_oldest.ts";
 import type { Log } from "../../base/log.ts";
-import { DISCONNECT } from "../../protocol/disconnect.ts";
 import { messageOf } from "../../base/message_of.ts";
+import { DISCONNECT } from "../../protocol/disconnect.ts";
+import type { Connections } from "../connections/connections.ts";
 import type { Revocation, Store } from "../store/store.ts";
+import { REVOCATIONS_READ_MAX, REVOKED_TOKENS_MAX } from "./limits.ts";
 
 export interface RevocationsDeps {
   readonly store: Pick<Store, "readRevocations">;
@@ -25,99 +28,93 @@ export interface RevocationsDeps {
 
 export class Revocations {
   readonly #deps: RevocationsDeps;
-  readonly #stop = new AbortController();
-  /** Ids of tokens, oldest first. */
-  readonly #revoked = new Set<string>();
+  /** Ids of revoked tokens, oldest first. */
+  readonly #revokedTokens = new Set<string>();
+  readonly #reading = new BackgroundTask(() => this.#readOrLog());
   #lastId = 0;
   #polling: Promise<void> | undefined;
-  #reading: Promise<void> | undefined;
-  #isWanted = false;
 
   constructor(deps: RevocationsDeps) {
     this.#deps = deps;
   }
 
-  /** Learns what was ordered before. Rejects as the store does. */
+  /** Reads the revocations so far, and polls from then on. Rejects as the store does. */
   async start(): Promise<void> {
     await this.#read();
     this.#polling = this.#poll();
   }
 
   isRevoked(tokenId: string | undefined): boolean {
-    return tokenId !== undefined && this.#revoked.has(tokenId);
+    return tokenId !== undefined && this.#revokedTokens.has(tokenId);
   }
 
-  /** There may be new orders. Any number of calls during a read cause one more. */
+  /** There may be new revocations. Reads them soon. */
   check(): void {
-    this.#isWanted = true;
-    if (!this.#stop.signal.aborted) this.#reading ??= this.#readAll();
+    this.#reading.wake();
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort();
+    await this.#reading.stop();
     await this.#polling;
-    await this.#reading;
   }
 
   async #poll(): Promise<void> {
     const { clock, heartbeatMs } = this.#deps;
-    while (!this.#stop.signal.aborted) {
-      await clock.sleep(heartbeatMs, this.#stop.signal);
+    const { signal } = this.#reading;
+    while (!signal.aborted) {
+      await clock.sleep(heartbeatMs, signal);
       this.check();
     }
   }
 
-  async #readAll(): Promise<void> {
+  async #readOrLog(): Promise<void> {
     try {
-      while (this.#isWanted && !this.#stop.signal.aborted) {
-        this.#isWanted = false;
-        await this.#read();
-      }
+      await this.#read();
     } catch (err) {
       const { log } = this.#deps;
-      log.warn({ reason: messageOf(err) }, "cannot read orders, trying again");
-    } finally {
-      this.#reading = undefined;
+      log.warn(
+        { reason: messageOf(err) },
+        "cannot read revocations, trying again",
+      );
     }
   }
 
   async #read(): Promise<void> {
-    let orders: readonly Revocation[];
+    let revocations: readonly Revocation[];
     do {
-      orders = await this.#deps.store.readRevocations(
+      revocations = await this.#deps.store.readRevocations(
         this.#lastId,
         REVOCATIONS_READ_MAX,
       );
-      for (const order of orders) {
-        this.#lastId = order.id;
-        if (order.tokenId !== undefined) this.#revoke(order.tokenId);
-        this.#carryOut(order);
+      for (const revocation of revocations) {
+        this.#lastId = revocation.id;
+        this.#enforce(revocation);
       }
-    } while (orders.length === REVOCATIONS_READ_MAX);
+    } while (revocations.length === REVOCATIONS_READ_MAX);
   }
 
-  #revoke(tokenId: string): void {
-    this.#revoked.add(tokenId);
-    const oldest = this.#revoked.values().next();
-    if (this.#revoked.size > REVOKED_TOKENS_MAX && !oldest.done) {
-      this.#revoked.delete(oldest.value);
-    }
-  }
-
-  #carryOut({ userId, tokenId }: Revocation): void {
+  /** Remembers the token, if one is named, and closes every connection on this node that it concerns. */
+  #enforce({ userId, tokenId }: Revocation): void {
     const { connections, log } = this.#deps;
     const { hub } = connections;
-    const meant = userId !== undefined
+    if (tokenId !== undefined) {
+      this.#revokedTokens.add(tokenId);
+      deleteOldest(this.#revokedTokens, REVOKED_TOKENS_MAX);
+    }
+    const revoked = userId !== undefined
       ? hub.connectionsOf(userId)
       : [...hub.connections()].filter((one) => one.tokenId === tokenId);
-    for (const connection of meant) {
+    for (const connection of revoked) {
       connections.disconnect(
         connection,
         DISCONNECT.disconnectedByAdministrator,
       );
     }
-    if (meant.length > 0) {
-      log.info({ userId, sockets: meant.length }, "disconnected by order");
+    if (revoked.length > 0) {
+      log.info(
+        { userId, connections: revoked.length },
+        "disconnected by an administrator",
+      );
     }
   }
 }

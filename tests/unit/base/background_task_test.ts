@@ -41,6 +41,44 @@ Deno.test("wakes during a run cause one more run, after it", async () => {
   equal(ends.length, 2);
 });
 
+Deno.test("wakes during the pause before a run cause no further run", async () => {
+  let runs = 0;
+  const pause = Promise.withResolvers<void>();
+  const task = new BackgroundTask(
+    () => {
+      runs += 1;
+      return Promise.resolve();
+    },
+    () => pause.promise,
+  );
+  for (let n = 0; n < 10; n++) {
+    task.wake();
+    await turn();
+  }
+  equal(runs, 0);
+  pause.resolve();
+  await turn();
+  deepEqual([runs, task.isRunning], [1, false]);
+});
+
+Deno.test("a stop during the pause before a run prevents the run", async () => {
+  let runs = 0;
+  const task = new BackgroundTask(
+    () => {
+      runs += 1;
+      return Promise.resolve();
+    },
+    (signal) =>
+      new Promise((resolve) =>
+        signal.addEventListener("abort", () => resolve())
+      ),
+  );
+  task.wake();
+  await turn();
+  await task.stop();
+  equal(runs, 0);
+});
+
 Deno.test("stop aborts the signal, waits for the run and starts no other", async () => {
   const { ends, task } = controlledJob();
   task.wake();
