@@ -1,8 +1,11 @@
--- The feed: transitions in commit order. Locks are taken in one order everywhere: node row, user rows
--- by id, counter.
+-- The feed: transitions in commit order.
+--
+-- Every transaction takes its locks in one order: node rows, then user rows by id, then the counter.
 
--- Appends transitions to the feed, in the order given, and tells everybody how far it reaches now.
-create or replace function rollcall_internal.append(ids integer[], names text[], states text[])
+-- Appends transitions to the feed in the given order, and notifies all nodes of the new head.
+-- Locks: the counter, until commit.
+-- Returns: the transitions with their seq.
+create or replace function rollcall_internal.append(ids integer[], names text[], statuses text[])
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql as $$
 declare
@@ -11,16 +14,18 @@ begin
   update rollcall_internal.counter c set seq = c.seq + cardinality(ids) returning c.seq into head;
   return query
     insert into rollcall_internal.feed as f (seq, user_id, username, status)
-    select head - cardinality(ids) + changed.position, changed.id, changed.name, changed.state
-      from unnest(ids, names, states) with ordinality as changed (id, name, state, position)
+    select head - cardinality(ids) + changed.position, changed.id, changed.name, changed.status
+      from unnest(ids, names, statuses) with ordinality as changed (id, name, status, position)
     returning f.seq, f.user_id, f.username, f.status;
   perform pg_notify('rollcall', head::text);
 end
 $$;
 
--- Leaves a hole in the feed. After transitions were lost that clients had been told of, none gets a seq
--- of theirs again: nobody could tell the two apart. For the same reason no two databases, of which each
--- lost something, leave it at the same place.
+-- Moves the counter past a seq, which leaves a gap in the feed. Called when the database lost transitions that
+-- clients had received: a new transition with the seq of a lost one could not be told apart from it. The gap has
+-- a random size, so that two databases that each lost transitions do not continue at the same seq.
+-- Does nothing if the counter has already reached the seq.
+-- Locks: the counter, until commit.
 create or replace function rollcall_internal.skip_to(beyond bigint) returns void
 language plpgsql as $$
 declare
@@ -35,23 +40,25 @@ begin
 end
 $$;
 
--- Prunes at most `prune` rows of the feed that are too old or too many. Returns how many went.
-create or replace function rollcall_internal.prune(keep_rows bigint, keep_ms bigint, prune integer) returns integer
+-- Deletes the oldest rows of the feed: those older than keep_ms, and those beyond the newest keep_rows. Reads and
+-- deletes at most max_rows rows.
+-- Locks: an advisory lock until commit, so that one node prunes at a time. A node that does not get it does nothing.
+-- Returns: the number of deleted rows.
+create or replace function rollcall_internal.prune_feed(keep_rows bigint, keep_ms bigint, max_rows integer) returns integer
 language plpgsql as $$
 declare
   last bigint;
-  pruned integer;
+  deleted integer;
 begin
-  -- One node prunes at a time, and looks at the oldest rows alone.
   if not pg_try_advisory_xact_lock(hashtext('rollcall.prune')) then
     return 0;
   end if;
   select max(oldest.seq) into last
-    from (select f.seq, f.at from rollcall_internal.feed f order by f.seq limit prune) oldest
+    from (select f.seq, f.at from rollcall_internal.feed f order by f.seq limit max_rows) oldest
    where oldest.seq <= (select c.seq from rollcall_internal.counter c) - keep_rows
       or oldest.at < clock_timestamp() - keep_ms * interval '1 millisecond';
   delete from rollcall_internal.feed f where f.seq <= last;
-  get diagnostics pruned = row_count;
-  return pruned;
+  get diagnostics deleted = row_count;
+  return deleted;
 end
 $$;

@@ -1,4 +1,5 @@
--- Who is online, for other applications. Right even while nobody has reaped a node that died.
+-- The users who are online, for other applications. The view does not count the claims of a node whose lease has
+-- ended, so it is right even before another node has swept them.
 create or replace view online_users as
 select u.id, u.username, u.status_changed_at as since
   from users u

@@ -1,20 +1,26 @@
--- The functions that decide transitions. Each is called in a transaction of its own, at READ
--- COMMITTED, where every statement sees what was committed before it began.
+-- The functions that decide transitions. Each is called in a transaction of its own, at READ COMMITTED, where
+-- every statement sees what was committed before it began.
 
--- Claims the arriving, releases the leaving. status: 'online' or 'offline' for a transition, 'unknown'
--- for an id that is no user, 'busy' for a user who could not be written now: the row is locked by
--- somebody else or refuses the change, or its deletion has not been told yet.
--- Its plans are kept for as long as a connection lives, perhaps from when the tables were nearly empty,
--- and must not read a table as a whole: each statement names its ids in one array, which is the condition
--- of an index. Without "jit = off" Postgres before 18 would compile such a plan at each call.
+-- Writes one batch of a node: claims the arriving users, and releases the leaving ones.
+-- Locks: the node's row (key share), then the user rows by id, then the counter, until commit. It skips user rows
+-- that are locked already: a row that the application keeps locked must not delay the presence of others.
+-- Returns: rows with status 'online' or 'offline' are transitions. 'unknown' means there is no such user. 'busy' means
+-- nothing was written for the user, and the caller must retry: the row is locked, or it rejects the update, or its
+-- deletion is not in the feed yet.
+-- Raises: RC001 if the node holds no lease, RC002 if a later write of the node came first. Then nothing was written.
+--
+-- A connection keeps the query plans for as long as it lives, and may have made them when the tables were nearly
+-- empty. They must not read whole tables. So each statement names its ids in one array, which an index can serve,
+-- and sequential scans are off. Before Postgres 18, a plan under "enable_seqscan = off" would be compiled at each call;
+-- "jit = off" prevents it.
 create or replace function rollcall_internal.apply(node uuid, arriving integer[], leaving integer[], write_number bigint)
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-  held integer[];
-  missed integer[];
+  locked_ids integer[];
+  skipped integer[];
   busy integer[];
-  one integer;
+  single_id integer;
 begin
   perform from rollcall_internal.nodes n
     where n.id = node and n.expires_at > clock_timestamp()
@@ -25,11 +31,10 @@ begin
   insert into rollcall_internal.writes as w (node_id, last) values (node, write_number)
       on conflict (node_id) do update set last = excluded.last where w.last < excluded.last;
   if not found then
-    raise exception 'write % of node % was overtaken', write_number, node using errcode = 'RC002';
+    raise exception 'write % of node % was superseded', write_number, node using errcode = 'RC002';
   end if;
 
-  -- A row that the application keeps locked must not hold up everybody else's presence.
-  select coalesce(array_agg(locked.id), '{}') into held
+  select coalesce(array_agg(locked.id), '{}') into locked_ids
     from (
       select u.id from users u
        where u.id = any (arriving || leaving)
@@ -38,106 +43,109 @@ begin
     ) locked
    where locked.id not in (select d.user_id from rollcall_internal.deleted_users d);
 
-  select array_agg(m.id) into missed
-    from (select unnest(arriving || leaving) as id except select unnest(held)) m;
-  if missed is not null then
-    select coalesce(array_agg(m.id), '{}') into busy
-      from unnest(missed) as m (id)
-     where exists (select from users u where u.id = m.id)
-        or exists (select from rollcall_internal.deleted_users d where d.user_id = m.id);
-    -- Of users that are gone nothing is kept.
+  select array_agg(s.id) into skipped
+    from (select unnest(arriving || leaving) as id except select unnest(locked_ids)) s;
+  if skipped is not null then
+    select coalesce(array_agg(s.id), '{}') into busy
+      from unnest(skipped) as s (id)
+     where exists (select from users u where u.id = s.id)
+        or exists (select from rollcall_internal.deleted_users d where d.user_id = s.id);
+    -- A user that does not exist keeps no claims.
     delete from rollcall_internal.claims c
      where c.node_id = node
        and c.user_id = any (array(
-         (select unnest(leaving) intersect select unnest(missed)) except select unnest(busy)
+         (select unnest(leaving) intersect select unnest(skipped)) except select unnest(busy)
        ));
     return query
-      select null::bigint, m.id, null::text, case when b.id is null then 'unknown' else 'busy' end
-        from unnest(missed) as m (id)
+      select null::bigint, s.id, null::text, case when b.id is null then 'unknown' else 'busy' end
+        from unnest(skipped) as s (id)
         left join unnest(busy) as b (id) using (id);
   end if;
 
   begin
-    return query select * from rollcall_internal.write_claims(node, arriving, leaving, held);
+    return query select * from rollcall_internal.write_claims(node, arriving, leaving, locked_ids);
     return;
   exception when others then
-    -- Some row refuses. Found out below.
+    -- One of the rows rejects its update. The loop below writes each user alone, so that the others go through.
   end;
-  foreach one in array held loop
+  foreach single_id in array locked_ids loop
     begin
-      return query select * from rollcall_internal.write_claims(node, arriving, leaving, array[one]);
+      return query select * from rollcall_internal.write_claims(node, arriving, leaving, array[single_id]);
     exception when others then
-      raise warning 'cannot write the status of user %: %', one, sqlerrm;
-      return query select null::bigint, one, null::text, 'busy';
+      raise warning 'cannot write the status of user %: %', single_id, sqlerrm;
+      return query select null::bigint, single_id, null::text, 'busy';
     end;
   end loop;
 end
 $$;
 
--- Does the claims of some users whose rows the caller holds.
-create or replace function rollcall_internal.write_claims(node uuid, arriving integer[], leaving integer[], held integer[])
+-- Writes the claims of those users in a batch whose rows the caller has locked.
+-- Returns: the transitions.
+create or replace function rollcall_internal.write_claims(node uuid, arriving integer[], leaving integer[], locked_ids integer[])
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql as $$
 declare
-  coming integer[] := array(select unnest(arriving) intersect select unnest(held));
-  going integer[] := array(select unnest(leaving) intersect select unnest(held));
+  claimed integer[] := array(select unnest(arriving) intersect select unnest(locked_ids));
+  released integer[] := array(select unnest(leaving) intersect select unnest(locked_ids));
 begin
   insert into rollcall_internal.claims (user_id, node_id)
-  select a.id, node from unnest(coming) as a (id)
+  select a.id, node from unnest(claimed) as a (id)
       on conflict do nothing;
-  delete from rollcall_internal.claims c where c.node_id = node and c.user_id = any (going);
-  return query select * from rollcall_internal.flip_status(held);
+  delete from rollcall_internal.claims c where c.node_id = node and c.user_id = any (released);
+  return query select * from rollcall_internal.flip_status(locked_ids);
 end
 $$;
 
--- Drops the claims that ended nodes hold on users whose rows the caller holds, and tells who went
--- offline by it. A row that refuses keeps its claims, and so is met again.
--- Its plans are kept for as long as a connection lives, perhaps from when the tables were nearly empty,
--- and must not read a table as a whole: each statement names its ids in one array, which is the condition
--- of an index. Without "jit = off" Postgres before 18 would compile such a plan at each call.
-create or replace function rollcall_internal.release(ended uuid[], held integer[])
+-- Deletes the claims that ended nodes hold on users whose rows the caller has locked. If a row rejects its update,
+-- the claims on that user stay, and the next sweep tries again.
+-- Returns: the transitions.
+-- Its settings have the same reason as those of apply().
+create or replace function rollcall_internal.release(ended uuid[], locked_ids integer[])
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-  one integer;
+  single_id integer;
 begin
   begin
-    delete from rollcall_internal.claims c where c.node_id = any (ended) and c.user_id = any (held);
-    return query select * from rollcall_internal.flip_status(held);
+    delete from rollcall_internal.claims c where c.node_id = any (ended) and c.user_id = any (locked_ids);
+    return query select * from rollcall_internal.flip_status(locked_ids);
     return;
   exception when others then
-    -- Some row refuses. Found out below.
+    -- One of the rows rejects its update. The loop below writes each user alone, so that the others go through.
   end;
-  foreach one in array held loop
+  foreach single_id in array locked_ids loop
     begin
-      delete from rollcall_internal.claims c where c.node_id = any (ended) and c.user_id = one;
-      return query select * from rollcall_internal.flip_status(array[one]);
+      delete from rollcall_internal.claims c where c.node_id = any (ended) and c.user_id = single_id;
+      return query select * from rollcall_internal.flip_status(array[single_id]);
     exception when others then
-      raise warning 'cannot write the status of user %: %', one, sqlerrm;
+      raise warning 'cannot write the status of user %: %', single_id, sqlerrm;
     end;
   end loop;
 end
 $$;
 
--- Makes users.status agree with the claims and tells of every change. The caller holds the user rows.
+-- Sets users.status to what the claims say, and appends each change to the feed. The caller has locked the user rows.
+-- Locks: the counter, until commit.
+-- Returns: the transitions.
+-- Raises: an exception if a trigger of the application suppresses an update. Then nothing was written.
 create or replace function rollcall_internal.flip_status(user_ids integer[])
 returns table (seq bigint, user_id integer, username text, status text)
 language plpgsql as $$
 declare
   ids integer[];
   names text[];
-  states text[];
-  arrivals integer[];
-  departures integer[];
-  came integer;
-  went integer;
+  statuses text[];
+  online_ids integer[];
+  offline_ids integer[];
+  online_count integer;
+  offline_count integer;
 begin
   select array_agg(changed.id order by changed.id),
          array_agg(changed.name order by changed.id),
          array_agg(case when changed.is_claimed then 'online' else 'offline' end order by changed.id),
          coalesce(array_agg(changed.id) filter (where changed.is_claimed), '{}'),
          coalesce(array_agg(changed.id) filter (where not changed.is_claimed), '{}')
-    into ids, names, states, arrivals, departures
+    into ids, names, statuses, online_ids, offline_ids
     from (
       select u.id, coalesce(u.username, '') as name, coalesce(u.status, 'offline') = 'online' as is_online,
              u.id in (
@@ -152,13 +160,13 @@ begin
     return;
   end if;
 
-  update users u set status = 'online', status_changed_at = clock_timestamp() where u.id = any (arrivals);
-  get diagnostics came = row_count;
-  update users u set status = 'offline', status_changed_at = clock_timestamp() where u.id = any (departures);
-  get diagnostics went = row_count;
-  if came + went <> cardinality(ids) then
-    raise exception 'a trigger keeps the row as it is';
+  update users u set status = 'online', status_changed_at = clock_timestamp() where u.id = any (online_ids);
+  get diagnostics online_count = row_count;
+  update users u set status = 'offline', status_changed_at = clock_timestamp() where u.id = any (offline_ids);
+  get diagnostics offline_count = row_count;
+  if online_count + offline_count <> cardinality(ids) then
+    raise exception 'a trigger suppressed the update';
   end if;
-  return query select * from rollcall_internal.append(ids, names, states);
+  return query select * from rollcall_internal.append(ids, names, statuses);
 end
 $$;

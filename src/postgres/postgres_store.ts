@@ -1,33 +1,30 @@
 /**
- * The store over Postgres. Every decision is a function in `migrations/`; this file sends
- * arrays in and reads rows out.
+ * The store over Postgres: what the core asks of a database, as calls of functions in `migrations/`.
  *
- * No call waits without a bound: connecting, the statement in the database and the answer
- * each have a deadline in `limits.ts`.
+ * How the parts of this folder act together:
+ * - `migrate.ts` brings the schema up to date before the store is used. `pre_release.ts` and
+ *   `rights.ts` explain why it cannot, `migration_files.ts` reads the files.
+ * - This file sends arrays of ids into SQL functions and turns rows into the core's types. It
+ *   decides nothing: whether a user is online is decided in `migrations/functions/presence.sql`.
+ * - `pool.ts` owns the connections and their deadlines. `connect.ts` makes the first connection,
+ *   where a failure is a fault of the configuration. `listen.ts` owns the one connection that
+ *   receives notifications. `traced.ts` adds spans for OpenTelemetry.
+ *
+ * What it costs: at most `POOL_CONNECTIONS_MAX` connections and one that listens, for each node.
+ * One batch of arriving and leaving users is one statement and one transaction, however many
+ * users it has. Transactions that append to the feed wait for each other from then to their
+ * commit, in the whole cluster. `readFeed` and `snapshot` are one statement each, so that their
+ * rows and their `seq` are of the same instant.
+ *
+ * A deadline does not tell whether the database committed. Each batch has a number, by which the
+ * database rejects a batch that arrives after a later one.
  *
  * @module
  */
-import pg from "pg";
-import {
-  DATABASE_ANSWER_MS,
-  DATABASE_STATEMENT_MS,
-  FEED_KEEP_MS,
-  FEED_KEEP_ROWS_MAX,
-  FEED_PRUNE_ROUNDS_MAX,
-  FEED_PRUNE_ROWS_MAX,
-  POOL_CONNECTIONS_MAX,
-  REVOCATIONS_KEEP_MS,
-  SWEEP_USERS_MAX,
-} from "./limits.ts";
 import type { Log } from "../base/log.ts";
-import type { Status } from "../protocol/messages.ts";
-import type { UserId } from "../protocol/user_id.ts";
-import { clientOptions } from "./connect.ts";
-import { listen } from "./listen.ts";
 import {
   type Applied,
   type FeedRead,
-  FencedError,
   type NodeId,
   type Provisioned,
   type Revocation,
@@ -36,12 +33,21 @@ import {
   type Subscription,
   type Transition,
 } from "../core/store/store.ts";
+import type { Status } from "../protocol/messages.ts";
+import type { UserId } from "../protocol/user_id.ts";
+import {
+  FEED_KEEP_MS,
+  FEED_KEEP_ROWS_MAX,
+  FEED_PRUNE_ROUNDS_MAX,
+  FEED_PRUNE_ROWS_MAX,
+  REVOCATIONS_KEEP_MS,
+  SWEEP_USERS_MAX,
+} from "./limits.ts";
+import { listen } from "./listen.ts";
+import { Pool } from "./pool.ts";
 import { traced } from "./traced.ts";
 
-/** Raised by the functions in `migrations/` when a node's lease has ended. */
-const FENCED_SQLSTATE = "RC001";
-
-/** A row of a deciding function. Postgres sends `bigint` as text. */
+/** A row of a function that decides transitions. `pg` returns `bigint` as text. */
 interface TransitionRow {
   readonly seq: string;
   readonly user_id: UserId;
@@ -49,7 +55,7 @@ interface TransitionRow {
   readonly status: Status;
 }
 
-/** A row of `apply`, which also tells of users that it did not touch. */
+/** A row of `apply`, which also returns the users for whom it wrote nothing. */
 interface ApplyRow extends Omit<TransitionRow, "status"> {
   readonly status: Status | "unknown" | "busy";
 }
@@ -57,36 +63,15 @@ interface ApplyRow extends Omit<TransitionRow, "status"> {
 export class PostgresStore implements Store {
   readonly #url: string | undefined;
   readonly #log: Log;
-  readonly #pool: pg.Pool;
-  /** How many batches were sent, so that one which arrives late is known. */
-  #writes = 0;
+  readonly #pool: Pool;
+  /** The number of the newest batch, by which the database rejects one that arrives too late. */
+  #batchNumber = 0;
 
-  /** Connects when first used. The schema must be up to date. */
+  /** Connects when it is first used. The schema must be up to date. */
   constructor(url: string | undefined, log: Log) {
     this.#url = url;
     this.#log = log;
-    this.#pool = new pg.Pool({
-      ...clientOptions(url),
-      max: POOL_CONNECTIONS_MAX,
-      statement_timeout: DATABASE_STATEMENT_MS,
-      query_timeout: DATABASE_ANSWER_MS,
-    });
-    this.#pool.on("connect", (client) => {
-      // One that is being closed may break too, and the pool does not listen to it any more.
-      client.on("error", () => {});
-      client.on(
-        "notice",
-        ({ message }) => log.warn({ notice: message }, "the database warns"),
-      );
-      // The deciding functions see what was committed before each of their statements.
-      client.query("set default_transaction_isolation to 'read committed'")
-        .catch(() => {});
-    });
-    // An idle connection that breaks is replaced by the pool at the next call.
-    this.#pool.on(
-      "error",
-      (err) => log.debug({ err }, "an idle database connection ended"),
-    );
+    this.#pool = new Pool(url, log);
   }
 
   join(
@@ -106,28 +91,28 @@ export class PostgresStore implements Store {
   }
 
   async heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
-    await this.#query("select rollcall_internal.renew($1, $2)", [
+    await this.#pool.query("select rollcall_internal.renew($1, $2)", [
       nodeId,
       leaseMs,
     ]);
   }
 
   async sweep(): Promise<readonly Transition[]> {
-    // Each in a transaction of its own, so that none holds locks that another waits for.
-    const most = [SWEEP_USERS_MAX];
-    const reaped = await this.#decide(
+    // Each call is a transaction of its own, so that none keeps locks while the next one runs.
+    const maxUsers = [SWEEP_USERS_MAX];
+    const swept = await this.#decide(
       "select * from rollcall_internal.sweep($1)",
-      most,
+      maxUsers,
     );
     const deleted = await this.#decide(
-      "select * from rollcall_internal.forget_deleted($1)",
-      most,
+      "select * from rollcall_internal.release_deleted_users($1)",
+      maxUsers,
     );
     await this.#prune();
-    await this.#query("select rollcall_internal.forget_revocations($1)", [
+    await this.#pool.query("select rollcall_internal.prune_revocations($1)", [
       REVOCATIONS_KEEP_MS,
     ]);
-    return [...reaped, ...deleted];
+    return [...swept, ...deleted];
   }
 
   async apply(
@@ -140,9 +125,9 @@ export class PostgresStore implements Store {
       "rollcall.apply",
       { "rollcall.users": users },
       () =>
-        this.#query<ApplyRow>(
+        this.#pool.query<ApplyRow>(
           "select * from rollcall_internal.apply($1, $2, $3, $4)",
-          [nodeId, arriving, leaving, this.#writes += 1],
+          [nodeId, arriving, leaving, this.#batchNumber += 1],
         ),
     );
     const idsWith = (status: string) =>
@@ -155,10 +140,13 @@ export class PostgresStore implements Store {
   }
 
   async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
-    await this.#query("select * from rollcall_internal.leave_node($1, $2)", [
-      nodeId,
-      handoverMs,
-    ]);
+    await this.#pool.query(
+      "select * from rollcall_internal.leave_node($1, $2)",
+      [
+        nodeId,
+        handoverMs,
+      ],
+    );
   }
 
   async readFeed(after: number, limit: number): Promise<FeedRead> {
@@ -166,7 +154,7 @@ export class PostgresStore implements Store {
       "rollcall.feed",
       { "rollcall.after": after },
       () =>
-        this.#query<TransitionRow & { head: string; seq: string | null }>(
+        this.#pool.query<TransitionRow & { head: string; seq: string | null }>(
           `select counter.seq as head, feed.seq, feed.user_id, feed.username, feed.status
              from rollcall_internal.counter
              left join lateral (
@@ -182,7 +170,7 @@ export class PostgresStore implements Store {
   }
 
   async snapshot(): Promise<Snapshot> {
-    const rows = await this.#query<
+    const rows = await this.#pool.query<
       { seq: string; id: UserId | null; username: string }
     >(
       `select counter.seq, online.id, online.username
@@ -190,7 +178,6 @@ export class PostgresStore implements Store {
          left join lateral (
            select id, coalesce(username, '') as username from users where status = 'online'
          ) online on true`,
-      [],
     );
     const users = rows.flatMap(({ id, username }) =>
       id === null ? [] : [{ id, username }]
@@ -199,7 +186,7 @@ export class PostgresStore implements Store {
   }
 
   async claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {
-    const rows = await this.#query<{ user_id: UserId }>(
+    const rows = await this.#pool.query<{ user_id: UserId }>(
       "select user_id from rollcall_internal.claims where node_id = $1",
       [nodeId],
     );
@@ -207,13 +194,13 @@ export class PostgresStore implements Store {
   }
 
   async skipTo(seq: number): Promise<void> {
-    await this.#query("select rollcall_internal.skip_to($1)", [seq]);
+    await this.#pool.query("select rollcall_internal.skip_to($1)", [seq]);
   }
 
   async revoke(
     { userId, tokenId }: Omit<Revocation, "id">,
   ): Promise<void> {
-    await this.#query("select rollcall_internal.revoke($1, $2)", [
+    await this.#pool.query("select rollcall_internal.revoke($1, $2)", [
       userId ?? null,
       tokenId ?? null,
     ]);
@@ -223,7 +210,7 @@ export class PostgresStore implements Store {
     after: number,
     limit: number,
   ): Promise<readonly Revocation[]> {
-    const rows = await this.#query<
+    const rows = await this.#pool.query<
       { id: string; user_id: UserId | null; token_id: string | null }
     >(
       `select id, user_id, token_id from rollcall_internal.revocations
@@ -238,14 +225,14 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Makes the user's row, or gives it the name. A row that is as asked is not written, and
-   * without a name an existing row is left alone.
+   * Creates the user's row, or gives it the username. A row that is right already is not
+   * written. Without a username, an existing row stays as it is.
    */
   async provision(
     userId: UserId,
     username: string | undefined,
   ): Promise<Provisioned> {
-    const [row] = await this.#query<{ outcome: Provisioned }>(
+    const [row] = await this.#pool.query<{ outcome: Provisioned }>(
       "select rollcall_internal.provision($1, $2) as outcome",
       [userId, username ?? null],
     );
@@ -257,9 +244,12 @@ export class PostgresStore implements Store {
     onRenamed: () => void,
     onRevoked: () => void,
   ): Promise<Subscription> {
-    // Over another connection: behind a pooler, one's own would come back all the same.
+    // Sent over another connection. Behind a pooler, a notification on the listening connection
+    // itself could arrive although those of others do not.
     const notify = async (payload: string) =>
-      void await this.#query("select pg_notify('rollcall', $1)", [payload]);
+      void await this.#pool.query("select pg_notify('rollcall', $1)", [
+        payload,
+      ]);
     return listen(this.#url, this.#log, notify, (payload) => {
       if (payload === "renamed") onRenamed();
       else if (payload === "revoked") onRevoked();
@@ -268,13 +258,13 @@ export class PostgresStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#pool.end();
+    await this.#pool.close();
   }
 
   async #prune(): Promise<void> {
     for (let round = 0; round < FEED_PRUNE_ROUNDS_MAX; round++) {
-      const [row] = await this.#query<{ pruned: number }>(
-        "select rollcall_internal.prune($1, $2, $3) as pruned",
+      const [row] = await this.#pool.query<{ pruned: number }>(
+        "select rollcall_internal.prune_feed($1, $2, $3) as pruned",
         [FEED_KEEP_ROWS_MAX, FEED_KEEP_MS, FEED_PRUNE_ROWS_MAX],
       );
       if ((row?.pruned ?? 0) < FEED_PRUNE_ROWS_MAX) return;
@@ -285,21 +275,7 @@ export class PostgresStore implements Store {
     sql: string,
     values: unknown[],
   ): Promise<readonly Transition[]> {
-    return toTransitions(await this.#query<TransitionRow>(sql, values));
-  }
-
-  async #query<Row extends pg.QueryResultRow>(
-    sql: string,
-    values: unknown[],
-  ): Promise<Row[]> {
-    try {
-      return (await this.#pool.query<Row>(sql, values)).rows;
-    } catch (err) {
-      if (err instanceof pg.DatabaseError && err.code === FENCED_SQLSTATE) {
-        throw new FencedError(err.message, { cause: err });
-      }
-      throw err;
-    }
+    return toTransitions(await this.#pool.query<TransitionRow>(sql, values));
   }
 }
 

@@ -42,7 +42,7 @@ Deno.test("[C5] a write that was given up and arrives late changes nothing", asy
   await it.store.join(A, LEASE_MS);
   const sql = "select * from rollcall_internal.apply($1, $2, $3, $4)";
   await query(it.url, sql, [A, [], [1], 2]);
-  await rejects(query(it.url, sql, [A, [1], [], 1]), /was overtaken/);
+  await rejects(query(it.url, sql, [A, [1], [], 1]), /was superseded/);
   deepEqual(await it.claims(), []);
   await query(it.url, sql, [A, [1], [], 3]);
   deepEqual(await it.claims(), [1]);

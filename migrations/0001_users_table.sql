@@ -1,5 +1,6 @@
--- The application's users. An existing table is adopted: it keeps its rows and gains what is missing.
--- Looked up on the search path: "create table if not exists" would only look where it creates.
+-- The table "users". If the application has one, Rollcall uses it: its rows stay, and missing columns are added.
+-- to_regclass looks along the whole search path. "create table if not exists" would look only in the schema
+-- in which it creates.
 do $$
 begin
   if to_regclass('users') is null then
@@ -35,7 +36,7 @@ begin
    where found.type is null or found.type <> all (wanted.types)
    limit 1;
   if fault is not null then
-    raise exception 'cannot adopt the table users: %', fault;
+    raise exception 'cannot use the table users: %', fault;
   end if;
 
   if not exists (
@@ -44,7 +45,7 @@ begin
        and i.indkey[0] = (select attnum from pg_attribute
                            where attrelid = 'users'::regclass and attname = 'id')
   ) then
-    raise exception 'cannot adopt the table users: column users.id is not unique; expected a primary key';
+    raise exception 'cannot use the table users: column users.id is not unique; expected a primary key';
   end if;
 
   select format('column users.status holds %L; expected ''online'' or ''offline''', status)
@@ -53,7 +54,7 @@ begin
    where status not in ('online', 'offline')
    limit 1;
   if fault is not null then
-    raise exception 'cannot adopt the table users: %', fault;
+    raise exception 'cannot use the table users: %', fault;
   end if;
 end
 $$;
