@@ -1,5 +1,5 @@
 /**
- * Connections to Postgres, and what is said when the first one fails.
+ * The options of every connection to Postgres, and the first connection.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import { DATABASE_CONNECT_MS } from "./limits.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 
-/** Options of every connection; those of a pool are added to them. */
+/** Options of every connection. A pool adds its own. */
 export function clientOptions(url: string | undefined): pg.ClientConfig {
   return {
-    // Without a URL, pg reads the PG* variables itself.
+    // Without a URL, pg reads the PG* environment variables.
     ...(url === undefined ? {} : { connectionString: url }),
     application_name: "rollcall",
     connectionTimeoutMillis: DATABASE_CONNECT_MS,
@@ -20,9 +20,9 @@ export function clientOptions(url: string | undefined): pg.ClientConfig {
 }
 
 /**
- * Connects for the first time, when a failure is a fault of the configuration.
+ * Opens a connection at start, when a failure is a fault of the configuration.
  *
- * @throws {StartError} that names the database, never its password, and what it answered.
+ * @throws {StartError} that says what the database answered, and its address without the password.
  */
 export async function connect(url: string | undefined): Promise<pg.Client> {
   let client: pg.Client | undefined;

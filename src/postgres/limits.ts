@@ -4,36 +4,39 @@
  * @module
  */
 
-/** Rows of the feed that are kept for nodes that were away; past it they load a snapshot. */
+/** Rows of the feed that are kept for nodes that were away. A node that is further behind loads a snapshot. */
 export const FEED_KEEP_ROWS_MAX = 1_000_000;
 
-/** Age past which feed rows go, so that a quiet cluster's log does not keep names for ever. */
+/** Age after which rows of the feed are deleted, so that a quiet cluster does not keep usernames for ever. */
 export const FEED_KEEP_MS = 24 * 3_600_000;
 
-/** Rows pruned in one transaction, and transactions in a row: housekeeping is done in small steps. */
+/** Rows pruned in one transaction, and transactions in one sweep: short ones, so that nothing waits for them. */
 export const FEED_PRUNE_ROWS_MAX = 10_000;
 export const FEED_PRUNE_ROUNDS_MAX = 100;
 
-/** Users of ended nodes that are put right in one transaction; the rest wait for the next. */
+/** Users of ended nodes that one transaction sets offline. The rest wait for the next sweep. */
 export const SWEEP_USERS_MAX = 10_000;
 
-/** Database connections of a node: a flusher, a heartbeat, makers of users, readers. A cluster shares the rest. */
+/**
+ * Database connections of a node, for batches, heartbeats, provisioning and reads. The nodes of a cluster share
+ * what the database allows.
+ */
 export const POOL_CONNECTIONS_MAX = 6;
 
-/** A database that does not take a connection in this time is away. */
+/** Time for the database to accept a connection. */
 export const DATABASE_CONNECT_MS = 5_000;
 
-/** A statement that runs longer is ended by the database, so that no lock is held for ever. */
+/** Time for a statement, after which the database cancels it, so that it holds no lock for ever. */
 export const DATABASE_STATEMENT_MS = 8_000;
 
-/** The client's own deadline behind the database's, for a link that went half-open. */
+/** Time for an answer. Longer than the database's own deadline, and meant for a connection that is half-open. */
 export const DATABASE_ANSWER_MS = 10_000;
 
-/** Time for all pending migrations, among them another node's that we wait for. */
+/** Time for each statement of a migration, and for retries while a lock is held. Also the wait for another node's migration. */
 export const MIGRATE_MS = 120_000;
 
-/** A migration that needs a lock waits for it so long, and then lets those pass for as long who wait behind it. */
+/** Time that a migration waits for a lock, and then pauses, so that statements queued behind it can run. */
 export const MIGRATE_LOCK_MS = 1_000;
 
-/** How long an order is kept. A revoked token that lives longer would be good again. */
+/** Age after which revocations are deleted. A revoked token that is valid for longer would be accepted again. */
 export const REVOCATIONS_KEEP_MS = 30 * 24 * 3_600_000;

@@ -1,5 +1,8 @@
 /**
- * A connection to Postgres that listens for notifications, and has heard one of its own.
+ * The connection on which a node receives notifications from Postgres.
+ *
+ * Behind a pooler in transaction mode, LISTEN succeeds and no notification ever arrives. So the
+ * node sends one to itself before it relies on the connection.
  *
  * @module
  */
@@ -14,9 +17,11 @@ import { clientOptions } from "./connect.ts";
 import type { Subscription } from "../core/store/store.ts";
 
 /**
- * @param notify Sends a notification, from elsewhere.
- * @param onNotification Called back with the payload of each, until the connection ends.
- * @throws {StartError} when notifications do not arrive.
+ * Listens, and resolves when a notification has arrived.
+ *
+ * @param notify Sends a notification with this payload over another connection.
+ * @param onNotification Called with the payload of each notification until the connection ends.
+ * @throws {StartError} when the database cannot be reached, or the notification does not arrive.
  */
 export async function listen(
   url: string | undefined,
@@ -29,15 +34,15 @@ export async function listen(
     query_timeout: DATABASE_ANSWER_MS,
   });
   const ended = Promise.withResolvers<void>();
-  const heardSelf = Promise.withResolvers<void>();
-  const self = crypto.randomUUID();
+  const receivedOwn = Promise.withResolvers<void>();
+  const ownPayload = crypto.randomUUID();
   client.on(
     "error",
-    (err) => log.debug({ err }, "the listening connection broke"),
+    (err) => log.debug({ err }, "the connection for notifications broke"),
   );
   client.on("end", () => ended.resolve());
   client.on("notification", ({ payload = "" }) => {
-    if (payload === self) heardSelf.resolve();
+    if (payload === ownPayload) receivedOwn.resolve();
     else onNotification(payload);
   });
   let isConnected = false;
@@ -45,11 +50,11 @@ export async function listen(
     await client.connect();
     isConnected = true;
     await client.query("listen rollcall");
-    await notify(self);
+    await notify(ownPayload);
     await within(
       LISTENER_ANSWER_MS,
       "the arrival of a notification",
-      heardSelf.promise,
+      receivedOwn.promise,
     );
   } catch (cause) {
     client.connection.stream.destroy();
@@ -64,7 +69,7 @@ export async function listen(
   return {
     ended: ended.promise,
     close: async () => {
-      // Without waiting for the peer: this may be a link on which nothing arrives any more.
+      // Destroyed without waiting for the database: the connection may be half-open.
       client.connection.stream.destroy();
       await ended.promise;
     },

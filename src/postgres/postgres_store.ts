@@ -22,16 +22,16 @@
  * @module
  */
 import type { Log } from "../base/log.ts";
-import {
-  type Applied,
-  type FeedRead,
-  type NodeId,
-  type Provisioned,
-  type Revocation,
-  type Snapshot,
-  type Store,
-  type Subscription,
-  type Transition,
+import type {
+  Applied,
+  FeedRead,
+  NodeId,
+  Provisioned,
+  Revocation,
+  Snapshot,
+  Store,
+  Subscription,
+  Transition,
 } from "../core/store/store.ts";
 import type { Status } from "../protocol/messages.ts";
 import type { UserId } from "../protocol/user_id.ts";

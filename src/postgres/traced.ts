@@ -1,5 +1,5 @@
 /**
- * Spans around what may take long. Without `OTEL_DENO` they cost next to nothing.
+ * OpenTelemetry spans around calls of the database. Without `OTEL_DENO` they cost next to nothing.
  *
  * @module
  */
@@ -7,6 +7,7 @@ import { type Attributes, SpanStatusCode, trace } from "@opentelemetry/api";
 
 const tracer = trace.getTracer("rollcall");
 
+/** Runs the work inside a span, which is marked as failed if the work rejects. */
 export async function traced<T>(
   name: string,
   attributes: Attributes,

@@ -1,0 +1,78 @@
+/**
+ * The pool of database connections of a node.
+ *
+ * It owns the connections, their deadlines, the notices that the database sends, and the
+ * translation of SQLSTATEs into errors of the store. It knows no table and no function.
+ *
+ * No query waits without a bound: connecting, the statement in the database, and the answer
+ * each have a deadline in `limits.ts`.
+ *
+ * @module
+ */
+import pg from "pg";
+import type { Log } from "../base/log.ts";
+import { FencedError } from "../core/store/store.ts";
+import { clientOptions } from "./connect.ts";
+import {
+  DATABASE_ANSWER_MS,
+  DATABASE_STATEMENT_MS,
+  POOL_CONNECTIONS_MAX,
+} from "./limits.ts";
+
+/** The functions in `migrations/` raise it when a node's lease has ended. */
+const FENCED_SQLSTATE = "RC001";
+
+export class Pool {
+  readonly #pool: pg.Pool;
+
+  /** Opens no connection before the first query. */
+  constructor(url: string | undefined, log: Log) {
+    this.#pool = new pg.Pool({
+      ...clientOptions(url),
+      max: POOL_CONNECTIONS_MAX,
+      statement_timeout: DATABASE_STATEMENT_MS,
+      query_timeout: DATABASE_ANSWER_MS,
+    });
+    this.#pool.on("connect", (client) => {
+      // The pool removes its own listener while it closes a connection, which may still break.
+      client.on("error", () => {});
+      client.on(
+        "notice",
+        ({ message }) => log.warn({ notice: message }, "the database warns"),
+      );
+      // The functions in migrations/ rely on it: each of their statements must see what was
+      // committed before it began. A database may have another default.
+      client.query("set default_transaction_isolation to 'read committed'")
+        .catch(() => {});
+    });
+    // The pool replaces an idle connection that broke at the next query.
+    this.#pool.on(
+      "error",
+      (err) => log.debug({ err }, "an idle database connection ended"),
+    );
+  }
+
+  /**
+   * Runs one statement in a transaction of its own, and returns its rows.
+   *
+   * @throws {FencedError} when the database says that the node's lease has ended.
+   */
+  async query<Row extends pg.QueryResultRow>(
+    sql: string,
+    values: unknown[] = [],
+  ): Promise<Row[]> {
+    try {
+      return (await this.#pool.query<Row>(sql, values)).rows;
+    } catch (err) {
+      if (err instanceof pg.DatabaseError && err.code === FENCED_SQLSTATE) {
+        throw new FencedError(err.message, { cause: err });
+      }
+      throw err;
+    }
+  }
+
+  /** Waits for running queries, then closes all connections. */
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Finds databases that a pre-release of Rollcall made, and says how to start over.
+ *
+ * The migrations were squashed for the first release, so such a database cannot be upgraded.
+ *
+ * @module
+ */
+import type pg from "pg";
+import { StartError } from "../base/start_error.ts";
+
+/** Numbered migrations of pre-releases. No release uses one of these names again. */
+const PRE_RELEASE_MIGRATIONS: ReadonlySet<string> = new Set([
+  "0001_users.sql",
+  "0002_presence.sql",
+  "0003_decisions.sql",
+  "0004_one_row_harms_no_other.sql",
+  "0005_orders.sql",
+  "0006_cost_of_a_write.sql",
+  "0007_provisioning.sql",
+  "0008_lost_transitions.sql",
+  "0009_rename_before_insert.sql",
+  "0010_first_to_come.sql",
+  "0011_compile_no_plan.sql",
+]);
+
+/**
+ * Schemas that pre-releases made: `rollcall_internal` with a table of migrations that lacks the
+ * column `breaking`, and before that a schema `rollcall`. Read from the catalog, because the
+ * role may have no rights in them.
+ */
+const FIND_SCHEMA = `
+  select n.nspname as schema
+    from pg_namespace n
+    join pg_class migrations on migrations.relnamespace = n.oid and migrations.relname = 'migrations'
+   where n.nspname = 'rollcall_internal'
+     and not exists (select from pg_attribute a where a.attrelid = migrations.oid and a.attname = 'breaking')
+      or n.nspname = 'rollcall'
+     and exists (select from pg_class claims where claims.relnamespace = n.oid and claims.relname = 'claims')
+   limit 1`;
+
+/** What to do about a database that a pre-release made. */
+export function adviceToStartOver(schema = "rollcall_internal"): string {
+  return `stop all Rollcall servers, run "drop schema ${schema} cascade" in this database, and start again` +
+    ` (the schema's triggers on users and the view online_users go with it, and so do revocations;` +
+    ` the table users stays as it is; for the embedded database, delete the folder .data/postgres instead,` +
+    ` and with it all users)`;
+}
+
+/** @throws {StartError} when a pre-release made one of Rollcall's schemas in this database. */
+export async function refusePreReleaseSchema(client: pg.Client): Promise<void> {
+  const { rows: [found] } = await client.query<{ schema: string }>(FIND_SCHEMA);
+  if (found !== undefined) {
+    throw new StartError(
+      `Cannot use the schema ${found.schema}: a pre-release of Rollcall made it, and it cannot be upgraded; ${
+        adviceToStartOver(found.schema)
+      }`,
+    );
+  }
+}
+
+/** @throws {StartError} when a migration of a pre-release is among the applied ones. */
+export function refusePreReleaseMigrations(applied: Iterable<string>): void {
+  for (const name of applied) {
+    if (!PRE_RELEASE_MIGRATIONS.has(name)) continue;
+    throw new StartError(
+      `Cannot use the schema rollcall_internal: a pre-release of Rollcall made it with ${name}, and it cannot be upgraded; ${adviceToStartOver()}`,
+    );
+  }
+}
