@@ -7,7 +7,7 @@ import { deepEqual, ok } from "node:assert/strict";
 import { connect as follow, type Rollcall } from "../../src/client/client.ts";
 import { within } from "../../src/base/clock.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
-import { connect, type TestClient, tokenFor } from "../support/client.ts";
+import { open, type TestClient, tokenFor } from "../support/client.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
 import type { Slot } from "./cluster.ts";
@@ -56,7 +56,7 @@ export class Listener implements Mover {
   async enter({ url, name }: Slot): Promise<void> {
     if (url === undefined) return;
     try {
-      const client = await connect(url, this.userId);
+      const client = await open(url, this.userId);
       this.#client = client;
       // A node that dies meanwhile leaves an open end.
       const openSeq = await readSeq(url).catch(() => Infinity);

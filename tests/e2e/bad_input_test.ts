@@ -8,33 +8,19 @@ import {
   tokenFor,
 } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
-import {
-  startServer,
-  TEST_SECRET,
-  type TestServer,
-} from "../support/server.ts";
+import { sharedServer, startServerOn, TEST_SECRET } from "../support/server.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 const hour = () => Math.floor(Date.now() / 1000) + 3_600;
 
-let url: string;
-let server: TestServer;
-
-Deno.test.beforeAll(async () => {
-  url = await postgres.database();
-  server = await startServer({
-    env: {
-      DATABASE_URL: url,
-      JWT_SECRET: TEST_SECRET,
-      MAX_FAILED_TOKENS_PER_MINUTE: "1000",
-    },
-  });
-});
-Deno.test.afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-});
+const server = sharedServer(() =>
+  startServerOn(postgres.database(), {
+    ROSTER_ACCESS: "token",
+    MAX_FAILED_TOKENS_PER_MINUTE: "1000",
+  })
+);
 
 function sign(
   claims: Record<string, unknown>,
@@ -126,13 +112,13 @@ Deno.test("[P1] an unknown user does not keep others of its batch from coming on
 
 Deno.test("[P1] the largest user id is served like any other", async () => {
   await query(
-    url,
+    server.databaseUrl,
     "insert into users (id, username) values (2147483647, 'max')",
   );
   await using watcher = await connect(server.url, 9);
   await using _max = await connect(server.url, 2_147_483_647);
   await watcher.hears("user_online", 2_147_483_647);
-  equal(await statusOf(url, 2_147_483_647), "online");
+  equal(await statusOf(server.databaseUrl, 2_147_483_647), "online");
 });
 
 Deno.test("the token is also taken from a bearer subprotocol, which is not echoed", async () => {
@@ -336,7 +322,10 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
     first.headers.get("content-length"),
   );
   // Another name is another list, although nobody came or went.
-  await query(url, "update users set username = 'other' where id = 9");
+  await query(
+    server.databaseUrl,
+    "update users set username = 'other' where id = 9",
+  );
   await until("the new name has another tag", async () => {
     const response = await fetch(list, {
       headers: { ...headers, "if-none-match": etag },
@@ -390,7 +379,7 @@ Deno.test("[P4] a socket that is dropped without a close frame counts as closed"
   await ada.hears("user_online", 2);
   conn.close();
   await ada.hears("user_offline", 2);
-  equal(await statusOf(url, 2), "offline");
+  equal(await statusOf(server.databaseUrl, 2), "offline");
 });
 
 Deno.test("[P6] a socket that closes during its own registration leaves nothing behind", async () => {
@@ -405,12 +394,12 @@ Deno.test("[P6] a socket that closes during its own registration leaves nothing 
   await ada.hears("user_online", 3);
   await until("nothing of user 2 is left", async () => {
     const [{ count }] = await query(
-      url,
+      server.databaseUrl,
       "select count(*)::int from rollcall_internal.claims where user_id = 2",
     );
     return count === 0;
   });
-  equal(await statusOf(url, 2), "offline");
+  equal(await statusOf(server.databaseUrl, 2), "offline");
   const heard = ada.messages.filter(({ userId }) => userId === 2).map((
     { type },
   ) => type);
@@ -423,7 +412,11 @@ Deno.test("[P6] a socket that closes during its own registration leaves nothing 
 Deno.test("a username with quotes, emoji and a closing script tag is data everywhere", async () => {
   const username =
     `"quoted" \u{1F600} </script><script>alert(1)</script> \u0007 ' ; drop table users`;
-  await query(url, "update users set username = $1 where id = 4", [username]);
+  await query(
+    server.databaseUrl,
+    "update users set username = $1 where id = 4",
+    [username],
+  );
   await using watcher = await connect(server.url, 9);
   await using _client = await connect(server.url, 4);
   await watcher.hears("user_online", 4);
@@ -434,12 +427,9 @@ Deno.test("a username with quotes, emoji and a closing script tag is data everyw
 });
 
 Deno.test("[L1] an address that sent too many bad tokens gets 429, on the list as on the socket", async () => {
-  await using strict = await startServer({
-    env: {
-      DATABASE_URL: url,
-      JWT_SECRET: TEST_SECRET,
-      MAX_FAILED_TOKENS_PER_MINUTE: "3",
-    },
+  await using strict = await startServerOn(server.databaseUrl, {
+    ROSTER_ACCESS: "token",
+    MAX_FAILED_TOKENS_PER_MINUTE: "3",
   });
   const list = `${strict.url}users/online?token=bad`;
   const statuses: number[] = [];

@@ -2,19 +2,12 @@
 import { deepEqual, match, ok } from "node:assert/strict";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
-import { ROOT, startServerOn, type TestServer } from "../support/server.ts";
+import { ROOT, sharedServer, startServerOn } from "../support/server.ts";
 import { playNode } from "../support/transitions.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
-let databaseUrl: string;
-let server: TestServer;
-
-Deno.test.beforeAll(async () => {
-  databaseUrl = await postgres.database(3);
-  server = await startServerOn(databaseUrl);
-});
-Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
+const server = sharedServer(() => startServerOn(postgres.database(3)));
 
 /** A program that ends by itself, or is ended. */
 function run(command: string, args: readonly string[]) {
@@ -60,7 +53,7 @@ async function examplesIn(file: string): Promise<string[]> {
 
 /** Lets bob (2) come and go until the program ended. */
 async function whileBobMoves<T>(running: Promise<T>): Promise<T> {
-  await using node = await playNode(databaseUrl);
+  await using node = await playNode(server.databaseUrl);
   let isOver = false;
   void running.finally(() => isOver = true);
   for (let round = 0; !isOver; round++) {

@@ -1,6 +1,6 @@
 /** The promises that a failing database must not break. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { connect, type TestClient } from "../support/client.ts";
+import { connect, open, type TestClient } from "../support/client.ts";
 import {
   postgresForThisFile,
   query,
@@ -30,11 +30,11 @@ async function churn(
   const perUser = Array.from({ length: USERS - 1 }, async (_, index) => {
     const userId = index + 2;
     while (!signal.aborted) {
-      const client = await connect(server.url, userId);
+      const client = await open(server.url, userId);
       await new Promise((resolve) => setTimeout(resolve, 20 + 7 * userId));
       await client.close();
     }
-    return userId % 2 === 0 ? [await connect(server.url, userId)] : [];
+    return userId % 2 === 0 ? [await open(server.url, userId)] : [];
   });
   return (await Promise.all(perUser)).flat();
 }

@@ -4,13 +4,10 @@ import { request } from "node:http";
 import { CROWD_ADD_MAX, CROWD_USERS_MAX } from "../../src/demo/limits.ts";
 import { crowdName } from "../../src/demo/crowd_names.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { sharedServer, startServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
-let server: TestServer;
-
-Deno.test.beforeAll(async () => void (server = await startServer()));
-Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
+const server = sharedServer(() => startServer());
 
 async function askCrowd(
   method: string,

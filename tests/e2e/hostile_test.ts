@@ -3,14 +3,14 @@
  * server's descriptors are back where they were, and its log holds no fault.
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { connect, tokenFor } from "../support/client.ts";
+import { open, tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { damagedMessage } from "../support/fuzz.ts";
 import { closeFrame, frame, OPCODE } from "../support/frames.ts";
 import { openDescriptors, residentBytes } from "../support/process.ts";
 import { randomFrom } from "../support/random.ts";
 import { rawHandshake, type RawSocket } from "../support/raw_socket.ts";
-import { startServerOn, type TestServer } from "../support/server.ts";
+import { sharedServer, startServerOn } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
 
@@ -19,14 +19,12 @@ const MIB = 1_048_576;
 const FUZZ_INPUTS = 25_000;
 const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
 
-let server: TestServer;
-Deno.test.beforeAll(async () => {
-  server = await startServerOn(await postgres.database(50), {
+const server = sharedServer(() =>
+  startServerOn(postgres.database(50), {
     MAX_CONNECTIONS_PER_USER: "2000",
     MAX_FAILED_TOKENS_PER_MINUTE: "1000000",
-  });
-});
-Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
+  })
+);
 
 async function attacker(
   version: "rollcall.v1" | "rollcall.v2" = "rollcall.v2",
@@ -78,7 +76,7 @@ function attack(
     await perform();
     const startedAt = performance.now();
     {
-      await using client = await connect(server.url, 2);
+      await using client = await open(server.url, 2);
       const tookMs = performance.now() - startedAt;
       ok(tookMs < 100, `a normal client waited ${tookMs.toFixed()} ms`);
       equal(client.socket.readyState, WebSocket.OPEN);
@@ -177,7 +175,7 @@ attack(
       Array.from({ length: 100 }, () => attacker()),
     );
     for (const mute of mutes) await write(mute, frame("{"), frame("{"));
-    await using _other = await connect(server.url, 3);
+    await using _other = await open(server.url, 3);
     for (const mute of mutes) mute[Symbol.dispose]();
   },
 );
@@ -239,7 +237,7 @@ for (
 attack("sockets that come and go, two thousand times", async () => {
   for (let round = 0; round < 20; round++) {
     const clients = await Promise.all(
-      Array.from({ length: 100 }, (_, n) => connect(server.url, 3 + n % 40)),
+      Array.from({ length: 100 }, (_, n) => open(server.url, 3 + n % 40)),
     );
     await Promise.all(clients.map((client) => client.close()));
   }

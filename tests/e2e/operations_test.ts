@@ -8,17 +8,12 @@ import {
 } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
-import { ROOT, startServerOn, type TestServer } from "../support/server.ts";
+import { ROOT, sharedServer, startServerOn } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
-let server: TestServer;
-
-Deno.test.beforeAll(async () => {
-  server = await startServerOn(await postgres.database());
-});
-Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
+const server = sharedServer(() => startServerOn(postgres.database()));
 
 /** Values by name and labels, without buckets. */
 async function metrics(): Promise<Map<string, number>> {
@@ -44,12 +39,13 @@ Deno.test("the metrics tell what is going on", async () => {
     const now = await metrics();
     const value = (name: string) => now.get(`rollcall_${name}`);
     deepEqual(
-      ["listeners", "followers", "watchers", "watched_ids", "sockets"].map(
-        value,
-      ),
+      ["v1_connections", "v2_connections", "watchers", "watched_ids", "sockets"]
+        .map(
+          value,
+        ),
       [1, 1, 1, 2, 3],
     );
-    deepEqual(["users_here", "users_online", "listener_up"].map(value), [
+    deepEqual(["users_local", "users_online", "notifications_up"].map(value), [
       3,
       3,
       1,
@@ -61,7 +57,7 @@ Deno.test("the metrics tell what is going on", async () => {
     );
     ok((value("apply_seconds_count") ?? 0) >= 1);
     for (const version of [1, 2]) {
-      const count = `announce_seconds_count{version="${version}"}`;
+      const count = `delivery_seconds_count{version="${version}"}`;
       ok((value(count) ?? 0) >= 1, count);
     }
     ok((value("lease_remaining_seconds") ?? 0) > 5);

@@ -2,7 +2,7 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import pg from "pg";
 import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
-import { connect, type TestClient } from "../support/client.ts";
+import { connect, open, type TestClient } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { startServerOn } from "../support/server.ts";
 import { alternates, heardOf, listed } from "../support/roster.ts";
@@ -68,7 +68,7 @@ Deno.test("[P5] nothing is announced before it is committed", async () => {
   await application.connect();
   await application.query("begin; select from users where id = 2 for update");
 
-  await using _bob = await connect(server.url, 2);
+  await using _bob = await open(server.url, 2);
   // Bob's row is locked, so his status cannot be written. Others are not held up by that.
   await using _chen = await connect(server.url, 3);
   await ada.hears("user_online", 3);
@@ -117,7 +117,7 @@ Deno.test("[P6] every connection hears the feed, in order, from its registration
   const others = Array.from({ length: 27 }, (_, index) => index + 4);
   const churn = async (userId: number) => {
     for (let round = 0; round < 8; round++) {
-      await (await connect(server.url, userId)).close();
+      await (await open(server.url, userId)).close();
     }
   };
   await Promise.all(others.map(churn));
@@ -149,7 +149,7 @@ Deno.test("[P6] a thousand opens and closes of one user within a second end righ
   await using ada = await connect(server.url, 1);
   const bounce = async () => {
     for (let round = 0; round < 100; round++) {
-      await (await connect(server.url, 2)).close();
+      await (await open(server.url, 2)).close();
     }
   };
   await Promise.all(Array.from({ length: 10 }, bounce));

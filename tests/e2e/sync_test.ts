@@ -4,27 +4,20 @@ import { WebSocket as NodeWebSocket } from "ws";
 import { socketUrl, tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
-import { startServerOn, type TestServer } from "../support/server.ts";
+import { sharedServer, startServerOn } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { playNode } from "../support/transitions.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
-let databaseUrl: string;
-let server: TestServer;
-
-Deno.test.beforeAll(async () => {
-  databaseUrl = await postgres.database(3_000);
-  server = await startServerOn(databaseUrl);
-});
-Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
+const server = sharedServer(() => startServerOn(postgres.database(3_000)));
 
 const range = (from: number, count: number) =>
   Array.from({ length: count }, (_, index) => from + index);
 
 async function headSeq(): Promise<number> {
   const [{ seq }] = await query(
-    databaseUrl,
+    server.databaseUrl,
     "select seq::int from rollcall_internal.counter",
   );
   return seq;
@@ -47,7 +40,7 @@ Deno.test("[S1] a state, then differences, and together they are the roster", as
 });
 
 Deno.test("[S2] whoever comes back hears what changed meanwhile, in one message", async () => {
-  await using node = await playNode(databaseUrl);
+  await using node = await playNode(server.databaseUrl);
   await node.apply([10, 11], []);
   const first = await connectSync(server.url, 1);
   await first.holds([1, 10, 11]);
@@ -94,7 +87,7 @@ Deno.test("[S2] a seq that the log never reached leads to a state", async () => 
 });
 
 Deno.test("[S4] a set is watched from the query on or by message, and nothing else is heard", async () => {
-  await using node = await playNode(databaseUrl);
+  await using node = await playNode(server.databaseUrl);
   await node.apply([20, 21], []);
   await using ada = await connectSync(server.url, 1, { watch: [20, 22] });
   await ada.holds([20]);
@@ -110,7 +103,7 @@ Deno.test("[S4] a set is watched from the query on or by message, and nothing el
 });
 
 Deno.test("[S2][S4] who watched and comes back hears what changed among them", async () => {
-  await using node = await playNode(databaseUrl);
+  await using node = await playNode(server.databaseUrl);
   await node.apply([30, 31], []);
   const watch = [30, 32];
   const first = await connectSync(server.url, 1, { watch });
@@ -126,7 +119,7 @@ Deno.test("[S2][S4] who watched and comes back hears what changed among them", a
 });
 
 Deno.test("[S5] a storm of transitions brings at most one difference per interval", async () => {
-  await using node = await playNode(databaseUrl);
+  await using node = await playNode(server.databaseUrl);
   await using ada = await connectSync(server.url, 1);
   await ada.holds([1]);
   const count = () => ada.messages.length;
@@ -162,7 +155,7 @@ Deno.test("[L1] bad messages are answered by name, up to a budget", async () => 
 });
 
 Deno.test("[L1] a watch set has its bound, and too many leave the old one as it is", async () => {
-  await using node = await playNode(databaseUrl);
+  await using node = await playNode(server.databaseUrl);
   await using ada = await connectSync(server.url, 1, { watch: [40] });
   await ada.holds([]);
   ada.say({ type: "watch", userIds: range(1, 1_001), ref: 7 });

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { POOL_CONNECTIONS_MAX } from "../../src/postgres/limits.ts";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
-import { connect, type TestClient } from "../support/client.ts";
+import { open, type TestClient } from "../support/client.ts";
 import { query, silentLog } from "../support/database.ts";
 import { openDescriptors, residentBytes } from "../support/process.ts";
 import { randomFrom } from "../support/random.ts";
@@ -115,7 +115,7 @@ async function visit(
   dice: number,
 ): Promise<TestClient | SyncClient | undefined> {
   try {
-    if (dice < 0.3) return await connect(url, userId);
+    if (dice < 0.3) return await open(url, userId);
     return await connectSync(
       url,
       userId,

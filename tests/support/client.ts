@@ -39,14 +39,40 @@ export function socketUrl(serverUrl: string, token?: string): string {
   return url.href;
 }
 
-/** Connects a user and resolves when the socket is open. */
-export async function connect(
+/** Opens a socket for a user. The server may still be verifying the token. */
+export async function open(
   serverUrl: string,
   userId: UserId,
 ): Promise<TestClient> {
   return await connectWith(
     new WebSocket(socketUrl(serverUrl, await tokenFor(userId))),
   );
+}
+
+/**
+ * Connects a user, and resolves when the server lists the user or has closed the socket.
+ *
+ * A user's first connection receives every later transition from then on. For a further one
+ * the list proves nothing, because the user was in it before: see `v1Connected`.
+ */
+export async function connect(
+  serverUrl: string,
+  userId: UserId,
+): Promise<TestClient> {
+  const client = await open(serverUrl, userId);
+  const url = `${serverUrl}users/online?ids=${userId}`;
+  const headers = { authorization: `Bearer ${await tokenFor(userId)}` };
+  try {
+    await until(`${userId} is listed`, async () => {
+      if (client.socket.readyState === WebSocket.CLOSED) return true;
+      const { online_users } = await (await fetch(url, { headers })).json();
+      return online_users.length === 1;
+    });
+  } catch (err) {
+    await client.close();
+    throw err;
+  }
+  return client;
 }
 
 /** Resolves when the socket is open. */

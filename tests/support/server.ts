@@ -107,17 +107,43 @@ export async function startServer(
   };
 }
 
+export interface DatabaseServer extends TestServer {
+  readonly databaseUrl: string;
+}
+
 /** A server on a database, with the tests' secret and a list that needs no token. */
-export function startServerOn(
-  databaseUrl: string,
+export async function startServerOn(
+  database: string | Promise<string>,
   env: Record<string, string> = {},
-): Promise<TestServer> {
-  const basis = {
+  options: Omit<ServerOptions, "env"> = {},
+): Promise<DatabaseServer> {
+  const databaseUrl = await database;
+  const defaults = {
     DATABASE_URL: databaseUrl,
     JWT_SECRET: TEST_SECRET,
     ROSTER_ACCESS: "public",
   };
-  return startServer({ env: { ...basis, ...env } });
+  const server = await startServer({
+    ...options,
+    env: { ...defaults, ...env },
+  });
+  // A copy would read the log once and for all.
+  return Object.assign(server, { databaseUrl });
+}
+
+/** One server for all tests of a file: started before the first test, stopped after the last. */
+export function sharedServer<Server extends TestServer>(
+  start: () => Promise<Server>,
+): Omit<Server, typeof Symbol.asyncDispose> {
+  let server: Server | undefined;
+  Deno.test.beforeAll(async () => void (server = await start()));
+  Deno.test.afterAll(async () => await server?.[Symbol.asyncDispose]());
+  return new Proxy({} as Server, {
+    get: (_target, name) => {
+      if (server === undefined) throw new Error("The server is not started");
+      return Reflect.get(server, name);
+    },
+  });
 }
 
 /**
