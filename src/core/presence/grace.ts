@@ -1,36 +1,41 @@
 /**
- * Users who left and may be back in a moment.
+ * Grace keeps the time since users left this node, and reports those who did not return in time.
+ *
+ * It does not know what a claim is: presence decides what follows.
  *
  * @module
  */
+import { BackgroundTask } from "../../base/background_task.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 
 export class Grace {
   readonly #ms: number;
   readonly #clock: Clock;
-  /** The user did not come back in time. */
-  readonly #onOver: (userId: UserId) => void;
-  readonly #stop = new AbortController();
-  /** When each left, oldest first. */
+  readonly #onExpired: (userId: UserId) => void;
+  /** When each user left, oldest first. */
   readonly #leftAt = new Map<UserId, number>();
-  #sweeping: Promise<void> | undefined;
+  readonly #expiry = new BackgroundTask((signal) => this.#expire(signal));
 
-  constructor(ms: number, clock: Clock, onOver: (userId: UserId) => void) {
+  /**
+   * @param ms Duration of the grace in milliseconds. 0: there is no grace.
+   * @param onExpired The user did not return in time.
+   */
+  constructor(ms: number, clock: Clock, onExpired: (userId: UserId) => void) {
     this.#ms = ms;
     this.#clock = clock;
-    this.#onOver = onOver;
+    this.#onExpired = onExpired;
   }
 
-  /** Begins a user's grace. `"none"`: there is no such thing here. */
+  /** Begins a user's grace. `"none"`: this server is configured without grace. */
   begin(userId: UserId): "begun" | "none" {
     if (this.#ms === 0) return "none";
     this.#leftAt.set(userId, this.#clock.now());
-    this.#sweeping ??= this.#sweep();
+    this.#expiry.wake();
     return "begun";
   }
 
-  /** The user is back, or not waited for any more. */
+  /** Ends a user's grace without a report. Safe if there is none. */
   end(userId: UserId): void {
     this.#leftAt.delete(userId);
   }
@@ -40,20 +45,19 @@ export class Grace {
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#sweeping;
+    await this.#expiry.stop();
   }
 
-  /** One timer for all: the oldest entry is always due first. */
-  async #sweep(): Promise<void> {
+  /** One timer is enough for all users, because the oldest entry always expires first. */
+  async #expire(signal: AbortSignal): Promise<void> {
     for (const [userId, leftAt] of this.#leftAt) {
       const restMs = leftAt + this.#ms - this.#clock.now();
-      if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal);
-      if (this.#stop.signal.aborted) break;
+      if (restMs > 0) await this.#clock.sleep(restMs, signal);
+      if (signal.aborted) return;
+      // The user may have returned, and may have left again, during the sleep.
       if (this.#leftAt.get(userId) !== leftAt) continue;
       this.#leftAt.delete(userId);
-      this.#onOver(userId);
+      this.#onExpired(userId);
     }
-    this.#sweeping = undefined;
   }
 }

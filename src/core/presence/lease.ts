@@ -1,9 +1,13 @@
 /**
- * The lease is this node's right to claim users, renewed by a heartbeat.
+ * The lease is this node's right to claim users. A heartbeat renews it.
  *
- * Only the database's clock decides when a lease ends. The node's own reckoning, which
- * starts before the request is sent and so ends earlier, serves readiness alone. A node
- * that finds its lease ended takes a new id and claims its users again.
+ * Only the database's clock decides when a lease ends. This node also estimates the end by its own
+ * clock. It counts from before the request is sent, so the estimate is never too late. Only
+ * readiness and metrics use it. A node that finds its lease ended (it was fenced) joins again
+ * with a new node id and claims its users again.
+ *
+ * After each heartbeat the node sweeps: it asks the store to release the claims of nodes whose
+ * leases ended. What claims exist is not known here.
  *
  * @module
  */
@@ -19,9 +23,9 @@ export interface LeaseDeps {
   readonly log: Log;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
-  /** Is told the transitions of users whom an ended node left behind. */
+  /** Takes the transitions of users whose claims were released. */
   readonly feed: Pick<Feed, "ingest" | "requestVerification">;
-  /** There is a new node id, and nothing is claimed under it for certain. */
+  /** There is a new node id. Nothing certain is known of the claims under it. */
   readonly onRenewed: () => void;
 }
 
@@ -32,11 +36,11 @@ export class Lease {
   readonly #stop = new AbortController();
   #nodeId: NodeId | undefined;
   #endsAt = -Infinity;
-  /** Heartbeats in a row that failed. */
+  /** Heartbeats that failed in a row. */
   #failures = 0;
-  /** The lease had ended, and no heartbeat was answered since. */
-  #isBack = false;
-  #beating: Promise<void> | undefined;
+  /** This node joined again after its lease ended, and no heartbeat succeeded since. */
+  #hasRejoined = false;
+  #heartbeats: Promise<void> | undefined;
   #rejoining: Promise<void> | undefined;
   #sweeping: Promise<void> | undefined;
 
@@ -50,6 +54,7 @@ export class Lease {
     this.#newId = newId;
   }
 
+  /** @throws {Error} before the first `join`. */
   get nodeId(): NodeId {
     if (this.#nodeId === undefined) {
       throw new Error("Cannot act as a node before joining");
@@ -62,7 +67,7 @@ export class Lease {
     return this.#deps.clock.now() < this.#endsAt;
   }
 
-  /** How long the lease is certain to last. */
+  /** Milliseconds for which the lease certainly lasts. */
   get remainingMs(): number {
     return Math.max(0, this.#endsAt - this.#deps.clock.now());
   }
@@ -75,22 +80,28 @@ export class Lease {
   /** Becomes a node and starts the heartbeat. Rejects as the store does. */
   async join(): Promise<void> {
     await this.#join();
-    this.#beating = this.#beat();
+    this.#heartbeats = this.#sendHeartbeats();
   }
 
-  /** Replaces an id that the store refused. Any number of callers cause one new id. */
-  async rejoin(refused: NodeId): Promise<void> {
-    if (refused !== this.#nodeId) return;
-    this.#rejoining ??= this.#join(refused).finally(() =>
+  /**
+   * Replaces a node id that was fenced. Any number of callers cause one new id. Rejects as the
+   * store does.
+   */
+  async rejoin(fenced: NodeId): Promise<void> {
+    if (fenced !== this.#nodeId) return;
+    this.#rejoining ??= this.#join(fenced).finally(() =>
       this.#rejoining = undefined
     );
     await this.#rejoining;
   }
 
-  /** Ends the node. Its claims go now, or after the handover if other nodes live. */
+  /**
+   * Ends the node. Its claims are released now, or after `handoverMs` if other nodes are there.
+   * Rejects as the store does.
+   */
   async leave(handoverMs: number): Promise<void> {
     this.#stop.abort();
-    await this.#beating;
+    await this.#heartbeats;
     await this.#sweeping;
     this.#endsAt = -Infinity;
     await this.#deps.store.leave(this.nodeId, handoverMs);
@@ -103,33 +114,26 @@ export class Lease {
     const transitions = await store.join(nodeId, leaseMs, predecessor);
     this.#nodeId = nodeId;
     this.#endsAt = sentAt + leaseMs;
-    this.#isBack = predecessor !== undefined;
+    this.#hasRejoined = predecessor !== undefined;
     if (predecessor === undefined) log.info({ nodeId }, "node joined");
-    else log.warn({ nodeId, predecessor }, "lease was lost, node joined anew");
+    else {
+      log.warn(
+        { nodeId, predecessor },
+        "lease was lost, node rejoined with a new id",
+      );
+    }
     onRenewed();
     feed.requestVerification();
     feed.ingest(transitions);
   }
 
-  async #beat(): Promise<void> {
-    const { clock, log, heartbeatMs, leaseMs } = this.#deps;
+  async #sendHeartbeats(): Promise<void> {
+    const { clock, log } = this.#deps;
     while (true) {
-      const pauseMs = this.renewing
-        ? heartbeatMs
-        // Back before others tidy up, whose first heartbeat may be one period away.
-        : Math.min(heartbeatMs / 2, retryMs(this.#failures, this.#random));
-      await clock.sleep(pauseMs, this.#stop.signal);
+      await clock.sleep(this.#pauseMs(), this.#stop.signal);
       if (this.#stop.signal.aborted) return;
       try {
-        const renewedAt = this.#endsAt - leaseMs;
-        await this.#renew();
-        // Whose last heartbeat was up to one before ours may have lost the lease meanwhile.
-        const wasOutage = this.#failures > 0 &&
-          clock.now() - renewedAt >= leaseMs - heartbeatMs;
-        // They may be about to come back.
-        if (!this.#isBack && !wasOutage) this.#sweeping ??= this.#sweep();
-        this.#isBack = false;
-        this.#failures = 0;
+        await this.#heartbeat();
       } catch (err) {
         this.#failures += 1;
         log.warn(
@@ -138,6 +142,32 @@ export class Lease {
         );
       }
     }
+  }
+
+  /**
+   * After a failure the next heartbeat comes within half a period. Other nodes that were cut off by
+   * the same outage sweep one period after their return at the earliest. So this node renews first.
+   */
+  #pauseMs(): number {
+    const { heartbeatMs } = this.#deps;
+    if (this.renewing) return heartbeatMs;
+    return Math.min(heartbeatMs / 2, retryMs(this.#failures, this.#random));
+  }
+
+  /**
+   * Renews, then sweeps. The sweep is skipped once after an outage in which another node may have
+   * lost its lease, because that node may be about to rejoin. Its last heartbeat may have been up
+   * to one period before ours.
+   */
+  async #heartbeat(): Promise<void> {
+    const { clock, heartbeatMs, leaseMs } = this.#deps;
+    const renewedAt = this.#endsAt - leaseMs;
+    await this.#renew();
+    const wasOutage = this.#failures > 0 &&
+      clock.now() - renewedAt >= leaseMs - heartbeatMs;
+    if (!this.#hasRejoined && !wasOutage) this.#sweeping ??= this.#sweep();
+    this.#hasRejoined = false;
+    this.#failures = 0;
   }
 
   async #renew(): Promise<void> {
@@ -153,13 +183,16 @@ export class Lease {
     }
   }
 
-  /** Beside the heartbeat: it may take long, and its failure says nothing of our lease. */
+  /** Runs beside the heartbeat: it may take long, and its failure says nothing about our lease. */
   async #sweep(): Promise<void> {
     const { store, log, feed } = this.#deps;
     try {
       feed.ingest(await store.sweep());
     } catch (err) {
-      log.warn({ reason: messageOf(err) }, "cannot tidy up after others");
+      log.warn(
+        { reason: messageOf(err) },
+        "cannot sweep, trying again at the next heartbeat",
+      );
     } finally {
       this.#sweeping = undefined;
     }

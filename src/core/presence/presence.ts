@@ -1,39 +1,62 @@
 /**
- * Presence keeps this node's claims in the store equal to what the hub holds.
+ * Presence keeps this node's claims in the store equal to the users that are connected to it.
  *
- * It is level-triggered: an open or a close only says "look at this user again". One
- * flusher takes the users to look at in batches, asks the hub for the truth, and writes
- * the difference. Revocation per user, batching under load, retry after a fault and flaps that
- * cancel out all follow from that. It does not decide whether a user is online in the
- * cluster: the store does.
+ * A claim is a row (user, node): this node has at least one connection of this user. Whether a
+ * user is online in the whole cluster is not decided here. The store decides it, from the claims
+ * of all nodes.
+ *
+ * Presence is level-triggered. An event (a connection opened or ended, the feed reported a
+ * change, a grace expired) only marks its user as dirty. One flusher takes dirty users in
+ * batches, asks the hub which of them are connected now, compares that with what `claims.ts`
+ * knows, and writes the difference. It follows that:
+ *
+ * - writes of one user are in order, because there is one flusher;
+ * - a user who comes and goes between two writes costs nothing;
+ * - under load batches grow instead of a queue: while one batch is written the next one gathers;
+ * - a failed write needs no undo: its users are dirty again, and their claims are in doubt.
+ *
+ * The parts:
+ *
+ * - `claims.ts`: what is known of each claim, and what the next write must contain.
+ * - `grace.ts`: users who left and may return within `OFFLINE_GRACE_MS`. They stay claimed, so a
+ *   return causes no write and no transition.
+ * - `lease.ts`: this node's right to claim. `LEASE_MS` is the time after which other nodes may
+ *   release the claims of a node that died. A node whose lease ended claims all its users again
+ *   under a new node id.
+ *
+ * A connection gets messages only after its user's claim is held and the roster has the user
+ * online. So a client with a token for an unknown user gets none, and the first state that a
+ * client gets contains its own user.
+ *
+ * A change costs its share of one transaction, at most `BATCH_USERS_MAX` users each.
  *
  * @module
  */
+import { BackgroundTask } from "../../base/background_task.ts";
 import { type Clock, retryMs } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import { messageOf } from "../../base/message_of.ts";
+import type { Metrics } from "../../base/metrics.ts";
+import { DISCONNECT } from "../../protocol/disconnect.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
-import type { Hub } from "../connections/hub.ts";
-import { Grace } from "./grace.ts";
 import type {
   ConnectionObserver,
   Connections,
 } from "../connections/connections.ts";
+import type { Hub } from "../connections/hub.ts";
 import type { Feed } from "../feed/feed.ts";
-import type { Roster } from "../roster/roster.ts";
-import type { Lease } from "./lease.ts";
-import { BATCH_USERS_MAX } from "./limits.ts";
-import type { Log } from "../../base/log.ts";
-import type { Metrics } from "../../base/metrics.ts";
-import { DISCONNECT } from "../../protocol/disconnect.ts";
-import type { UserId } from "../../protocol/user_id.ts";
-import { messageOf } from "../../base/message_of.ts";
 import type { Change } from "../roster/ring.ts";
-import { FencedError, type NodeId, type Store } from "../store/store.ts";
-
-/**
- * What this node knows of its claim on a user. `unsure`: a write is on its way, or failed in
- * a way that may have been committed; only another write can tell. No entry: no claim.
- */
-type Claim = "held" | "in doubt";
+import type { Roster } from "../roster/roster.ts";
+import {
+  type Applied,
+  FencedError,
+  type NodeId,
+  type Store,
+} from "../store/store.ts";
+import { type Batch, Claims, type Whereabouts } from "./claims.ts";
+import { Grace } from "./grace.ts";
+import type { Lease } from "./lease.ts";
 
 export interface PresenceDeps {
   readonly connections: Pick<Connections, "hub" | "disconnect">;
@@ -44,7 +67,7 @@ export interface PresenceDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** How long a user who left stays claimed, in case of a return. 0: not at all. */
+  /** Milliseconds for which a user who left stays claimed. 0: not at all. */
   readonly offlineGraceMs: number;
   /** Connections became live. */
   readonly onLive: () => void;
@@ -53,20 +76,17 @@ export interface PresenceDeps {
 export class Presence implements ConnectionObserver {
   readonly #deps: PresenceDeps;
   readonly #random: () => number;
-  readonly #stop = new AbortController();
-  /** Users to look at. At most those with a connection or a claim, which admission bounds. */
-  readonly #dirty = new Set<UserId>();
-  readonly #claims = new Map<UserId, Claim>();
-  /** Claimed users without a connection. */
+  readonly #claims = new Claims();
   readonly #grace: Grace;
-  /** Who was told to be offline while a write is under way, whose answer may be older than that. */
-  readonly #toldOffline = new Set<UserId>();
-  #isWriting = false;
-  /** Since when somebody is to be looked at. */
+  /** Users to compare and write. Bounded by the users with a connection or a claim, and so by admission. */
+  readonly #dirty = new Set<UserId>();
+  /** Since when there are dirty users. */
   #dirtySince = 0;
-  /** How often in a row those who could not be written were busy. */
+  readonly #flusher = new BackgroundTask((signal) => this.#flush(signal));
+  /** Writes that failed in a row. */
+  #failures = 0;
+  /** Writes in a row in which a user was busy. */
   readonly #busyRounds = new Map<UserId, number>();
-  #flushing: Promise<void> | undefined;
 
   constructor(deps: PresenceDeps, random = Math.random) {
     this.#deps = deps;
@@ -78,211 +98,181 @@ export class Presence implements ConnectionObserver {
     );
   }
 
-  /** A connection is there. It is live at once if its user is claimed already. */
+  /** A connection is in the hub. If its user's claim is held, no write is needed. */
   opened({ userId }: Connection): void {
     this.#grace.end(userId);
-    if (this.#claims.get(userId) === "held") this.#confirm([userId]);
-    else this.#markDirty(userId);
+    if (this.#claims.stateOf(userId) === "held") {
+      this.#makeLiveOnceOnline([userId]);
+    } else {
+      this.#markDirty(userId);
+    }
   }
 
-  /** A connection is gone. */
+  /** A connection is out of the hub. */
   ended({ userId }: Connection, left: "last" | "more"): void {
     if (left !== "last") return;
-    if (this.#claims.has(userId) && this.#grace.begin(userId) === "begun") {
-      return;
-    }
+    const hasClaim = this.#claims.stateOf(userId) !== "absent";
+    if (hasClaim && this.#grace.begin(userId) === "begun") return;
     this.#markDirty(userId);
   }
 
   /**
-   * The feed told of changes. Somebody who is here, or may come back, and became offline all the
-   * same lost the claim: the row was deleted, or others took this node for dead. Only a write
-   * that begins after this can tell.
+   * The roster changed. A user who is connected here, or in grace, and was reported offline may
+   * have lost the claim: the user was deleted, or another node released the claims of this one.
+   * Only a write that begins after this report can decide it.
    */
   onFeedChanges(changes: readonly Change[]): void {
-    // Some of them may have waited to find themselves online.
-    this.#begin(
+    // Connections of a user who is online now may have waited for it.
+    this.#makeLive(
       changes.filter(({ status }) => status === "online").map(({ userId }) =>
         userId
       ),
     );
     for (const { userId, status } of changes) {
       if (status !== "offline") continue;
-      if (this.#claims.has(userId)) this.#claims.set(userId, "in doubt");
-      if (this.#isWriting) this.#toldOffline.add(userId);
+      this.#claims.recordOffline(userId);
       if (this.#hub.has(userId)) this.#markDirty(userId);
     }
   }
 
-  /** Nothing that was known of our claims holds any more: looks at everybody again. */
+  /** Nothing certain is known of any claim. All claims, and all connected users, are written again. */
   invalidateClaims(): void {
-    for (const userId of this.#claims.keys()) this.#invalidate(userId);
+    for (const userId of this.#claims.userIds()) this.#invalidate(userId);
     for (const userId of this.#hub.userIds()) this.#markDirty(userId);
   }
 
-  /** Looks at those of whom the store believes something else than we do. Rejects as the store does. */
+  /**
+   * Reads this node's claims from the store. Claims that differ from what this node knows are
+   * written again. Rejects as the store does.
+   */
   async recheck(): Promise<void> {
     const { store, lease } = this.#deps;
-    const theirs = new Set(await store.claimedBy(lease.nodeId));
-    for (const userId of this.#claims.keys()) {
-      if (!theirs.has(userId)) this.#invalidate(userId);
+    const stored = new Set(await store.claimedBy(lease.nodeId));
+    for (const userId of this.#claims.userIds()) {
+      if (!stored.has(userId)) this.#invalidate(userId);
     }
-    for (const userId of theirs) {
-      if (!this.#claims.has(userId)) this.#invalidate(userId);
+    for (const userId of stored) {
+      if (this.#claims.stateOf(userId) === "absent") this.#invalidate(userId);
     }
   }
 
-  #invalidate(userId: UserId): void {
-    this.#claims.set(userId, "in doubt");
-    this.#markDirty(userId);
+  /** Starts no further write, and resolves when the current write has ended. */
+  async stop(): Promise<void> {
+    await this.#flusher.stop();
+    await this.#grace.stop();
   }
 
   get #hub(): Hub {
     return this.#deps.connections.hub;
   }
 
-  /** Writes nothing any more, and waits for a write that is on its way. */
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#flushing;
-    await this.#grace.stop();
+  #invalidate(userId: UserId): void {
+    this.#claims.invalidate(userId);
+    this.#markDirty(userId);
   }
 
   #markDirty(userId: UserId): void {
     if (this.#dirty.size === 0) this.#dirtySince = this.#deps.clock.now();
     this.#dirty.add(userId);
-    if (!this.#stop.signal.aborted) this.#flushing ??= this.#flushAll();
+    this.#flusher.wake();
   }
 
-  /** The single flusher. While one batch is under way the next one gathers. */
-  async #flushAll(): Promise<void> {
-    await Promise.resolve();
-    let failures = 0;
-    while (this.#dirty.size > 0 && !this.#stop.signal.aborted) {
-      if (await this.#flush() === "failed") {
-        await this.#deps.clock.sleep(
-          retryMs(failures, this.#random),
-          this.#stop.signal,
-        );
-        failures += 1;
-      } else {
-        failures = 0;
-      }
+  /** Makes users dirty again whose write failed. The flusher is running. */
+  #requeue({ arriving, leaving }: Batch): void {
+    for (const userId of [...arriving, ...leaving]) this.#dirty.add(userId);
+  }
+
+  /** Writes one batch. After a failure it waits, so that retries do not burden the store. */
+  async #flush(signal: AbortSignal): Promise<void> {
+    if (await this.#writeBatch() === "done") {
+      this.#failures = 0;
+    } else {
+      const pauseMs = retryMs(this.#failures, this.#random);
+      await this.#deps.clock.sleep(pauseMs, signal);
+      this.#failures += 1;
     }
-    this.#flushing = undefined;
+    if (this.#dirty.size > 0) this.#flusher.wake();
   }
 
-  async #flush(): Promise<"done" | "failed"> {
+  async #writeBatch(): Promise<"done" | "failed"> {
     const { store, lease, feed, clock, metrics } = this.#deps;
     const since = this.#dirtySince;
-    const { arriving, leaving } = this.#takeBatch();
-    if (arriving.length + leaving.length === 0) return "done";
-    const writer = lease.nodeId;
+    const batch = this.#claims.takeBatch(
+      this.#dirty,
+      (userId) => this.#whereabouts(userId),
+    );
+    const users = batch.arriving.length + batch.leaving.length;
+    if (users === 0) return "done";
+    const nodeId = lease.nodeId;
     const sentAt = this.#dirtySince = clock.now();
-    this.#isWriting = true;
-    for (const userId of [...arriving, ...leaving]) {
-      this.#claims.set(userId, "in doubt");
-    }
+    this.#claims.beginWrite(batch);
     try {
-      const applied = await store.apply(writer, arriving, leaving);
+      const applied = await store.apply(nodeId, batch.arriving, batch.leaving);
       feed.ingest(applied.transitions, since);
-      if (writer === lease.nodeId) {
-        this.#settle(
-          arriving,
-          leaving,
-          new Set(applied.unknown),
-          new Set(applied.busy),
-        );
-      } else {
-        // The lease was lost and replaced while we waited: these claims are the old node's.
-        this.#requeue([...arriving, ...leaving]);
-      }
+      if (nodeId === lease.nodeId) this.#applyResult(batch, applied);
+      // The lease ended during the write: these claims belong to the old node id.
+      else this.#requeue(batch);
       metrics.applied(
-        arriving.length + leaving.length,
+        users,
         applied.transitions.length,
         clock.now() - sentAt,
       );
       return "done";
     } catch (err) {
-      this.#requeue([...arriving, ...leaving]);
-      return await this.#recover(err, writer);
+      this.#requeue(batch);
+      return await this.#recover(err, nodeId);
     } finally {
-      this.#isWriting = false;
-      this.#toldOffline.clear();
+      this.#claims.endWrite();
     }
   }
 
-  /** A new node id is as good as a success: the same users are written again under it. */
-  async #recover(err: unknown, writer: NodeId): Promise<"done" | "failed"> {
+  #whereabouts(userId: UserId): Whereabouts {
+    if (this.#hub.has(userId)) return "connected";
+    return this.#grace.has(userId) ? "in grace" : "gone";
+  }
+
+  /** A new node id counts as a success: the same users are written again under it at once. */
+  async #recover(err: unknown, nodeId: NodeId): Promise<"done" | "failed"> {
     const { log, lease } = this.#deps;
     try {
       if (!(err instanceof FencedError)) throw err;
-      await lease.rejoin(writer);
+      await lease.rejoin(nodeId);
       return "done";
     } catch (err) {
       log.warn(
-        { waiting: this.#dirty.size, reason: messageOf(err) },
+        { users: this.#dirty.size, reason: messageOf(err) },
         "cannot write presence, trying again",
       );
       return "failed";
     }
   }
 
-  /** Compares the hub's truth, as of now, with what is claimed. */
-  #takeBatch(): { arriving: UserId[]; leaving: UserId[] } {
-    const arriving: UserId[] = [];
-    const leaving: UserId[] = [];
-    for (const userId of this.#dirty) {
-      if (arriving.length + leaving.length >= BATCH_USERS_MAX) break;
-      this.#dirty.delete(userId);
-      const claim = this.#claims.get(userId);
-      if (this.#hub.has(userId)) {
-        if (claim !== "held") arriving.push(userId);
-      } else if (claim !== undefined && !this.#grace.has(userId)) {
-        leaving.push(userId);
-      }
-    }
-    return { arriving, leaving };
-  }
-
-  /** Takes down what a committed write means for this node. */
-  #settle(
-    arriving: readonly UserId[],
-    leaving: readonly UserId[],
-    unknown: ReadonlySet<UserId>,
-    busy: ReadonlySet<UserId>,
-  ): void {
-    for (const userId of [...arriving, ...leaving]) {
+  #applyResult(batch: Batch, applied: Applied): void {
+    const { held, unknown, inDoubt } = this.#claims.applyResult(batch, applied);
+    const busy = new Set(applied.busy);
+    for (const userId of [...batch.arriving, ...batch.leaving]) {
       if (busy.has(userId)) void this.#markDirtyLater(userId);
       else this.#busyRounds.delete(userId);
     }
-    for (const userId of leaving) {
-      if (!busy.has(userId)) this.#claims.delete(userId);
-    }
-    const held: UserId[] = [];
-    for (const userId of arriving) {
-      if (busy.has(userId)) continue;
-      if (unknown.has(userId)) this.#refuse(userId);
-      else if (this.#toldOffline.has(userId)) this.#markDirty(userId);
-      else held.push(userId);
-    }
-    for (const userId of held) this.#claims.set(userId, "held");
-    this.#confirm(held);
+    for (const userId of unknown) this.#refuse(userId);
+    for (const userId of inDoubt) this.#markDirty(userId);
+    this.#makeLiveOnceOnline(held);
   }
 
-  /** They are claimed. Those who would not find themselves online wait for news of others first. */
-  #confirm(userIds: readonly UserId[]): void {
+  /** If the roster does not have a user online yet, the connections wait for the feed. */
+  #makeLiveOnceOnline(userIds: readonly UserId[]): void {
     const { roster, feed } = this.#deps;
-    this.#begin(userIds.filter((userId) => roster.has(userId)));
+    this.#makeLive(userIds.filter((userId) => roster.has(userId)));
     const early = userIds.filter((userId) => !roster.has(userId));
-    if (early.length > 0) void feed.catchUp().then(() => this.#begin(early));
+    if (early.length > 0) void feed.catchUp().then(() => this.#makeLive(early));
   }
 
-  #begin(userIds: readonly UserId[]): void {
+  /** Users whose claims are not held are passed over. */
+  #makeLive(userIds: readonly UserId[]): void {
     const { onLive } = this.#deps;
     let isAnyLive = false;
     for (const userId of userIds) {
-      if (this.#claims.get(userId) !== "held") continue;
+      if (this.#claims.stateOf(userId) !== "held") continue;
       for (const connection of this.#hub.connectionsOf(userId)) {
         isAnyLive ||= connection.state === "joining";
         connection.confirm();
@@ -292,23 +282,19 @@ export class Presence implements ConnectionObserver {
   }
 
   #refuse(userId: UserId): void {
-    this.#claims.delete(userId);
-    this.#deps.log.info({ userId }, "unknown user refused");
+    const { connections, log } = this.#deps;
+    log.info({ userId }, "refused an unknown user");
     for (const connection of this.#hub.connectionsOf(userId)) {
-      this.#deps.connections.disconnect(connection, DISCONNECT.unknownUser);
+      connections.disconnect(connection, DISCONNECT.unknownUser);
     }
   }
 
-  #requeue(userIds: readonly UserId[]): void {
-    for (const userId of userIds) this.#dirty.add(userId);
-  }
-
-  /** The row is locked or refuses. Everyone else's changes go on meanwhile. */
+  /** The user's row is locked, or refuses the update. Other users are written meanwhile. */
   async #markDirtyLater(userId: UserId): Promise<void> {
     const rounds = this.#busyRounds.get(userId) ?? 0;
     this.#busyRounds.set(userId, rounds + 1);
     const pauseMs = retryMs(rounds, this.#random);
-    await this.#deps.clock.sleep(pauseMs, this.#stop.signal);
+    await this.#deps.clock.sleep(pauseMs, this.#flusher.signal);
     this.#markDirty(userId);
   }
 }

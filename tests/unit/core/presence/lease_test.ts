@@ -6,29 +6,29 @@ import { rememberingLog } from "../../../support/fakes.ts";
 
 const HEARTBEAT_MS = 1_000;
 
-/** A lease over a store that can be away, and notes when it is asked to tidy up. */
-async function lease() {
+/** A lease over a store that can be away, and the times of its sweeps. */
+async function joinedLease() {
   const clock = new FakeClock();
-  const tidied: number[] = [];
-  const store = { isAway: false, knows: "" };
+  const sweptAt: number[] = [];
+  const store = { isAway: false, knownNodeId: "" };
   const answer = <Value>(value: Value) =>
     store.isAway ? Promise.reject(new Error("away")) : Promise.resolve(value);
   let ids = 0;
-  const subject = new Lease(
+  const lease = new Lease(
     {
       ...{ clock, log: rememberingLog(), leaseMs: 3_000 },
       heartbeatMs: HEARTBEAT_MS,
       store: {
         join: (nodeId) => {
-          store.knows = nodeId;
+          store.knownNodeId = nodeId;
           return answer([]);
         },
         heartbeat: (nodeId) =>
-          nodeId === store.knows
+          nodeId === store.knownNodeId
             ? answer(undefined)
             : Promise.reject(new FencedError("no lease")),
         sweep: () => {
-          tidied.push(clock.now());
+          sweptAt.push(clock.now());
           return answer([]);
         },
         leave: () => answer(undefined),
@@ -39,61 +39,61 @@ async function lease() {
     () => 1,
     () => `node${++ids}`,
   );
-  await subject.join();
+  await lease.join();
   await clock.advance(HEARTBEAT_MS);
-  deepEqual(tidied, [HEARTBEAT_MS]);
-  return { subject, clock, store, tidied };
+  deepEqual(sweptAt, [HEARTBEAT_MS]);
+  return { lease, clock, store, sweptAt };
 }
 
-Deno.test("[C5] whoever lost the lease tidies up after others a heartbeat later, however it noticed", async () => {
-  for (const notices of ["by a write", "by a heartbeat"]) {
-    const { subject, clock, store, tidied } = await lease();
-    store.knows = "";
+Deno.test("[C5] a node that lost its lease skips one sweep, whether a write or a heartbeat was fenced", async () => {
+  for (const fenced of ["write", "heartbeat"]) {
+    const { lease, clock, store, sweptAt } = await joinedLease();
+    store.knownNodeId = "";
     await clock.advance(HEARTBEAT_MS - 10);
-    if (notices === "by a write") await subject.rejoin("node1");
+    if (fenced === "write") await lease.rejoin("node1");
     await clock.advance(10);
-    equal(subject.nodeId, "node2");
-    deepEqual(tidied, [HEARTBEAT_MS]);
+    equal(lease.nodeId, "node2");
+    deepEqual(sweptAt, [HEARTBEAT_MS]);
     await clock.advance(HEARTBEAT_MS);
-    deepEqual(tidied, [HEARTBEAT_MS, 3 * HEARTBEAT_MS]);
-    await subject.leave(0);
+    deepEqual(sweptAt, [HEARTBEAT_MS, 3 * HEARTBEAT_MS]);
+    await lease.leave(0);
   }
 });
 
-Deno.test("[C5] whoever's lease just outlived an outage tidies up a heartbeat later", async () => {
-  const { subject, clock, store, tidied } = await lease();
+Deno.test("[C5] a node whose lease barely survived an outage skips one sweep", async () => {
+  const { lease, clock, store, sweptAt } = await joinedLease();
   store.isAway = true;
   await clock.advance(2 * HEARTBEAT_MS);
   store.isAway = false;
   await clock.advance(HEARTBEAT_MS / 2);
-  deepEqual([subject.renewing, subject.nodeId], [true, "node1"]);
-  equal(tidied.length, 1);
+  deepEqual([lease.renewing, lease.nodeId], [true, "node1"]);
+  equal(sweptAt.length, 1);
   await clock.advance(HEARTBEAT_MS);
-  equal(tidied.length, 2);
-  await subject.leave(0);
+  equal(sweptAt.length, 2);
+  await lease.leave(0);
 });
 
-Deno.test("[C2] heartbeats that fail and are made up for at once keep nobody from tidying up", async () => {
-  const { subject, clock, store, tidied } = await lease();
+Deno.test("[C2] single failed heartbeats do not prevent sweeps", async () => {
+  const { lease, clock, store, sweptAt } = await joinedLease();
   for (let n = 0; n < 20; n++) {
     store.isAway = true;
     await clock.advance(HEARTBEAT_MS);
     store.isAway = false;
     await clock.advance(200);
   }
-  equal(tidied.length > 10, true, `${tidied.length} times`);
-  await subject.leave(0);
+  equal(sweptAt.length > 10, true, `${sweptAt.length} sweeps`);
+  await lease.leave(0);
 });
 
-Deno.test("[C4] a node that cannot join anew tries again", async () => {
-  const { subject, clock, store } = await lease();
-  store.knows = "";
+Deno.test("[C4] a node that cannot rejoin tries again at the next heartbeat", async () => {
+  const { lease, clock, store } = await joinedLease();
+  store.knownNodeId = "";
   store.isAway = true;
-  await rejects(subject.rejoin("node1"));
-  equal(subject.nodeId, "node1");
+  await rejects(lease.rejoin("node1"));
+  equal(lease.nodeId, "node1");
   store.isAway = false;
-  store.knows = "";
+  store.knownNodeId = "";
   await clock.advance(HEARTBEAT_MS);
-  equal(subject.nodeId, "node3");
-  await subject.leave(0);
+  equal(lease.nodeId, "node3");
+  await lease.leave(0);
 });

@@ -8,8 +8,8 @@ import type { Applied } from "../../../../src/core/store/store.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { joiningConnection, rememberingLog } from "../../../support/fakes.ts";
 
-/** A presence whose writes wait until they are answered. */
-function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
+/** A presence whose writes wait until the test answers them. */
+function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
   const clock = new FakeClock();
   const online = new Set<number>();
   const writes: {
@@ -18,7 +18,7 @@ function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
     answer(applied?: Partial<Applied>): Promise<void>;
   }[] = [];
   const connections = new Connections(new Hub(), noMetrics);
-  const subject = new Presence({
+  const presence = new Presence({
     ...{ connections, clock, offlineGraceMs },
     log: rememberingLog(),
     metrics: noMetrics,
@@ -42,44 +42,54 @@ function presence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
     lease: { nodeId: "a", rejoin: () => Promise.resolve() },
     onLive: () => {},
   }, () => 1);
-  connections.observe(subject);
-  const isNow = (userId: number, status: Status) =>
-    subject.onFeedChanges([{
+  connections.observe(presence);
+  const reportChange = (userId: number, status: Status) =>
+    presence.onFeedChanges([{
       userId,
       status,
       username: "",
       message: "",
       seq: 1,
     }]);
-  const isOffline = (userId: number) => isNow(userId, "offline");
-  return { connections, subject, clock, writes, online, isNow, isOffline };
+  const reportOffline = (userId: number) => reportChange(userId, "offline");
+  return {
+    connections,
+    presence,
+    clock,
+    writes,
+    online,
+    reportChange,
+    reportOffline,
+  };
 }
 
-Deno.test("[P1] who was told to be offline while a write was under way is written again", async () => {
-  const { connections, subject, clock, writes, isOffline } = presence();
+Deno.test("[P1] a user whom the feed reports offline during a write is written again", async () => {
+  const { connections, presence, clock, writes, reportOffline } =
+    createPresence();
   const { connection, socket } = joiningConnection(7);
   connections.open(connection);
   await clock.advance(0);
-  // The write committed, the row was deleted, and the news of that is faster than the answer.
-  isOffline(7);
+  // The write was committed, then the row was deleted. The feed reports it before the write resolves.
+  reportOffline(7);
   await writes[0]?.answer();
   equal(connection.state, "joining");
   deepEqual(writes[1]?.arriving, [7]);
   await writes[1]?.answer({ unknown: [7] });
   deepEqual(socket.closes, ["1008 unknown user"]);
   equal(writes.length, 2);
-  await subject.stop();
+  await presence.stop();
 });
 
-Deno.test("[P1] who was told to be offline during the grace is written again on return", async () => {
-  const { connections, subject, clock, writes, isOffline } = presence(10_000);
+Deno.test("[P1] a user whom the feed reports offline during the grace is written again on return", async () => {
+  const { connections, presence, clock, writes, reportOffline } =
+    createPresence(10_000);
   const first = joiningConnection(7);
   connections.open(first.connection);
   await clock.advance(0);
   await writes[0]?.answer();
   equal(first.connection.state, "live");
   connections.closed(first.connection);
-  isOffline(7);
+  reportOffline(7);
   const second = joiningConnection(7);
   connections.open(second.connection);
   equal(second.connection.state, "joining");
@@ -87,16 +97,16 @@ Deno.test("[P1] who was told to be offline during the grace is written again on 
   deepEqual(writes[1]?.arriving, [7]);
   await writes[1]?.answer();
   equal(second.connection.state, "live");
-  await subject.stop();
+  await presence.stop();
 });
 
-Deno.test("[L1] rows that stay busy are asked for less and less often", async () => {
-  const { connections, subject, clock, writes } = presence();
+Deno.test("[L1] a user whose row stays busy is written again with growing pauses", async () => {
+  const { connections, presence, clock, writes } = createPresence();
   connections.open(joiningConnection(7).connection);
   await clock.advance(0);
   let answered = 0;
   for (let round = 0; round < 60 * 10; round++) {
-    // Those who come and go meanwhile are no reason to ask sooner.
+    // Other users that arrive meanwhile must not cause an earlier retry.
     connections.open(joiningConnection(100 + round).connection);
     await clock.advance(0);
     while (writes.length > answered) {
@@ -107,12 +117,12 @@ Deno.test("[L1] rows that stay busy are asked for less and less often", async ()
   }
   const asked = writes.filter(({ arriving }) => arriving.includes(7)).length;
   equal(asked > 25 && asked < 50, true, `${asked}`);
-  await subject.stop();
+  await presence.stop();
 });
 
-Deno.test("[S1] who is claimed is told nothing before the roster has got as far", async () => {
+Deno.test("[S1] a connection of a claimed user stays joining until the roster has the user online", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const { connections, subject, clock, writes, online } = presence(
+  const { connections, presence, clock, writes, online } = createPresence(
     0,
     () => promise,
   );
@@ -130,11 +140,11 @@ Deno.test("[S1] who is claimed is told nothing before the roster has got as far"
   resolve();
   await clock.advance(0);
   deepEqual(states(), ["live", "live"]);
-  await subject.stop();
+  await presence.stop();
 });
 
-Deno.test("[S1] who is claimed is live as soon as the roster tells of it, however much is read after that", async () => {
-  const { connections, subject, clock, writes, isNow } = presence(
+Deno.test("[S1] a connection of a claimed user becomes live as soon as the roster has the user online, before the read of the feed ends", async () => {
+  const { connections, presence, clock, writes, reportChange } = createPresence(
     0,
     () => new Promise(() => {}),
   );
@@ -142,9 +152,9 @@ Deno.test("[S1] who is claimed is live as soon as the roster tells of it, howeve
   connections.open(connection);
   await clock.advance(0);
   await writes[0]?.answer();
-  isNow(8, "online");
+  reportChange(8, "online");
   equal(connection.state, "joining");
-  isNow(7, "online");
+  reportChange(7, "online");
   equal(connection.state, "live");
-  await subject.stop();
+  await presence.stop();
 });

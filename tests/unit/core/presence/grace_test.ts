@@ -1,0 +1,50 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { Grace } from "../../../../src/core/presence/grace.ts";
+import { FakeClock } from "../../../support/fake_clock.ts";
+
+const GRACE_MS = 1_000;
+
+function createGrace(ms = GRACE_MS) {
+  const clock = new FakeClock();
+  const expired: number[] = [];
+  const grace = new Grace(ms, clock, (userId) => void expired.push(userId));
+  return { clock, expired, grace };
+}
+
+Deno.test("[P8] each user's grace expires after its own time", async () => {
+  const { clock, expired, grace } = createGrace();
+  grace.begin(1);
+  await clock.advance(600);
+  grace.begin(2);
+  await clock.advance(400);
+  deepEqual(expired, [1]);
+  await clock.advance(600);
+  deepEqual(expired, [1, 2]);
+  grace.begin(3);
+  await clock.advance(GRACE_MS);
+  deepEqual(expired, [1, 2, 3]);
+  await grace.stop();
+});
+
+Deno.test("[P8] a user who returns has no grace, and a later one counts from the later time", async () => {
+  const { clock, expired, grace } = createGrace();
+  grace.begin(1);
+  await clock.advance(600);
+  grace.end(1);
+  equal(grace.has(1), false);
+  grace.begin(1);
+  await clock.advance(600);
+  deepEqual(expired, []);
+  await clock.advance(400);
+  deepEqual(expired, [1]);
+  await grace.stop();
+});
+
+Deno.test("[P8] without a duration there is no grace, and a stop ends all of them without a report", async () => {
+  equal(createGrace(0).grace.begin(1), "none");
+  const { clock, expired, grace } = createGrace();
+  equal(grace.begin(1), "begun");
+  await grace.stop();
+  await clock.advance(2 * GRACE_MS);
+  deepEqual(expired, []);
+});
