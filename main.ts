@@ -1,19 +1,22 @@
 /**
  * Rollcall: who is online right now?
  *
- * Reads the configuration, starts the server, waits for a signal, stops the server.
+ * Reads the configuration, starts the server, waits for a signal, and stops the server.
+ *
+ * Exit codes: 0 after a stop, 2 when the configuration or something that it names is wrong, 1
+ * after any other fault.
  *
  * @module
  */
 import { within } from "./src/base/clock.ts";
+import type { Log } from "./src/base/log.ts";
+import { messageOf } from "./src/base/message_of.ts";
+import { START_ERROR_EXIT_CODE, StartError } from "./src/base/start_error.ts";
 import { readConfig } from "./src/config/config.ts";
 import { readDemoSecret } from "./src/demo/demo_secret.ts";
 import { EARLY_STOP_MS } from "./src/limits.ts";
-import type { Log } from "./src/base/log.ts";
-import { createLog } from "./src/telemetry/log_writer.ts";
-import { messageOf } from "./src/base/message_of.ts";
 import { type Server, startServer } from "./src/server.ts";
-import { START_ERROR_EXIT_CODE, StartError } from "./src/base/start_error.ts";
+import { createLog } from "./src/telemetry/log_writer.ts";
 
 if (import.meta.main) Deno.exit(await main());
 
@@ -28,7 +31,7 @@ async function main(): Promise<number> {
     const starting = startServer(config, log);
     const server = await Promise.race([starting, signal.then(() => undefined)]);
     if (server === undefined) {
-      log.info({ signal: await signal }, "stopping before the start was over");
+      log.info({ signal: await signal }, "stopping before the start completed");
       return await stopEarly(starting, log);
     }
     log.info({ url: server.url, demo: config.demo }, "listening");
@@ -50,7 +53,10 @@ async function main(): Promise<number> {
   }
 }
 
-/** What was begun is brought to an end in good time, or left: a database that does not answer may take long. */
+/**
+ * Waits for a start in progress, and stops the server that comes of it. A database that does not
+ * answer may delay the start for long, so the wait has a limit, and the process ends after it.
+ */
 async function stopEarly(
   starting: Promise<Server>,
   log: Log,
@@ -59,7 +65,7 @@ async function stopEarly(
     const server = await within(EARLY_STOP_MS, "the start", starting);
     await server.stop();
   } catch (err) {
-    log.info({ reason: messageOf(err) }, "the start was given up");
+    log.info({ reason: messageOf(err) }, "the start was abandoned");
   }
   return 0;
 }
@@ -72,8 +78,8 @@ async function dropPermissions(): Promise<void> {
 }
 
 /**
- * The first signal to stop: Ctrl-C, a supervisor, or a terminal that was closed. Later ones
- * change nothing, for Ctrl-C often arrives twice.
+ * The first signal to stop: Ctrl-C, a supervisor, or a terminal that was closed. Later signals
+ * are ignored, because one Ctrl-C often sends two.
  */
 function nextSignal(): Promise<Deno.Signal> {
   const signals = Deno.build.os === "windows"
@@ -86,7 +92,7 @@ function nextSignal(): Promise<Deno.Signal> {
   });
 }
 
-/** A fault in one socket's handler must not end everybody else's presence. */
+/** A fault in the handler of one socket must not end the process, and with it all other connections. */
 function surviveFaults(log: Log): void {
   globalThis.addEventListener("error", (event) => {
     event.preventDefault();

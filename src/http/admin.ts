@@ -1,5 +1,8 @@
 /**
- * What an administrator may ask for: that somebody is disconnected, on every node.
+ * `POST /admin/disconnect`: an administrator disconnects a user or revokes a token.
+ *
+ * The request only writes a revocation to the store. Every node reads it from there and closes
+ * the connections, so the answer is 202 before the first of them is closed.
  *
  * @module
  */
@@ -24,7 +27,7 @@ export interface AdminDeps {
 
 const EXPECTED = '{"userId": <user id>} or {"jti": "<token id>"}';
 
-const order = z.union([
+const bodySchema = z.union([
   z.strictObject({ userId: z.int().min(1).max(USER_ID_MAX) }),
   z.strictObject({
     jti: z.string().min(1).max(TOKEN_ID_LENGTH_MAX).refine((id) =>
@@ -33,14 +36,17 @@ const order = z.union([
   }),
 ]);
 
-/** Answers `POST /admin/disconnect` from a client address. */
+/**
+ * Answers a request from a client address: 202, 400, 401 or 429. Rejects as the store does.
+ */
 export async function disconnect(
   request: Request,
   address: string,
   { adminToken, admission, store, log }: AdminDeps,
 ): Promise<Response> {
   const about = { requestId: requestId(request), address };
-  // It is too long to be guessed, and must not be locked out by others behind the same address.
+  // The right token is never throttled: other clients behind the same address could lock the
+  // administrator out. It is too long to be guessed.
   if (!isSame(bearerToken(request) ?? "", adminToken)) {
     const throttled = admission.throttled(address);
     if (throttled !== undefined) return refused(throttled);
@@ -49,30 +55,29 @@ export async function disconnect(
     const headers = { "www-authenticate": "Bearer" };
     return problem(401, "unauthorized", "expected the ADMIN_TOKEN", headers);
   }
-  const wanted = order.safeParse(await readJson(request));
-  if (!wanted.success) {
-    return problem(
-      400,
-      "bad_order",
-      `expected a body such as ${EXPECTED}, with its length`,
-    );
+  const body = bodySchema.safeParse(await readJson(request));
+  if (!body.success) {
+    const message =
+      `expected the body ${EXPECTED} of at most ${ADMIN_BODY_BYTES_MAX} bytes, and a content-length`;
+    return problem(400, "bad_order", message);
   }
-  log.info({ ...about, ...wanted.data }, "order to disconnect");
+  const { data } = body;
+  log.info({ ...about, ...data }, "revocation requested");
   await store.revoke(
-    "userId" in wanted.data
-      ? { userId: wanted.data.userId, tokenId: undefined }
-      : { userId: undefined, tokenId: wanted.data.jti },
+    "userId" in data
+      ? { userId: data.userId, tokenId: undefined }
+      : { userId: undefined, tokenId: data.jti },
   );
   return Response.json({ status: "ordered" }, { status: 202 });
 }
 
-/** Digests are compared, so that neither length nor content shows in the time it takes. */
+/** Compares digests, so that the time it takes depends on neither the length nor the content. */
 function isSame(given: string, wanted: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(given), digest(wanted));
 }
 
-/** The body, or `undefined` if it is too long or no JSON. */
+/** The body, or `undefined` if it is too long, has no known length, or is not JSON. */
 async function readJson(request: Request): Promise<unknown> {
   const length = Number(request.headers.get("content-length") ?? Infinity);
   if (!(length <= ADMIN_BODY_BYTES_MAX)) return undefined;

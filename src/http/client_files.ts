@@ -1,8 +1,8 @@
 /**
- * The client library as browsers take it: the same files without their types.
+ * The client library's files for browsers: the sources without their types.
  *
- * There is no build: types are replaced by blanks when a file is first asked for, so lines
- * and columns stay those of the source.
+ * There is no build. When a file is first requested, its types are replaced by blanks, so lines
+ * and columns stay those of the source. The result is kept in memory.
  *
  * @module
  */
@@ -21,25 +21,25 @@ const FILES = [
   "protocol/user_id",
 ] as const;
 
-/** One address for all of it. */
-const DOOR = 'export * from "./client/client.js";\n';
+/** `/client.js`, which a page imports. It loads the other files. */
+const ENTRY = 'export * from "./client/client.js";\n';
 
 const HEADERS = {
-  // Any page may load a script, and one that does not come from us may read it.
+  // A page of any origin may import the library. Module scripts are loaded with CORS.
   "access-control-allow-origin": "*",
   "cache-control": "no-cache",
   "content-type": "text/javascript; charset=utf-8",
   "x-content-type-options": "nosniff",
 };
 
-/** A route for each file of the client, and its answer. */
+/** The path of each file, and its response. */
 export function clientFiles(): {
   path: string;
   read: () => Promise<Response>;
 }[] {
-  const door = {
+  const entry = {
     path: "/client.js",
-    read: () => Promise.resolve(new Response(DOOR, { headers: HEADERS })),
+    read: () => Promise.resolve(new Response(ENTRY, { headers: HEADERS })),
   };
   const files = FILES.map((name) => {
     let script: Promise<string> | undefined;
@@ -49,7 +49,7 @@ export function clientFiles(): {
         new Response(await (script ??= toScript(name)), { headers: HEADERS }),
     };
   });
-  return [door, ...files];
+  return [entry, ...files];
 }
 
 async function toScript(name: string): Promise<string> {

@@ -1,8 +1,8 @@
 /**
- * Listens for HTTP, and again whenever Deno's listener ends by itself.
+ * The HTTP server accepts connections, and keeps accepting when Deno's listener ends by itself.
  *
- * One accept that fails, for want of descriptors for example, ends Deno's listener for good
- * while sockets that are open go on. What is answered is not known here.
+ * One failed accept, for example without a free file descriptor, ends Deno's listener for good,
+ * while sockets that are open go on. It does not know what a request asks for.
  *
  * @module
  */
@@ -14,8 +14,11 @@ import { StartError } from "../base/start_error.ts";
 
 export interface HttpServerDeps {
   readonly host: string;
+  /** 0 for any free port. */
   readonly port: number;
+  /** Whether other processes may listen on the same port. */
   readonly reusePort: boolean;
+  /** Answers a request from a peer's address. Does not reject. */
   readonly handle: (request: Request, peer: string) => Promise<Response>;
   readonly clock: Clock;
   readonly log: Log;
@@ -27,7 +30,7 @@ export class HttpServer {
   #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #running: Promise<void>;
 
-  /** @throws {StartError} when the address cannot be had. */
+  /** @throws {StartError} when it cannot listen on the host and the port. */
   constructor(deps: HttpServerDeps) {
     this.#deps = deps;
     const { host, port } = deps;
@@ -39,14 +42,16 @@ export class HttpServer {
         { cause },
       );
     }
-    this.#running = this.#keep();
+    this.#running = this.#keepListening();
   }
 
-  get address(): Deno.NetAddr {
-    return this.#server.addr;
+  /** Where it listens, as a browser on this machine can open it. Ends with a slash. */
+  get url(): string {
+    const { hostname, port } = this.#server.addr;
+    return `http://${hostInUrl(hostname)}:${port}/`;
   }
 
-  /** Takes no new connections, and waits for requests that are being answered. */
+  /** Accepts no new connections, and resolves when the requests in flight are answered. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#server.shutdown();
@@ -62,7 +67,7 @@ export class HttpServer {
     );
   }
 
-  async #keep(): Promise<void> {
+  async #keepListening(): Promise<void> {
     const { log, clock } = this.#deps;
     const { signal } = this.#stop;
     const { port } = this.#server.addr;
@@ -72,7 +77,7 @@ export class HttpServer {
         messageOf,
       );
       if (signal.aborted) return;
-      log.error({ reason }, "the listener ended, listening again");
+      log.error({ reason }, "the HTTP listener ended, listening again");
       while (!signal.aborted) {
         await clock.sleep(LISTEN_AGAIN_MS, signal);
         if (signal.aborted) return;
@@ -85,4 +90,10 @@ export class HttpServer {
       }
     }
   }
+}
+
+/** The unspecified address as `localhost`, and an IPv6 address in brackets. */
+function hostInUrl(hostname: string): string {
+  if (hostname === "0.0.0.0" || hostname === "::") return "localhost";
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
 }

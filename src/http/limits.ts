@@ -4,11 +4,11 @@
  * @module
  */
 
-/** A listener that ended by itself is begun again after so long: descriptors may be free by then. */
+/** Time before the server listens again after its listener ended. File descriptors may be free by then. */
 export const LISTEN_AGAIN_MS = 500;
 
-/** Bytes of an order: room for the longest token id. */
+/** Bytes of the body of `POST /admin/disconnect`: enough for the longest token id. */
 export const ADMIN_BODY_BYTES_MAX = 2_048;
 
-/** Ids that one `GET /users/online?ids=` may name. */
+/** Ids in one `GET /users/online?ids=`: a URL of at most about 11 KB. */
 export const FILTER_IDS_MAX = 1_000;

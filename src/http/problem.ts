@@ -1,11 +1,14 @@
 /**
- * Errors over HTTP: always JSON, always the same shape.
+ * Errors over HTTP. All of them are JSON of one shape: `{"error": {"code", "message"}}`.
+ *
+ * The code is for programs and never changes. The message is for people.
  *
  * @module
  */
 import type { Refusal } from "../access/admission.ts";
 import type { ErrorBody } from "../protocol/messages.ts";
 
+/** An error response with an HTTP status of 400 or above. */
 export function problem(
   status: number,
   code: string,
@@ -16,15 +19,15 @@ export function problem(
   return Response.json(body, { status, headers });
 }
 
-/** A refusal that says when to come back. */
+/** The refusal of admission, with the time after which to retry. */
 export function refused(refusal: Refusal): Response {
   const headers = { "retry-after": String(refusal.retryAfterSeconds) };
   return problem(refusal.status, refusal.code, refusal.message, headers);
 }
 
-/** A key set that cannot be had is no fault of the token. */
+/** 503 and not 401: the token may be valid, but the key set that verifies it cannot be fetched. */
 export function cannotVerify(): Response {
   const headers = { "retry-after": "5" };
-  const message = "tokens cannot be verified now";
+  const message = "tokens cannot be verified now, try again";
   return problem(503, "unavailable", message, headers);
 }

@@ -1,12 +1,13 @@
 /**
- * What the log calls a request by: the id that a proxy gave it, or one of our own.
+ * The id of a request in the log: the one that a proxy set, else a new one.
  *
  * @module
  */
 
-/** As nginx, Envoy and others make them. Anything else is no id, and could be anything. */
+/** The ids of nginx, Envoy and others fit. Anything else may be an attempt to forge a log line. */
 const ID = /^[\w-]{1,64}$/;
 
+/** The value of `X-Request-Id`, else a new id with each call. */
 export function requestId(request: Request): string {
   const given = request.headers.get("x-request-id") ?? "";
   return ID.test(given) ? given : crypto.randomUUID();

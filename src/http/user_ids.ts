@@ -1,11 +1,11 @@
 /**
- * User ids in a query.
+ * Lists of user ids in a query string.
  *
  * @module
  */
 import { parseUserId, type UserId } from "../protocol/user_id.ts";
 
-/** Ids with commas between them; `undefined` for anything else and for too many. */
+/** Reads ids that are separated by commas. `undefined`: one of them is no id, or there are more than `max`. */
 export function readUserIds(
   list: string,
   max: number,

@@ -1,5 +1,5 @@
 /**
- * The log writer: one line an event on standard output, as JSON or as text.
+ * The log writer writes one line for each event to standard output, as JSON or as text.
  *
  * It keeps secrets out of the lines. It does not know which events there are.
  *
@@ -14,32 +14,10 @@ const SECRET_FIELDS = ["token", "password", "secret", "authorization"];
 /** The message of an error may quote a URL or a header, and with it a token. */
 const QUOTED_TOKENS = /([?&]token=|\bbearer[. ] ?)[^&'"\s\\]+/gi;
 
-const encoder = new TextEncoder();
-
-function writeStandardOutput(line: string): void {
-  let bytes = encoder.encode(line);
-  try {
-    while (bytes.length > 0) {
-      bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
-    }
-  } catch {
-    // Nothing reads our output any more. The server works without its log.
-  }
-}
-
-/** Turns a JSON line into text: time, level, event, fields, and an error with its stack in one line. */
-function asText(jsonLine: string): string {
-  const { time, level, msg, err, ...fields } = JSON.parse(jsonLine);
-  const details = Object.entries(fields)
-    .map(([name, value]) => ` ${name}=${JSON.stringify(value)}`)
-    .join("");
-  const fault = err === undefined
-    ? ""
-    : ` err=${JSON.stringify(err.stack ?? err.message ?? err)}`;
-  return `${time.slice(11, 23)} ${level.padEnd(5)} ${msg}${details}${fault}\n`;
-}
-
-/** @param write Takes each line, with its line break. Default: standard output. */
+/**
+ * @param level Events below it are not written.
+ * @param write Takes each line, with its line break. Default: standard output.
+ */
 export function createLog(
   level: LogLevel,
   format: LogFormat,
@@ -59,4 +37,29 @@ export function createLog(
     },
     { write: writeLine },
   );
+}
+
+/** Turns a JSON line into text: time, level, event, fields, and an error with its stack in one line. */
+function asText(jsonLine: string): string {
+  const { time, level, msg, err, ...fields } = JSON.parse(jsonLine);
+  const details = Object.entries(fields)
+    .map(([name, value]) => ` ${name}=${JSON.stringify(value)}`)
+    .join("");
+  const fault = err === undefined
+    ? ""
+    : ` err=${JSON.stringify(err.stack ?? err.message ?? err)}`;
+  return `${time.slice(11, 23)} ${level.padEnd(5)} ${msg}${details}${fault}\n`;
+}
+
+const encoder = new TextEncoder();
+
+function writeStandardOutput(line: string): void {
+  let bytes = encoder.encode(line);
+  try {
+    while (bytes.length > 0) {
+      bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
+    }
+  } catch {
+    // Nothing reads our output any more. The server works without its log.
+  }
 }

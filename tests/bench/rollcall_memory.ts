@@ -1,7 +1,8 @@
 /** Rollcall without Postgres, to be compared with what has no database either. */
 import { readConfig } from "../../src/config/config.ts";
+import { rateLimited } from "../../src/base/log.ts";
 import { createLog } from "../../src/telemetry/log_writer.ts";
-import { startNode } from "../../src/server.ts";
+import { startNode } from "../../src/node.ts";
 import { MemoryDatabase, MemoryStore } from "../support/memory_store.ts";
 
 const USERS = 20_000;
@@ -13,7 +14,7 @@ const database = new MemoryDatabase(ids, () => Date.now());
 const store = Object.assign(new MemoryStore(database), {
   provision: () => Promise.resolve("there" as const),
 });
-const log = createLog(config.log.level, config.log.format);
+const log = rateLimited(createLog(config.log.level, config.log.format));
 const { url } = await startNode(config, store, log);
 const line = `listening ${new URL(url).port}\n`;
 Deno.stdout.writeSync(new TextEncoder().encode(line));

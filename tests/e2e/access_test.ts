@@ -115,7 +115,7 @@ Deno.test("orders need the admin token and a body that says what is wanted", asy
       );
     const [wrong] = logged("wrong ADMIN_TOKEN");
     equal(wrong?.address, "127.0.0.1");
-    deepEqual(logged("order to disconnect").map(({ userId }) => userId), [7]);
+    deepEqual(logged("revocation requested").map(({ userId }) => userId), [7]);
     const got = await fetch(`${url}admin/disconnect`);
     equal(got.status, 405);
     equal(got.headers.get("allow"), "POST");

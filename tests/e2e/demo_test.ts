@@ -1,4 +1,4 @@
-/** The demo's routes, as the page and others ask them. */
+/** The demo's routes, as the demo page and other pages request them. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { request } from "node:http";
 import { CROWD_ADD_MAX, CROWD_USERS_MAX } from "../../src/demo/limits.ts";
@@ -34,25 +34,25 @@ async function tokenOf(username: string): Promise<string> {
   return (await (await fetch(url)).json()).token;
 }
 
-Deno.test("a crowd comes online under names of its own, lives, and goes", async () => {
+Deno.test("simulated users come online, go away for a while, and all leave on DELETE", async () => {
   deepEqual((await askCrowd("POST", '{"add":20}')).body, {
     ...{ size: 20, max: CROWD_USERS_MAX },
   });
-  const ids = await until("they are there", async () => {
+  const ids = await until("16 of 20 are online", async () => {
     const ids = await onlineIds();
     return ids.length >= 16 && ids;
   });
   ok(ids.every((id) => id > 1_000 && id <= 1_020));
   const known = new Set(ids);
-  await until("somebody goes out", async () => {
+  await until("one of them goes offline", async () => {
     const now = new Set(await onlineIds());
     return [...known].some((id) => !now.has(id));
   });
   equal((await askCrowd("DELETE")).body.size, 0);
-  await until("they are gone", async () => (await onlineIds()).length === 0);
+  await until("all are offline", async () => (await onlineIds()).length === 0);
 });
 
-Deno.test("names of the crowd differ", () => {
+Deno.test("no two simulated users have the same name", () => {
   const names = Array.from(
     { length: CROWD_USERS_MAX },
     (_, nth) => crowdName(nth),
@@ -61,7 +61,7 @@ Deno.test("names of the crowd differ", () => {
   match(names[1_234] ?? "", /^[a-z]+-[a-z]+-[0-9]+$/);
 });
 
-Deno.test("what is not understood is refused, and adds nobody", async () => {
+Deno.test("an invalid body is refused with 400 and adds no users", async () => {
   const bodies = ["", "{", "5", '{"add":0}', '{"add":1.5}', '{"add":"5"}'];
   bodies.push(`{"add":${CROWD_ADD_MAX + 1}}`, " ".repeat(2_000), "null");
   for (const body of bodies) {
@@ -72,7 +72,7 @@ Deno.test("what is not understood is refused, and adds nobody", async () => {
   equal((await askCrowd("GET")).body.size, 0);
 });
 
-Deno.test("[L1] a crowd has a limit, and past it a refusal", async () => {
+Deno.test("[L1] the number of simulated users is limited, and more are refused with 409", async () => {
   const add = JSON.stringify({ add: CROWD_ADD_MAX });
   const times = CROWD_USERS_MAX / CROWD_ADD_MAX;
   for (let nth = 1; nth <= times; nth++) {
@@ -82,10 +82,10 @@ Deno.test("[L1] a crowd has a limit, and past it a refusal", async () => {
   equal(answer.status, 409);
   equal(answer.body.error.code, "crowd_full");
   equal((await askCrowd("DELETE")).body.size, 0);
-  await until("they are gone", async () => (await onlineIds()).length === 0);
+  await until("all are offline", async () => (await onlineIds()).length === 0);
 });
 
-Deno.test("pages of other origins change nothing", async () => {
+Deno.test("requests from pages of other origins are refused with 403", async () => {
   const { port } = new URL(server.url);
   for (
     const origin of [
@@ -104,7 +104,7 @@ Deno.test("pages of other origins change nothing", async () => {
   equal((await askCrowd("DELETE", undefined, own)).status, 200);
 });
 
-Deno.test("another name for this machine is no way in", async () => {
+Deno.test("a Host other than a loopback name is refused with 403", async () => {
   const { port } = new URL(server.url);
   for (const path of ["token?user=ada", "since", "crowd"]) {
     const answer = Promise.withResolvers<number | undefined>();
@@ -120,7 +120,7 @@ Deno.test("another name for this machine is no way in", async () => {
   }
 });
 
-Deno.test("other methods are told which there are", async () => {
+Deno.test("other methods get 405 and the list of allowed methods", async () => {
   const answer = await fetch(`${server.url}demo/crowd`, { method: "PUT" });
   equal(answer.status, 405);
   equal(answer.headers.get("allow"), "GET, HEAD, POST, DELETE");
@@ -128,7 +128,7 @@ Deno.test("other methods are told which there are", async () => {
   equal(error.message, "PUT is not allowed here, use GET, HEAD, POST, DELETE");
 });
 
-Deno.test("since when somebody is online can be asked for", async () => {
+Deno.test("/demo/since returns since when each user is online", async () => {
   const before = Date.now();
   await using _ada = await connectWith(
     new WebSocket(socketUrl(server.url, await tokenOf("ada"))),
@@ -141,12 +141,12 @@ Deno.test("since when somebody is online can be asked for", async () => {
   ok(Date.parse(ada.since) >= before && Date.parse(ada.since) <= Date.now());
 });
 
-Deno.test("a server with a crowd stops in order", async () => {
+Deno.test("a server with simulated users stops cleanly", async () => {
   await using other = await startServer();
   const body = '{"add":300}';
   await (await fetch(`${other.url}demo/crowd`, { method: "POST", body }))
     .json();
-  await until("some are there", async () => {
+  await until("more than 100 are online", async () => {
     const list = await (await fetch(`${other.url}users/online`)).json();
     return list.online_users.length > 100;
   });

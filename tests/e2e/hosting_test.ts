@@ -1,4 +1,4 @@
-/** Places to run: several processes behind one port, and a host that keeps no files. */
+/** Where the server runs: several processes behind one port, few permissions, and a host without files. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { connect } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
@@ -9,7 +9,7 @@ import { until } from "../support/until.ts";
 const postgres = postgresForThisFile();
 
 Deno.test({
-  name: "[C1] several processes behind one port are one server",
+  name: "[C1] several processes that share a port act as one server",
   ignore: Deno.build.os !== "linux",
   fn: async () => {
     const url = await postgres.database(60);
@@ -31,7 +31,7 @@ Deno.test({
     for (let userId = 1; userId <= 60; userId++) {
       clients.push(await connect(first.url, userId));
     }
-    const perNode = await until("all are claimed", async () => {
+    const perNode = await until("all 60 users are claimed", async () => {
       const rows = await query(
         url,
         "select count(*)::int from rollcall_internal.claims group by node_id",
@@ -41,7 +41,7 @@ Deno.test({
     });
     equal(perNode.length, 2, "both processes have sockets");
     await clients[0]?.hears("user_online", 60);
-    // One stops; the other goes on behind the same port.
+    // One process stops. The other one still listens on the same port.
     equal(await first.stop(), 0);
     await listed(second, await openIds(clients));
     for (const client of clients) await client.close();
@@ -52,7 +52,7 @@ async function openIds(
   clients: readonly { socket: WebSocket }[],
 ): Promise<number[]> {
   await until(
-    "the closed ones know",
+    "the first closes have arrived",
     () => clients.some(({ socket }) => socket.readyState === 3),
   );
   return clients.flatMap(({ socket }, index) =>
@@ -60,7 +60,7 @@ async function openIds(
   );
 }
 
-Deno.test("the production permissions are enough, and hold no right to write or to run programs", async () => {
+Deno.test("the production permissions suffice, and allow neither writing files nor running programs", async () => {
   const { permissions } = JSON.parse(
     await Deno.readTextFile(`${ROOT}deno.json`),
   );
@@ -91,7 +91,7 @@ Deno.test("the production permissions are enough, and hold no right to write or 
   ok(!/"level":"(warn|error)"/.test(server.log.join("\n")));
 });
 
-Deno.test("on Deno Deploy a missing database is told by name", async () => {
+Deno.test("on Deno Deploy the start fails without a database and names the missing variables", async () => {
   const env = { DENO_DEPLOY: "1" };
   const { code, stderr } = await runFile("main.ts", [], { env });
   equal(code, 2);
@@ -101,7 +101,7 @@ Deno.test("on Deno Deploy a missing database is told by name", async () => {
   );
 });
 
-Deno.test("[C7] as an isolate: PG* variables, no right to write or run, and over within 5 s of SIGINT", async () => {
+Deno.test("[C7] as an isolate with PG* variables and without write and run permission, the server stops within 5 s of SIGINT", async () => {
   const url = await postgres.database();
   const { hostname, port, username, password, pathname } = new URL(url);
   const output = await Deno.makeTempFile();
@@ -141,7 +141,7 @@ Deno.test("[C7] as an isolate: PG* variables, no right to write or run, and over
       PGDATABASE: pathname.slice(1),
     },
   }).spawn();
-  const listening = await until("it listens", async () => {
+  const listening = await until("the server listens", async () => {
     const lines = (await Deno.readTextFile(output)).split("\n");
     return lines.find((line) => line.includes('"msg":"listening"'));
   }, 30_000);

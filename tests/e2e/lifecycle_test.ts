@@ -1,4 +1,4 @@
-/** Start and stop: the embedded database, signals, and what is left behind. */
+/** Start and stop: the embedded database, signals, and what remains after a stop. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import pg from "pg";
 import {
@@ -21,7 +21,7 @@ const postgres = postgresForThisFile();
 const embedded = { JWT_SECRET: TEST_SECRET, ROSTER_ACCESS: "public" };
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  Deno.test(`${signal}: sockets get 1001, claims go, status is right, exit code 0`, async () => {
+  Deno.test(`${signal}: sockets are closed with 1001, claims are released, users are offline, exit code 0`, async () => {
     const url = await postgres.database();
     const DRAIN_MS = signal === "SIGTERM" ? "300" : "0";
     const env = { ...embedded, DATABASE_URL: url, DRAIN_MS };
@@ -45,7 +45,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
-Deno.test("while draining the node is not ready and refuses new sockets", async () => {
+Deno.test("while it drains, a node is not ready and refuses new sockets", async () => {
   const env = {
     ...embedded,
     DATABASE_URL: await postgres.database(),
@@ -66,7 +66,7 @@ Deno.test("while draining the node is not ready and refuses new sockets", async 
   equal(await stopping, 0);
 });
 
-Deno.test("a peer that never answers does not hold up the end", async () => {
+Deno.test("a peer that never answers the close does not delay the stop beyond 10 s", async () => {
   const url = await postgres.database();
   await using server = await startServer({
     env: { ...embedded, DATABASE_URL: url },
@@ -81,7 +81,7 @@ Deno.test("a peer that never answers does not hold up the end", async () => {
   equal(await statusOf(url, 1), "offline");
 });
 
-Deno.test("a database that hangs does not hold up the end", async () => {
+Deno.test("a database that does not answer does not delay the stop beyond 10 s", async () => {
   await using proxy = startProxy(await postgres.database());
   await using server = await startServer({
     env: { ...embedded, DATABASE_URL: proxy.url },
@@ -95,7 +95,7 @@ Deno.test("a database that hangs does not hold up the end", async () => {
 });
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  Deno.test(`${signal} during a start that waits ends it with 0 in good time`, async () => {
+  Deno.test(`${signal} during a start that waits for the database ends the process with 0 within 5 s`, async () => {
     const DATABASE_URL = await postgres.database();
     const other = new pg.Client(DATABASE_URL);
     await other.connect();
@@ -103,7 +103,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     let lastSentAt = 0;
     const env = { ...embedded, DATABASE_URL, PORT: "0" };
     const run = await runFile("main.ts", [], { env }, async (process) => {
-      await until("it waits for the lock", async () => {
+      await until("the start waits for the lock", async () => {
         const { rows } = await other.query(
           "select from pg_locks where locktype = 'advisory' and not granted",
         );
@@ -115,11 +115,11 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await other.end();
     ok(performance.now() - lastSentAt < 5_000);
     equal(run.code, 0);
-    match(run.stdout, /stopping before the start was over/);
+    match(run.stdout, /stopping before the start completed/);
   });
 }
 
-Deno.test("the embedded database keeps its data over stops, and stops with the server", async () => {
+Deno.test("the embedded database stops with the server and keeps its data", async () => {
   const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
   const first = await startServer({ cwd, env: embedded });
   const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
@@ -140,7 +140,7 @@ Deno.test("the embedded database keeps its data over stops, and stops with the s
   await Deno.remove(cwd, { recursive: true });
 });
 
-Deno.test("[C3] after kill -9 of the server and a new start nobody is left online who is not", async () => {
+Deno.test("[C3] after kill -9 of the server and a new start, users without a connection are offline", async () => {
   const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
   const env = { ...embedded, LEASE_MS: "2000", HEARTBEAT_MS: "500" };
   const first = await startServer({ cwd, env });
@@ -154,7 +154,7 @@ Deno.test("[C3] after kill -9 of the server and a new start nobody is left onlin
   const orphan = await postmasterPid(cwd);
   await first.kill();
   for (const client of clients) await client.closed;
-  ok(await isRunning(orphan), "the database of a killed server lives on");
+  ok(await isRunning(orphan), "the database of a killed server still runs");
 
   const second = await startServer({ cwd, env });
   equal(await isRunning(orphan), false);
@@ -170,7 +170,7 @@ Deno.test("[C3] after kill -9 of the server and a new start nobody is left onlin
   await Deno.remove(cwd, { recursive: true });
 });
 
-Deno.test("[C5] after kill -9 of the embedded database it is started again and all agree", async () => {
+Deno.test("[C5] after kill -9 of the embedded database it is restarted, and clients, list and status agree", async () => {
   const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
   const server = await startServer({ cwd, env: embedded });
   const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
@@ -197,7 +197,7 @@ Deno.test("[C5] after kill -9 of the embedded database it is started again and a
   await Deno.remove(cwd, { recursive: true });
 });
 
-Deno.test("[C3] kill -9 of the server and its database at once, and a start right after, loses nothing", async () => {
+Deno.test("[C3] kill -9 of the server and its database at once loses no data at the next start", async () => {
   const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
   const first = await startServer({ cwd, env: embedded });
   const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
@@ -215,9 +215,9 @@ Deno.test("[C3] kill -9 of the server and its database at once, and a start righ
   await Deno.remove(cwd, { recursive: true });
 });
 
-Deno.test("a demo secret that cannot be read is told and ends with 2", async () => {
+Deno.test("a demo secret that cannot be read ends the start with exit code 2 and its path", async () => {
   const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
-  // A folder in its place cannot be read by anybody, not even by root.
+  // A folder in its place cannot be read as a file, not even by root.
   await Deno.mkdir(`${cwd}/.data/secret`, { recursive: true });
   const { code, stderr } = await runFile("main.ts", [], { cwd });
   equal(code, 2);
@@ -225,7 +225,7 @@ Deno.test("a demo secret that cannot be read is told and ends with 2", async () 
   await Deno.remove(cwd, { recursive: true });
 });
 
-Deno.test("a second server on the same folder is refused with a clear message", async () => {
+Deno.test("a second server on the same data folder ends with exit code 2 and the id of the first process", async () => {
   const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
   const first = await startServer({ cwd, env: embedded });
   const { code, stderr } = await runFile("main.ts", [], {
@@ -248,7 +248,7 @@ Deno.test("a second server on the same folder is refused with a clear message", 
   await Deno.remove(cwd, { recursive: true });
 });
 
-Deno.test("a port that is taken is told and ends with 2, and leaves no database behind", async () => {
+Deno.test("a port in use ends the start with exit code 2, and the embedded database is stopped", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
   const env = {
@@ -264,7 +264,7 @@ Deno.test("a port that is taken is told and ends with 2, and leaves no database 
       `^Cannot listen on HOST=127\\.0\\.0\\.1 PORT=${listener.addr.port}: .*in use`,
     ),
   );
-  await until("the database is gone", async () => {
+  await until("the database has stopped", async () => {
     const pidFile = await Deno.stat(`${cwd}/.data/postgres/postmaster.pid`)
       .catch(() => undefined);
     return pidFile === undefined;
@@ -272,7 +272,7 @@ Deno.test("a port that is taken is told and ends with 2, and leaves no database 
   await Deno.remove(cwd, { recursive: true });
 });
 
-Deno.test("deno task start: demo mode without configuration; a signal to the task ends all of it", async () => {
+Deno.test("deno task start runs demo mode without configuration, and a signal to the task stops the server and its database", async () => {
   await using project = await copyProject();
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await using task = await startTask(project.directory);
@@ -294,8 +294,8 @@ Deno.test("deno task start: demo mode without configuration; a signal to the tas
 });
 
 Deno.test({
-  name: "the embedded database works for an ordinary user",
-  // Only root can become somebody else; for anybody else every other test here is this one.
+  name: "the embedded database works for a user other than root",
+  // Only root can switch to another user. Without root, every other test in this file proves it.
   ignore: Deno.build.os === "windows" || Deno.uid() !== 0,
   fn: async () => {
     await using project = await copyProject();

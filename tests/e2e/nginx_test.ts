@@ -1,4 +1,4 @@
-/** The nginx configuration of docs/, in front of a real server. */
+/** The nginx configuration `docs/nginx.conf`, in front of a real server. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
@@ -8,12 +8,12 @@ import { until } from "../support/until.ts";
 
 const NGINX = await find(["/usr/sbin/nginx", "/usr/bin/nginx"]);
 if (NGINX === undefined) {
-  const text = "skipping nginx: there is none in /usr/sbin or /usr/bin\n";
+  const text = "skipping the nginx tests: no nginx in /usr/sbin or /usr/bin\n";
   Deno.stderr.writeSync(new TextEncoder().encode(text));
 }
 
 const postgres = postgresForThisFile();
-/** From where nginx connects, so that it can be told from its clients. */
+/** The address from which nginx connects. It differs from the address of the clients. */
 const PROXY_ADDRESS = "127.0.0.9";
 
 let server: TestServer;
@@ -31,7 +31,7 @@ async function find(paths: readonly string[]): Promise<string | undefined> {
   return undefined;
 }
 
-/** The documented site, in front of these servers, where an ordinary user may run it. */
+/** Runs the documented site in front of these servers, with ports and paths that need no root. */
 async function startNginx(servers: readonly TestServer[]): Promise<Nginx> {
   const directory = await Deno.makeTempDir({ prefix: "rollcall-nginx-" });
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -107,7 +107,7 @@ async function statusOf(
 }
 
 nginxTest(
-  "through nginx sockets work, and tokens stay out of its log",
+  "sockets work through nginx, and its log has no tokens",
   async () => {
     const { url, directory } = nginx;
     const token = await tokenFor(1);
@@ -121,7 +121,7 @@ nginxTest(
     await ada.holds([1]);
     equal(await statusOf(url, `users/online?token=${token}`), 200);
     equal(await statusOf(url, "metrics"), 404);
-    const log = await until("it is logged", async () => {
+    const log = await until("nginx logs the request", async () => {
       const text = await Deno.readTextFile(`${directory}/access.log`);
       return text.includes("/users/online") && text;
     });
@@ -130,7 +130,7 @@ nginxTest(
 );
 
 nginxTest(
-  "what Rollcall logs of a request has the id that nginx gave it",
+  "Rollcall logs a request under the id that nginx gave it",
   async () => {
     const { url, directory } = nginx;
     const refused = await connectSync(url, 1, { token: "bad" });
@@ -138,25 +138,33 @@ nginxTest(
     const line = server.log.find((line) => line.includes("socket refused"));
     const { requestId } = JSON.parse(line ?? "{}");
     match(requestId, /^[0-9a-f]{32}$/);
-    await until("nginx logs it by the same id", async () => {
+    await until("nginx logs the request under the same id", async () => {
       const text = await Deno.readTextFile(`${directory}/access.log`);
       return text.includes(`"GET /ws" 101 `) && text.includes(requestId);
     });
   },
 );
 
-nginxTest("[L1] nginx cuts a client whose headers are slow", async () => {
-  const { hostname, port } = new URL(nginx.url);
-  using conn = await Deno.connect({ hostname, port: Number(port) });
-  await conn.write(new TextEncoder().encode("GET /ws HTTP/1.1\r\nHost: x\r\n"));
-  const startedAt = performance.now();
-  const size = await conn.read(new Uint8Array(1_024));
-  const tookMs = performance.now() - startedAt;
-  ok(size === null || size > 0);
-  ok(tookMs > 4_000 && tookMs < 9_000, `cut after ${tookMs.toFixed()} ms`);
-});
+nginxTest(
+  "[L1] nginx disconnects a client that sends its headers too slowly",
+  async () => {
+    const { hostname, port } = new URL(nginx.url);
+    using conn = await Deno.connect({ hostname, port: Number(port) });
+    await conn.write(
+      new TextEncoder().encode("GET /ws HTTP/1.1\r\nHost: x\r\n"),
+    );
+    const startedAt = performance.now();
+    const size = await conn.read(new Uint8Array(1_024));
+    const tookMs = performance.now() - startedAt;
+    ok(size === null || size > 0);
+    ok(
+      tookMs > 4_000 && tookMs < 9_000,
+      `disconnected after ${tookMs.toFixed()} ms`,
+    );
+  },
+);
 
-nginxTest("[L1] nginx bounds the sockets of an address", async () => {
+nginxTest("[L1] nginx limits the sockets of one client address", async () => {
   const conns = [];
   for (let n = 0; n < 5; n++) {
     const client = await connectSync(nginx.url, 1);
@@ -169,7 +177,7 @@ nginxTest("[L1] nginx bounds the sockets of an address", async () => {
 });
 
 nginxTest(
-  "[L1] behind nginx the client's address is counted, and no address that it claims",
+  "[L1] behind nginx, failed tokens count against the client's address and not against one that it claims",
   async () => {
     const { url } = nginx;
     for (let n = 0; n < 3; n++) {
@@ -179,7 +187,7 @@ nginxTest(
     deepEqual(
       [
         await statusOf(url, "users/online?token=bad"),
-        // The same client, without nginx.
+        // The same client without nginx in between.
         await statusOf(
           server.url.replace("localhost", "127.0.0.1"),
           "users/online?token=bad",
@@ -191,7 +199,7 @@ nginxTest(
 );
 
 nginxTest(
-  "a node that was away for a moment gets its share again at once",
+  "a restarted node gets its share of new clients at once",
   async () => {
     const databaseUrl = await postgres.database();
     const env = { TRUSTED_PROXIES: PROXY_ADDRESS };
@@ -205,13 +213,13 @@ nginxTest(
       await client.hears("presence_state");
       return client;
     };
-    // One on each.
+    // One client on each node.
     await join(1);
     await join(2);
     const { port } = new URL(moving.url);
     await moving.stop("SIGTERM");
     await moving[Symbol.asyncDispose]();
-    // Nobody is there; whoever comes is sent to the other.
+    // The stopped node accepts no connection, so nginx sends the client to the other one.
     await join(3);
     moving = await startServerOn(databaseUrl, { ...env, PORT: port });
     await join(4);

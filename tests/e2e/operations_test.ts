@@ -1,4 +1,4 @@
-/** What operators look at: metrics, health, logs. */
+/** What an operator sees: metrics, health, logs and traces. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import {
   connect,
@@ -15,7 +15,7 @@ import { until } from "../support/until.ts";
 const postgres = postgresForThisFile();
 const server = sharedServer(() => startServerOn(postgres.database()));
 
-/** Values by name and labels, without buckets. */
+/** The values of `/metrics` by name and labels. */
 async function metrics(): Promise<Map<string, number>> {
   const response = await fetch(`${server.url}metrics`);
   match(response.headers.get("content-type") ?? "", /^text\/plain; version=/);
@@ -28,7 +28,7 @@ async function metrics(): Promise<Map<string, number>> {
   );
 }
 
-Deno.test("the metrics tell what is going on", async () => {
+Deno.test("the metrics count connections, users, transitions, writes, closes and refused requests", async () => {
   const before = await metrics();
   {
     await using _ada = await connect(server.url, 1);
@@ -39,11 +39,14 @@ Deno.test("the metrics tell what is going on", async () => {
     const now = await metrics();
     const value = (name: string) => now.get(`rollcall_${name}`);
     deepEqual(
-      ["v1_connections", "v2_connections", "watchers", "watched_ids", "sockets"]
-        .map(
-          value,
-        ),
-      [1, 1, 1, 2, 3],
+      [
+        "v1_connections",
+        "v2_connections",
+        "watchers",
+        "watched_ids",
+        "sockets",
+      ].map(value),
+      [1, 2, 1, 2, 3],
     );
     deepEqual(["users_local", "users_online", "notifications_up"].map(value), [
       3,
@@ -74,7 +77,7 @@ Deno.test("the metrics tell what is going on", async () => {
   cut[Symbol.dispose]();
   (await connectWith(new WebSocket(socketUrl(server.url, await tokenFor(5)))))
     .socket.close(3_456);
-  await until("what clients end is counted too", async () => {
+  await until("closes by clients are counted", async () => {
     const now = await metrics();
     return ["1000", "1006", "4000"].every((code) =>
       now.has(`rollcall_closes_total{code="${code}",by="client"}`)
@@ -96,38 +99,52 @@ Deno.test("the metrics tell what is going on", async () => {
   );
 });
 
-Deno.test("every metric of the dashboard, the alerts and the README is there, and the README names all", async () => {
+Deno.test("the dashboard, the alerts and the documentation name only metrics that exist, and the documentation names all of them", async () => {
   const present = new Set(
     [...(await metrics()).keys()].map((name) =>
       name.replace(/\{.*$/, "").replace(/_(bucket|sum|count)$/, "")
     ),
   );
   const pattern = /\b(?:rollcall|process)_[a-z_]+[a-z]\b/g;
-  for (const file of ["docs/grafana.json", "docs/alerts.yml", "README.md"]) {
-    const text = await Deno.readTextFile(`${ROOT}${file}`);
+  const documentation = await documents();
+  const files = {
+    "docs/grafana.json": await Deno.readTextFile(`${ROOT}docs/grafana.json`),
+    "docs/alerts.yml": await Deno.readTextFile(`${ROOT}docs/alerts.yml`),
+    "the documentation": documentation,
+  };
+  for (const [file, text] of Object.entries(files)) {
     for (const [name] of text.matchAll(pattern)) {
       const plain = name.replace(/_(bucket|sum|count)$/, "");
       if (plain === "rollcall_internal") continue;
-      ok(present.has(plain), `${file} names ${name}, which is not there`);
+      ok(present.has(plain), `${file} names ${name}, which does not exist`);
     }
   }
-  const readme = await Deno.readTextFile(`${ROOT}README.md`);
   for (const name of present) {
-    ok(readme.includes(`\`${name}\``), `README.md does not name ${name}`);
+    ok(documentation.includes(`\`${name}\``), `no document names ${name}`);
   }
 });
 
-Deno.test("a server says when its event loop was stuck", async () => {
+/** The README and every page of `docs/`, one after the other. */
+async function documents(): Promise<string> {
+  const texts = [await Deno.readTextFile(`${ROOT}README.md`)];
+  for await (const { name } of Deno.readDir(`${ROOT}docs`)) {
+    if (!name.endsWith(".md")) continue;
+    texts.push(await Deno.readTextFile(`${ROOT}docs/${name}`));
+  }
+  return texts.join("\n");
+}
+
+Deno.test("/healthz answers 503 after the event loop was stuck for more than 5 s", async () => {
   const path = `${server.url}healthz`;
   deepEqual(await (await fetch(path)).json(), { status: "ok" });
   Deno.kill(server.pid, "SIGSTOP");
   const stoppedAt = performance.now();
   await until(
-    "it was stopped for long",
+    "the process was stopped for 5.6 s",
     () => performance.now() - stoppedAt > 5_600,
   );
   Deno.kill(server.pid, "SIGCONT");
-  const { status, error } = await until("it says so", async () => {
+  const { status, error } = await until("/healthz fails", async () => {
     const response = await fetch(path);
     const { error } = await response.json();
     return response.status === 503 && { status: response.status, error };
@@ -136,7 +153,7 @@ Deno.test("a server says when its event loop was stuck", async () => {
   match(error.message, /^the event loop was stuck for [5-9]\d{3} ms$/);
 });
 
-Deno.test("no token is in the log, whatever became of it", async () => {
+Deno.test("the log has no part of any token, valid or not", async () => {
   const tokens = [
     await tokenFor(1),
     await tokenFor(1, -60),
@@ -146,7 +163,7 @@ Deno.test("no token is in the log, whatever became of it", async () => {
   for (const token of tokens) {
     await using client = await connectSync(server.url, 1, { token });
     await until(
-      "it is refused or told",
+      "the socket is closed or gets a message",
       () =>
         client.messages.length > 0 ||
         client.socket.readyState === WebSocket.CLOSED,
@@ -163,7 +180,7 @@ Deno.test("no token is in the log, whatever became of it", async () => {
   }
 });
 
-Deno.test("with OTEL_DENO what goes to the database is traced", async () => {
+Deno.test("with OTEL_DENO writes to the database are traced", async () => {
   const bodies: string[] = [];
   await using collector = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
@@ -181,7 +198,7 @@ Deno.test("with OTEL_DENO what goes to the database is traced", async () => {
   });
   await using ada = await connect(traced.url, 1);
   await until(
-    "the write is a span",
+    "the collector gets a span of the write",
     () => bodies.some((body) => body.includes("rollcall.apply")),
   );
   equal(ada.socket.readyState, WebSocket.OPEN);

@@ -6,7 +6,7 @@ function collect(format: "json" | "text", level: "debug" | "warn" = "debug") {
   return { lines, log: createLog(level, format, (line) => lines.push(line)) };
 }
 
-Deno.test("JSON: one line per event with level, time, fields and sentence", () => {
+Deno.test("format json: one line per event with level, time, fields and event", () => {
   const { lines, log } = collect("json");
   log.info({ userId: 1, name: 'a"\n\u{1F600}' }, "something happened");
   equal(lines.length, 1);
@@ -18,7 +18,7 @@ Deno.test("JSON: one line per event with level, time, fields and sentence", () =
   });
 });
 
-Deno.test("text: one line that a person reads, an error's stack and all", () => {
+Deno.test("format text: one line per event, with the stack of an error", () => {
   const { lines, log } = collect("text");
   log.warn(
     { userId: 1, name: "a\nb", err: new Error("broken") },
@@ -37,13 +37,13 @@ Deno.test("events below the level are not written", () => {
   equal(lines.length, 1);
 });
 
-Deno.test("fields named like secrets are not written", () => {
+Deno.test("values of fields with the names of secrets are redacted", () => {
   const { lines, log } = collect("json");
   log.error({ token: "eyJ", password: "x1", secret: "x2" }, "oops");
   equal(/eyJ|x1|x2/.test(lines[0] ?? ""), false);
 });
 
-Deno.test("tokens that a fault quotes are not written", () => {
+Deno.test("tokens that an error message quotes are redacted", () => {
   for (const format of ["json", "text"] as const) {
     const { lines, log } = collect(format);
     const err = new TypeError("Invalid URL: 'http://a:b/ws?x=1&token=eyJ.a-_'");

@@ -1,0 +1,152 @@
+/**
+ * `GET /users/online`: who is online, as JSON with an ETag.
+ *
+ * The body and the ETag of the whole list are made together, once for each change of the roster,
+ * and kept until the next change. A list for `?ids=` is made for each request.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { Context } from "@hono/hono";
+import type { Admission } from "../access/admission.ts";
+import type { Verify } from "../access/token/verifier.ts";
+import { verified } from "../access/verify.ts";
+import type { Log } from "../base/log.ts";
+import type { Config } from "../config/config.ts";
+import type { Roster } from "../core/roster/roster.ts";
+import type { OnlineUsers } from "../protocol/messages.ts";
+import type { UserId } from "../protocol/user_id.ts";
+import { FILTER_IDS_MAX } from "./limits.ts";
+import { cannotVerify, problem, refused } from "./problem.ts";
+import { type HttpEnv, requestToken } from "./request.ts";
+import { requestId } from "./request_id.ts";
+import { readUserIds } from "./user_ids.ts";
+
+export interface OnlineUsersDeps {
+  readonly config: Pick<Config, "allowedOrigins" | "rosterAccess">;
+  readonly roster: Pick<Roster, "seq" | "users" | "usersJson">;
+  readonly verify: Verify;
+  readonly admission: Pick<Admission, "throttled" | "failed">;
+  readonly log: Log;
+}
+
+interface List {
+  readonly body: string;
+  readonly etag: string;
+}
+
+export class OnlineUsersEndpoint {
+  readonly #deps: OnlineUsersDeps;
+  /** The whole list, and the state of the roster from which it was made. */
+  #whole:
+    | List & { readonly seq: number; readonly usersJson: string }
+    | undefined;
+
+  constructor(deps: OnlineUsersDeps) {
+    this.#deps = deps;
+  }
+
+  /** Answers 200, 304, 400, 401, 429 or 503, each with the headers that let other origins read it. */
+  async answer(c: Context<HttpEnv>): Promise<Response> {
+    const headers = this.#originHeaders(c);
+    const list = await this.#refuse(c) ?? this.#list(c);
+    if (!(list instanceof Response)) return respond(c, list, headers);
+    for (const [name, value] of headers) list.headers.set(name, value);
+    return list;
+  }
+
+  /** The refusal of a client that may not read the list. */
+  async #refuse(c: Context<HttpEnv>): Promise<Response | undefined> {
+    const { config, admission } = this.#deps;
+    if (config.rosterAccess === "public") return undefined;
+    const throttled = admission.throttled(c.env.address);
+    if (throttled !== undefined) return refused(throttled);
+    const verdict = await verified(this.#deps, {
+      token: requestToken(c.req.raw),
+      requestId: requestId(c.req.raw),
+    }, c.env.address);
+    if (verdict === "unavailable") return cannotVerify();
+    if (verdict.ok) return undefined;
+    const headers = { "www-authenticate": "Bearer" };
+    return problem(401, "unauthorized", verdict.why.reason, headers);
+  }
+
+  #list(c: Context<HttpEnv>): List | Response {
+    const ids = c.req.query("ids");
+    if (ids === undefined) return this.#wholeList();
+    const filter = readUserIds(ids, FILTER_IDS_MAX);
+    if (filter !== undefined) return this.#listOf(filter);
+    const message =
+      `expected ids to be at most ${FILTER_IDS_MAX} user ids, separated by commas`;
+    return problem(400, "bad_ids", message);
+  }
+
+  #wholeList(): List {
+    const { roster } = this.#deps;
+    const { seq } = roster;
+    const usersJson = roster.usersJson();
+    // A rename changes the users without a new seq.
+    if (this.#whole?.seq !== seq || this.#whole.usersJson !== usersJson) {
+      const list = toList(`{"online_users":${usersJson}}`, seq);
+      this.#whole = { ...list, seq, usersJson };
+    }
+    return this.#whole;
+  }
+
+  #listOf(ids: ReadonlySet<UserId>): List {
+    const { roster } = this.#deps;
+    const body: OnlineUsers = { online_users: roster.users(ids) };
+    return toList(JSON.stringify(body), roster.seq);
+  }
+
+  /** Hono's middleware sets the same headers, but turns the body into a stream. */
+  #originHeaders(c: Context<HttpEnv>): [string, string][] {
+    const { allowedOrigins } = this.#deps.config;
+    const headers: [string, string][] = [["vary", "Origin"]];
+    const origin = c.req.header("origin");
+    const isAllowed = origin !== undefined &&
+      (allowedOrigins === "*" || allowedOrigins.includes(origin));
+    if (isAllowed) {
+      headers.push(
+        ["access-control-allow-origin", origin],
+        ["access-control-expose-headers", "ETag"],
+      );
+    }
+    return headers;
+  }
+}
+
+/**
+ * The hash alone would do as an ETag; the seq in front of it helps a person who compares two. The
+ * seq alone would not do: another database has the same seqs, and a rename has none.
+ */
+function toList(body: string, seq: number): List {
+  const hash = createHash("sha256").update(body).digest("base64url");
+  return { body, etag: `"${seq}-${hash.slice(0, 16)}"` };
+}
+
+/** All headers are set at once: headers on a finished response cost as much as the rest of it. */
+function respond(
+  c: Context<HttpEnv>,
+  { body, etag }: List,
+  originHeaders: readonly [string, string][],
+): Response {
+  const headers: [string, string][] = [
+    ...originHeaders,
+    ["etag", etag],
+    ["cache-control", "no-cache"],
+  ];
+  if (isKnown(etag, c.req.header("if-none-match"))) {
+    return new Response(null, { status: 304, headers });
+  }
+  headers.push(["content-type", "application/json"]);
+  return new Response(body, { headers });
+}
+
+/** Whether `If-None-Match` has this ETag. RFC 9110, section 13.1.2: tags, each possibly weak, or `*`. */
+function isKnown(etag: string, ifNoneMatch = ""): boolean {
+  const tags = ifNoneMatch.split(",").map((tag) =>
+    tag.trim().replace(/^W\//, "")
+  );
+  return tags.includes(etag) || tags.includes("*");
+}

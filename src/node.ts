@@ -1,0 +1,209 @@
+/**
+ * A node: every part of the server above the database, built from the bottom to the top.
+ *
+ * This is the only file that knows all parts. It decides nothing: it gives each part the parts
+ * that it needs, and starts and stops them in order.
+ *
+ * @module
+ */
+import project from "../deno.json" with { type: "json" };
+import { Admission } from "./access/admission.ts";
+import { clientAddress } from "./access/client_address.ts";
+import { coalesced, type Provision } from "./access/provision.ts";
+import { cached } from "./access/token/token_cache.ts";
+import {
+  createVerifier,
+  rejectingRevoked,
+  type Verify,
+} from "./access/token/verifier.ts";
+import { type Clock, systemClock } from "./base/clock.ts";
+import type { Log } from "./base/log.ts";
+import type { Config } from "./config/config.ts";
+import { hub } from "./core/connections/hub.ts";
+import { type Core, createCore } from "./core/core.ts";
+import type { Store } from "./core/store/store.ts";
+import { createDemo, type Demo } from "./demo/demo.ts";
+import { addUsers, onlineSince } from "./demo/demo_users.ts";
+import { Drain } from "./drain.ts";
+import { type App, createApp } from "./http/app.ts";
+import { HttpServer } from "./http/http_server.ts";
+import { HTTP_STOP_MS, PART_STOP_MS } from "./limits.ts";
+import { SocketEndpoint } from "./socket/socket_endpoint.ts";
+import { stopWithin } from "./stop_within.ts";
+import { LoopMonitor } from "./telemetry/loop_monitor.ts";
+import { PrometheusMetrics } from "./telemetry/prometheus.ts";
+
+export interface Node {
+  /** Where it listens, with a slash at the end. */
+  readonly url: string;
+  /** Drains, then stops every part. Never rejects. */
+  stop(): Promise<void>;
+}
+
+/** A store with database connections of its own, that can also write rows of users. */
+export interface NodeStore extends Store {
+  readonly provision: Provision;
+  close(): Promise<void>;
+}
+
+/** What exists before the first part is built. */
+interface Base {
+  readonly config: Config;
+  readonly store: NodeStore;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly metrics: PrometheusMetrics;
+  /** Registers how to stop a part. Parts stop in the reverse order of their registration. */
+  readonly onStop: (
+    part: string,
+    stop: () => Promise<void>,
+    ms?: number,
+  ) => void;
+}
+
+/**
+ * Starts a node. When it cannot start, it stops the parts that it started and rejects.
+ *
+ * @param store Belongs to the node from here on: the node closes it.
+ * @param log Rate limited, because clients can cause lines.
+ * @param databaseUrl For demo mode, which writes and reads users by itself.
+ * @throws {StartError} when another process uses the address.
+ */
+export async function startNode(
+  config: Config,
+  store: NodeStore,
+  log: Log,
+  databaseUrl?: string,
+): Promise<Node> {
+  useVectoredWrites();
+  await using parts = new AsyncDisposableStack();
+  const base: Base = {
+    ...{ config, store, log, clock: systemClock },
+    metrics: new PrometheusMetrics(project.version),
+    onStop: (part, stop, ms = PART_STOP_MS) =>
+      parts.defer(() => stopWithin(ms, part, stop(), log)),
+  };
+  base.onStop("store", () => store.close());
+  const core = await startCore(base);
+  const loop = startLoopMonitor(base);
+  const access = createAccess(base, core);
+  base.metrics.observe({ ...core, ...access, hub, loop });
+  const endpoint = createSocketEndpoint(base, core, access);
+  const demo = config.demo
+    ? startDemo(base, databaseUrl, () => http.url)
+    : undefined;
+  const app = createApp({
+    ...{ ...base, ...core, ...access, loop, demo: demo?.routes },
+    openSocket: (request, address) => endpoint.open(request, address),
+  });
+  const http = listen(base, app);
+  const started = parts.move();
+  return {
+    url: http.url,
+    stop: async () => {
+      access.drain.begin();
+      // Claims stay as they are from here on. The lease releases all of them in one write.
+      await stopWithin(PART_STOP_MS, "presence", core.presence.stop(), log);
+      if (demo !== undefined) {
+        await stopWithin(PART_STOP_MS, "demo", demo.stop(), log);
+      }
+      await access.drain.sendAllAway();
+      await started.disposeAsync();
+    },
+  };
+}
+
+/**
+ * Deno reads this variable once, at the first upgrade. Without it, each socket keeps a buffer as
+ * large as the largest message that was sent to it.
+ */
+function useVectoredWrites(): void {
+  Deno.env.set("DENO_USE_WRITEV", "1");
+}
+
+/** When this resolves, the node has a lease and its roster is complete. */
+async function startCore(base: Base): Promise<Core> {
+  const { config, store, clock, log, metrics, onStop } = base;
+  const core = createCore({
+    ...config,
+    ...{ hub, store, clock, log, metrics: metrics.recorder },
+  });
+  const { fanout, eviction, lease, feed } = core;
+  onStop("fan-out", () => fanout.stop());
+  onStop("eviction", () => eviction.stop());
+  await lease.join();
+  onStop("lease", () => lease.leave(config.drainGraceMs));
+  await eviction.start();
+  await feed.start();
+  onStop("feed", () => feed.stop());
+  return core;
+}
+
+function startLoopMonitor({ onStop }: Base): LoopMonitor {
+  const loop = new LoopMonitor();
+  loop.start();
+  onStop("loop monitor", () => Promise.resolve(loop.stop()));
+  return loop;
+}
+
+/** What decides whether a socket may open. */
+interface Access {
+  readonly admission: Admission;
+  readonly verify: Verify;
+  readonly drain: Drain;
+}
+
+function createAccess(
+  { config, clock }: Base,
+  { connections, eviction }: Core,
+): Access {
+  const admission = new Admission(config.admission);
+  const verify = rejectingRevoked(
+    cached(createVerifier(config.token)),
+    (tokenId) => eviction.isRevoked(tokenId),
+  );
+  const { drainMs } = config;
+  const drain = new Drain({ connections, admission, clock, drainMs });
+  return { admission, verify, drain };
+}
+
+function createSocketEndpoint(
+  base: Base,
+  core: Core,
+  { admission, verify, drain }: Access,
+): SocketEndpoint {
+  const { config, store, clock, log, metrics } = base;
+  const { connections, roster, feed, fanout, eviction } = core;
+  return new SocketEndpoint({
+    ...{ config, admission, verify, connections, roster, feed, fanout },
+    ...{ clock, log, metrics: metrics.recorder },
+    provision: config.autoProvision
+      ? coalesced((...user) => store.provision(...user))
+      : undefined,
+    draining: () => drain.isDraining,
+    isRevoked: (tokenId) => eviction.isRevoked(tokenId),
+  });
+}
+
+function startDemo(
+  { config, clock, log }: Base,
+  databaseUrl: string | undefined,
+  url: () => string,
+): Demo {
+  return createDemo({
+    ...{ token: config.token, clock, log, url },
+    addUsers: (...users) => addUsers(databaseUrl, ...users),
+    onlineSince: (limit) => onlineSince(databaseUrl, limit),
+  });
+}
+
+function listen(base: Base, app: App): HttpServer {
+  const { config, clock, log, onStop } = base;
+  const addressOf = clientAddress(config.trustedProxies);
+  const http = new HttpServer({
+    ...{ ...config, clock, log },
+    handle: (request, peer) => app(request, addressOf(peer, request.headers)),
+  });
+  onStop("HTTP server", () => http.stop(), HTTP_STOP_MS);
+  return http;
+}

@@ -1,0 +1,104 @@
+/**
+ * The metrics that are read from the parts of a node when Prometheus asks for them.
+ *
+ * @module
+ */
+import type { Admission } from "../access/admission.ts";
+import type { Hub } from "../core/connections/hub.ts";
+import type { Subscriptions } from "../core/fanout/subscriptions.ts";
+import type { Feed } from "../core/feed/feed.ts";
+import type { Lease } from "../core/presence/lease.ts";
+import type { Roster } from "../core/roster/roster.ts";
+import type { LoopMonitor } from "./loop_monitor.ts";
+
+/** The parts that are read. */
+export interface Observed {
+  readonly hub: Pick<Hub, "size">;
+  readonly subscriptions: Subscriptions;
+  readonly roster: Roster;
+  readonly feed: Pick<Feed, "lag" | "listening">;
+  readonly lease: Pick<Lease, "remainingMs">;
+  readonly admission: Pick<Admission, "sockets" | "slotsInUse">;
+  readonly loop: Pick<LoopMonitor, "lagMs">;
+}
+
+export interface GaugeOf<Parts> {
+  readonly name: string;
+  readonly help: string;
+  readonly read: (parts: Parts) => number;
+}
+
+/** Reading all of them walks each connection once, for the lag of the slowest. */
+export const GAUGES: readonly GaugeOf<Observed>[] = [
+  {
+    name: "rollcall_v1_connections",
+    help: "Connections of protocol version 1",
+    read: ({ subscriptions }) => subscriptions.v1Connections.size,
+  },
+  {
+    name: "rollcall_v2_connections",
+    help: "Connections of protocol version 2, with those that watch",
+    read: ({ subscriptions }) =>
+      subscriptions.followers.size + subscriptions.watching,
+  },
+  {
+    name: "rollcall_watchers",
+    help: "Connections of protocol version 2 that watch a list of users",
+    read: ({ subscriptions }) => subscriptions.watching,
+  },
+  {
+    name: "rollcall_watched_ids",
+    help: "User ids in the lists of all connections that watch",
+    read: ({ subscriptions }) => subscriptions.watchedIds,
+  },
+  {
+    name: "rollcall_sockets",
+    help: "Sockets, with those that are being closed",
+    read: ({ admission }) => admission.sockets,
+  },
+  {
+    name: "rollcall_slots_in_use",
+    help: "Sockets that count against MAX_CONNECTIONS",
+    read: ({ admission }) => admission.slotsInUse,
+  },
+  {
+    name: "rollcall_users_local",
+    help: "Users with a connection to this node",
+    read: ({ hub }) => hub.size,
+  },
+  {
+    name: "rollcall_users_online",
+    help: "Users online in the cluster, as far as this node knows",
+    read: ({ roster }) => roster.size,
+  },
+  {
+    name: "rollcall_seq",
+    help: "Number of the newest transition that this node has applied",
+    read: ({ roster }) => roster.seq,
+  },
+  {
+    name: "rollcall_feed_lag_transitions",
+    help: "Transitions that are in the feed and that this node has not read",
+    read: ({ feed }) => feed.lag,
+  },
+  {
+    name: "rollcall_fanout_lag_transitions",
+    help: "Transitions that the slowest connection has not received",
+    read: ({ subscriptions, roster }) => subscriptions.lag(roster.ring.head),
+  },
+  {
+    name: "rollcall_notifications_up",
+    help: "1 while notifications of the database arrive, else 0",
+    read: ({ feed }) => feed.listening ? 1 : 0,
+  },
+  {
+    name: "rollcall_lease_remaining_seconds",
+    help: "Time until the lease of this node may expire",
+    read: ({ lease }) => lease.remainingMs / 1_000,
+  },
+  {
+    name: "rollcall_event_loop_lag_seconds",
+    help: "Longest delay of the event loop in the last ten seconds",
+    read: ({ loop }) => loop.lagMs / 1_000,
+  },
+];

@@ -1,0 +1,72 @@
+import { deepEqual, equal, match, notEqual } from "node:assert/strict";
+import { Hono } from "@hono/hono";
+import { Roster } from "../../../src/core/roster/roster.ts";
+import { OnlineUsersEndpoint } from "../../../src/http/online_users.ts";
+import type { HttpEnv } from "../../../src/http/request.ts";
+import { rememberingLog } from "../../support/fakes.ts";
+
+/** Asks an endpoint whose list is public. */
+function endpointOf(roster: Roster) {
+  const endpoint = new OnlineUsersEndpoint({
+    config: { rosterAccess: "public", allowedOrigins: "*" },
+    roster,
+    verify: () => Promise.reject(new Error("not used")),
+    admission: { throttled: () => undefined, failed: () => {} },
+    log: rememberingLog(),
+  });
+  const app = new Hono<HttpEnv>();
+  app.get("/users/online", (c) => endpoint.answer(c));
+  return async (query = "", ifNoneMatch = "") => {
+    const headers = { "if-none-match": ifNoneMatch };
+    const response = await app.request(`/users/online${query}`, { headers }, {
+      address: "192.0.2.1",
+    });
+    return {
+      status: response.status,
+      etag: response.headers.get("etag") ?? "",
+      body: await response.text(),
+    };
+  };
+}
+
+function online(seq: number, userId: number) {
+  return { seq, userId, username: `user${userId}`, status: "online" } as const;
+}
+
+Deno.test("the ETag of /users/online changes with the roster and with a rename", async () => {
+  const roster = new Roster();
+  const ask = endpointOf(roster);
+  const empty = await ask();
+  deepEqual(JSON.parse(empty.body), { online_users: [] });
+  match(empty.etag, /^"0-[\w-]{16}"$/);
+  roster.advance(online(1, 7));
+  const one = await ask();
+  deepEqual(JSON.parse(one.body), {
+    online_users: [{ id: 7, username: "user7" }],
+  });
+  notEqual(one.etag, empty.etag);
+  equal((await ask("", one.etag)).status, 304);
+  equal((await ask("", `W/${one.etag}, "other"`)).status, 304);
+  roster.rename([{ id: 7, username: "grace" }]);
+  const renamed = await ask("", one.etag);
+  equal(renamed.status, 200);
+  match(renamed.body, /grace/);
+  notEqual(renamed.etag, one.etag);
+});
+
+Deno.test("a filtered /users/online has an ETag of its own and leaves that of the whole list alone", async () => {
+  const roster = new Roster();
+  roster.advance(online(1, 7));
+  roster.advance(online(2, 8));
+  const ask = endpointOf(roster);
+  const whole = await ask();
+  const filtered = await ask("?ids=8,9");
+  deepEqual(JSON.parse(filtered.body), {
+    online_users: [{ id: 8, username: "user8" }],
+  });
+  notEqual(filtered.etag, whole.etag);
+  equal((await ask("?ids=8,9", filtered.etag)).status, 304);
+  equal((await ask("?ids=8,9", whole.etag)).status, 200);
+  equal((await ask("", whole.etag)).status, 304);
+  equal((await ask("?ids=8,x")).status, 400);
+});
