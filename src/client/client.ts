@@ -1,9 +1,19 @@
 /**
- * The client: who is online, live, in browsers, Deno and Node 22 or newer.
+ * The client library: who is online, live, in browsers, Deno, and Node 22 or newer.
  *
- * It keeps a copy of who is online that is right as of one `seq`, comes back by itself after
- * whatever ends a connection, goes on where it was, and tells only what really changed. It
- * needs nothing but these files and `protocol.ts`.
+ * `connect` returns a `Rollcall`. It holds a copy of the online users that is current as of one
+ * `seq` of the server's feed. It reconnects by itself, resumes where it was, and reports only
+ * what really changed: after a lost connection an application gets the differences, and a
+ * user who left and came back meanwhile is not one.
+ *
+ * It costs one WebSocket, and memory for the users that are watched. A watch set is at most
+ * 5,000 ids. Above the server's `MAX_STATE_USERS`, a client that watches everybody gets a
+ * count instead of names.
+ *
+ * The parts: `link.ts` keeps a WebSocket connected, `replica.ts` applies its messages to the
+ * copy, `reader.ts` holds the changes that one `for await` loop has not read, `throttle.ts`
+ * limits the `watch` messages, `users.ts` checks ids, `connection_info.ts` names the states of
+ * the connection. Nothing outside this folder and `protocol/` is needed.
  *
  * @example
  * ```ts
@@ -19,40 +29,65 @@
  *
  * @module
  */
-import { type ConnectionStatus, Link, TIMING } from "./link.ts";
-import type { Timing, TokenSource } from "./link.ts";
+import {
+  type ConnectionInfo,
+  type ConnectionStatus,
+  toStatus,
+} from "./connection_info.ts";
+import { Link, TIMING, type Timing, type TokenSource } from "./link.ts";
 import { Reader } from "./reader.ts";
-import { type Change, Replica } from "./replica.ts";
+import { type PresenceChange, Replica, type Update } from "./replica.ts";
 import { toWatchSet, type User } from "./users.ts";
 import type { ErrorMessage, ServerMessage } from "../protocol/messages.ts";
 import type { UserId } from "../protocol/user_id.ts";
 
-export type { Change, ConnectionStatus, TokenSource, User };
+export type {
+  ConnectionInfo,
+  ConnectionStatus,
+  PresenceChange,
+  TokenSource,
+  User,
+};
 export type { ErrorMessage } from "../protocol/messages.ts";
 export type { UserId } from "../protocol/user_id.ts";
 
-/** What `on` can be asked for, and what its listeners get. */
+/** The events of a {@linkcode Rollcall}, and what each one delivers. */
 export interface Events {
-  readonly online: Change;
-  readonly offline: Change;
-  /** `users` was made anew: at the beginning, or because others are watched. */
+  /** A watched user came online. */
+  readonly online: PresenceChange;
+  /** A watched user went offline. */
+  readonly offline: PresenceChange;
+  /**
+   * `users` was replaced as a whole, without an `online` or `offline` event for each difference:
+   * with the first snapshot, when another watch set takes effect, and with each new count if the
+   * server does not name the users.
+   */
   readonly state: ReadonlyMap<UserId, User>;
+  /** The state of the connection changed. */
+  readonly connection: ConnectionInfo;
+  /** @deprecated The former name of `connection`. See {@linkcode ConnectionStatus}. */
   readonly status: ConnectionStatus;
-  /** The server did not do what it was asked for, for example to watch so many users. */
+  /**
+   * The server refused a request, or the token could not be refreshed. The connection stays
+   * open. `code` is for programs: `watch_too_large`, `overloaded`, `token_expiring` ...
+   */
   readonly error: ErrorMessage;
 }
 
 export interface Options {
-  /** A function is called for each connection, and again before the token it gave expires. */
+  /**
+   * A JWT, or a function that returns one. The function is called for each connection, and again
+   * before its last token expires. If it throws, it is called again later.
+   */
   readonly token: TokenSource;
-  /** Whom to hear about at first. Default: everybody. */
+  /** Which users to watch at first. Default: `"*"`, all users. */
   readonly watch?: Iterable<UserId> | "*";
-  /** Closes the client. */
+  /** Closes the client when it is aborted. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Connects, and stays connected until it is closed.
+ * Connects, and stays connected until the client is closed.
  *
  * @example
  * ```ts
@@ -63,23 +98,23 @@ export interface Options {
  *   watch: [2, 3],
  *   signal: AbortSignal.timeout(60_000),
  * });
- * friends.on("status", ({ state, reason }) => console.log(state, reason));
+ * friends.on("connection", ({ state, reason }) => console.log(state, reason));
  * friends.on("state", (users) => {
- *   console.log(users.has(2) ? "bob is here" : "bob is not here");
+ *   console.log(users.has(2) ? "bob is online" : "bob is offline");
  *   friends.close();
  * });
  * ```
  *
- * @param url The address of the server's `/ws`: `wss:` or `https:`, in browsers also relative.
- * @throws {TypeError} for a URL, user ids or a token that are none. Nothing else is thrown, now or later:
- *   what goes wrong is told by the `status` and `error` events.
+ * @param url The server's `/ws`: `wss:` or `https:` (or `ws:`, `http:`); relative in browsers.
+ * @throws {TypeError} for an invalid URL, user id or token. Later errors are never thrown: the
+ *   events `connection` and `error` report them.
  */
 export function connect(url: string | URL, options: Options): Rollcall {
   return new Rollcall(url, options);
 }
 
-/** Made by {@linkcode connect}. */
-export class Rollcall implements AsyncIterable<Change> {
+/** A client. {@linkcode connect} makes one. */
+export class Rollcall implements AsyncIterable<PresenceChange> {
   readonly #link: Link;
   readonly #replica: Replica;
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
@@ -88,58 +123,68 @@ export class Rollcall implements AsyncIterable<Change> {
 
   /** @internal */
   constructor(
-    given: string | URL,
-    // In JavaScript the options can be left out.
+    url: string | URL,
+    // JavaScript callers may omit the options; the error then names the token.
     { token, watch = "*", signal } = {} as Options,
     timing: Timing = TIMING,
   ) {
-    const url = toSocketUrl(given);
+    const socketUrl = toSocketUrl(url);
     if (typeof token !== "string" && typeof token !== "function") {
       throw new TypeError("Cannot connect: expected a token, or a function");
     }
     const replica = new Replica(
       toWatchSet(watch),
-      (watch) => this.#link.send(watch),
+      (message) => this.#link.send(message),
     );
     this.#replica = replica;
     this.#link = new Link({
       ...{ token, timing },
       url: (wasRefused) => {
-        const target = new URL(url);
-        replica.begin(target.searchParams, wasRefused);
+        const target = new URL(socketUrl);
+        replica.startConnection(target.searchParams, wasRefused);
         return target;
       },
-      onMessage: (data) => this.#take(data),
-      onStatus: (status) => this.#follow(status),
-      onFault: (message) =>
+      onMessage: (data) => this.#receive(data),
+      onConnection: (info) => this.#onConnection(info),
+      onRefreshError: (message) =>
         this.#emit("error", { type: "error", code: "token_expiring", message }),
     });
     const until = { signal: this.#closing.signal };
-    globalThis.addEventListener?.("online", () => this.#link.resume(), until);
-    globalThis.addEventListener?.("offline", () => this.#link.pause(), until);
+    globalThis.addEventListener?.("online", () => this.#link.goOnline(), until);
+    globalThis.addEventListener?.(
+      "offline",
+      () => this.#link.goOffline(),
+      until,
+    );
     signal?.addEventListener("abort", () => this.close(), until);
-    // The caller adds its listeners first.
+    // The caller can add its listeners before the first event.
     queueMicrotask(() => {
       if (signal?.aborted) this.close();
       else void this.#link.open();
     });
   }
 
-  /** Who is online, of those that are watched. It follows the server and cannot be changed. */
+  /** The watched users who are online, by id. The map is read-only and changes in place. */
   get users(): ReadonlyMap<UserId, User> {
     return this.#replica.users;
   }
 
-  /** How many are online; more than `users` holds where they are too many to be named. */
+  /** How many users are online. Larger than `users.size` if the server sends a count and no names. */
   get count(): number {
     return this.#replica.count;
   }
 
-  get status(): ConnectionStatus {
-    return this.#link.status;
+  /** The state of the connection, as the last `connection` event delivered it. */
+  get connection(): ConnectionInfo {
+    return this.#link.info;
   }
 
-  /** Calls back for each event from now on. Returns a function that ends it. */
+  /** @deprecated The former name of `connection`. See {@linkcode ConnectionStatus}. */
+  get status(): ConnectionStatus {
+    return toStatus(this.#link.info);
+  }
+
+  /** Calls `listener` for each event from now on. Returns a function that removes it. */
   on<Name extends keyof Events>(
     name: Name,
     listener: (event: Events[Name]) => void,
@@ -150,78 +195,82 @@ export class Rollcall implements AsyncIterable<Change> {
   }
 
   /**
-   * Hears about these users only, or with `"*"` about everybody, as soon as the server agrees.
-   * Who enters or leaves `users` by this did not come or go: a `state` event tells of it, and no
-   * other. If it is too many for the server an `error` event tells so, and all stays as it was.
+   * Watches these users only, or all users with `"*"`, as soon as the server accepts it. A user
+   * who enters or leaves `users` because of this did not come online or go offline: the only
+   * event is `state`. If the server refuses the watch set, the event is `error`, and the watch set
+   * before it stays.
    *
-   * @throws {TypeError} for what is no user id, and for more than 5,000 of them.
+   * @throws {TypeError} if an element is not a user id, and for more than 5,000 ids.
    */
   watch(ids: Iterable<UserId> | "*"): void {
     this.#replica.watch(toWatchSet(ids));
   }
 
   /**
-   * Ends the connection and everything else; nothing is told any more but the status. Safe to
-   * repeat. A server that never answers the close may keep a process from ending by itself.
+   * Closes the connection and ends all loops. Only `connection` events follow. Safe to repeat.
+   * If the server never answers the close, the socket may keep a process from exiting.
    */
   close(): void {
-    this.#link.close(1000, "closed by you");
+    this.#link.close(1000, "closed by the application");
   }
 
   /**
-   * The changes from now on, until the client is closed. A slow reader gets what is different
-   * since its last turn, not every coming and going.
+   * The changes from now on, until the client is closed. A loop that is slower than the changes
+   * gets the difference since it last read, not every change: at most one per user.
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Change> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<PresenceChange> {
     const reader = new Reader((ended) => this.#readers.delete(ended));
     if (this.#closing.signal.aborted) reader.end();
     else this.#readers.add(reader);
     return reader;
   }
 
-  #take(data: string): void {
+  #receive(data: string): void {
     let message: ServerMessage;
-    let news;
+    let update: Update;
     try {
       message = JSON.parse(data);
-      news = this.#replica.take(message);
+      update = this.#replica.apply(message);
     } catch (err) {
-      this.#replica.distrust();
+      this.#replica.requireSnapshot();
       throw err;
     }
-    if (message.type === "error") this.#takeError(message);
-    if (news.isRight) this.#link.settle();
-    for (const change of news.changes) {
+    if (message.type === "error") this.#onError(message);
+    if (update.isCurrent) this.#link.markHealthy();
+    for (const change of update.changes) {
       for (const reader of this.#readers) reader.push(change);
       this.#emit(change.type, change);
     }
-    if (news.isAnew) {
+    if (update.isReset) {
       for (const reader of this.#readers) reader.reset(this.users);
       this.#emit("state", this.users);
     }
   }
 
-  #takeError(error: ErrorMessage): void {
+  #onError(error: ErrorMessage): void {
     if (error.code === "token_expiring") void this.#link.refresh();
     else this.#emit("error", error);
   }
 
-  #follow(status: ConnectionStatus): void {
-    if (status.state !== "connected") this.#replica.end();
-    if (status.state === "closed") this.#closing.abort();
-    this.#emit("status", status);
-    if (status.state === "closed") {
+  #onConnection(info: ConnectionInfo): void {
+    if (info.state !== "connected") this.#replica.endConnection();
+    if (info.state === "closed") this.#closing.abort();
+    this.#emit("connection", info);
+    this.#emit("status", toStatus(info));
+    if (info.state === "closed") {
       for (const reader of this.#readers) reader.end();
     }
   }
 
-  /** A listener that throws is its application's to hear of, and harms nobody else. */
+  /** After `close`, only the events about the connection are emitted. */
   #emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-    if (name !== "status" && this.#closing.signal.aborted) return;
+    const isAboutConnection = name === "connection" || name === "status";
+    if (!isAboutConnection && this.#closing.signal.aborted) return;
     for (const listener of [...this.#listeners.get(name) ?? []]) {
       try {
         (listener as (event: Events[Name]) => void)(event);
       } catch (err) {
+        // An uncaught error for the application, and no harm to other listeners.
         queueMicrotask(() => {
           throw err;
         });
@@ -230,14 +279,14 @@ export class Rollcall implements AsyncIterable<Change> {
   }
 }
 
-function toSocketUrl(given: string | URL): URL {
+function toSocketUrl(url: string | URL): URL {
   const { location } = globalThis as { location?: { href: string } };
-  if (!URL.canParse(given, location?.href)) {
-    throw new TypeError(`Cannot connect to "${given}": expected a URL`);
+  if (!URL.canParse(url, location?.href)) {
+    throw new TypeError(`Cannot connect to "${url}": expected a URL`);
   }
-  const url = new URL(given, location?.href);
-  url.hash = "";
-  url.protocol = url.protocol.replace(/^http/, "ws");
-  if (/^wss?:$/.test(url.protocol)) return url;
-  throw new TypeError(`Cannot connect to "${given}": expected wss: or https:`);
+  const socketUrl = new URL(url, location?.href);
+  socketUrl.hash = "";
+  socketUrl.protocol = socketUrl.protocol.replace(/^http/, "ws");
+  if (/^wss?:$/.test(socketUrl.protocol)) return socketUrl;
+  throw new TypeError(`Cannot connect to "${url}": expected wss: or https:`);
 }

@@ -1,9 +1,8 @@
 /**
- * The link: one socket after another, for as long as it is wanted.
+ * The link: one WebSocket after another, until the client is closed.
  *
- * It obeys the table of close codes, waits longer after each fault, pauses while the browser
- * is offline, and gives up a connection that went silent. It does not know what the
- * messages say.
+ * It owns the socket, its timeouts, and the delay before the next attempt. After a close it
+ * does what the table of close codes says. It does not know what the messages mean.
  *
  * @module
  */
@@ -13,104 +12,95 @@ import {
   SUBPROTOCOL_V2,
 } from "../protocol/messages.ts";
 import { CLOSE } from "../protocol/close.ts";
+import type { ConnectionInfo } from "./connection_info.ts";
 
-/**
- * - `connecting`: asking for a token, or waiting for the first answer.
- * - `connected`: what is known is right, and stays so.
- * - `waiting`: a connection ended, and the next one is tried in `retryMs`.
- * - `paused`: the browser is offline.
- * - `closed`: for good, by you or because coming back would not help: `code` and `reason` say which.
- */
-export interface ConnectionStatus {
-  readonly state: "connecting" | "connected" | "waiting" | "paused" | "closed";
-  /** Why the last connection ended: a code of the table in `protocol.ts`, or a browser's own. */
-  readonly code?: number;
-  readonly reason?: string;
-  readonly retryMs?: number;
-}
-
-/** A token, or a function that gets one. */
+/** A token, or a function that returns one. */
 export type TokenSource = string | (() => string | Promise<string>);
 
-/** Time, in milliseconds, and chance. Tests set their own. */
+/** Every time in milliseconds, and the source of jitter. Tests set their own. */
 export interface Timing {
-  /** A retry waits for a random part of a time that doubles from the first to the longest. */
-  readonly retryFirstMs: number;
-  readonly retryLongestMs: number;
-  /** A connection that was good for so long was a good one: the next fault is the first. */
-  readonly steadyMs: number;
-  /** For a token and an open socket. */
-  readonly patienceMs: number;
   /**
-   * The server says something every 25 s. After so long a silence the connection is dead. Also
-   * for its first answer, of which nothing shows before all of it is here.
+   * The longest delay before the first retry. It doubles with each failure in a row. The delay
+   * is a random part of it.
+   */
+  readonly backoffFirstMs: number;
+  /** The longest delay before any retry. */
+  readonly backoffMaxMs: number;
+  /** A connection that was healthy for this long resets the backoff when it ends. */
+  readonly stableMs: number;
+  /** How long a token and the opening of the socket may take together. */
+  readonly connectMs: number;
+  /**
+   * How long the server may send nothing. It sends a message at least every 25 s. This also
+   * limits the first message: a large snapshot is delivered when its last byte has arrived.
    */
   readonly silenceMs: number;
-  /** Before a token function that failed is asked again. */
-  readonly refreshAgainMs: number;
+  /** The delay before a token function that failed is called again to refresh a token. */
+  readonly refreshRetryMs: number;
   readonly random: () => number;
 }
 
 export const TIMING: Timing = {
-  retryFirstMs: 1_000,
-  retryLongestMs: 30_000,
-  steadyMs: 10_000,
-  patienceMs: 15_000,
+  backoffFirstMs: 1_000,
+  backoffMaxMs: 30_000,
+  stableMs: 10_000,
+  connectMs: 15_000,
   silenceMs: 70_000,
-  refreshAgainMs: 10_000,
+  refreshRetryMs: 10_000,
   random: Math.random,
 };
 
-export interface LinkParts {
+export interface LinkDeps {
   readonly token: TokenSource;
-  /** Where to connect to, now. `wasRefused`: the last socket ended before it was open. */
+  /** Returns the URL for the next socket. `wasRefused`: the last socket never opened. */
   readonly url: (wasRefused: boolean) => URL;
-  /** Whatever it throws ends the connection: the server cannot be understood. */
+  /** If it throws, the connection ends and the next attempt follows. */
   readonly onMessage: (data: string) => void;
-  readonly onStatus: (status: ConnectionStatus) => void;
-  /** Something that does not end the connection. */
-  readonly onFault: (message: string) => void;
+  readonly onConnection: (info: ConnectionInfo) => void;
+  /** A token could not be refreshed. The connection stays open. */
+  readonly onRefreshError: (message: string) => void;
   readonly timing: Timing;
 }
 
-/** RFC 6455, section 7.1.5: there was no close frame. */
-const CUT = 1_006;
+/** "No close frame was received", RFC 6455, section 7.1.5. */
+const NO_CLOSE_FRAME = 1_006;
 
 const FINAL_CODES: readonly number[] = Object.values(CLOSE)
   .filter(({ reconnect }) => reconnect === "no").map(({ code }) => code);
 
 export class Link {
-  readonly #parts: LinkParts;
-  #status: ConnectionStatus = { state: "connecting" };
+  readonly #deps: LinkDeps;
+  #info: ConnectionInfo = { state: "connecting" };
   #socket: WebSocket | undefined;
-  /** For an answer, for the end of a silence, or for the next try. */
+  /** The only timer of the current phase: a timeout, or the delay before the next attempt. */
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** For another try to get a later token. */
   #refreshTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Failures in a row, for the backoff. */
   #failures = 0;
   #wasRefused = false;
-  #goodSince = Infinity;
+  #healthySince = Infinity;
 
-  constructor(parts: LinkParts) {
-    this.#parts = parts;
+  constructor(deps: LinkDeps) {
+    this.#deps = deps;
   }
 
-  get status(): ConnectionStatus {
-    return this.#status;
+  get info(): ConnectionInfo {
+    return this.#info;
   }
 
   async open(): Promise<void> {
-    if (this.#status.state === "closed") return;
-    if (isOffline()) return this.pause();
-    const { retryMs: _, ...why } = this.#status;
-    this.#setStatus({ ...why, state: "connecting" });
     if (this.#isClosed) return;
-    const giveUp = () => this.#retry("no answer in time");
-    const attempt = this.#wait(this.#parts.timing.patienceMs, giveUp);
+    if (isOffline()) return this.goOffline();
+    const { retryMs: _, ...previous } = this.#info;
+    this.#report({ ...previous, state: "connecting" });
+    if (this.#isClosed) return;
+    const { connectMs } = this.#deps.timing;
+    const onTimeout = () => this.#retry("timed out while connecting");
+    const attempt = this.#startTimer(connectMs, onTimeout);
     try {
       const token = await this.#getToken();
       if (attempt !== this.#timer) return;
-      if (isToken(token)) this.#attend(token);
+      if (isToken(token)) this.#openSocket(token);
       else this.close(CLOSE.policy.code, "expected a JWT as the token");
     } catch (err) {
       if (attempt !== this.#timer) return;
@@ -119,16 +109,17 @@ export class Link {
   }
 
   get #isClosed(): boolean {
-    return this.#status.state === "closed";
+    return this.#info.state === "closed";
   }
 
-  /** What was said so far makes what is known right. */
-  settle(): void {
-    if (this.#status.state !== "connecting") return;
-    this.#goodSince = Date.now();
-    this.#setStatus({ state: "connected" });
+  /** The state becomes `connected`: the messages so far make the client's copy current. */
+  markHealthy(): void {
+    if (this.#info.state !== "connecting") return;
+    this.#healthySince = Date.now();
+    this.#report({ state: "connected" });
   }
 
+  /** Sends a message, or drops it if the socket is not open. */
   send(message: ClientMessage): void {
     if (this.#socket?.readyState === WebSocket.OPEN) {
       this.#socket.send(JSON.stringify(message));
@@ -136,12 +127,13 @@ export class Link {
   }
 
   /**
-   * Sends a later token, if there is a function to get one from, which is asked again if it
-   * fails. Without it in time the connection ends, and the next one asks again.
+   * Gets a new token and sends it over the open connection. After an error it tries again. If
+   * no new token arrives in time the server closes the connection, and the next one gets a new
+   * token. A token that is a plain string cannot be refreshed.
    */
   async refresh(): Promise<void> {
-    if (typeof this.#parts.token === "string") return;
-    const { onFault, timing } = this.#parts;
+    if (typeof this.#deps.token === "string") return;
+    const { onRefreshError, timing } = this.#deps;
     const socket = this.#socket;
     try {
       const token = await this.#getToken();
@@ -149,96 +141,102 @@ export class Link {
       if (!isToken(token)) throw new TypeError("expected a JWT");
       this.send({ type: "refresh", token });
     } catch (err) {
-      // Who is connected anew has another token, and no use for this one.
+      // A later connection has a token of its own.
       if (socket !== this.#socket) return;
       clearTimeout(this.#refreshTimer);
       const again = () => void this.refresh();
-      this.#refreshTimer = setTimeout(again, timing.refreshAgainMs);
-      onFault(`cannot get another token: ${messageOf(err)}`);
+      this.#refreshTimer = setTimeout(again, timing.refreshRetryMs);
+      onRefreshError(`cannot refresh the token: ${messageOf(err)}`);
     }
   }
 
-  /** There is no network; a connection that may be left would only pretend. */
-  pause(): void {
-    if (this.#status.state === "closed") return;
-    this.#drop();
-    this.#setStatus({ state: "paused", reason: "this browser is offline" });
+  /** The browser has no network: drops the connection, which may seem open for minutes. */
+  goOffline(): void {
+    if (this.#isClosed) return;
+    this.#dropSocket();
+    this.#report({ state: "offline", reason: "the browser is offline" });
   }
 
-  /** There is a network again. */
-  resume(): void {
-    const { state } = this.#status;
-    if (state !== "paused" && state !== "waiting") return;
+  /** The browser has a network again: connects at once. */
+  goOnline(): void {
+    const { state } = this.#info;
+    if (state !== "offline" && state !== "reconnecting") return;
     this.#failures = 0;
-    this.#drop();
+    this.#dropSocket();
     void this.open();
   }
 
-  /** For good. Safe to repeat. */
+  /** Closes the link; it never connects again. Safe to repeat. */
   close(code: number, reason: string): void {
-    if (this.#status.state === "closed") return;
-    this.#drop();
-    this.#setStatus({ state: "closed", code, reason });
+    if (this.#isClosed) return;
+    this.#dropSocket();
+    this.#report({ state: "closed", code, reason });
   }
 
   async #getToken(): Promise<string> {
-    const { token } = this.#parts;
+    const { token } = this.#deps;
     return typeof token === "string" ? token : await token();
   }
 
-  #attend(token: string): void {
-    const { url, onMessage, timing } = this.#parts;
+  #openSocket(token: string): void {
+    const { url, timing } = this.#deps;
     const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
     const socket = new WebSocket(url(this.#wasRefused), protocols);
     this.#socket = socket;
     this.#wasRefused = true;
-    socket.onopen = () => {
-      if (socket !== this.#socket) return;
+    // Events of a socket that was dropped are ignored.
+    const ifCurrent = <E>(handle: (event: E) => void) => (event: E) => {
+      if (socket === this.#socket) handle(event);
+    };
+    socket.onopen = ifCurrent(() => {
       this.#wasRefused = false;
-      this.#wait(timing.silenceMs, () => this.#retry("no answer in time"));
-    };
-    socket.onmessage = ({ data }) => {
-      if (socket !== this.#socket) return;
-      try {
-        onMessage(String(data));
-      } catch (err) {
-        return this.#retry(faultOf(err));
-      }
-      if (this.#status.state === "connected") {
-        this.#wait(timing.silenceMs, () => this.#retry("silence"));
-      }
-    };
-    socket.onclose = ({ code, reason }) => {
-      if (socket !== this.#socket) return;
+      const reason = "timed out while waiting for the first message";
+      this.#startTimer(timing.silenceMs, () => this.#retry(reason));
+    });
+    socket.onmessage = ifCurrent(({ data }) => this.#receive(String(data)));
+    socket.onclose = ifCurrent(({ code, reason }) => {
       if (FINAL_CODES.includes(code)) this.close(code, reason);
-      // Deno has 0 for a connection that was cut, browsers and Node have 1006.
-      else if (code !== 0 && code !== CUT) this.#retry(reason, code);
-      else this.#retry("the connection was cut", CUT);
-    };
-    socket.onerror = () => {
-      // Of a socket that does not open, Node 22 says this and nothing more.
-      if (socket !== this.#socket || !this.#wasRefused) return;
-      this.#retry("the server does not answer", CUT);
-    };
+      // Without a close frame, Deno reports 0; browsers and Node report 1006.
+      else if (code === 0 || code === NO_CLOSE_FRAME) {
+        this.#retry("connection lost", NO_CLOSE_FRAME);
+      } else this.#retry(reason, code);
+    });
+    socket.onerror = ifCurrent(() => {
+      // If the socket cannot open, Node 22 fires `error` and no `close`.
+      if (this.#wasRefused) {
+        this.#retry("cannot reach the server", NO_CLOSE_FRAME);
+      }
+    });
   }
 
-  /** Full jitter: clients that were cut off together do not come back together. */
+  #receive(data: string): void {
+    try {
+      this.#deps.onMessage(data);
+    } catch (err) {
+      return this.#retry(describeError(err));
+    }
+    if (this.#info.state !== "connected") return;
+    const onTimeout = () => this.#retry("timed out: the server is silent");
+    this.#startTimer(this.#deps.timing.silenceMs, onTimeout);
+  }
+
+  /** Drops the socket and tries again later. Full jitter spreads clients that failed together. */
   #retry(reason: string, code?: number): void {
-    const { random, retryFirstMs, retryLongestMs, steadyMs } =
-      this.#parts.timing;
-    if (Date.now() - this.#goodSince >= steadyMs) this.#failures = 0;
-    this.#goodSince = Infinity;
-    this.#drop();
-    const longestMs = retryFirstMs * 2 ** this.#failures;
-    const retryMs = random() * Math.min(retryLongestMs, longestMs);
+    const { random, backoffFirstMs, backoffMaxMs, stableMs } =
+      this.#deps.timing;
+    if (Date.now() - this.#healthySince >= stableMs) this.#failures = 0;
+    this.#healthySince = Infinity;
+    this.#dropSocket();
+    const longestMs = backoffFirstMs * 2 ** this.#failures;
+    const retryMs = random() * Math.min(backoffMaxMs, longestMs);
     this.#failures += 1;
-    this.#wait(retryMs, () => void this.open());
+    this.#startTimer(retryMs, () => void this.open());
     const why = code === undefined ? { reason } : { code, reason };
-    this.#setStatus({ state: "waiting", ...why, retryMs });
+    this.#report({ state: "reconnecting", ...why, retryMs });
   }
 
-  /** Forgets the connection: nothing of it is heard any more. */
-  #drop(): void {
+  /** Closes the socket and forgets it, with its timers. */
+  #dropSocket(): void {
     clearTimeout(this.#timer);
     clearTimeout(this.#refreshTimer);
     const socket = this.#socket;
@@ -246,34 +244,37 @@ export class Link {
     socket?.close();
   }
 
-  #wait(ms: number, then: () => void): ReturnType<typeof setTimeout> {
+  #startTimer(ms: number, then: () => void): ReturnType<typeof setTimeout> {
     clearTimeout(this.#timer);
     return this.#timer = setTimeout(then, ms);
   }
 
-  #setStatus(status: ConnectionStatus): void {
-    this.#status = status;
-    this.#parts.onStatus(status);
+  #report(info: ConnectionInfo): void {
+    this.#info = info;
+    this.#deps.onConnection(info);
   }
 }
 
-export function messageOf(err: unknown): string {
+function messageOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err);
 }
 
-/** Of what a message led to: it may be that it was understood all too well. */
-function faultOf(err: unknown): string {
-  const isNonsense = err instanceof TypeError || err instanceof SyntaxError;
+/** A `TypeError` or `SyntaxError` means that a message was malformed; other errors speak for themselves. */
+function describeError(err: unknown): string {
   const message = messageOf(err);
-  return isNonsense ? `cannot understand the server: ${message}` : message;
+  const isMalformed = err instanceof TypeError || err instanceof SyntaxError;
+  return isMalformed ? `cannot read the server's message: ${message}` : message;
 }
 
-/** What no token is can be no subprotocol either, and a browser's fault would quote it. */
+/**
+ * Whether the value can be a JWT. Any other text cannot be offered as a subprotocol, and the
+ * browser's error message would contain it.
+ */
 function isToken(value: unknown): value is string {
   return typeof value === "string" && /^[\w.~-]+$/.test(value);
 }
 
-/** Only browsers know. */
+/** Always false outside browsers: only a browser knows. */
 function isOffline(): boolean {
   const { navigator } = globalThis as { navigator?: { onLine?: boolean } };
   return navigator?.onLine === false;

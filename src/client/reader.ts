@@ -1,57 +1,62 @@
 /**
- * A reader of changes: one `for await` loop, however slow it is.
+ * The reader: the changes that one `for await` loop has not read yet.
+ *
+ * It owns at most one unread change per user, however slow the loop is. It does not know
+ * where changes come from.
  *
  * @module
  */
 import type { UserId } from "../protocol/user_id.ts";
-import type { Change } from "./replica.ts";
+import type { PresenceChange } from "./replica.ts";
 
-/** What one reader has not seen yet: per user at most one change. */
-export class Reader implements AsyncIterableIterator<Change> {
-  readonly #changes = new Map<UserId, Change>();
+export class Reader implements AsyncIterableIterator<PresenceChange> {
+  readonly #unread = new Map<UserId, PresenceChange>();
   readonly #onEnd: (reader: Reader) => void;
-  #waiting: ((result: IteratorResult<Change>) => void)[] = [];
-  #isOver = false;
+  #pendingReads: ((result: IteratorResult<PresenceChange>) => void)[] = [];
+  #isEnded = false;
 
+  /** @param onEnd Called when the loop ends. It may be called more than once. */
   constructor(onEnd: (reader: Reader) => void) {
     this.#onEnd = onEnd;
   }
 
-  push(change: Change): void {
-    const waiting = this.#waiting.shift();
-    if (waiting !== undefined) return waiting({ done: false, value: change });
-    // Whoever came and went, or went and came, since the last turn is as before.
-    if (!this.#changes.delete(change.user.id)) {
-      this.#changes.set(change.user.id, change);
+  push(change: PresenceChange): void {
+    const resolve = this.#pendingReads.shift();
+    if (resolve !== undefined) return resolve({ done: false, value: change });
+    // Two changes of one user cancel out: the user is as it was when the loop last read.
+    if (!this.#unread.delete(change.user.id)) {
+      this.#unread.set(change.user.id, change);
     }
   }
 
-  /** Others are watched: what was not read yet and is not so any more is no news. */
+  /** After `users` was replaced: drops each unread change that `users` contradicts. */
   reset(users: ReadonlyMap<UserId, unknown>): void {
-    for (const [id, { type }] of this.#changes) {
-      if (users.has(id) !== (type === "online")) this.#changes.delete(id);
+    for (const [id, { type }] of this.#unread) {
+      if (users.has(id) !== (type === "online")) this.#unread.delete(id);
     }
   }
 
-  next(): Promise<IteratorResult<Change>> {
-    for (const [id, value] of this.#changes) {
-      this.#changes.delete(id);
+  next(): Promise<IteratorResult<PresenceChange>> {
+    for (const [id, value] of this.#unread) {
+      this.#unread.delete(id);
       return Promise.resolve({ done: false, value });
     }
-    if (this.#isOver) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#isEnded) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#pendingReads.push(resolve));
   }
 
-  return(): Promise<IteratorResult<Change>> {
-    this.#changes.clear();
+  /** The loop was left by `break`, `return` or an error. */
+  return(): Promise<IteratorResult<PresenceChange>> {
+    this.#unread.clear();
     this.end();
     return this.next();
   }
 
+  /** No more changes follow. Changes that are unread can still be read. */
   end(): void {
-    this.#isOver = true;
+    this.#isEnded = true;
     this.#onEnd(this);
-    for (const resolve of this.#waiting.splice(0)) {
+    for (const resolve of this.#pendingReads.splice(0)) {
       resolve({ done: true, value: undefined });
     }
   }

@@ -1,8 +1,13 @@
 /**
- * The client's copy of who is online, right as of one `seq`.
+ * The replica: the client's copy of the online users, as of one `seq` of the feed.
  *
- * It takes the server's messages and tells what really changed by them. It does not know
- * how messages travel, nor when a connection ended.
+ * It owns the copy and the watch sets, applies the server's messages, and returns what changed.
+ * It does not know how messages travel, nor why a connection ended.
+ *
+ * A new watch set takes effect after a round trip, so there are three sets: `#wanted` is what
+ * the application asked for last, `#served` is what the server sends on this connection, and
+ * `#held` is what `users` covers. `#held` and `#seq` change together with `users`, so that the
+ * next connection can resume from them whatever was requested or refused meanwhile.
  *
  * @module
  */
@@ -17,88 +22,87 @@ import type {
   Watching,
 } from "../protocol/messages.ts";
 import type { UserId } from "../protocol/user_id.ts";
-import { Pace } from "./pace.ts";
+import { Throttle } from "./throttle.ts";
 import {
   includes,
-  toSeq,
   toUserId,
   toUsers,
+  toWholeNumber,
   type User,
   Users,
   type WatchSet,
 } from "./users.ts";
 
-/** Somebody came or went. */
-export interface Change {
+/** A user came online or went offline. */
+export interface PresenceChange {
   readonly type: "online" | "offline";
   readonly user: User;
 }
 
-/** What a message brought. */
-export interface News {
-  readonly changes: readonly Change[];
-  /** `users` was made anew for other reasons than that somebody came or went. */
-  readonly isAnew: boolean;
-  /** `users` is right, about whom we want. */
-  readonly isRight: boolean;
+/** What one message changed. */
+export interface Update {
+  readonly changes: readonly PresenceChange[];
+  /** `users` was replaced, and `changes` does not contain every difference. */
+  readonly isReset: boolean;
+  /** `users` is current for the wanted watch set. */
+  readonly isCurrent: boolean;
 }
 
-const NOTHING: News = { changes: [], isAnew: false, isRight: false };
+const NO_UPDATE: Update = { changes: [], isReset: false, isCurrent: false };
 const NOBODY: WatchSet = new Set<UserId>();
 
-/** Longer lists of ids are sent as a message: proxies commonly refuse URLs above 8 KiB. */
+/** A longer list of ids is sent as a message: proxies commonly refuse URLs above 8 KiB. */
 const WATCH_QUERY_LENGTH_MAX = 1_500;
 
 export class Replica {
-  /** Always what `#held` and `#seq` say: a message that is about others leaves it alone. */
+  /** The online users of `#held` as of `#seq`. Empty while the server sends counts. */
   readonly users: Users = new Users();
-  readonly #ask: (watch: Watch) => void;
-  readonly #pace = new Pace();
+  readonly #send: (watch: Watch) => void;
+  readonly #throttle = new Throttle();
   #wanted: WatchSet;
-  /** What the server of this connection tells about. */
   #served: WatchSet;
-  /** What it was asked for last, while it has neither agreed nor refused. Never two at once. */
-  #asked: WatchSet | undefined;
+  /** The watch set of the request without an answer yet. There is never a second request. */
+  #requested: WatchSet | undefined;
   #ref = 0;
-  /** What `users` is about, as of `#seq`. */
   #held: WatchSet | undefined;
   #seq: number | undefined;
+  /** How many are online, if the server sends counts instead of names. */
   #count: number | undefined;
-  /** Whether the server of this connection has said where we stand. */
-  #isAnswered = false;
-  /** It said so of users who were not wanted any more, and it was not taken. */
-  #isPassedOver = false;
+  /** Whether this connection has received its first state, diff or count. */
+  #isReady = false;
+  /** The server's last state or count was for a set that is not wanted, and was skipped. */
+  #isSkipping = false;
 
-  /** @param ask Sends a wish. */
-  constructor(wanted: WatchSet, ask: (watch: Watch) => void) {
+  /** @param send Sends a `watch` message. */
+  constructor(wanted: WatchSet, send: (watch: Watch) => void) {
     this.#wanted = this.#served = wanted;
-    this.#ask = ask;
+    this.#send = send;
   }
 
-  /** How many are online, named or not. */
+  /** How many users are online, including those that the server counts but does not name. */
   get count(): number {
     return this.#count ?? this.users.size;
   }
 
-  /** Hears about other users as soon as the server agrees. */
+  /** Changes the watch set as soon as the server accepts it. */
   watch(wanted: WatchSet): void {
     this.#wanted = wanted;
-    if (this.#isAnswered) this.#askForWanted();
+    if (this.#isReady) this.#requestWanted();
   }
 
   /**
-   * A new connection: what to ask for in its URL.
+   * A new connection starts: adds `watch` and `since` to the query of its URL.
    *
-   * @param wasRefused The last one was not opened; its list may have been too long.
+   * @param wasRefused The last socket never opened; the list of ids in its URL may be the reason.
    */
-  begin(query: URLSearchParams, wasRefused: boolean): void {
-    this.end();
+  startConnection(query: URLSearchParams, wasRefused: boolean): void {
+    this.endConnection();
     this.#served = this.#wanted;
-    this.#isPassedOver = false;
+    this.#isSkipping = false;
     const list = this.#wanted === "*" ? "*" : [...this.#wanted].join();
     const isRisky = wasRefused && list !== "*" && list !== "";
     if (isRisky || list.length > WATCH_QUERY_LENGTH_MAX) {
-      // The list follows when there is an answer.
+      // Watches nobody first. A `watch` message with the list follows the first state.
       this.#served = NOBODY;
       query.set("watch", "");
       return;
@@ -109,60 +113,64 @@ export class Replica {
     }
   }
 
-  /** The connection ended; nothing can be asked until the next begins. */
-  end(): void {
-    this.#isAnswered = false;
-    this.#asked = undefined;
-    this.#pace.stop();
+  /** The connection ended: nothing is sent until the next one starts. */
+  endConnection(): void {
+    this.#isReady = false;
+    this.#requested = undefined;
+    this.#throttle.cancel();
   }
 
-  /** What we hold may be wrong: the next connection begins with a whole state. */
-  distrust(): void {
+  /** A message could not be applied: the next connection starts with a snapshot, not a resume. */
+  requireSnapshot(): void {
     this.#seq = undefined;
   }
 
-  /** @throws for a message that cannot be understood. */
-  take(message: ServerMessage): News {
+  /**
+   * Applies a message.
+   *
+   * @throws {TypeError} for a message that is malformed or out of order.
+   * @throws {Error} if a node has no capacity for the watch set, so that another node is tried.
+   */
+  apply(message: ServerMessage): Update {
     switch (message.type) {
       case "presence_state":
-        return this.#takeState(message);
+        return this.#applyState(message);
       case "presence_diff":
-        return this.#takeDiff(message);
+        return this.#applyDiff(message);
       case "presence_count":
-        return this.#takeCount(message);
+        return this.#applyCount(message);
       case "keepalive":
-        return this.#takeKeepAlive(message);
+        return this.#applyKeepAlive(message);
       case "watching":
-        return this.#takeAgreement(message);
+        return this.#applyWatching(message);
       case "error":
-        return this.#takeError(message);
+        return this.#applyError(message);
       default:
-        return passOver(message);
+        return ignore(message);
     }
   }
 
-  #takeState(message: PresenceState): News {
-    const seq = toSeq(message.seq);
+  #applyState(message: PresenceState): Update {
+    const seq = toWholeNumber(message.seq);
     const users = toUsers(message.users);
-    if (!this.#isWanted()) return NOTHING;
+    if (!this.#acceptsState()) return NO_UPDATE;
     const before = this.#held;
     const served = this.#served;
-    const named = new Map(
-      users.filter(({ id }) => includes(served, id)).map((
-        user,
-      ) => [user.id, user]),
+    const online = new Map(
+      users.filter(({ id }) => includes(served, id))
+        .map((user) => [user.id, user]),
     );
-    const changes: Change[] = [];
+    const changes: PresenceChange[] = [];
     for (const user of [...this.users.values()]) {
-      if (named.has(user.id)) continue;
+      if (online.has(user.id)) continue;
       this.users.remove(user.id);
-      // Whoever is not watched any more did not go.
+      // A user who is no longer watched did not go offline.
       if (includes(served, user.id)) changes.push({ type: "offline", user });
     }
-    for (const { id, username } of named.values()) {
+    for (const { id, username } of online.values()) {
       const known = this.users.get(id);
       if (known?.username === username) continue;
-      // Whoever was not watched before did not come.
+      // A user who was not watched before did not come online.
       const isNew = known === undefined && includes(before, id);
       const since = isNew ? new Date() : known?.since;
       const user = this.users.put({ id, username, since });
@@ -171,23 +179,24 @@ export class Replica {
     this.#held = served;
     this.#seq = seq;
     this.#count = undefined;
-    return { changes, isAnew: before !== served, isRight: this.#isRight };
+    const isReset = before !== served;
+    return { changes, isReset, isCurrent: this.#isCurrent };
   }
 
-  #takeDiff(message: PresenceDiff): News {
-    const seq = toSeq(message.seq);
+  #applyDiff(message: PresenceDiff): Update {
+    const seq = toWholeNumber(message.seq);
     const online = toUsers(message.online);
     const offline = message.offline.map(toUserId);
-    this.#answered();
-    if (this.#isPassedOver) return NOTHING;
+    this.#markReady();
+    if (this.#isSkipping) return NO_UPDATE;
     if (this.#held !== this.#served || this.#seq === undefined) {
-      throw new TypeError("there was no state before this difference");
+      throw new TypeError("a presence_diff came before any presence_state");
     }
-    const isRight = this.#isRight;
-    // What was told already is no news, and what is older was overtaken.
-    if (seq <= this.#seq) return { ...NOTHING, isRight };
+    const isCurrent = this.#isCurrent;
+    // A repeated or older diff changes nothing.
+    if (seq <= this.#seq) return { ...NO_UPDATE, isCurrent };
     this.#seq = seq;
-    const changes: Change[] = [];
+    const changes: PresenceChange[] = [];
     for (const id of offline) {
       const user = this.users.get(id);
       if (user === undefined) continue;
@@ -200,78 +209,81 @@ export class Replica {
       const user = this.users.put({ id, username, since });
       if (known === undefined) changes.push({ type: "online", user });
     }
-    return { changes, isAnew: false, isRight };
+    return { changes, isReset: false, isCurrent };
   }
 
-  /** Too many are online to name them. */
-  #takeCount(message: PresenceCount): News {
-    const count = toSeq(message.online);
-    if (!this.#isWanted()) return NOTHING;
+  /** So many users are online that the server sends their number instead of their names. */
+  #applyCount(message: PresenceCount): Update {
+    const count = toWholeNumber(message.online);
+    if (!this.#acceptsState()) return NO_UPDATE;
     this.#count = count;
     this.users.empty();
     this.#held = this.#seq = undefined;
-    return { changes: [], isAnew: true, isRight: this.#isRight };
+    return { changes: [], isReset: true, isCurrent: this.#isCurrent };
   }
 
-  /** Nothing happened, until this `seq`, to those whom we are told about. */
-  #takeKeepAlive(message: KeepAlive): News {
-    const seq = toSeq(message.seq);
-    const isOurs = this.#held === this.#served && !this.#isPassedOver;
-    if (isOurs && this.#seq !== undefined) this.#seq = seq;
-    return NOTHING;
+  /** Nothing changed up to this `seq`, so the next connection can resume from it. */
+  #applyKeepAlive(message: KeepAlive): Update {
+    const seq = toWholeNumber(message.seq);
+    const isForHeld = this.#held === this.#served && !this.#isSkipping;
+    if (isForHeld && this.#seq !== undefined) this.#seq = seq;
+    return NO_UPDATE;
   }
 
-  /** From here on the server tells about those whom we asked for, first of all a state. */
-  #takeAgreement({ ref }: Watching): News {
-    if (this.#asked === undefined || ref !== this.#ref) return NOTHING;
-    this.#served = this.#asked;
-    this.#asked = undefined;
-    return NOTHING;
+  /** The server accepts the watch set. A state or count for it is the next message. */
+  #applyWatching({ ref }: Watching): Update {
+    if (this.#requested === undefined || ref !== this.#ref) return NO_UPDATE;
+    this.#served = this.#requested;
+    this.#requested = undefined;
+    return NO_UPDATE;
   }
 
-  /** The server goes on as before; so do we, unless there is a newer wish. */
-  #takeError({ code, message, ref }: ErrorMessage): News {
-    if (this.#asked === undefined || ref !== this.#ref) return NOTHING;
+  /**
+   * The server refuses the watch set and keeps the one before. The client does the same, unless
+   * the application has called `watch` again meanwhile.
+   */
+  #applyError({ code, message, ref }: ErrorMessage): Update {
+    if (this.#requested === undefined || ref !== this.#ref) return NO_UPDATE;
     if (code === "overloaded" && this.#served === NOBODY) {
-      // Before this connection there was more than nobody, and another node may have room.
+      // `NOBODY` was only the start of this connection. Another node may accept the whole set.
       throw new Error(message);
     }
-    if (this.#wanted === this.#asked) this.#wanted = this.#served;
-    this.#asked = undefined;
-    if (this.#isRight) return { ...NOTHING, isRight: true };
-    this.#askForWanted();
-    return NOTHING;
+    if (this.#wanted === this.#requested) this.#wanted = this.#served;
+    this.#requested = undefined;
+    if (this.#isCurrent) return { ...NO_UPDATE, isCurrent: true };
+    this.#requestWanted();
+    return NO_UPDATE;
   }
 
-  /** Whether `users` is, with this message, right about whom we want. */
-  get #isRight(): boolean {
-    return this.#served === this.#wanted && !this.#isPassedOver;
+  /** Whether `users` is current for the wanted set, once the message at hand is applied. */
+  get #isCurrent(): boolean {
+    return this.#served === this.#wanted && !this.#isSkipping;
   }
 
-  /** Whether what the server says of where we stand is to be taken. If not, it is asked again. */
-  #isWanted(): boolean {
-    this.#answered();
-    this.#isPassedOver = this.#served !== this.#wanted;
-    return !this.#isPassedOver;
+  /** Whether a state or count is for the wanted set. If not, it is skipped and the wanted set requested. */
+  #acceptsState(): boolean {
+    this.#markReady();
+    this.#isSkipping = this.#served !== this.#wanted;
+    return !this.#isSkipping;
   }
 
-  #answered(): void {
-    this.#isAnswered = true;
-    if (this.#served !== this.#wanted) this.#askForWanted();
+  #markReady(): void {
+    this.#isReady = true;
+    if (this.#served !== this.#wanted) this.#requestWanted();
   }
 
-  #askForWanted(): void {
-    if (this.#asked !== undefined) return;
-    this.#pace.take(() => {
-      this.#asked = this.#wanted;
+  #requestWanted(): void {
+    if (this.#requested !== undefined) return;
+    this.#throttle.run(() => {
+      this.#requested = this.#wanted;
       const userIds = this.#wanted === "*" ? "*" : [...this.#wanted];
-      this.#ask({ type: "watch", userIds, ref: this.#ref += 1 });
+      this.#send({ type: "watch", userIds, ref: this.#ref += 1 });
     });
   }
 }
 
-/** A later server may have more to say. */
-function passOver(message: { readonly type?: unknown }): News {
-  if (typeof message.type === "string") return NOTHING;
+/** Ignores a type that this version does not know: a later server may send more. */
+function ignore(message: { readonly type?: unknown }): Update {
+  if (typeof message.type === "string") return NO_UPDATE;
   throw new TypeError("a message has no type");
 }

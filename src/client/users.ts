@@ -1,5 +1,5 @@
 /**
- * Users and sets of them, as the client has them, and what is read from messages into them.
+ * Users and watch sets as the client holds them, and the checks on values that become one.
  *
  * @module
  */
@@ -7,18 +7,21 @@ import {
   type OnlineUserInfo,
   WATCHED_USERS_MAX,
 } from "../protocol/messages.ts";
-import { parseUserId, type UserId } from "../protocol/user_id.ts";
+import { parseUserId, USER_ID_MAX, type UserId } from "../protocol/user_id.ts";
 
-/** Somebody who is online. */
+/** A user who is online. */
 export interface User extends OnlineUserInfo {
-  /** When this client was told so; nothing for those who were online before. */
+  /** When this client saw the user come online; `undefined` if the user was online before that. */
   readonly since: Date | undefined;
 }
 
-/** Whom to hear about. Compared by identity: each call of `watch` makes a new one. */
+/**
+ * The users that a client watches; `"*"` is all users. Watch sets are compared by identity:
+ * two calls of `watch` with equal ids are two watch sets.
+ */
 export type WatchSet = ReadonlySet<UserId> | "*";
 
-/** A map that its owner changes and nobody else. */
+/** A map that applications can only read: `set`, `delete` and `clear` throw a `TypeError`. */
 export class Users extends Map<UserId, User> {
   /** @internal */
   put(user: User): User {
@@ -34,7 +37,7 @@ export class Users extends Map<UserId, User> {
     super.clear();
   }
   override set(): never {
-    throw new TypeError("Cannot change the users: they follow the server");
+    throw new TypeError("Cannot change users: this map is read-only");
   }
   override delete(): never {
     return this.set();
@@ -44,7 +47,7 @@ export class Users extends Map<UserId, User> {
   }
 }
 
-/** @throws {TypeError} for what is no user id, and for more of them than any server takes. */
+/** @throws {TypeError} if an element is not a user id, and for more than {@linkcode WATCHED_USERS_MAX} ids. */
 export function toWatchSet(ids: Iterable<UserId> | "*"): WatchSet {
   if (ids === "*") return "*";
   if (typeof ids !== "object" || ids === null) {
@@ -61,12 +64,15 @@ export function includes(set: WatchSet | undefined, id: UserId): boolean {
   return set === "*" || set?.has(id) === true;
 }
 
+/** @throws {TypeError} if the value is not a number that is a user id. */
 export function toUserId(value: unknown): UserId {
   const id = typeof value === "number" ? parseUserId(value) : undefined;
   if (id !== undefined) return id;
-  throw new TypeError(`Cannot take ${value}: expected a user id`);
+  const expected = `expected a whole number from 1 to ${USER_ID_MAX}`;
+  throw new TypeError(`Cannot use ${value} as a user id: ${expected}`);
 }
 
+/** @throws {TypeError} if an id is not a user id. */
 export function toUsers(users: readonly OnlineUserInfo[]): OnlineUserInfo[] {
   return users.map(({ id, username }) => ({
     id: toUserId(id),
@@ -74,7 +80,8 @@ export function toUsers(users: readonly OnlineUserInfo[]): OnlineUserInfo[] {
   }));
 }
 
-export function toSeq(value: unknown): number {
+/** Checks a `seq` or a count. @throws {TypeError} for any other value. */
+export function toWholeNumber(value: unknown): number {
   if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
-  throw new TypeError(`Cannot take ${value}: expected a whole number`);
+  throw new TypeError(`Cannot use ${value}: expected a whole number`);
 }

@@ -11,10 +11,11 @@ import { stripTypeScriptTypes } from "node:module";
 /** Below `src/`, without the ending. */
 const FILES = [
   "client/client",
+  "client/connection_info",
   "client/link",
-  "client/pace",
   "client/reader",
   "client/replica",
+  "client/throttle",
   "client/users",
   "protocol/close",
   "protocol/messages",

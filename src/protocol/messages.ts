@@ -1,28 +1,29 @@
 /**
  * The messages of both protocol versions, the HTTP bodies, and the subprotocol names.
  *
- * This folder imports nothing from outside it, so that a client library can share it with the server.
+ * This folder imports nothing from outside it, so that the client library and the server share
+ * it. Every message is one JSON object in one text frame. `seq` is a position in the feed.
  *
  * @module
  */
 import type { UserId } from "./user_id.ts";
 
-/** Whether a user has at least one connection anywhere in the cluster. */
+/** Whether a user has at least one connection to any node. */
 export type Status = "online" | "offline";
 
-/** The only message of version 1. One JSON object in one text message. */
+/** The only message of version 1. */
 export interface UserStatusBroadcast {
   readonly type: "user_online" | "user_offline";
   readonly userId: UserId;
 }
 
-/** A user who is online: an element of `GET /users/online`, and of version 2's messages. */
+/** An online user: an element of `GET /users/online`, and of the messages of version 2. */
 export interface OnlineUserInfo {
   readonly id: UserId;
   readonly username: string;
 }
 
-/** Version 2: everybody online, or everybody online among those watched, as of `seq`. */
+/** Version 2: a snapshot of the online users as of `seq`; of the watched ones if there is a watch set. */
 export interface PresenceState {
   readonly type: "presence_state";
   readonly seq: number;
@@ -30,8 +31,8 @@ export interface PresenceState {
 }
 
 /**
- * Version 2: what changed since the last `seq` that this connection was told. No user is in
- * both lists. Both are empty in the answer to a `since` after which nothing happened.
+ * Version 2: the changes after the last `seq` that this connection received, up to this one. No
+ * user is in both lists. If nothing changed after the client's `since`, both lists are empty.
  */
 export interface PresenceDiff {
   readonly type: "presence_diff";
@@ -40,27 +41,27 @@ export interface PresenceDiff {
   readonly offline: readonly UserId[];
 }
 
-/** Version 2: how many are online, to those who cannot be told who because they are too many. */
+/** Version 2: how many users are online, instead of their names, because they are too many. */
 export interface PresenceCount {
   readonly type: "presence_count";
   readonly seq: number;
   readonly online: number;
 }
 
-/** Version 2: nothing happened for a while, and what was told holds as of `seq`. */
+/** Version 2: sent after a silence. Nothing changed for this connection up to `seq`. */
 export interface KeepAlive {
   readonly type: "keepalive";
   readonly seq: number;
 }
 
-/** Version 2: what is told from here on, first of all where they stand, is about whom a watch asked for. */
+/** Version 2: accepts a watch. The messages after it are for that watch set, a snapshot or count first. */
 export interface Watching {
   readonly type: "watching";
-  /** Of that watch. Those without one are served without this message. */
+  /** The `ref` of that watch. A watch without a `ref` gets no such message. */
   readonly ref: number;
 }
 
-/** What an error message of version 2 is about. */
+/** The reason for an error message of version 2. */
 export type ErrorCode =
   | "bad_message"
   | "watch_too_large"
@@ -69,17 +70,17 @@ export type ErrorCode =
   | "bad_token"
   | "token_expiring";
 
-/** Version 2: something that the client should know of. It does not end the connection. */
+/** Version 2: an error or a warning. The connection stays open. */
 export interface ErrorMessage {
   readonly type: "error";
   readonly code: ErrorCode;
-  /** For people. */
+  /** For people; its words may change. */
   readonly message: string;
-  /** Of the watch that is refused, if it had one. */
+  /** The `ref` of the watch that is refused, if the watch had one. */
   readonly ref?: number;
 }
 
-/** Everything that the server says in version 2. A client passes over types that it does not know. */
+/** Every message from the server in version 2. A client ignores types that it does not know. */
 export type ServerMessage =
   | PresenceState
   | PresenceDiff
@@ -88,28 +89,31 @@ export type ServerMessage =
   | Watching
   | ErrorMessage;
 
-/** Version 2: whom to hear about. The answer is a `presence_state`, or an error and no change. */
+/** Version 2: sets the watch set. The answer is a `presence_state`, or an error and no change. */
 export interface Watch {
   readonly type: "watch";
-  /** `"*"` is everybody, an empty list nobody. */
+  /** `"*"` is all users, an empty list none. */
   readonly userIds: readonly UserId[] | "*";
-  /** Any whole number. A `watching`, or the error, repeats it: states come for other reasons too. */
+  /**
+   * Any whole number. The answer, `watching` or an error, repeats it. A client needs it to know
+   * which watch is answered: the server also sends a `presence_state` for other reasons.
+   */
   readonly ref?: number;
 }
 
-/** Users in a watch set that any server may take: more would not fit into a client's message. */
+/** The most user ids in a watch set, on any server: more would not fit into a client's message. */
 export const WATCHED_USERS_MAX = 5_000;
 
-/** Version 2: a later token of the same user. There is an answer only if it is refused. */
+/** Version 2: a new token for the same user. The server answers only if it refuses the token. */
 export interface Refresh {
   readonly type: "refresh";
   readonly token: string;
 }
 
-/** Everything that a client may say in version 2. */
+/** Every message from a client in version 2. */
 export type ClientMessage = Watch | Refresh;
 
-/** The body of `GET /users/online`: ids ascend, and nobody online is `[]`. */
+/** The body of `GET /users/online`. Ids ascend; the list is empty if nobody is online. */
 export interface OnlineUsers {
   readonly online_users: readonly OnlineUserInfo[];
 }
@@ -119,16 +123,16 @@ export interface ErrorBody {
   readonly error: { readonly code: string; readonly message: string };
 }
 
-/** Version 1, one message per transition: spoken when a client offers this name or offers nothing. */
+/** Version 1: one message per transition. Chosen if a client offers this name, or none. */
 export const SUBPROTOCOL_V1 = "rollcall.v1";
 
-/** Version 2, a state and merged differences: spoken when a client offers this name. */
+/** Version 2: a snapshot and merged diffs. Chosen if a client offers this name. */
 export const SUBPROTOCOL_V2 = "rollcall.v2";
 
-/** An offered subprotocol that starts so carries the token, and is never echoed. */
+/** An offered subprotocol with this prefix carries the token. The server never selects it. */
 export const BEARER_SUBPROTOCOL_PREFIX = "bearer.";
 
-/** The text of a version 1 message. */
+/** Returns the JSON of a version 1 message. */
 export function encodeStatus(userId: UserId, status: Status): string {
   const message: UserStatusBroadcast = { type: `user_${status}`, userId };
   return JSON.stringify(message);

@@ -1,7 +1,8 @@
 /**
- * The client's copy against the real fan-out, over a link that is slow and breaks: whatever is
- * watched, refused, counted or lost, and in whatever order it arrives, the copy ends right, and
- * what was told on the way is exactly what changed.
+ * The client's copy against the real fan-out, over a connection that is slow and breaks.
+ *
+ * Random watches, refusals, counts and lost connections, in random order: at the end the copy
+ * equals the roster, and the events on the way are exactly the changes of the copy.
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { Subscriptions } from "../../../src/core/fanout/subscriptions.ts";
@@ -26,10 +27,10 @@ const RUNS = Number(Deno.env.get("RUNS") ?? 3_000);
 const STEPS = 150;
 const USERS = 8;
 const WATCHED_MAX = 4;
-/** Of a node: little more than two sets, so that it is full now and then. */
+/** The node's limit. Little more than two watch sets, so that the node is overloaded at times. */
 const WATCHED_IDS_MAX = 6;
 
-/** A node with one client, and another that takes its room. */
+/** A node with one client, and another connection that uses up the watched ids. */
 class World {
   readonly #random: () => number;
   readonly #clock = new FakeClock();
@@ -42,15 +43,17 @@ class World {
     | {
       connection: Connection;
       messages: ClientMessages;
+      /** Messages to the client, of which it has received `received`. */
       down: FakeSocket;
+      received: number;
+      /** Messages to the server that have not arrived. */
       up: string[];
-      heard: number;
     }
     | undefined;
   #wasRefused = false;
   #seq = 0;
-  /** What an application knows that only listens. */
-  readonly #told = new Set<UserId>();
+  /** The online users according to the events alone. */
+  readonly #reported = new Set<UserId>();
 
   constructor(seed: number) {
     this.#random = randomFrom(seed);
@@ -59,7 +62,7 @@ class World {
       ...{ subscriptions: this.#subscriptions, roster: this.#roster },
       ...{ clock: this.#clock, log: rememberingLog(), metrics: noMetrics },
       ...{ intervalMs: 50, stateUsersMax },
-      connections: { disconnect: () => this.#lose() },
+      connections: { disconnect: () => this.#disconnect() },
     });
     this.#other = this.#newConnection(new FakeSocket(), NEEDS_SNAPSHOT);
     this.#replica = new Replica(
@@ -70,29 +73,30 @@ class World {
 
   async run(): Promise<void> {
     for (let step = 0; step < STEPS; step++) {
-      await this.#pass();
-      const what = this.#random();
-      if (what < 0.25) this.#change();
-      else if (what < 0.5) this.#hear();
-      else if (what < 0.65) this.#answer();
-      else if (what < 0.75) this.#replica.watch(this.#someWish());
-      else if (what < 0.8) this.#crowd(this.#someIds(1 + this.#below(4)));
-      else if (what < 0.83) this.#lose();
+      await this.#passTime();
+      const action = this.#random();
+      if (action < 0.25) this.#change();
+      else if (action < 0.5) this.#receive();
+      else if (action < 0.65) this.#deliverToServer();
+      else if (action < 0.75) this.#replica.watch(this.#someWatchSet());
+      else if (action < 0.8) {
+        this.#watchFromOther(this.#someIds(1 + this.#below(4)));
+      } else if (action < 0.83) this.#disconnect();
       else this.#connect();
     }
-    this.#crowd(new Set());
+    this.#watchFromOther(new Set());
     for (let step = 0; step < 60; step++) {
       this.#connect();
-      await this.#pass();
-      this.#hear();
-      this.#answer();
+      await this.#passTime();
+      this.#receive();
+      this.#deliverToServer();
     }
-    this.#judge();
+    this.#check();
     await this.#fanout.stop();
   }
 
-  /** Time goes on, and the node's passes with it. */
-  async #pass(): Promise<void> {
+  /** One second, for the client and for the fan-out. */
+  async #passTime(): Promise<void> {
     time += 1_000;
     await this.#clock.advance(1_000);
     if (this.#link !== undefined && this.#random() < 0.1) {
@@ -114,31 +118,31 @@ class World {
     this.#fanout.advanced(this.#roster.advance(change));
   }
 
-  #hear(): void {
-    const text = this.#link?.down.sent[this.#link.heard];
+  #receive(): void {
+    const text = this.#link?.down.sent[this.#link.received];
     if (this.#link === undefined || text === undefined) return;
-    this.#link.heard += 1;
-    let news;
+    this.#link.received += 1;
+    let update;
     try {
-      news = this.#replica.take(JSON.parse(text));
+      update = this.#replica.apply(JSON.parse(text));
     } catch {
-      this.#replica.distrust();
-      return this.#lose();
+      this.#replica.requireSnapshot();
+      return this.#disconnect();
     }
-    for (const { type, user } of news.changes) {
-      const isNews = this.#told.has(user.id) === (type === "offline");
-      ok(isNews, `${user.id} is told to be ${type} twice`);
-      if (type === "online") this.#told.add(user.id);
-      else this.#told.delete(user.id);
+    for (const { type, user } of update.changes) {
+      const isChange = this.#reported.has(user.id) === (type === "offline");
+      ok(isChange, `${user.id} is reported ${type} twice`);
+      if (type === "online") this.#reported.add(user.id);
+      else this.#reported.delete(user.id);
     }
-    if (news.isAnew) this.#told.clear();
-    if (news.isAnew) {
-      for (const id of this.#replica.users.keys()) this.#told.add(id);
+    if (update.isReset) {
+      this.#reported.clear();
+      for (const id of this.#replica.users.keys()) this.#reported.add(id);
     }
-    deepEqual(sorted(this.#told), sorted(this.#replica.users.keys()));
+    deepEqual(sorted(this.#reported), sorted(this.#replica.users.keys()));
   }
 
-  #answer(): void {
+  #deliverToServer(): void {
     const text = this.#link?.up.shift();
     if (text !== undefined) this.#link?.messages.take(text);
   }
@@ -146,7 +150,7 @@ class World {
   #connect(): void {
     if (this.#link !== undefined) return;
     const query = new URLSearchParams();
-    this.#replica.begin(query, this.#wasRefused);
+    this.#replica.startConnection(query, this.#wasRefused);
     const list = query.get("watch");
     const watch = list === null
       ? "*"
@@ -165,11 +169,11 @@ class World {
       ...{ fanout: this.#fanout, log: rememberingLog() },
       ...{ watchedUsersMax: WATCHED_MAX, endOf: (exp) => exp, now: () => time },
     }, connection);
-    this.#link = { connection, messages, down, up: [], heard: 0 };
+    this.#link = { connection, messages, down, up: [], received: 0 };
     if (watch === "*") this.#fanout.wake();
     else if (
       this.#fanout.watch(connection, watch, { since: cursor }) === "full"
-    ) this.#lose();
+    ) this.#disconnect();
   }
 
   #newConnection(socket: FakeSocket, cursor: number): Connection {
@@ -180,20 +184,20 @@ class World {
     return connection;
   }
 
-  #lose(): void {
+  #disconnect(): void {
     if (this.#link === undefined) return;
     this.#subscriptions.remove(this.#link.connection);
     this.#link.connection.end();
     this.#link = undefined;
-    this.#replica.end();
+    this.#replica.endConnection();
   }
 
-  /** Somebody else watches as many. */
-  #crowd(ids: ReadonlySet<UserId>): void {
+  /** The other connection watches these users. */
+  #watchFromOther(ids: ReadonlySet<UserId>): void {
     this.#fanout.watch(this.#other, ids);
   }
 
-  #someWish(): WatchSet {
+  #someWatchSet(): WatchSet {
     return this.#random() < 0.35
       ? "*"
       : toWatchSet(this.#someIds(this.#random() < 0.15 ? 6 : this.#below(4)));
@@ -205,17 +209,20 @@ class World {
     return ids;
   }
 
-  #judge(): void {
+  #check(): void {
     const { connection } = this.#link ?? {};
-    ok(connection?.sync !== undefined, "there is no connection at the end");
+    ok(
+      connection?.sync !== undefined,
+      "the client is not connected at the end",
+    );
     const { watching, isCounting } = connection.sync;
     if (isCounting) {
       equal(this.#replica.users.size, 0);
       equal(this.#replica.count, this.#roster.size);
       return;
     }
-    const truth = this.#roster.users(watching?.ids).map(({ id }) => id);
-    deepEqual(sorted(this.#replica.users.keys()), truth);
+    const online = this.#roster.users(watching?.ids).map(({ id }) => id);
+    deepEqual(sorted(this.#replica.users.keys()), online);
   }
 
   #below(n: number): number {
@@ -227,12 +234,12 @@ class World {
   }
 }
 
-/** What `Date.now` tells, so that the client's pace does not wait. */
+/** What `Date.now` returns, so that the client's throttle never delays a message. */
 let time = 0;
 
 const sorted = (ids: Iterable<UserId>) => [...ids].sort((a, b) => a - b);
 
-Deno.test(`[S1][S2][S4] the copy ends right after ${RUNS} stories, seed ${SEED}`, async () => {
+Deno.test(`[S1][S2][S4] the client's copy equals the roster after ${RUNS} random runs, seed ${SEED}`, async () => {
   const realNow = Date.now;
   Date.now = () => time;
   try {
@@ -240,7 +247,9 @@ Deno.test(`[S1][S2][S4] the copy ends right after ${RUNS} stories, seed ${SEED}`
       try {
         await new World(SEED + run).run();
       } catch (err) {
-        throw new Error(`SEED=${SEED + run} RUNS=1 repeats it`, { cause: err });
+        throw new Error(`SEED=${SEED + run} RUNS=1 reproduces it`, {
+          cause: err,
+        });
       }
     }
   } finally {

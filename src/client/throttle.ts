@@ -1,0 +1,40 @@
+/**
+ * The throttle: limits how often the client sends a `watch` message.
+ *
+ * The server allows a client 20 messages at once and 2 more each second, and closes the
+ * connection of a client that exceeds this, after which the client does not reconnect. The
+ * throttle uses half of the burst, so that there is room for `refresh` messages.
+ *
+ * @module
+ */
+
+const BURST = 10;
+const PER_SECOND = 2;
+
+export class Throttle {
+  #credit = BURST;
+  #creditedAt = Date.now();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** Calls `send` now, or as soon as the limit allows. It replaces a call that still waits. */
+  run(send: () => void): void {
+    this.cancel();
+    const now = Date.now();
+    const earned = (now - this.#creditedAt) / 1_000 * PER_SECOND;
+    this.#credit = Math.min(BURST, this.#credit + earned);
+    this.#creditedAt = now;
+    if (this.#credit < 1) {
+      const ms = (1 - this.#credit) / PER_SECOND * 1_000;
+      this.#timer = setTimeout(() => this.run(send), Math.ceil(ms));
+      return;
+    }
+    this.#credit -= 1;
+    send();
+  }
+
+  /** Drops the call that waits, if there is one. */
+  cancel(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
