@@ -1,7 +1,7 @@
 /**
  * The environment variables: name, default and range of each, and what is wrong with those given.
  *
- * What a value means to an operator is in the README's table, which a test holds against this
+ * What a value means to an operator is in docs/configuration.md, whose table a test holds against this
  * schema.
  *
  * @module
@@ -120,7 +120,7 @@ export const environment = z.object({
 
 export type Environment = z.infer<typeof environment>;
 
-/** The variables that are read, with their defaults, for the README's table. */
+/** The variables that are read, with their defaults, for the table in docs/configuration.md. */
 export const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
   Object.entries(environment.shape).map((
     [name, type],

@@ -85,17 +85,27 @@ Deno.test("the examples in the client's comments do what they say", async () => 
   deepEqual([first.code, second.code], [0, 0]);
 });
 
-Deno.test("the example in the README runs with the client that a server hands out", async () => {
-  const [example] = await examplesIn("README.md");
-  ok(example !== undefined);
-  const ending = 'rollcall.on("state", () => rollcall.close());';
-  const file = await program(`${example}\n${ending}`, `${server.url}client.js`);
-  const { code, stdout, stderr } = await run(Deno.execPath(), [
-    ...["run", "-A", "--no-lock", "--reload", file],
-  ]);
-  match(stdout, /^connecting undefined\nconnected undefined\n\d+\n/, stderr);
-  deepEqual(code, 0);
-});
+for (
+  const [document, expected] of [
+    ["README.md", /^\d+\n/],
+    ["docs/client.md", /^connecting undefined\nconnected undefined\n\d+\n/],
+  ] as const
+) {
+  Deno.test(`the example in ${document} runs with the client that a server hands out`, async () => {
+    const [example] = await examplesIn(document);
+    ok(example !== undefined);
+    const ending = 'rollcall.on("state", () => rollcall.close());';
+    const file = await program(
+      `${example}\n${ending}`,
+      `${server.url}client.js`,
+    );
+    const { code, stdout, stderr } = await run(Deno.execPath(), [
+      ...["run", "-A", "--no-lock", "--reload", file],
+    ]);
+    match(stdout, expected, stderr);
+    deepEqual(code, 0);
+  });
+}
 
 const node22 = await findNode22();
 

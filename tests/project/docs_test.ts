@@ -1,79 +1,126 @@
 /** The documentation says what the code does. */
 import { deepEqual, equal, ok } from "node:assert/strict";
+import { Admission } from "../../src/access/admission.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { noMetrics } from "../../src/base/metrics.ts";
 import { DEFAULTS } from "../../src/config/environment.ts";
+import { Hub } from "../../src/core/connections/hub.ts";
+import { type Core, createCore } from "../../src/core/core.ts";
+import type { Store } from "../../src/core/store/store.ts";
 import { CLOSE } from "../../src/protocol/close.ts";
+import { DISCONNECT } from "../../src/protocol/disconnect.ts";
+import { WATCHED_USERS_MAX } from "../../src/protocol/messages.ts";
+import { USER_ID_MAX } from "../../src/protocol/user_id.ts";
+import { LoopMonitor } from "../../src/telemetry/loop_monitor.ts";
+import { PrometheusMetrics } from "../../src/telemetry/prometheus.ts";
+import { readDocument, sources, tableRows } from "../support/documents.ts";
 import { ROOT } from "../support/server.ts";
+import { FLOORS } from "./imports_point_down.ts";
+
+const source = await sources("src");
 
 /** Every `limits.ts` below `src/`, by its path. */
-const limitFiles: string[] = [];
-for await (const path of limitsBelow(`${ROOT}src`)) limitFiles.push(path);
+const limitFiles = [...source.keys()].filter((path) =>
+  path.endsWith("limits.ts")
+);
 
 /** Every limit of the server by its name. */
-const limits: Record<string, unknown> = {};
+const limits: Record<string, unknown> = { WATCHED_USERS_MAX, USER_ID_MAX };
 for (const path of limitFiles) {
-  Object.assign(limits, await import(`file://${path}`));
+  Object.assign(limits, await import(`file://${ROOT}${path}`));
 }
 
-const readme = await Deno.readTextFile(`${ROOT}README.md`);
+/** A core that was never started, whose values can be read. */
+function idleCore(): Core {
+  const silent = { debug() {}, info() {}, warn() {}, error() {} };
+  return createCore({
+    ...{ hub: new Hub(), store: {} as Store, clock: systemClock },
+    ...{ log: silent, metrics: noMetrics },
+    ...{ leaseMs: 10_000, heartbeatMs: 3_000, offlineGraceMs: 0 },
+    fanout: { intervalMs: 50, stateUsersMax: 1 },
+  });
+}
 
-/** The cells of every table row, without the marks of code. */
-const rows = readme.split("\n")
-  .filter((line) => line.startsWith("| "))
-  .map((line) =>
-    line.split("|").slice(1, -1).map((cell) => cell.replaceAll("`", "").trim())
-  );
-
-function rowOf(name: string): string[] {
+/** The row of a table that starts with a name. */
+function rowOf(rows: readonly string[][], name: string): string[] {
   const row = rows.find(([first]) => first === name);
-  ok(row !== undefined, `README.md has no row for ${name}`);
+  ok(row !== undefined, `there is no row for ${name}`);
   return row;
 }
 
-Deno.test("README: every environment variable has a row with its default", () => {
+/** Names in the first column that look like a variable or a limit. */
+function constantsIn(rows: readonly string[][]): string[] {
+  return rows.map(([name]) => name ?? "")
+    .filter((name) => /^[A-Z]+(_[A-Z]+)+$/.test(name));
+}
+
+Deno.test("configuration.md: every environment variable has a row with its default", async () => {
+  const rows = tableRows(await readDocument("docs/configuration.md"));
   for (const [name, value] of Object.entries(DEFAULTS)) {
     if (name === "PGHOST" || name === "PGDATABASE") {
-      ok(rowOf("DATABASE_URL").join().includes(name));
+      ok(rowOf(rows, "DATABASE_URL").join().includes(name));
     } else if (value !== undefined) {
-      equal(rowOf(name)[1], String(value), `default of ${name}`);
+      equal(rowOf(rows, name)[1], String(value), `default of ${name}`);
     } else {
-      rowOf(name);
+      rowOf(rows, name);
     }
   }
 });
 
-Deno.test("README: the table of variables has no row for one that is not read", () => {
-  const documented = rows.map(([name]) => name ?? "").filter((name) =>
-    /^[A-Z]+(_[A-Z]+)*$/.test(name)
-  );
-  const known = [...Object.keys(DEFAULTS), ...Object.keys(limits)];
-  deepEqual(documented.filter((name) => !known.includes(name)), []);
+Deno.test("configuration.md has no row for a variable that is not read", async () => {
+  const rows = tableRows(await readDocument("docs/configuration.md"));
+  const unknown = constantsIn(rows).filter((name) => !(name in DEFAULTS));
+  deepEqual(unknown, []);
 });
 
-Deno.test("README: the table of close codes is the code's", () => {
+Deno.test("protocol.md: the table of close codes is the code's", async () => {
+  const rows = tableRows(
+    await readDocument("docs/protocol.md"),
+    "Close codes",
+  );
   for (const { code, meaning, reconnect } of Object.values(CLOSE)) {
-    deepEqual(rowOf(String(code)).slice(1), [meaning, reconnect]);
-  }
-  const documented =
-    rows.filter(([code]) => /^[14]\d{3}$/.test(code ?? "")).length;
-  equal(documented, Object.keys(CLOSE).length);
-});
-
-Deno.test("README: every limit in the table has its value", () => {
-  const listed = Object.entries(limits).filter(([name]) =>
-    rows.some(([first]) => first === name)
-  );
-  ok(listed.length >= 10);
-  for (const [name, value] of listed) {
-    equal(rowOf(name)[1], String(value), name);
+    deepEqual(rowOf(rows, String(code)).slice(1), [meaning, reconnect]);
   }
 });
 
-Deno.test("[L1] every limit has its reason beside it", async () => {
-  const texts = await Promise.all(
-    limitFiles.map((path) => Deno.readTextFile(path)),
+Deno.test("protocol.md: the table of close reasons is the code's", async () => {
+  const rows = tableRows(
+    await readDocument("docs/protocol.md"),
+    "Close reasons",
   );
-  const lines = texts.join("\n").split("\n");
-  for (const name of Object.keys(limits)) {
+  const documented = rows.slice(1).map(([code, reason]) => `${code} ${reason}`);
+  const sent = Object.values(DISCONNECT).map(({ code, reason }) =>
+    `${code} ${reason}`
+  );
+  deepEqual(documented.sort(), sent.sort());
+});
+
+Deno.test("protocol.md: every error of version 2 is in the table", async () => {
+  const union = /type ErrorCode =([^;]*);/.exec(
+    source.get("src/protocol/messages.ts") ?? "",
+  )?.[1] ?? "";
+  const codes = [...union.matchAll(/"(\w+)"/g)].map(([, code]) => code ?? "");
+  const rows = tableRows(await readDocument("docs/protocol.md"), "Errors");
+  ok(codes.length >= 6);
+  deepEqual(rows.slice(1).map(([code]) => code).sort(), codes.sort());
+});
+
+Deno.test("limits.md: every limit in a table has its value", async () => {
+  const rows = tableRows(await readDocument("docs/limits.md"));
+  const names = constantsIn(rows);
+  ok(names.length >= 40);
+  for (const name of names) {
+    ok(name in limits, `${name} is no limit`);
+    equal(rowOf(rows, name)[1], String(limits[name]), name);
+  }
+});
+
+Deno.test("[L1] every limit has its reason beside it", () => {
+  const lines = limitFiles.map((path) => source.get(path)).join("\n")
+    .split("\n");
+  const names = Object.keys(limits)
+    .filter((name) => name !== "WATCHED_USERS_MAX" && name !== "USER_ID_MAX");
+  for (const name of names) {
     const index = lines.findIndex((line) =>
       line.startsWith(`export const ${name} `)
     );
@@ -85,47 +132,90 @@ Deno.test("[L1] every limit has its reason beside it", async () => {
   }
 });
 
-Deno.test("README: every HTTP error code is in the table", async () => {
-  const codes = new Set<string>();
-  for await (const source of sources(`${ROOT}src`)) {
-    for (const [, code] of source.matchAll(/[45]\d\d,\s*"([a-z_]+)"/g)) {
-      codes.add(code ?? "");
+Deno.test("http-api.md: every HTTP error is in the table, with its status", async () => {
+  const rows = tableRows(await readDocument("docs/http-api.md"), "Errors");
+  const documented = rows.slice(1).map(([status, code]) => `${status} ${code}`);
+  const known = new Set<string>();
+  for (const text of source.values()) {
+    for (
+      const [, status, code] of text.matchAll(/([45]\d\d),\s*"([a-z_]+)"/g)
+    ) {
+      known.add(`${status} ${code}`);
     }
   }
-  ok(codes.size >= 10);
-  for (const code of codes) {
-    ok(readme.includes(`\`${code}\``), `README.md does not tell of ${code}`);
+  ok(known.size >= 10);
+  for (const error of known) {
+    ok(documented.includes(error), `http-api.md has no row for ${error}`);
   }
+});
+
+Deno.test("operations.md: the table of metrics is the code's, with their types", async () => {
+  const metrics = new PrometheusMetrics("0.0.0");
+  metrics.observe({
+    ...idleCore(),
+    hub: new Hub(),
+    admission: new Admission({
+      connectionsMax: 1,
+      connectionsPerUserMax: 1,
+      connectionsPerAddressMax: 1,
+      newConnectionsPerSecondMax: 1,
+      failedTokensPerMinuteMax: 1,
+    }),
+    loop: new LoopMonitor(),
+  });
+  const types = [...(await metrics.text()).matchAll(/^# TYPE (\w+) (\w+)$/gm)]
+    .map(([, name, type]) => `${name} ${type}`);
+  const rows = tableRows(await readDocument("docs/operations.md"), "Metrics");
+  ok(types.length >= 20);
+  deepEqual(
+    rows.slice(1).map(([name, type]) => `${name} ${type}`).sort(),
+    types.sort(),
+  );
+});
+
+Deno.test("operations.md: every alert is in the table", async () => {
+  const rules = await readDocument("docs/alerts.yml");
+  const alerts = [...rules.matchAll(/alert: (\w+)/g)].map(([, name]) => name);
+  const rows = tableRows(await readDocument("docs/operations.md"), "Alerts");
+  ok(alerts.length >= 3);
+  deepEqual(rows.slice(1).map(([name]) => name).sort(), alerts.sort());
+});
+
+Deno.test("operations.md: the runbook has a row for every check of /readyz", async () => {
+  const checks = /Record<((?:"\w+"(?: \| )?)+), string>/.exec(
+    [...source.values()].join("\n"),
+  )?.[1] ?? "";
+  const names = [...checks.matchAll(/"(\w+)"/g)].map(([, name]) => name);
+  const rows = tableRows(
+    await readDocument("docs/operations.md"),
+    "`/readyz` is 503",
+  );
+  ok(names.length >= 5);
+  deepEqual(rows.slice(1).map(([name]) => name), names);
+});
+
+Deno.test("src/README.md: the table of folders is the lint rule's", async () => {
+  const rows = tableRows(await readDocument("src/README.md"), "Folders");
+  const documented = rows.slice(1).map(([, text]) =>
+    [...(text ?? "").matchAll(/(main\.ts|src\/[\w/]*)(?=:)/g)]
+      .map(([, path = ""]) => path === "main.ts" ? "." : path.slice(0, -1))
+      .sort()
+  );
+  deepEqual(
+    documented,
+    FLOORS.map((folders) => [...folders].sort()).toReversed(),
+  );
 });
 
 Deno.test("src/README.md: every promise with a test is in the list, and the other way round", async () => {
-  const promises = await Deno.readTextFile(`${ROOT}src/README.md`);
-  const listed = new Set(
-    [...promises.matchAll(/^\| ([A-Z]\d) \|/gm)].map(([, id]) => id),
-  );
+  const rows = tableRows(await readDocument("src/README.md"), "Promises");
+  const listed = new Set(rows.slice(1).map(([id]) => id));
   const tested = new Set<string | undefined>();
-  for await (const source of sources(`${ROOT}tests`)) {
+  for (const text of (await sources("tests")).values()) {
     for (
-      const [, id] of source.matchAll(/["`](?:\[[A-Z]\d\])*\[([A-Z]\d)\]/g)
+      const [, id] of text.matchAll(/["`](?:\[[A-Z]\d\])*\[([A-Z]\d)\]/g)
     ) tested.add(id);
-    for (const [, id] of source.matchAll(/["`]\[([A-Z]\d)\]/g)) tested.add(id);
+    for (const [, id] of text.matchAll(/["`]\[([A-Z]\d)\]/g)) tested.add(id);
   }
   deepEqual([...listed].sort(), [...tested].sort());
 });
-
-async function* sources(directory: string): AsyncGenerator<string> {
-  for await (const { name, isDirectory } of Deno.readDir(directory)) {
-    if (isDirectory) yield* sources(`${directory}/${name}`);
-    else if (name.endsWith(".ts")) {
-      yield await Deno.readTextFile(`${directory}/${name}`);
-    }
-  }
-}
-
-async function* limitsBelow(directory: string): AsyncGenerator<string> {
-  for await (const { name, isDirectory } of Deno.readDir(directory)) {
-    const path = `${directory}/${name}`;
-    if (isDirectory) yield* limitsBelow(path);
-    else if (name === "limits.ts") yield path;
-  }
-}

@@ -5,7 +5,7 @@
  */
 
 /** The floors of the house, from the bottom. A file may import from its own folder and from floors below. */
-const FLOORS: readonly (readonly string[])[] = [
+export const FLOORS: readonly (readonly string[])[] = [
   ["src/protocol", "src/base"],
   ["src/client", "src/core/store", "src/core/connections", "src/embedded"],
   ["src/core/roster"],
