@@ -7,6 +7,7 @@
  */
 import type pg from "pg";
 import { StartError } from "../base/start_error.ts";
+import { DATA_DIRECTORY } from "../embedded/data_directory.ts";
 
 /** Numbered migrations of pre-releases. No release uses one of these names again. */
 const PRE_RELEASE_MIGRATIONS: ReadonlySet<string> = new Set([
@@ -42,7 +43,7 @@ const FIND_SCHEMA = `
 export function adviceToStartOver(schema = "rollcall_internal"): string {
   return `stop all Rollcall servers, run "drop schema ${schema} cascade" in this database, and start again` +
     ` (the schema's triggers on users and the view online_users go with it, and so do revocations;` +
-    ` the table users stays as it is; for the embedded database, delete the folder .data/postgres instead,` +
+    ` the table users stays as it is; for the embedded database, delete the folder ${DATA_DIRECTORY}/postgres instead,` +
     ` and with it all users)`;
 }
 
