@@ -155,7 +155,7 @@ function refuseEdited(
   );
   if (edited === undefined) return;
   throw new StartError(
-    `Cannot migrate: migrations/${edited.name} was edited after it was applied; restore it and put the change into a new file, or, if a pre-release of Rollcall made this database, ${adviceToStartOver()}`,
+    `Cannot migrate: migrations/${edited.name} was edited after it was applied; restore it and put the change into a new file. If a pre-release of Rollcall made this database, the file was not final. ${adviceToStartOver()}`,
   );
 }
 

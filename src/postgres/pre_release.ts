@@ -39,12 +39,13 @@ const FIND_SCHEMA = `
      and exists (select from pg_class claims where claims.relnamespace = n.oid and claims.relname = 'claims')
    limit 1`;
 
-/** What to do about a database that a pre-release made. */
+/** What to do about a database that a pre-release made, in whole sentences. */
 export function adviceToStartOver(schema = "rollcall_internal"): string {
-  return `stop all Rollcall servers, run "drop schema ${schema} cascade" in this database, and start again` +
-    ` (the schema's triggers on users and the view online_users go with it, and so do revocations;` +
-    ` the table users stays as it is; for the embedded database, delete the folder ${DATA_DIRECTORY}/postgres instead,` +
-    ` and with it all users)`;
+  return [
+    `To start over, stop all Rollcall servers, run "drop schema ${schema} cascade" in this database, and start again.`,
+    `This also drops Rollcall's triggers on users, the view online_users, and all revocations; the table users stays.`,
+    `If it is the embedded database, delete the folder ${DATA_DIRECTORY}/postgres instead; this deletes all users too.`,
+  ].join(" ");
 }
 
 /** @throws {StartError} when a pre-release made one of Rollcall's schemas in this database. */
@@ -52,7 +53,7 @@ export async function refusePreReleaseSchema(client: pg.Client): Promise<void> {
   const { rows: [found] } = await client.query<{ schema: string }>(FIND_SCHEMA);
   if (found !== undefined) {
     throw new StartError(
-      `Cannot use the schema ${found.schema}: a pre-release of Rollcall made it, and it cannot be upgraded; ${
+      `Cannot use the schema ${found.schema}: a pre-release of Rollcall made it, and it cannot be upgraded. ${
         adviceToStartOver(found.schema)
       }`,
     );
@@ -64,7 +65,7 @@ export function refusePreReleaseMigrations(applied: Iterable<string>): void {
   for (const name of applied) {
     if (!PRE_RELEASE_MIGRATIONS.has(name)) continue;
     throw new StartError(
-      `Cannot use the schema rollcall_internal: a pre-release of Rollcall made it with ${name}, and it cannot be upgraded; ${adviceToStartOver()}`,
+      `Cannot use the schema rollcall_internal: a pre-release of Rollcall made it with ${name}, and it cannot be upgraded. ${adviceToStartOver()}`,
     );
   }
 }
