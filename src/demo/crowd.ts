@@ -1,28 +1,30 @@
 /**
- * The demo's crowd: simulated users with real sockets to this very server.
+ * The crowd: simulated users of the demo, with real sockets to this server.
  *
- * What is wanted is a number of users; a single loop brings the sockets there at a steady
- * pace, and lets somebody go out for a moment now and then. It knows the server only by its
- * URL, as any client does.
+ * One background task opens sockets at a steady rate until every user has one. Every second it
+ * also disconnects one user for a few seconds, so that the page has something to show. It knows
+ * the server only by its URL, as any client does.
  *
  * @module
  */
+import { BackgroundTask } from "../base/background_task.ts";
 import type { Clock } from "../base/clock.ts";
-import { CROWD_CONNECTS_PER_SECOND_MAX, CROWD_USERS_MAX } from "./limits.ts";
 import type { Log } from "../base/log.ts";
+import { CLOSE } from "../protocol/close.ts";
 import {
   BEARER_SUBPROTOCOL_PREFIX,
   SUBPROTOCOL_V2,
 } from "../protocol/messages.ts";
-import { CLOSE } from "../protocol/close.ts";
 import type { UserId } from "../protocol/user_id.ts";
 import { crowdName } from "./crowd_names.ts";
+import { CROWD_CONNECTS_PER_SECOND_MAX, CROWD_USERS_MAX } from "./limits.ts";
 
 export interface CrowdDeps {
-  /** Of this server, when it listens. */
+  /** The URL of this server. Called only when the server listens. */
   readonly url: () => string;
+  /** Signs a token for a user. */
   readonly sign: (userId: UserId) => Promise<string>;
-  /** Puts users into the database that are not there yet. */
+  /** Adds users with ascending ids to the database, without those that it has. */
   readonly addUsers: (
     usernames: readonly string[],
     firstId: UserId,
@@ -31,78 +33,80 @@ export interface CrowdDeps {
   readonly log: Log;
 }
 
-/** Far above the demo's own users, so that it is plain who is simulated. */
+/** Far above the ids of the demo's own users, so that a simulated user is easy to recognize. */
 const FIRST_ID = 1_001;
 
-const TICK_MS = 50;
-const CONNECTS_PER_TICK = CROWD_CONNECTS_PER_SECOND_MAX * TICK_MS / 1_000;
-/** Somebody goes out so often, unless one in five is out already. */
-const LEAVE_MS = 1_000;
-const AWAY_SHARE = 1 / 5;
-/** From half of it to one and a half. */
-const AWAY_MS = 4_000;
+/** Time between two steps of the task. */
+const STEP_MS = 50;
+const CONNECTS_PER_STEP = CROWD_CONNECTS_PER_SECOND_MAX * STEP_MS / 1_000;
+
+/** Time between two users who are disconnected for a while. */
+const PAUSE_EVERY_MS = 1_000;
+/** Mean time until such a user connects again. The jitter is half of it in both directions. */
+const PAUSE_MS = 4_000;
+/** Share of users without a socket, from which on nobody else is disconnected. */
+const PAUSED_SHARE_MAX = 1 / 5;
 
 export class Crowd {
   readonly #deps: CrowdDeps;
-  readonly #stop = new AbortController();
+  readonly #task: BackgroundTask;
   readonly #sockets = new Map<UserId, WebSocket>();
-  /** Who has no socket, and when to open one. */
-  readonly #away = new Map<UserId, number>();
+  /** Users without a socket, and when to open it. */
+  readonly #connectAt = new Map<UserId, number>();
   #size = 0;
-  /** So many of the first users are in the database, as far as we know. */
+  /** Number of the first users that are in the database, as far as is known. */
   #stored = 0;
-  #working: Promise<void> | undefined;
 
   constructor(deps: CrowdDeps) {
     this.#deps = deps;
+    this.#task = new BackgroundTask((signal) => this.#run(signal));
   }
 
+  /** Number of simulated users, connected or not. */
   get size(): number {
     return this.#size;
   }
 
+  /** Adds users, who then connect one after the other. `"full"`: there would be too many, and none was added. */
   add(count: number): "added" | "full" {
     if (this.#size + count > CROWD_USERS_MAX) return "full";
     const now = this.#deps.clock.now();
     const next = FIRST_ID + this.#size;
-    for (let id = next; id < next + count; id++) this.#away.set(id, now);
+    for (let id = next; id < next + count; id++) this.#connectAt.set(id, now);
     this.#size += count;
-    this.#working ??= this.#work();
+    this.#task.wake();
     return "added";
   }
 
-  /** Everybody goes. */
-  empty(): void {
+  /** Removes all users and closes their sockets. A step in progress opens no socket after this. */
+  clear(): void {
     this.#size = 0;
-    this.#away.clear();
+    this.#connectAt.clear();
     for (const userId of [...this.#sockets.keys()]) this.#close(userId);
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort();
-    this.empty();
-    await this.#working;
+    this.clear();
+    await this.#task.stop();
   }
 
-  async #work(): Promise<void> {
+  async #run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
-    const { signal } = this.#stop;
-    let leaveAt = clock.now() + LEAVE_MS;
+    let pauseAt = clock.now() + PAUSE_EVERY_MS;
     while (this.#size > 0 && !signal.aborted) {
       try {
         await this.#storeUsers();
         await this.#connectSome();
       } catch (err) {
-        log.warn({ err }, "the simulated users cannot connect");
-        await clock.sleep(AWAY_MS, signal);
+        log.warn({ err }, "cannot connect simulated users, trying again");
+        await clock.sleep(PAUSE_MS, signal);
       }
-      if (clock.now() >= leaveAt) {
-        leaveAt = clock.now() + LEAVE_MS;
-        this.#sendSomebodyOut();
+      if (clock.now() >= pauseAt) {
+        pauseAt = clock.now() + PAUSE_EVERY_MS;
+        this.#pauseOne();
       }
-      await clock.sleep(TICK_MS, signal);
+      await clock.sleep(STEP_MS, signal);
     }
-    this.#working = undefined;
   }
 
   async #storeUsers(): Promise<void> {
@@ -119,20 +123,21 @@ export class Crowd {
   async #connectSome(): Promise<void> {
     const { clock, sign } = this.#deps;
     const now = clock.now();
-    const due = [...this.#away]
+    const due = [...this.#connectAt]
       .filter(([userId, at]) => at <= now && userId < FIRST_ID + this.#stored)
-      .slice(0, CONNECTS_PER_TICK)
+      .slice(0, CONNECTS_PER_STEP)
       .map(([userId]) => userId);
     const tokens = await Promise.all(due.map(sign));
     for (const [index, userId] of due.entries()) {
-      // Everybody may have been sent away meanwhile.
-      if (this.#away.delete(userId)) this.#open(userId, tokens[index] ?? "");
+      // The user may have been removed while the token was signed.
+      if (!this.#connectAt.delete(userId)) continue;
+      this.#open(userId, tokens[index] ?? "");
     }
   }
 
   #open(userId: UserId, token: string): void {
     const url = new URL("ws", this.#deps.url().replace("http", "ws"));
-    // They hear of nobody: five thousand who hear of each other would be the load, not the demo.
+    // They watch nobody: messages to thousands of simulated users would be most of the load.
     url.searchParams.set("watch", "");
     const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
     const socket = new WebSocket(url, protocols);
@@ -140,23 +145,24 @@ export class Crowd {
     socket.onerror = (event) => event.preventDefault();
     socket.onclose = ({ code }) => {
       if (this.#sockets.get(userId) !== socket) return;
-      // Somebody deleted the row.
+      // The server does not know the user: the row was deleted. All are added again.
       if (code === CLOSE.policy.code) this.#stored = 0;
-      this.#goAway(userId);
+      this.#pause(userId);
     };
   }
 
-  #sendSomebodyOut(): void {
-    if (this.#away.size >= this.#size * AWAY_SHARE) return;
-    const present = [...this.#sockets.keys()];
-    const userId = present[Math.floor(Math.random() * present.length)];
-    if (userId !== undefined) this.#goAway(userId);
+  #pauseOne(): void {
+    if (this.#connectAt.size >= this.#size * PAUSED_SHARE_MAX) return;
+    const connected = [...this.#sockets.keys()];
+    const userId = connected[Math.floor(Math.random() * connected.length)];
+    if (userId !== undefined) this.#pause(userId);
   }
 
-  #goAway(userId: UserId): void {
+  /** Closes the user's socket, and opens another one after a while. */
+  #pause(userId: UserId): void {
     this.#close(userId);
-    const forMs = AWAY_MS * (0.5 + Math.random());
-    this.#away.set(userId, this.#deps.clock.now() + forMs);
+    const pauseMs = PAUSE_MS * (0.5 + Math.random());
+    this.#connectAt.set(userId, this.#deps.clock.now() + pauseMs);
   }
 
   #close(userId: UserId): void {

@@ -1,5 +1,5 @@
 /**
- * Names for people who do not exist.
+ * Names for simulated users.
  *
  * @module
  */
@@ -19,8 +19,8 @@ const ANIMALS = [
 const PAIRS = ADJECTIVES.length * ANIMALS.length;
 
 /**
- * The nth name, from 0. No two are alike, because the lists' lengths have no common factor:
- * neighbours differ in both words, and a pair only comes again with the next number.
+ * The nth name, from 0. All names differ: the lengths of the two lists have no common factor, so
+ * every pair of words appears once before the first one is repeated with the next number.
  */
 export function crowdName(nth: number): string {
   const adjective = ADJECTIVES[nth % ADJECTIVES.length];

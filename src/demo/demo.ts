@@ -1,7 +1,15 @@
 /**
- * The demo: a page to look at, some users, their tokens for the asking, and a crowd to order.
+ * The demo: a page, a few users, their tokens for anyone who asks, and simulated users.
  *
- * Only in demo mode, which listens on loopback alone.
+ * - `GET /`: the page. Its files are below `/demo/`.
+ * - `GET /demo/users`: the demo's users.
+ * - `GET /demo/token?user=ada`: a token for one of them.
+ * - `GET /demo/since`: since when each user is online.
+ * - `GET`, `POST`, `DELETE /demo/crowd`: reads, adds to, and clears the simulated users (`crowd.ts`).
+ *
+ * Anyone who can reach these routes can act as any demo user. So they exist only in demo mode,
+ * which listens only on loopback, and they refuse requests that another web page can make a browser
+ * send. Simulated users are real clients: each costs a socket on both sides.
  *
  * @module
  */
@@ -21,7 +29,7 @@ import type { UserId } from "../protocol/user_id.ts";
 import { problem } from "../http/problem.ts";
 import { Crowd, type CrowdDeps } from "./crowd.ts";
 
-/** The users that demo mode puts into its database. */
+/** The users that demo mode adds to its database, with the ids 1, 2, and so on. */
 export const DEMO_USERS: readonly string[] = [
   "ada",
   "bob",
@@ -61,10 +69,9 @@ export interface DemoDeps {
   readonly token: Config["token"];
   readonly clock: Clock;
   readonly log: Log;
-  /** Of this server, when it listens. */
-  readonly url: () => string;
-  /** Puts users into the database that are not there yet. */
+  readonly url: CrowdDeps["url"];
   readonly addUsers: CrowdDeps["addUsers"];
+  /** At most `limit` online users, and since when each is online (ISO 8601). */
   readonly onlineSince: (
     limit: number,
   ) => Promise<readonly { readonly id: UserId; readonly since: string }[]>;
@@ -72,15 +79,18 @@ export interface DemoDeps {
 
 export interface Demo {
   readonly routes: Hono;
-  /** Sends the simulated users away. */
+  /** Disconnects the simulated users. */
   stop(): Promise<void>;
 }
 
+/** @throws {Error} without a secret to sign tokens with. Demo mode always has one. */
 export function createDemo(deps: DemoDeps): Demo {
   const { token, onlineSince } = deps;
   const { key } = token;
   if (key.kind !== "secret") {
-    throw new Error("Cannot run the demo: it signs with a secret");
+    throw new Error(
+      "Cannot run the demo: expected a secret to sign tokens with",
+    );
   }
   const sign = (userId: UserId) =>
     signToken({ ...token, key }, userId, TOKEN_TTL_SECONDS);
@@ -97,14 +107,15 @@ export function createDemo(deps: DemoDeps): Demo {
     return Response.json({ users });
   });
   app.get("/demo/since", shared(() => onlineSince(DEMO_SINCE_ROWS_MAX)));
-  app.get("/demo/token", (c) => giveToken(c.req.query("user") ?? "", sign));
+  app.get("/demo/token", (c) => answerToken(c.req.query("user") ?? "", sign));
   addCrowd(app, crowd);
   return { routes: app, stop: () => crowd.stop() };
 }
 
 /**
- * A page elsewhere whose name was made to point at this machine must not read tokens, and no
- * other page may send anything: a request that a browser sends without asking first is one too.
+ * Protects the routes from other web pages in the same browser. A page whose host name resolves to
+ * this machine (DNS rebinding) must not read tokens. A page of another origin must not change
+ * anything: a browser sends some of its POST requests without a preflight.
  */
 const guard: MiddlewareHandler = async (c, next) => {
   const { hostname, host } = new URL(c.req.url);
@@ -121,7 +132,7 @@ const guard: MiddlewareHandler = async (c, next) => {
   return problem(403, "origin_not_allowed", message);
 };
 
-/** Nothing for the origin `null` of a page that hides its own. */
+/** `undefined` for the origin `null`, which a browser sends for a page with an opaque origin. */
 function hostOf(origin: string): string | undefined {
   return URL.parse(origin)?.host;
 }
@@ -135,16 +146,16 @@ function addFile(app: Hono, path: string, name: string): void {
     }));
 }
 
-/** Those who ask while an answer is on its way get the same one: tabs that reload together are one query. */
+/** Shares one read between requests that overlap, so that tabs that reload together cause one query. */
 function shared(read: () => Promise<unknown>): () => Promise<Response> {
-  let underWay: Promise<unknown> | undefined;
+  let reading: Promise<unknown> | undefined;
   return async () => {
-    underWay ??= read().finally(() => underWay = undefined);
-    return Response.json(await underWay, { headers: NO_STORE });
+    reading ??= read().finally(() => reading = undefined);
+    return Response.json(await reading, { headers: NO_STORE });
   };
 }
 
-async function giveToken(
+async function answerToken(
   username: string,
   sign: (userId: UserId) => Promise<string>,
 ): Promise<Response> {
@@ -165,27 +176,28 @@ async function giveToken(
 
 function addCrowd(app: Hono, crowd: Crowd): void {
   const path = "/demo/crowd";
-  const tell = () => Response.json({ size: crowd.size, max: CROWD_USERS_MAX });
+  const answer = () =>
+    Response.json({ size: crowd.size, max: CROWD_USERS_MAX });
   const refuse = () => {
     const message =
-      `expected {"add": n} with a whole number from 1 to ${CROWD_ADD_MAX}`;
+      `expected {"add": n}, with a whole number n from 1 to ${CROWD_ADD_MAX}`;
     return problem(400, "bad_crowd", message);
   };
   const limit = bodyLimit({ maxSize: DEMO_BODY_BYTES_MAX, onError: refuse });
-  app.get(path, tell);
+  app.get(path, answer);
   app.post(path, limit, async (c) => {
     const body = await c.req.json().catch(() => undefined);
     const count = body?.add;
     if (!Number.isInteger(count) || count < 1 || count > CROWD_ADD_MAX) {
       return refuse();
     }
-    if (crowd.add(count) === "added") return tell();
+    if (crowd.add(count) === "added") return answer();
     const message =
-      `${crowd.size} users are simulated, and ${CROWD_USERS_MAX} are the most; ${count} more do not fit.`;
+      `${crowd.size} of at most ${CROWD_USERS_MAX} users are simulated, cannot add ${count} more`;
     return problem(409, "crowd_full", message);
   });
   app.delete(path, () => {
-    crowd.empty();
-    return tell();
+    crowd.clear();
+    return answer();
   });
 }

@@ -1,5 +1,5 @@
 /**
- * The folder `.data/` below the working directory: the embedded database and the demo's secret.
+ * The secret with which demo mode signs tokens, in a file beside the embedded database.
  *
  * @module
  */
@@ -9,7 +9,12 @@ import { StartError } from "../base/start_error.ts";
 
 const SECRET_FILE = `${DATA_DIRECTORY}/secret`;
 
-/** The secret that demo mode signs with: random, made once, readable by its owner alone. */
+/**
+ * Reads the secret. The first call makes it: 32 random bytes in Base64, in a file that only its
+ * owner can read, so that tokens stay valid after a restart.
+ *
+ * @throws {StartError} when the file can be neither made nor read.
+ */
 export function readDemoSecret(): string {
   try {
     Deno.mkdirSync(DATA_DIRECTORY, { recursive: true });

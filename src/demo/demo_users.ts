@@ -1,6 +1,7 @@
 /**
- * What demo mode does with the database beside what every server does: it puts users there,
- * and reads since when they are online.
+ * The users of the demo in the database: adds them, and reads since when they are online.
+ *
+ * Only demo mode does this. Elsewhere users belong to the application.
  *
  * @module
  */
@@ -8,19 +9,23 @@ import type pg from "pg";
 import type { UserId } from "../protocol/user_id.ts";
 import { connect } from "../postgres/connect.ts";
 
-/** Since when a user is online, as an ISO date. */
 export interface OnlineSince {
   readonly id: UserId;
+  /** When the user came online, in ISO 8601. */
   readonly since: string;
 }
 
-/** Adds users that are not there yet, ids ascending from the first. */
+/**
+ * Adds users with ascending ids. Users that exist stay as they are. Rejects as the database does.
+ *
+ * @param url `undefined`: the `PG*` variables say where the database is.
+ */
 export async function addUsers(
   url: string | undefined,
   usernames: readonly string[],
   firstId: UserId = 1,
 ): Promise<void> {
-  await ask(
+  await runStatement(
     url,
     `insert into users (id, username)
      select $2::int + position - 1, name
@@ -30,12 +35,12 @@ export async function addUsers(
   );
 }
 
-/** Those with the lowest ids, if there are more than the limit. */
+/** The online users, ids ascending, at most `limit`. Rejects as the database does. */
 export async function onlineSince(
   url: string | undefined,
   limit: number,
 ): Promise<OnlineSince[]> {
-  const { rows } = await ask(
+  const { rows } = await runStatement(
     url,
     "select id, since from online_users where since is not null order by id limit $1",
     [limit],
@@ -43,8 +48,8 @@ export async function onlineSince(
   return rows.map(({ id, since }) => ({ id, since: since.toISOString() }));
 }
 
-/** One statement over a connection of its own. */
-async function ask(
+/** Runs one statement on a database connection of its own. */
+async function runStatement(
   url: string | undefined,
   sql: string,
   values: unknown[],

@@ -5,19 +5,19 @@
  */
 
 /**
- * Simulated users of the demo. They share an address with the tabs that look at them, and leave
- * 500 of the default `MAX_CONNECTIONS_PER_ADDRESS` to these.
+ * Simulated users. They connect from the same address as the browser, so 500 of the default
+ * `MAX_CONNECTIONS_PER_ADDRESS` are left for its tabs.
  */
 export const CROWD_USERS_MAX = 4_500;
 
-/** Simulated users that one request may add, so that a slip of the hand is soon over. */
+/** Simulated users that one request may add. They connect within a few seconds. */
 export const CROWD_ADD_MAX = 500;
 
-/** A quarter of the default `MAX_NEW_CONNECTIONS_PER_SECOND`: the page stays quick while a crowd comes. */
+/** A quarter of the default `MAX_NEW_CONNECTIONS_PER_SECOND`, so that the page can still connect meanwhile. */
 export const CROWD_CONNECTS_PER_SECOND_MAX = 500;
 
-/** Bytes of a request to the demo: room for a number with a name. */
+/** Bytes of the body of a request to the demo: enough for one number and its name. */
 export const DEMO_BODY_BYTES_MAX = 1_024;
 
-/** Rows of `GET /demo/since`: all that the page may have to show, at about 60 bytes each. */
+/** Rows of `GET /demo/since`: more users than the demo has, at about 60 bytes each. */
 export const DEMO_SINCE_ROWS_MAX = 5_000;
