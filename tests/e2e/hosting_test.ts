@@ -1,8 +1,8 @@
 /** Where the server runs: several processes behind one port, few permissions, and a host without files. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { connect } from "../support/client.ts";
+import { connect, type TestClient } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
-import { heardOf, listed } from "../support/roster.ts";
+import { heardOf } from "../support/roster.ts";
 import { ROOT, runFile, startServer, TEST_SECRET } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
@@ -27,7 +27,7 @@ Deno.test({
     await using first = await startServer({ env });
     await using second = await startServer({ env });
     equal(first.url, second.url);
-    const clients = [];
+    const clients: TestClient[] = [];
     for (let userId = 1; userId <= 60; userId++) {
       clients.push(await connect(first.url, userId));
     }
@@ -43,18 +43,18 @@ Deno.test({
     await clients[0]?.hears("user_online", 60);
     // One process stops. The other one still listens on the same port.
     equal(await first.stop(), 0);
-    await listed(second, await openIds(clients));
+    await until("the open clients are those that are listed", async () => {
+      const open = openIds(clients);
+      const response = await fetch(`${second.url}users/online`);
+      const { online_users } = await response.json();
+      const listed = online_users.map(({ id }: { id: number }) => id);
+      return perNode.includes(open.length) && listed.join() === open.join();
+    });
     for (const client of clients) await client.close();
   },
 });
 
-async function openIds(
-  clients: readonly { socket: WebSocket }[],
-): Promise<number[]> {
-  await until(
-    "the first closes have arrived",
-    () => clients.some(({ socket }) => socket.readyState === 3),
-  );
+function openIds(clients: readonly { socket: WebSocket }[]): number[] {
   return clients.flatMap(({ socket }, index) =>
     socket.readyState === WebSocket.OPEN ? [index + 1] : []
   );
