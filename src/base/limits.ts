@@ -26,8 +26,8 @@ export const RING_TRANSITIONS_MAX = 65_536;
 export const RETRY_FIRST_MS = 50;
 export const RETRY_LAST_MS = 2_000;
 
-/** Time in which the notification connection must answer its heartbeat. After it the connection is replaced. */
-export const LISTENER_ANSWER_MS = 5_000;
+/** Time in which a notification connection must answer a heartbeat, or deliver the first notification. After it the connection is replaced. */
+export const NOTIFICATION_ANSWER_MS = 5_000;
 
 /** Characters of a token's id (`jti`). Revocations name it and nodes keep it in memory. */
 export const TOKEN_ID_LENGTH_MAX = 256;

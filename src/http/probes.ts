@@ -22,7 +22,7 @@ type Checks = Readonly<
 
 export interface ReadinessDeps {
   readonly lease: Pick<Lease, "held" | "renewing">;
-  readonly feed: Pick<Feed, "listening">;
+  readonly feed: Pick<Feed, "notificationsUp">;
   readonly drain: { readonly isDraining: boolean };
   readonly admission: Pick<Admission, "slotsInUse">;
 }
@@ -54,7 +54,7 @@ function runChecks(
 ): Checks {
   return {
     database: lease.renewing ? "ok" : "the last heartbeat failed",
-    notifications: feed.listening ? "ok" : "not connected",
+    notifications: feed.notificationsUp ? "ok" : "not connected",
     lease: lease.held ? "ok" : "expired",
     drain: drain.isDraining ? "this node is draining" : "ok",
     load: admission.slotsInUse < connectionsMax

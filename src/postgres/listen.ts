@@ -9,7 +9,7 @@
 import pg from "pg";
 import { within } from "../base/clock.ts";
 import { DATABASE_ANSWER_MS } from "./limits.ts";
-import { LISTENER_ANSWER_MS } from "../base/limits.ts";
+import { NOTIFICATION_ANSWER_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
@@ -52,7 +52,7 @@ export async function listen(
     await client.query("listen rollcall");
     await notify(ownPayload);
     await within(
-      LISTENER_ANSWER_MS,
+      NOTIFICATION_ANSWER_MS,
       "the arrival of a notification",
       receivedOwn.promise,
     );

@@ -16,7 +16,7 @@ export interface Observed {
   readonly hub: Pick<Hub, "size">;
   readonly subscriptions: Subscriptions;
   readonly roster: Roster;
-  readonly feed: Pick<Feed, "lag" | "listening">;
+  readonly feed: Pick<Feed, "lag" | "notificationsUp">;
   readonly lease: Pick<Lease, "remainingMs">;
   readonly admission: Pick<Admission, "sockets" | "slotsInUse">;
   readonly loop: Pick<LoopMonitor, "lagMs">;
@@ -89,7 +89,7 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
   {
     name: "rollcall_notifications_up",
     help: "1 while notifications of the database arrive, else 0",
-    read: ({ feed }) => feed.listening ? 1 : 0,
+    read: ({ feed }) => feed.notificationsUp ? 1 : 0,
   },
   {
     name: "rollcall_lease_remaining_seconds",

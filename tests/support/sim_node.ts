@@ -222,7 +222,8 @@ export class SimNode {
   }
 
   get ready(): boolean {
-    return this.#lease.held && this.#lease.renewing && this.#feed.listening;
+    return this.#lease.held && this.#lease.renewing &&
+      this.#feed.notificationsUp;
   }
 
   async start(): Promise<void> {

@@ -1,23 +1,49 @@
 /**
  * The feed brings the store's transitions to the roster, in order and without holes.
  *
- * Transitions come from this node's own commits, which are applied at once when they are
- * next in order, and from reading the log whenever it is known to reach further than the
- * roster. A notification only says that there is something to read; losing one is noticed
- * by a heartbeat on the listening connection. It does not know who is told.
+ * Transitions reach this node in two ways. Transitions that this node committed itself are applied
+ * at once if they are next in order (`ingest`). All others are read from the store, whenever the
+ * feed is known to reach further than the roster. A notification only says that there is
+ * something to read. If it is lost, the next heartbeat shows it. What the roster's changes cause
+ * is not known here.
+ *
+ * The parts:
+ *
+ * - `notification_link.ts`: the connection for notifications, its heartbeat, and reconnecting.
+ * - `history.ts`: the newest part of the feed, to fill the ring and to verify.
+ * - `username_refresh.ts`: reads the names of online users again.
+ *
+ * **Verification.** Behind a lost connection there may be another database: a replica that took
+ * over may lack the newest transitions, and may have reached the same `seq` again with others. So
+ * each loss and each new connection requests a verification. Until it has succeeded the roster
+ * takes nothing, not even this node's own commits. A verification compares the feed with the ring.
+ * It is requested twice, because the answers in between may come from the old database.
+ *
+ * - The feed has what was taken from it: the roster goes on.
+ * - The feed is shorter or different: the database lost transitions. Clients got them already, so
+ *   their numbers must not be used again: the counter skips ahead. The roster is replaced.
+ * - There is a hole, or nothing is left to compare: another node may have found the loss, and
+ *   skipped. The roster is replaced.
+ *
+ * With each of these the claims are rechecked, because a claim may be lost without a transition.
+ * Replacing the roster gives every version 2 client a new state.
+ *
+ * Costs: one read for each growth, however many notifications announce it; one query over the
+ * notification connection for each heartbeat.
  *
  * @module
  */
-import { type Clock, retryMs, within } from "../../base/clock.ts";
-import { readHistory } from "./history.ts";
-import { FEED_READ_ROWS_MAX, LOST_SEQS_MARGIN } from "./limits.ts";
-import { LISTENER_ANSWER_MS } from "../../base/limits.ts";
+import { BackgroundTask } from "../../base/background_task.ts";
+import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
-import { UsernameRefresh } from "./username_refresh.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
-import type { Store, Subscription, Transition } from "../store/store.ts";
+import type { Store, Transition } from "../store/store.ts";
+import { readHistory } from "./history.ts";
+import { FEED_READ_ROWS_MAX, LOST_SEQS_MARGIN } from "./limits.ts";
+import { NotificationLink } from "./notification_link.ts";
+import { UsernameRefresh } from "./username_refresh.ts";
 
 export interface FeedDeps {
   readonly store: Pick<
@@ -28,80 +54,85 @@ export interface FeedDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
-  /** The roster moved, by these changes, because of what happened at `since` or later. */
+  /** The roster changed. `since`: the time of the oldest event behind these changes, or earlier. */
   readonly onAdvance: (changes: readonly Change[], since: number) => void;
-  /** An order was given; the same link tells of it. */
+  /** There is a new revocation. The notification link reports it too. */
   readonly onRevoked: () => void;
-  /** After a doubt: where a claim made no transition, the log does not tell of its loss. */
+  /** Compares this node's claims with the store's. Rejects if that fails. */
   readonly recheckClaims: () => Promise<void>;
 }
 
-/**
- * - `starting`: no roster yet.
- * - `listening`: growth of the feed reaches us as it happens.
- * - `broken`: there is no listening connection; the roster is as of its `seq`, and waits.
- */
-type FeedState = "starting" | "listening" | "broken";
-
 export class Feed {
   readonly #deps: FeedDeps;
-  readonly #random: () => number;
-  readonly #stop = new AbortController();
-  #state: FeedState = "starting";
-  #subscription: Subscription | undefined;
-  #following: Promise<void> | undefined;
-  #reading: Promise<void> | undefined;
-  /** Who waits for a read that begins after they asked. As many as sockets at most. */
-  readonly #waiting: ((outcome: "read" | "failed") => void)[] = [];
+  readonly #link: NotificationLink;
   readonly #usernameRefresh: UsernameRefresh;
-  /** The newest seq that an answer of the store had. */
+  readonly #reading = new BackgroundTask(() => this.#readOrLog());
+  /** Callers that wait for a read which begins after their call. At most one for each socket. */
+  readonly #waiting: ((outcome: "read" | "failed") => void)[] = [];
+  /** The roster is loaded. Before that nothing is read or applied. */
+  #isStarted = false;
+  /** The newest `seq` that the store reported. */
   #head = 0;
-  /** The log may reach further than the roster. */
-  #readPending = false;
-  /** Reasons to doubt the log: behind a link that was lost or made there may be another database. */
+  /** Verifications that were requested so far. */
   #verificationsRequested = 0;
-  /** So many of them are over: the log was found to lead on, or the roster was replaced. */
+  /** How many of them have succeeded, or have ended with a replaced roster. */
   #verifiedUpTo = 0;
 
   constructor(deps: FeedDeps, random = Math.random) {
     this.#deps = deps;
-    this.#random = random;
     this.#usernameRefresh = new UsernameRefresh(deps);
+    this.#link = new NotificationLink({
+      ...deps,
+      onHead: (seq) => this.#noteHead(seq),
+      onHeartbeat: (head, taken) => this.#onHeartbeat(head, taken),
+      onRenamed: () => this.#usernameRefresh.refresh(),
+      onDown: () => {
+        this.#verificationsRequested += 1;
+        this.#usernameRefresh.refresh();
+      },
+      onReconnected: () => this.#verificationsRequested += 1,
+    }, random);
   }
 
-  get listening(): boolean {
-    return this.#state === "listening";
+  /** Whether notifications can arrive. If not, the roster may be behind. */
+  get notificationsUp(): boolean {
+    return this.#link.isUp;
+  }
+
+  /** How many transitions the store has reported that the roster does not have. */
+  get lag(): number {
+    return Math.max(0, this.#head - this.#deps.roster.seq);
   }
 
   /** Loads the roster and follows the feed from there. Rejects as the store does. */
   async start(): Promise<void> {
-    this.#subscription = await this.#subscribe();
-    await this.#begin();
+    await this.#link.connect();
+    await this.#loadRoster();
     this.#verifiedUpTo = this.#verificationsRequested;
-    this.#following = this.#follow();
+    this.#isStarted = true;
+    this.#link.start();
   }
 
-  /** Brings the roster to where the log ends now, or further. */
+  /** Brings the roster to where the feed ends now, or further. `"failed"`: the feed cannot be read now. */
   async catchUp(): Promise<"read" | "failed"> {
     const { promise, resolve } = Promise.withResolvers<"read" | "failed">();
     this.#waiting.push(resolve);
     this.#readSoon();
-    if (this.#reading === undefined) this.#answer("failed");
+    if (!this.#reading.isRunning) this.#resolveWaiting("failed");
     return await promise;
   }
 
-  /** The store may have lost what it had committed: looks whether the log and the claims are as before. */
+  /** The store may have lost what was committed. The feed and the claims are verified before more is applied. */
   requestVerification(): void {
     this.#verificationsRequested += 1;
     this.#readSoon();
   }
 
-  /** How many transitions the store has told of that are not in the roster. */
-  get lag(): number {
-    return Math.max(0, this.#head - this.#deps.roster.seq);
-  }
-
-  /** Transitions that this node committed itself, because of what happened at `since` or later. */
+  /**
+   * Takes transitions that this node committed itself.
+   *
+   * @param since The time of the oldest event that caused them.
+   */
   ingest(
     transitions: readonly Transition[],
     since = this.#deps.clock.now(),
@@ -114,146 +145,78 @@ export class Feed {
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#subscription?.close();
-    await this.#following;
-    await this.#reading;
+    const readingEnded = this.#reading.stop();
+    await this.#link.stop();
+    await readingEnded;
+    this.#resolveWaiting("failed");
     await this.#usernameRefresh.stop();
   }
 
-  /** Keeps one subscription after another alive. After each loss: listen first, then read. */
-  async #follow(): Promise<void> {
-    const { clock, log } = this.#deps;
-    let failures = 0;
-    while (!this.#stop.signal.aborted) {
-      try {
-        if (this.#subscription === undefined) {
-          this.#subscription = await this.#subscribe();
-          this.#verificationsRequested += 1;
-        }
-        if (this.#stop.signal.aborted) break;
-        this.#state = "listening";
-        await this.#watch(this.#subscription, () => failures = 0);
-      } catch (err) {
-        if (this.#stop.signal.aborted) break;
-        log.warn(
-          { reason: messageOf(err) },
-          "lost the listening connection, trying again",
-        );
-      }
-      this.#state = "broken";
-      this.#verificationsRequested += 1;
-      await this.#subscription?.close();
-      this.#subscription = undefined;
-      this.#usernameRefresh.refresh();
-      await clock.sleep(retryMs(failures, this.#random), this.#stop.signal);
-      failures += 1;
-    }
-    this.#state = "broken";
-    await this.#subscription?.close();
-  }
-
-  #subscribe(): Promise<Subscription> {
-    return this.#deps.store.subscribe(
-      (seq) => this.#noteHead(seq),
-      () => this.#usernameRefresh.refresh(),
-      () => this.#deps.onRevoked(),
-    );
-  }
-
-  /** Asks over the listening connection how far the log reaches, until that fails. */
-  async #watch(
-    subscription: Subscription,
-    onSteady: () => void,
-  ): Promise<void> {
-    const { clock, heartbeatMs, roster } = this.#deps;
-    const over = new AbortController();
-    void subscription.ended.then(() => over.abort());
-    while (!over.signal.aborted) {
-      const taken = roster.seq;
-      const head = await within(
-        LISTENER_ANSWER_MS,
-        "the listening connection's heartbeat",
-        subscription.head(),
-        clock,
-      );
-      this.#head = Math.max(this.#head, head);
-      if (head !== taken || this.#needsVerification) this.#readSoon();
-      await clock.sleep(heartbeatMs, over.signal);
-      if (!over.signal.aborted) onSteady();
-    }
-    throw new Error("the listening connection ended");
+  #onHeartbeat(head: number, taken: number): void {
+    this.#head = Math.max(this.#head, head);
+    if (head !== taken || this.#needsVerification) this.#readSoon();
   }
 
   #noteHead(seq: number): void {
     if (seq > this.#deps.roster.seq) this.#readSoon();
   }
 
-  /** Any number of calls during a read cause one more read. */
   #readSoon(): void {
-    this.#readPending = true;
-    if (this.#state === "starting" || this.#stop.signal.aborted) return;
-    this.#reading ??= this.#readAll();
+    if (this.#isStarted) this.#reading.wake();
   }
 
-  async #readAll(): Promise<void> {
+  async #readOrLog(): Promise<void> {
     const { log, roster } = this.#deps;
+    const waiting = this.#waiting.length;
     try {
-      while (this.#readPending && !this.#stop.signal.aborted) {
-        this.#readPending = false;
-        const count = this.#waiting.length;
-        const head = await this.#read();
-        // The log may grow faster than it is read.
-        if (roster.seq >= head) this.#answer("read", count);
-      }
-      this.#answer("read");
+      const head = await this.#read();
+      // Otherwise another read follows. The feed may grow faster than it is read.
+      if (roster.seq >= head) this.#resolveWaiting("read", waiting);
     } catch (err) {
-      // The next heartbeat or notification finds us behind again.
+      // The next heartbeat or notification finds the roster behind again.
       log.warn({ reason: messageOf(err) }, "cannot read the feed");
-      this.#answer("failed");
-    } finally {
-      this.#reading = undefined;
+      this.#resolveWaiting("failed");
     }
   }
 
-  /** Tells the first so many of those who wait, or all. */
-  #answer(outcome: "read" | "failed", count = this.#waiting.length): void {
+  /** Resolves the oldest waiting callers. Default: all of them. */
+  #resolveWaiting(
+    outcome: "read" | "failed",
+    count = this.#waiting.length,
+  ): void {
     for (const resolve of this.#waiting.splice(0, count)) resolve(outcome);
   }
 
-  /** How far the log reached. */
+  /** Reads once and applies what was read. Returns the head of the feed. */
   async #read(): Promise<number> {
-    const { store, roster, log, clock, recheckClaims } = this.#deps;
+    const { store, roster, clock, log, recheckClaims } = this.#deps;
+    const requested = this.#verificationsRequested;
+    const needsVerification = this.#needsVerification;
     const after = roster.seq;
     const committed = Math.max(after, this.#head);
-    const doubts = this.#verificationsRequested;
-    const needsVerification = this.#needsVerification;
     const { head, transitions } = await store.readFeed(
       after,
       FEED_READ_ROWS_MAX,
     );
-    // Only then: a log that is shorter now may have grown as far a moment later.
+    // A feed that is too short has lost transitions. It is not compared: until the comparison is
+    // read it may grow as far again, and hide the loss.
     const verdict = needsVerification && head >= committed
-      ? await this.#compare()
+      ? await this.#compareWithRing()
       : "same";
     this.#head = Math.max(this.#head, head);
-    const first = transitions[0]?.seq ?? head + 1;
     const isLost = verdict === "different" || head < committed;
-    if (isLost) {
-      log.error({ after, committed, head }, "the database lost transitions");
-      // Clients were told of them: none gets a seq of theirs again.
-      await store.skipTo(after + LOST_SEQS_MARGIN);
-    }
+    if (isLost) await this.#skipLostSeqs(after, committed, head);
+    const first = transitions[0]?.seq ?? head + 1;
     const isContiguous = !isLost && verdict === "same" && first === after + 1;
     if (!isContiguous) {
       log.warn(
         { after, first, head },
-        "the log does not lead on from what was told, loading a snapshot",
+        "the feed does not continue the roster, loading a snapshot",
       );
     }
     if (!isContiguous || needsVerification) await recheckClaims();
-    if (!isContiguous) await this.#load();
-    this.#verifiedUpTo = doubts;
+    if (!isContiguous) await this.#replaceRoster();
+    this.#verifiedUpTo = requested;
     this.#advance(transitions, clock.now());
     this.#noteHead(head);
     return head;
@@ -263,17 +226,28 @@ export class Feed {
     return this.#verifiedUpTo < this.#verificationsRequested;
   }
 
-  /** Does the log still say what was taken from it? */
-  async #compare(): Promise<"same" | "different" | "unknown"> {
+  /** Whether the feed still has what this node took from it. */
+  async #compareWithRing(): Promise<"same" | "different" | "unknown"> {
     const { store, roster } = this.#deps;
     if (roster.seq === 0) return "same";
     return roster.compare(await readHistory(store, roster.seq));
   }
 
-  /** Takes those that come next; older ones are known, and a gap is left for a read. */
+  /** Clients got the transitions that were lost: no `seq` of them may be used again. */
+  async #skipLostSeqs(
+    after: number,
+    committed: number,
+    head: number,
+  ): Promise<void> {
+    const { store, log } = this.#deps;
+    log.error({ after, committed, head }, "the database lost transitions");
+    await store.skipTo(after + LOST_SEQS_MARGIN);
+  }
+
+  /** Applies the transitions that are next. Older ones are applied already; a gap is left for a read. */
   #advance(transitions: readonly Transition[], since: number): void {
     const { roster, onAdvance } = this.#deps;
-    if (this.#needsVerification || this.#state === "starting") return;
+    if (this.#needsVerification || !this.#isStarted) return;
     const changes: Change[] = [];
     for (const transition of transitions) {
       if (transition.seq === roster.seq + 1) {
@@ -283,18 +257,20 @@ export class Feed {
     if (changes.length > 0) onAdvance(changes, since);
   }
 
-  async #begin(): Promise<void> {
+  async #loadRoster(): Promise<void> {
     const { store, roster } = this.#deps;
     const snapshot = await store.snapshot();
     roster.load(snapshot, await readHistory(store, snapshot.seq));
   }
 
-  /** Becomes what the store holds now; the differences are told like any transition. */
-  async #load(): Promise<void> {
+  /** Makes the roster equal to the store's snapshot. The differences are delivered as changes. */
+  async #replaceRoster(): Promise<void> {
     const { store, roster, clock, onAdvance } = this.#deps;
     const snapshot = await store.snapshot();
     const { transitions } = await store.readFeed(snapshot.seq - 1, 1);
-    if (snapshot.seq < roster.seq) throw new Error("the log just went back");
+    if (snapshot.seq < roster.seq) {
+      throw new Error("the snapshot is older than the roster");
+    }
     const changes = roster.replace(snapshot, transitions[0]);
     this.#head = Math.max(this.#head, roster.seq);
     onAdvance(changes, clock.now());

@@ -1,14 +1,19 @@
 /**
- * The newest part of the log: for clients that were connected elsewhere before this node started,
- * and to see whether it still says what was taken from it.
+ * The history is the newest part of the feed, as far back as the ring reaches.
+ *
+ * It fills the ring at the start, for clients that were connected elsewhere before. It also shows
+ * whether the feed still has what this node took from it.
  *
  * @module
  */
-import { FEED_READ_ROWS_MAX } from "./limits.ts";
 import { RING_TRANSITIONS_MAX } from "../../base/limits.ts";
 import type { Store, Transition } from "../store/store.ts";
+import { FEED_READ_ROWS_MAX } from "./limits.ts";
 
-/** The transitions that lead to `head`, without holes. Rejects as the store does. */
+/**
+ * The newest transitions up to `head`, oldest first and without holes. Empty if the feed has no
+ * row for `head`. Rejects as the store does.
+ */
 export async function readHistory(
   store: Pick<Store, "readFeed">,
   head: number,

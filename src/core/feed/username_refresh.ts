@@ -1,16 +1,17 @@
 /**
- * The names of those who are online, read anew when somebody may have another one.
+ * The username refresh reads the names of online users again when some of them may have changed.
  *
- * A new name is no transition: nobody is told, and who is online does not change.
+ * A new name is no transition: no client gets a message, and the set of online users stays.
  *
  * @module
  */
+import { BackgroundTask } from "../../base/background_task.ts";
 import type { Clock } from "../../base/clock.ts";
-import { USERNAME_REFRESH_MS } from "./limits.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Roster } from "../roster/roster.ts";
 import type { Store } from "../store/store.ts";
+import { USERNAME_REFRESH_MS } from "./limits.ts";
 
 export interface UsernameRefreshDeps {
   readonly store: Pick<Store, "snapshot">;
@@ -21,32 +22,34 @@ export interface UsernameRefreshDeps {
 
 export class UsernameRefresh {
   readonly #deps: UsernameRefreshDeps;
-  readonly #stop = new AbortController();
-  #reading: Promise<void> | undefined;
+  readonly #reading: BackgroundTask;
 
   constructor(deps: UsernameRefreshDeps) {
     this.#deps = deps;
+    this.#reading = new BackgroundTask(
+      () => this.#read(),
+      (signal) => deps.clock.sleep(USERNAME_REFRESH_MS, signal),
+    );
   }
 
-  /** Any number of calls in a while cause one read. */
+  /** Reads the names after `USERNAME_REFRESH_MS`. Any number of calls until then cause one read. */
   refresh(): void {
-    if (!this.#stop.signal.aborted) this.#reading ??= this.#read();
+    this.#reading.wake();
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#reading;
+    await this.#reading.stop();
   }
 
   async #read(): Promise<void> {
-    const { store, roster, clock, log } = this.#deps;
-    await clock.sleep(USERNAME_REFRESH_MS, this.#stop.signal);
-    this.#reading = undefined;
-    if (this.#stop.signal.aborted) return;
+    const { store, roster, log } = this.#deps;
     try {
       roster.rename((await store.snapshot()).users);
     } catch (err) {
-      log.warn({ reason: messageOf(err) }, "cannot read names, trying again");
+      log.warn(
+        { reason: messageOf(err) },
+        "cannot read usernames, trying again",
+      );
       this.refresh();
     }
   }

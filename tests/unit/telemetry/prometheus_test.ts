@@ -9,7 +9,7 @@ function metricsOf(subscriptions: Subscriptions): PrometheusMetrics {
   const metrics = new PrometheusMetrics("1.2.3");
   metrics.observe({
     ...{ subscriptions, roster: new Roster(), hub: { size: 0 } },
-    feed: { lag: 0, listening: true },
+    feed: { lag: 0, notificationsUp: true },
     lease: { remainingMs: 1_500 },
     admission: { sockets: 0, slotsInUse: 0 },
     loop: { lagMs: 0 },

@@ -1,0 +1,150 @@
+/**
+ * A feed over a database in memory that other nodes write to, with faults that a test chooses.
+ *
+ * @module
+ */
+import { Feed } from "../../../../src/core/feed/feed.ts";
+import { Roster } from "../../../../src/core/roster/roster.ts";
+import type {
+  Snapshot,
+  Subscription,
+} from "../../../../src/core/store/store.ts";
+import { FakeClock } from "../../../support/fake_clock.ts";
+import { rememberingLog } from "../../../support/fakes.ts";
+import { MemoryDatabase, MemoryStore } from "../../../support/memory_store.ts";
+
+export const HEARTBEAT_MS = 3_000;
+
+/** What is wrong between the feed and its database. */
+export interface Faults {
+  /** Notifications are lost. */
+  losesNotifications: boolean;
+  /** The notification connection does not answer its heartbeat. */
+  isSilent: boolean;
+  /** The next subscription waits for this promise. */
+  connecting: Promise<void> | undefined;
+  /** Reads of the feed get their rows at once, and resolve when this does. */
+  reading: PromiseWithResolvers<void> | undefined;
+  /** Snapshots are refused. */
+  refusesSnapshots: boolean;
+  /** Snapshots have this content. */
+  oldSnapshot: Snapshot | undefined;
+  /** The claims cannot be rechecked. */
+  refusesRecheck: boolean;
+}
+
+export interface FeedFixture {
+  readonly clock: FakeClock;
+  readonly database: MemoryDatabase;
+  readonly feed: Feed;
+  readonly roster: Roster;
+  readonly log: ReturnType<typeof rememberingLog>;
+  readonly faults: Faults;
+  readonly counts: {
+    reads: number;
+    snapshots: number;
+    subscriptions: number;
+    skips: number;
+    rechecks: number;
+  };
+  /** Ids of the online users, by the roster. */
+  readonly online: () => number[];
+  /** Another node claims and releases users. */
+  readonly write: (
+    arriving: number[],
+    leaving?: number[],
+  ) => ReturnType<MemoryStore["apply"]>;
+  /** Ends the notification connection. The feed reconnects after a pause. */
+  readonly cutLink: () => Promise<void>;
+  /** Ends the notification connection. The feed reconnects when the returned function is called. */
+  readonly severLink: () => Promise<() => void>;
+}
+
+/** A started feed. Its database has the users 1 to 5, all offline. */
+export async function startFeed(): Promise<FeedFixture> {
+  const clock = new FakeClock();
+  const database = new MemoryDatabase([1, 2, 3, 4, 5], () => clock.now());
+  const store = new MemoryStore(database);
+  const roster = new Roster();
+  const log = rememberingLog();
+  const counts = {
+    ...{ reads: 0, snapshots: 0, subscriptions: 0, skips: 0, rechecks: 0 },
+  };
+  const faults: Faults = {
+    losesNotifications: false,
+    isSilent: false,
+    connecting: undefined,
+    reading: undefined,
+    refusesSnapshots: false,
+    oldSnapshot: undefined,
+    refusesRecheck: false,
+  };
+  let subscription: Subscription | undefined;
+  await store.join("other", 1_000_000);
+  const feed = new Feed({
+    ...{ roster, clock, log, heartbeatMs: HEARTBEAT_MS },
+    store: {
+      readFeed: async (after, limit) => {
+        counts.reads += 1;
+        const read = await store.readFeed(after, limit);
+        await faults.reading?.promise;
+        return read;
+      },
+      snapshot: () => {
+        counts.snapshots += 1;
+        return faults.refusesSnapshots
+          ? Promise.reject(new Error("no snapshot"))
+          : Promise.resolve(faults.oldSnapshot ?? store.snapshot());
+      },
+      skipTo: (seq) => {
+        counts.skips += 1;
+        return store.skipTo(seq);
+      },
+      subscribe: async (onHead, onRenamed, onRevoked) => {
+        counts.subscriptions += 1;
+        await faults.connecting;
+        const onHeadUnlessLost = (seq: number) => {
+          if (!faults.losesNotifications) onHead(seq);
+        };
+        const inner = await store.subscribe(
+          ...[onHeadUnlessLost, onRenamed, onRevoked] as const,
+        );
+        subscription = {
+          ...inner,
+          head: () =>
+            faults.isSilent ? new Promise<number>(() => {}) : inner.head(),
+        };
+        return subscription;
+      },
+    },
+    onAdvance: () => {},
+    onRevoked: () => {},
+    recheckClaims: () => {
+      if (faults.refusesRecheck) return Promise.reject(new Error("away"));
+      counts.rechecks += 1;
+      return Promise.resolve();
+    },
+  }, () => 0.5);
+  await feed.start();
+  const cutLink = async () => await subscription?.close();
+  return {
+    ...{ clock, database, feed, roster, log, counts, faults, cutLink },
+    online: () => roster.users().map(({ id }) => id),
+    write: (arriving, leaving = []) => store.apply("other", arriving, leaving),
+    severLink: async () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      faults.connecting = promise;
+      await cutLink();
+      return resolve;
+    },
+  };
+}
+
+/** Another database takes over that lacks the last transition: user 3 came online. */
+export function failOverWithoutLast({ database, faults }: FeedFixture): void {
+  faults.losesNotifications = true;
+  database.feed.pop();
+  database.seq -= 1;
+  database.users.set(3, { username: "user3", status: "offline" });
+  database.claims.delete(3);
+}
