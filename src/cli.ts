@@ -1,10 +1,13 @@
 /**
- * The two commands beside the server: `token` prints a token, `migrate` updates the schema.
+ * The command line: `token` prints a token for a user, `migrate` updates the database's schema.
+ *
+ * Both read the same environment variables as the server. Standard output has the result alone, so that
+ * a script can use it; usage, errors and warnings go to standard error.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { signToken } from "./access/token/verifier.ts";
+import { signToken } from "./access/token/sign_token.ts";
 import { readDatabaseConfig, readTokenConfig } from "./config/config.ts";
 import { readDemoSecret } from "./demo/demo_secret.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
@@ -23,7 +26,11 @@ const SECONDS_PER_UNIT: Readonly<Record<string, number>> = {
   d: 86_400,
 };
 
-/** @throws {StartError} when it is not a positive number with a unit. */
+/**
+ * Reads a time to live such as `15m`.
+ *
+ * @throws {StartError} if it is not a positive number with a unit.
+ */
 export function parseTtlSeconds(ttl: string): number {
   const [, count, unit] = /^([1-9]\d{0,5})([smhd])$/.exec(ttl) ?? [];
   const secondsPerUnit = SECONDS_PER_UNIT[unit ?? ""];
@@ -35,27 +42,32 @@ export function parseTtlSeconds(ttl: string): number {
   return Number(count) * secondsPerUnit;
 }
 
+const DEMO_TOKEN_WARNING =
+  "Warning: JWT_SECRET is not set, so this token is for demo mode: only a demo server that was started in this folder accepts it.";
+
 async function printToken(args: readonly string[], ttl: string): Promise<void> {
   const userId = parseUserId(args[0]);
   if (args.length !== 1 || userId === undefined) {
     throw new StartError(
-      `Cannot make a token for "${
+      `Cannot sign a token for "${
         args.join(" ")
       }": expected a user id from 1 to ${USER_ID_MAX}\n${USAGE}`,
     );
   }
   const ttlSeconds = parseTtlSeconds(ttl);
-  const config = readTokenConfig(Deno.env.toObject(), readDemoSecret);
+  const { token: config, demo } = readTokenConfig(
+    Deno.env.toObject(),
+    readDemoSecret,
+  );
   const { key } = config;
   if (key.kind !== "secret") {
     throw new StartError(
-      "Cannot make a token: JWT_JWKS_URL is set, so only its issuer can sign; expected JWT_SECRET",
+      "Cannot sign a token: JWT_JWKS_URL is set, so only its issuer can sign; expected JWT_SECRET",
     );
   }
-  writeLine(
-    Deno.stdout,
-    await signToken({ ...config, key }, userId, ttlSeconds),
-  );
+  const token = await signToken({ ...config, key }, userId, ttlSeconds);
+  if (demo) writeLine(Deno.stderr, DEMO_TOKEN_WARNING);
+  writeLine(Deno.stdout, token);
 }
 
 async function migrateOnce(): Promise<void> {

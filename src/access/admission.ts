@@ -1,24 +1,27 @@
 /**
- * Admission decides who may open a socket, and counts those that did until they are gone.
+ * Admission counts sockets and failed tokens, and refuses a new socket past the configured limits.
  *
- * A socket that we closed still counts while its peer has not answered, because until then
- * it costs what an open one costs. Nothing here knows what a token says.
+ * A socket counts until it has ended. One that the server closed still counts while its peer has
+ * not answered, because until then it costs as much as an open one. Admission does not know what
+ * is in a token.
  *
  * @module
  */
-import { ADDRESSES_MAX, REFUSED_SOCKETS_MAX } from "./limits.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import { deleteOldest } from "../base/delete_oldest.ts";
 import { TokenBucket } from "../base/token_bucket.ts";
+import type { UserId } from "../protocol/user_id.ts";
+import { ADDRESSES_MAX, CLOSING_SLOTS_MAX } from "./limits.ts";
 
+/** An error over HTTP that says when to retry. */
 export interface Refusal {
   readonly status: 429 | 503;
   readonly code: string;
   readonly message: string;
-  /** Jittered, so that those who are refused together do not come back together. */
+  /** Jittered, so that clients that are refused together do not retry together. */
   readonly retryAfterSeconds: number;
 }
 
-/** What an operator may set. */
+/** The limits that an operator may set. */
 export interface AdmissionLimits {
   readonly connectionsMax: number;
   readonly connectionsPerUserMax: number;
@@ -27,16 +30,16 @@ export interface AdmissionLimits {
   readonly failedTokensPerMinuteMax: number;
 }
 
-/** A place for one socket. */
+/** An admitted socket. */
 export interface Slot {
-  /** Counts the socket against its user, once its token told whose it is. */
-  assignUser(userId: UserId): "claimed" | "full";
+  /** Counts the socket against its user. `"full"`: the user has as many sockets as allowed. */
+  assignUser(userId: UserId): "assigned" | "full";
   /**
-   * We close it. While its peer has not answered it counts among those, which have places of
-   * their own while there are some: a peer that never answers takes no good client's place.
+   * The server closes the socket. Until its peer answers it uses a closing slot, if one is left,
+   * so that a peer that never answers does not take the slot of a good client.
    */
   moveToClosing(): void;
-  /** Gives the place back. Safe to repeat. */
+  /** Frees the slot when the socket has ended. Safe to repeat. */
   release(): void;
 }
 
@@ -48,16 +51,18 @@ export class Admission {
   readonly #random: () => number;
   readonly #socketsByAddress = new Map<string, number>();
   readonly #socketsByUser = new Map<UserId, number>();
-  /** Failed tokens in the current minute, oldest minute first. */
+  /** Failed tokens by address, within the minute that began with the first of them. Oldest first. */
   readonly #failures = new Map<
     string,
     { readonly since: number; count: number }
   >();
+  /** Invariant: a socket is counted in exactly one of these two. */
   #slotsInUse = 0;
-  #refused = 0;
-  /** One second's worth. */
-  readonly #newcomers: TokenBucket;
+  #closingSlotsInUse = 0;
+  /** A burst is as large as one second's rate. */
+  readonly #newConnections: TokenBucket;
 
+  /** @param now Milliseconds. */
   constructor(
     limits: AdmissionLimits,
     now = () => performance.now(),
@@ -67,10 +72,10 @@ export class Admission {
     this.#now = now;
     this.#random = random;
     const rate = limits.newConnectionsPerSecondMax;
-    this.#newcomers = new TokenBucket(rate, rate, now);
+    this.#newConnections = new TokenBucket(rate, rate, now);
   }
 
-  /** Asks for a place, before anything is spent on the request. */
+  /** Takes a slot. It is called before anything is spent on the request. */
   acquire(address: string): Slot | Refusal {
     const { connectionsMax, connectionsPerAddressMax } = this.#limits;
     const throttled = this.throttled(address);
@@ -82,16 +87,17 @@ export class Admission {
       return this.#refuse(429, "too_many_connections", 10, message);
     }
     if (this.#slotsInUse >= connectionsMax) {
-      const message = "this node has as many connections as it takes";
+      const message = "this node has reached its limit of connections";
       return this.#refuse(503, "full", 5, message);
     }
-    if (this.#newcomers.take() === "empty") {
-      return this.#refuse(503, "busy", 1, "too many new connections at once");
+    if (this.#newConnections.take() === "empty") {
+      const message = "too many new connections in this second";
+      return this.#refuse(503, "busy", 1, message);
     }
-    return this.#admit(address);
+    return this.#newSlot(address);
   }
 
-  /** Refuses an address that sent too many bad tokens, whatever it asks for. */
+  /** The refusal for an address that sent too many bad tokens, whatever it requests now. */
   throttled(address: string): Refusal | undefined {
     if (this.#failuresOf(address) < this.#limits.failedTokensPerMinuteMax) {
       return undefined;
@@ -100,29 +106,29 @@ export class Admission {
     return this.#refuse(429, "too_many_failed_tokens", 30, message);
   }
 
-  /** Whether there is a place for a socket that is only opened to say why it is closed. */
-  get canRefuse(): boolean {
-    return this.#refused < REFUSED_SOCKETS_MAX;
+  /** Whether a socket that the server closes would get a closing slot. */
+  get hasClosingSlot(): boolean {
+    return this.#closingSlotsInUse < CLOSING_SLOTS_MAX;
   }
 
   /** Whether a user may have one more socket. */
-  hasPlaceFor(userId: UserId): boolean {
+  hasSlotFor(userId: UserId): boolean {
     const sockets = this.#socketsByUser.get(userId) ?? 0;
     return sockets < this.#limits.connectionsPerUserMax;
   }
 
-  /** How many places are taken. */
+  /** Slots in use, without closing slots. */
   get slotsInUse(): number {
     return this.#slotsInUse;
   }
 
-  /** How many sockets are not gone yet, also those that take no place. */
+  /** Sockets that have not ended, also those in closing slots. */
   get sockets(): number {
-    return this.#slotsInUse + this.#refused;
+    return this.#slotsInUse + this.#closingSlotsInUse;
   }
 
-  /** A token from this address was refused. */
-  failed(address: string): void {
+  /** Counts a bad token against its address. */
+  recordFailedToken(address: string): void {
     const failures = this.#failures.get(address);
     if (
       failures !== undefined && this.#now() - failures.since < FAILURE_WINDOW_MS
@@ -132,36 +138,33 @@ export class Admission {
     }
     this.#failures.delete(address);
     this.#failures.set(address, { since: this.#now(), count: 1 });
-    const oldest = this.#failures.keys().next();
-    if (this.#failures.size > ADDRESSES_MAX && !oldest.done) {
-      this.#failures.delete(oldest.value);
-    }
+    deleteOldest(this.#failures, ADDRESSES_MAX);
   }
 
-  #admit(address: string): Slot {
+  #newSlot(address: string): Slot {
     this.#slotsInUse += 1;
     increment(this.#socketsByAddress, address);
     let owner: UserId | undefined;
-    let released = false;
-    let isRefused = false;
+    let isReleased = false;
+    let isClosing = false;
     return {
       moveToClosing: () => {
-        if (released || isRefused || !this.canRefuse) return;
-        isRefused = true;
+        if (isReleased || isClosing || !this.hasClosingSlot) return;
+        isClosing = true;
         this.#slotsInUse -= 1;
-        this.#refused += 1;
+        this.#closingSlotsInUse += 1;
       },
       assignUser: (userId) => {
-        if (!this.hasPlaceFor(userId)) return "full";
-        if (released) return "claimed";
+        if (!this.hasSlotFor(userId)) return "full";
+        if (isReleased) return "assigned";
         owner = userId;
         increment(this.#socketsByUser, userId);
-        return "claimed";
+        return "assigned";
       },
       release: () => {
-        if (released) return;
-        released = true;
-        if (isRefused) this.#refused -= 1;
+        if (isReleased) return;
+        isReleased = true;
+        if (isClosing) this.#closingSlotsInUse -= 1;
         else this.#slotsInUse -= 1;
         decrement(this.#socketsByAddress, address);
         if (owner !== undefined) decrement(this.#socketsByUser, owner);
@@ -178,6 +181,7 @@ export class Admission {
     return failures.count;
   }
 
+  /** @param seconds Least time to the retry. Jitter makes it up to twice as long. */
   #refuse(
     status: 429 | 503,
     code: string,
@@ -197,7 +201,7 @@ function increment<Key>(counts: Map<Key, number>, key: Key): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-/** Invariant: no count is zero, so the maps are bounded by the sockets. */
+/** Invariant: no count is zero, so a map has at most one entry for each socket. */
 function decrement<Key>(counts: Map<Key, number>, key: Key): void {
   const count = (counts.get(key) ?? 0) - 1;
   if (count > 0) counts.set(key, count);

@@ -1,56 +1,86 @@
 /**
- * Whom a socket's token lets in.
+ * Authorization decides whether an open socket becomes a connection of a user. This is the door of
+ * `access/`.
  *
- * This is decided while the socket is open already, so an answer is a close code. It has a
- * bound: the token's issuer and the database may both be slow.
+ * ## The parts
+ *
+ * - `client_address.ts` reads the client's address, also behind proxies.
+ * - `admission.ts` gives a request a slot before anything is spent on it. It limits sockets for
+ *   the node, the address and the user, new sockets a second, and failed tokens a minute.
+ * - `token/` verifies the token. `verify.ts` counts a bad token against the client's address, so that
+ *   an address with too many of them is refused by admission.
+ * - `provision.ts` writes the user's row, if the operator wants that.
+ * - `authorize.ts`, this file, calls them in order when the socket is open.
+ *
+ * ## The order
+ *
+ * 1. The token is verified.
+ * 2. The slot is assigned to the user. The user may have too many sockets.
+ * 3. A client that resumes from a `seq` that this node has not read makes the node read the feed.
+ * 4. The user's row is written.
+ * 5. The token is checked once more against the revocations.
+ *
+ * Whether the user exists is not decided here: the store answers that when presence claims the
+ * user, and an unknown user is disconnected then.
+ *
+ * ## What it costs
+ *
+ * A token that was verified in the last minutes costs a digest and a lookup, another one a signature
+ * check of up to a millisecond. Only steps 3 and 4 use the database, and most clients need
+ * neither. The socket is open already, so a refusal is a close code. The issuer and the database
+ * may both be slow, so the whole has a time limit (`AUTHORIZATION_MS`).
  *
  * @module
  */
-import type { Slot } from "./admission.ts";
-import type { Verdict } from "./token/verifier.ts";
-import type { Feed } from "../core/feed/feed.ts";
-import { AUTHORIZATION_MS } from "./limits.ts";
-import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
-import type { UserId } from "../protocol/user_id.ts";
-import type { Provision } from "./provision.ts";
 import { messageOf } from "../base/message_of.ts";
+import type { Feed } from "../core/feed/feed.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { Provisioned } from "../core/store/store.ts";
-import { verified, type VerifyDeps } from "./verify.ts";
+import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
+import type { UserId } from "../protocol/user_id.ts";
+import type { Slot } from "./admission.ts";
+import { AUTHORIZATION_MS } from "./limits.ts";
+import type { Provision } from "./provision.ts";
+import type { Verdict } from "./token/verifier.ts";
+import { type VerifyDeps, verifyToken } from "./verify.ts";
 
-/** Who comes in, or how the socket is closed. */
+/** The user that a connection is for. */
+export interface AuthorizedUser {
+  readonly userId: UserId;
+  /** When the token expires, in seconds since 1970. */
+  readonly exp: number;
+  /** The token's `jti`, if it has one. */
+  readonly tokenId: string | undefined;
+}
+
+/** The user, or how the socket is closed. */
 export type Authorization =
-  | {
-    readonly userId: UserId;
-    /** When the token ends, in seconds since 1970. */
-    readonly exp: number;
-    readonly tokenId: string | undefined;
-  }
+  | AuthorizedUser
   | {
     readonly disconnect: Disconnect;
-    /** Whose token it was, if it was good. */
+    /** The token's user, if the token was good. */
     readonly userId?: UserId;
   };
 
-export interface EntranceDeps extends VerifyDeps {
+export interface AuthorizeDeps extends VerifyDeps {
   readonly roster: Roster;
   readonly feed: Pick<Feed, "catchUp">;
-  /** Makes the user's row, where that is wanted. */
+  /** Writes the user's row. `undefined` if the operator does not want that. */
   readonly provision: Provision | undefined;
   readonly isRevoked: (tokenId: string | undefined) => boolean;
 }
 
-/** Of a request for a socket. */
+/** What authorization needs of a request for a socket. */
 interface Wanted {
   readonly token: string | undefined;
   readonly requestId: string;
-  /** The last `seq` that the client was told. */
+  /** The last `seq` that the client received. */
   readonly since: number | undefined;
 }
 
-/** Never rejects. Who is refused is in the log. */
+/** Authorizes a socket within `AUTHORIZATION_MS`, and logs a refusal. Never rejects. */
 export async function authorize(
-  deps: EntranceDeps,
+  deps: AuthorizeDeps,
   wanted: Wanted,
   address: string,
   slot: Slot,
@@ -65,37 +95,40 @@ export async function authorize(
   return authorization;
 }
 
-function decideInTime(
-  deps: EntranceDeps,
+async function decideInTime(
+  deps: AuthorizeDeps,
   wanted: Wanted,
   address: string,
   slot: Slot,
 ): Promise<Authorization> {
-  return new Promise((resolve) => {
-    const giveUp = (err: unknown) => {
-      const { requestId } = wanted;
-      const reason = messageOf(err);
-      deps.log.warn({ requestId, reason }, "cannot decide on a socket");
+  const { log } = deps;
+  const { requestId } = wanted;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<Authorization>((resolve) => {
+    timer = setTimeout(() => {
+      log.warn({ requestId, ms: AUTHORIZATION_MS }, "authentication timed out");
       resolve({ disconnect: DISCONNECT.authenticationTimedOut });
-    };
-    const timer = setTimeout(
-      () => giveUp(new Error(`it took longer than ${AUTHORIZATION_MS} ms`)),
-      AUTHORIZATION_MS,
-    );
-    decide(deps, wanted, address, slot).then(resolve, giveUp)
-      .finally(() => clearTimeout(timer));
+    }, AUTHORIZATION_MS);
   });
+  try {
+    return await Promise.race([timeout, decide(deps, wanted, address, slot)]);
+  } catch (err) {
+    log.error({ requestId, err }, "authentication failed");
+    return { disconnect: DISCONNECT.authenticationFailed };
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function decide(
-  deps: EntranceDeps,
+  deps: AuthorizeDeps,
   wanted: Wanted,
   address: string,
   slot: Slot,
 ): Promise<Authorization> {
   const { roster, feed, provision, isRevoked } = deps;
   const { since = 0 } = wanted;
-  const verdict = await verified(deps, wanted, address);
+  const verdict = await verifyToken(deps, wanted, address);
   if (verdict === "unavailable") {
     return { disconnect: DISCONNECT.verificationUnavailable };
   }
@@ -104,13 +137,13 @@ async function decide(
   if (slot.assignUser(userId) === "full") {
     return { disconnect: DISCONNECT.tooManyConnections, userId };
   }
-  // Another node may have told a client more than has reached this one; it must not go back in
-  // time. A `seq` that the log does not reach either is of another history.
+  // Another node may have sent the client changes that this node has not read. The client must not
+  // go back in time. If the feed itself does not reach that `seq`, it is of another feed.
   if (since > roster.seq && await feed.catchUp() === "failed") {
     return { disconnect: DISCONNECT.nodeBehindClient };
   }
   if (provision !== undefined) {
-    const outcome = await provisions(deps, provision, verdict);
+    const outcome = await provisionUser(deps, provision, verdict);
     if (outcome === "failed") {
       return { disconnect: DISCONNECT.userCreationFailed };
     }
@@ -118,14 +151,15 @@ async function decide(
       return { disconnect: DISCONNECT.userNotCreatable, userId };
     }
   }
+  // The token may have been revoked while the database was read or written.
   if (isRevoked(tokenId)) {
     return { disconnect: DISCONNECT.tokenRevoked, userId };
   }
   return { userId, exp, tokenId };
 }
 
-async function provisions(
-  { log }: EntranceDeps,
+async function provisionUser(
+  { log }: AuthorizeDeps,
   provision: Provision,
   { userId, username }: Extract<Verdict, { ok: true }>,
 ): Promise<Provisioned | "failed"> {

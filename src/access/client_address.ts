@@ -1,28 +1,33 @@
 /**
- * Which address a request comes from, also behind proxies.
+ * The client's address of a request, also behind proxies.
  *
- * `X-Forwarded-For` is what anybody may write: it is believed only as far as trusted proxies
- * wrote it, which is from the right.
+ * Any client can send `X-Forwarded-For`, and each proxy appends the address of its own peer. So the
+ * header is read from the right, and only the entries that trusted proxies wrote are used. What an
+ * address is limited to is not known here.
  *
  * @module
  */
 import { BlockList, isIP } from "node:net";
 
-/** Some addresses: those that share the first `prefix` bits. */
+/** The addresses that share their first `prefix` bits. */
 export interface Network {
   readonly address: string;
   readonly prefix: number;
   readonly family: "ipv4" | "ipv6";
 }
 
-/** From the address of the peer, and the headers, which are only looked at where proxies are trusted. */
+/**
+ * Reads the client's address from the peer's address and the headers. IPv6 addresses are cut to
+ * their network.
+ */
 export type ClientAddress = (
   peer: string,
   headers: Pick<Headers, "get">,
 ) => string;
 
+/** @param trusted Proxies whose `X-Forwarded-For` is used. None: the peer is the client. */
 export function clientAddress(trusted: readonly Network[]): ClientAddress {
-  if (trusted.length === 0) return (peer) => counted(unmapped(peer));
+  if (trusted.length === 0) return (peer) => network(unmapped(peer));
   const proxies = new BlockList();
   for (const { address, prefix, family } of trusted) {
     proxies.addSubnet(address, prefix, family);
@@ -37,27 +42,30 @@ export function clientAddress(trusted: readonly Network[]): ClientAddress {
     let address = unmapped(peer);
     while (isTrusted(address)) {
       const before = withoutPort(hops.pop()?.trim() ?? "");
-      // A proxy that names nothing usable stands for its clients itself.
+      // A proxy that names no address counts as the client.
       if (isIP(before) === 0) break;
       address = unmapped(before);
     }
-    return counted(address);
+    return network(address);
   };
 }
 
-/** Some proxies add the client's port: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
+/** Removes the client's port, which some proxies add: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
 function withoutPort(hop: string): string {
   return /^\[([^\]]*)\](?::\d+)?$/.exec(hop)?.[1] ??
     /^([\d.]+):\d+$/.exec(hop)?.[1] ?? hop;
 }
 
-/** `::ffff:192.0.2.1` is `192.0.2.1`. */
+/** Makes `192.0.2.1` of `::ffff:192.0.2.1`. */
 function unmapped(address: string): string {
   return /^::ffff:([\d.]+)$/i.exec(address)?.[1] ?? address;
 }
 
-/** Of IPv6 the network: whoever has one address there has 2^64. */
-function counted(address: string): string {
+/**
+ * An IPv6 address as its /64 network, because a client with one address usually has all 2^64 of that
+ * network. An IPv4 address stays as it is.
+ */
+function network(address: string): string {
   if (isIP(address) !== 6) return address;
   const { hostname } = new URL(`http://[${address.split("%")[0]}]`);
   const [head = "", tail] = hostname.slice(1, -1).split("::");

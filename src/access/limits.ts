@@ -4,23 +4,26 @@
  * @module
  */
 
-/** Users that are made at a time; presence and the lease have the other connections to themselves. */
+/** Users that are written at the same time. The pool's other connections are for presence and the lease. */
 export const PROVISIONS_AT_ONCE_MAX = 2;
 
-/** Callers that wait for that. Who is given up after `AUTHORIZATION_MS` waits on while the database hangs. */
+/** Calls that wait for one of those. While the database hangs, they wait on after `AUTHORIZATION_MS`. */
 export const PROVISIONS_WAITING_MAX = 5_000;
 
 /**
- * Time from an open socket to the decision who comes in. Longer than an issuer may take for its
- * keys; a database that needs more is away, and the client is better off on another node.
+ * Time from an open socket to its authorization. It is longer than an issuer may take for its key
+ * set. When the database needs more than this it is down, and the client should try another node.
  */
 export const AUTHORIZATION_MS = 6_000;
 
-/** Sockets that were opened only to say that their token is bad, and whose peers did not answer yet. */
-export const REFUSED_SOCKETS_MAX = 1_000;
+/**
+ * Slots for sockets that the server closed and whose peers have not answered. Together with
+ * `MAX_CONNECTIONS` it bounds the sockets of a node.
+ */
+export const CLOSING_SLOTS_MAX = 1_000;
 
-/** Entries per table of client addresses. Past it the oldest go: memory before precision. */
+/** Client addresses whose failed tokens are counted. Past it the oldest count is deleted: memory before precision. */
 export const ADDRESSES_MAX = 50_000;
 
-/** Users that are known to be provisioned as their tokens say, so that a return costs no write. */
+/** Users that are known to be written with the name in their token, so that a reconnect costs no write. */
 export const PROVISIONED_USERS_MAX = 30_000;

@@ -1,31 +1,42 @@
 /**
- * Makes rows of users for those whose tokens are good, where that is wanted.
+ * Provisioning writes a user's row from a verified token, if the operator wants that
+ * (`AUTO_PROVISION`).
  *
- * What a token says is written once; the same user with the same name costs nothing more. Few
- * are written at a time, and few may wait: presence needs the database more than newcomers do.
+ * A user with the same name is written once; after that a reconnect costs no write. Few users are
+ * written at the same time, and a bounded number of calls wait, because presence needs the
+ * database more than new users do. How a row is written is not known here.
  *
  * @module
  */
+import { deleteOldest } from "../base/delete_oldest.ts";
+import { USERNAME_LENGTH_MAX } from "../base/limits.ts";
+import type { Provisioned } from "../core/store/store.ts";
+import type { UserId } from "../protocol/user_id.ts";
 import {
   PROVISIONED_USERS_MAX,
   PROVISIONS_AT_ONCE_MAX,
   PROVISIONS_WAITING_MAX,
 } from "./limits.ts";
-import { USERNAME_LENGTH_MAX } from "../base/limits.ts";
-import type { UserId } from "../protocol/user_id.ts";
-import type { Provisioned } from "../core/store/store.ts";
 
-/** Rejects as the write does, or because too many wait; the next call tries again. */
+/** Writes a user's row. Rejects if the write fails or too many calls wait; the next call tries again. */
 export type Provision = (
   userId: UserId,
   username: string | undefined,
 ) => Promise<Provisioned>;
 
-interface Writing {
+interface Write {
   readonly username: string | undefined;
   readonly outcome: ReturnType<Provision>;
 }
 
+/**
+ * The same `write`, but calls for one user and name share one write, and what was written is not
+ * written again.
+ *
+ * @param usersMax Written users that are remembered. Past it the oldest are forgotten.
+ * @param atOnceMax Writes at the same time.
+ * @param waitingMax Calls that wait, for a write of their own or of others. Past it calls reject.
+ */
 export function coalesced(
   write: Provision,
   usersMax = PROVISIONED_USERS_MAX,
@@ -33,8 +44,8 @@ export function coalesced(
   waitingMax = PROVISIONS_WAITING_MAX,
 ): Provision {
   const written = new Map<UserId, string | undefined>();
-  /** What is written for a user, one name after the other. */
-  const underWay = new Map<UserId, Writing>();
+  /** Invariant: one write at a time for each user, so that the last name is the one that stays. */
+  const inFlight = new Map<UserId, Write>();
   const queue: (() => void)[] = [];
   let free = atOnceMax;
   let waiting = 0;
@@ -44,7 +55,11 @@ export function coalesced(
     else await new Promise<void>((resolve) => queue.push(resolve));
     try {
       const outcome = await write(userId, username);
-      if (outcome === "there") remember(userId, username);
+      if (outcome === "there") {
+        written.delete(userId);
+        written.set(userId, username);
+        deleteOldest(written, usersMax);
+      }
       return outcome;
     } finally {
       const next = queue.shift();
@@ -53,17 +68,10 @@ export function coalesced(
     }
   };
 
-  const remember = (userId: UserId, username: string | undefined) => {
-    written.delete(userId);
-    written.set(userId, username);
-    const oldest = written.keys().next();
-    if (written.size > usersMax && !oldest.done) written.delete(oldest.value);
-  };
-
-  const begin = (userId: UserId, username: string | undefined) => {
+  const start: Provision = (userId, username) => {
     const outcome = writeInTurn(userId, username)
-      .finally(() => underWay.delete(userId));
-    underWay.set(userId, { username, outcome });
+      .finally(() => inFlight.delete(userId));
+    inFlight.set(userId, { username, outcome });
     return outcome;
   };
 
@@ -73,14 +81,16 @@ export function coalesced(
   const provision: Provision = async (userId, username) => {
     while (true) {
       if (isWritten(userId, username)) return "there";
-      const writing = underWay.get(userId);
-      if (writing === undefined) return await begin(userId, username);
-      if (writing.username === username) return await writing.outcome;
-      await writing.outcome.catch(() => {});
+      const current = inFlight.get(userId);
+      if (current === undefined) return await start(userId, username);
+      if (current.username === username) return await current.outcome;
+      // Another name of the same user. It succeeds or fails for its own caller.
+      await current.outcome.catch(() => {});
     }
   };
 
   return async (userId, name) => {
+    // Postgres stores no NUL character.
     const username = name?.replaceAll("\0", "").slice(0, USERNAME_LENGTH_MAX);
     if (isWritten(userId, username)) return "there";
     if (waiting >= waitingMax) throw new Error("too many users are waiting");

@@ -1,22 +1,32 @@
 /**
- * A token's verdict, or that there is none now.
+ * Verification of a request's token: the verdict of `token/`, with failed tokens counted and errors
+ * logged.
+ *
+ * It does not know what the request asks for.
  *
  * @module
  */
-import type { Admission } from "./admission.ts";
-import type { Verdict, Verify } from "./token/verifier.ts";
-import { KeySetFault } from "./token/key_set.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
+import type { Admission } from "./admission.ts";
+import { KeySetUnavailable } from "./token/key_set.ts";
+import type { Verdict, Verify } from "./token/verifier.ts";
 
 export interface VerifyDeps {
   readonly verify: Verify;
-  readonly admission: Pick<Admission, "failed">;
+  readonly admission: Pick<Admission, "recordFailedToken">;
   readonly log: Log;
 }
 
-/** A bad token counts against its address; a key set that cannot be had does not. */
-export async function verified(
+/**
+ * Verifies the token of a request from a client address.
+ *
+ * A bad token counts against the address. An unavailable key set does not, because the token may
+ * be good. Never rejects.
+ *
+ * @returns `"unavailable"` if the token cannot be verified now.
+ */
+export async function verifyToken(
   { verify, admission, log }: VerifyDeps,
   { token, requestId }: {
     readonly token: string | undefined;
@@ -26,22 +36,22 @@ export async function verified(
 ): Promise<Verdict | "unavailable"> {
   try {
     const verdict = await verify(token);
-    if (!verdict.ok) admission.failed(address);
+    if (!verdict.ok) admission.recordFailedToken(address);
     return verdict;
   } catch (err) {
-    logUnverified(log, err, requestId);
+    logVerificationError(log, err, requestId);
     return "unavailable";
   }
 }
 
-/** An issuer that is away, or asked a moment ago, is no fault of ours. */
-export function logUnverified(
+/** Logs why a token could not be verified. An unavailable key set is expected, so it needs no stack. */
+export function logVerificationError(
   log: Log,
   err: unknown,
   requestId?: string,
 ): void {
   const event = "cannot verify tokens";
-  if (err instanceof KeySetFault) {
+  if (err instanceof KeySetUnavailable) {
     log.warn({ requestId, reason: messageOf(err) }, event);
   } else log.error({ requestId, err }, event);
 }

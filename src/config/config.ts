@@ -1,18 +1,33 @@
 /**
- * The environment becomes a frozen `Config`, or one report of everything that is wrong with it.
+ * The configuration is read from the environment once, at the start. This is the door of `config/`.
+ *
+ * `environment.ts` validates the variables: the range of each, and what only several together show.
+ * All errors are reported at once, each with the variable, the value and what is expected, so that an
+ * operator corrects them in one go. Values of secrets never appear in an error.
+ *
+ * This file turns the valid variables into a frozen `Config`, whose fields are grouped by the part
+ * that uses them. After that no part reads the environment. Optional variables become a decision
+ * here:
+ *
+ * - Without a key and without a database the server is in demo mode. It then listens on loopback,
+ *   has its own database and secret, and shows the list of online users without a token.
+ * - Without a database but with a key, it has its own database and is otherwise as in production.
+ *
+ * `readDatabaseConfig` and `readTokenConfig` read a part, for commands that must work where the
+ * rest of the environment is missing or invalid.
  *
  * @module
  */
 import {
-  demoFaults,
-  deployFaults,
+  demoErrors,
+  deployErrors,
   type Environment,
   environment,
   type EnvVars,
   hasDatabase,
   hasKey,
-  keyFaults,
-  leaseFaults,
+  keyErrors,
+  leaseErrors,
   parse,
 } from "./environment.ts";
 import type { AdmissionLimits } from "../access/admission.ts";
@@ -20,26 +35,26 @@ import type { Network } from "../access/client_address.ts";
 import type { TokenConfig } from "../access/token/verifier.ts";
 import type { LogFormat, LogLevel } from "../base/log.ts";
 
-/** OpenID Connect Core 1.0, section 5.1. */
+/** The standard claims for a user's name: OpenID Connect Core 1.0, section 5.1. */
 const USERNAME_CLAIMS = ["preferred_username", "name"];
 
 export interface Config {
   readonly port: number;
   readonly host: string;
-  /** Whether other processes may listen on the same port, and the system spreads the sockets. */
+  /** Whether several processes may listen on the same port. The system then distributes the sockets. */
   readonly reusePort: boolean;
-  /** No key and no database were given: demo users, their tokens for the asking, and the page. */
+  /** Neither a key nor a database is configured: the server has demo users, gives out their tokens, and serves the demo page. */
   readonly demo: boolean;
-  /** `embedded`: our own Postgres in the data directory. No `url`: the `PG*` variables say where. */
+  /** `embedded`: a Postgres in the data directory. Without `url` the `PG*` variables say where the database is. */
   readonly database:
     | { readonly kind: "embedded" }
     | { readonly kind: "external"; readonly url: string | undefined };
   readonly token: TokenConfig;
-  /** Whether a user who comes with a good token is made a row of, or renamed. */
+  /** Whether a verified token creates its user's row, or renames the user. */
   readonly autoProvision: boolean;
-  /** Who has it may give orders. Nothing: nobody may. */
+  /** The bearer token of administrators. `undefined`: there is no admin route. */
   readonly adminToken: string | undefined;
-  /** Whose `X-Forwarded-For` is believed. */
+  /** Proxies whose `X-Forwarded-For` is used. */
   readonly trustedProxies: readonly Network[];
   readonly rosterAccess: "token" | "public";
   readonly allowedOrigins: "*" | readonly string[];
@@ -58,9 +73,11 @@ export interface Config {
 }
 
 /**
- * @param readDemoSecret Asked for the secret that demo mode keeps, only in demo mode.
- * @param isTerminal Whether a person reads the log.
- * @throws {StartError} that lists every fault: variable, value, and what is expected.
+ * Reads the configuration of a server.
+ *
+ * @param readDemoSecret Reads the secret of demo mode. Called only if there is no key.
+ * @param isTerminal Whether a person reads the log. It is then text by default, otherwise JSON.
+ * @throws {StartError} that lists every error: variable, value, and what is expected.
  */
 export function readConfig(
   env: EnvVars,
@@ -68,15 +85,15 @@ export function readConfig(
   isTerminal = false,
 ): Config {
   const values = parse(environment, env, (given, values) => [
-    ...leaseFaults(values),
-    ...keyFaults(given),
-    ...demoFaults(given),
-    ...deployFaults(given),
+    ...leaseErrors(values),
+    ...keyErrors(given),
+    ...demoErrors(given),
+    ...deployErrors(given),
   ]);
   return Object.freeze(toConfig(values, readDemoSecret, isTerminal));
 }
 
-/** What `migrate` needs of it. Throws as `readConfig` does. */
+/** Reads what `deno task migrate` needs. Throws as `readConfig` does. */
 export function readDatabaseConfig(
   env: EnvVars,
   isTerminal = false,
@@ -92,11 +109,15 @@ export function readDatabaseConfig(
   return { database: toDatabase(values), log: toLog(values, isTerminal) };
 }
 
-/** What `token` needs of it. Throws as `readConfig` does. */
+/**
+ * Reads what `deno task token` needs. Throws as `readConfig` does.
+ *
+ * @returns `demo` says that the environment has no key, so the token's key is the secret of demo mode.
+ */
 export function readTokenConfig(
   env: EnvVars,
   readDemoSecret: () => string,
-): Config["token"] {
+): Pick<Config, "token" | "demo"> {
   const schema = environment.pick({
     JWT_SECRET: true,
     JWT_JWKS_URL: true,
@@ -105,7 +126,8 @@ export function readTokenConfig(
     JWT_USER_CLAIM: true,
     JWT_USERNAME_CLAIM: true,
   });
-  return toToken(parse(schema, env, keyFaults), readDemoSecret);
+  const values = parse(schema, env, keyErrors);
+  return { token: toToken(values, readDemoSecret), demo: !hasKey(values) };
 }
 
 function toConfig(

@@ -1,8 +1,8 @@
 /**
- * The environment variables: name, default and range of each, and what is wrong with those given.
+ * The environment variables: the name, default and range of each, and the errors in given values.
  *
- * What a value means to an operator is in docs/configuration.md, whose table a test holds against this
- * schema.
+ * What a variable means to an operator is in docs/configuration.md; a test compares its table with this
+ * schema. What becomes of a value is not known here.
  *
  * @module
  */
@@ -12,14 +12,16 @@ import type { Network } from "../access/client_address.ts";
 import { WATCHED_USERS_MAX } from "../protocol/messages.ts";
 import { StartError } from "../base/start_error.ts";
 
-/** RFC 7518, section 3.2: a key at least as large as the hash, which is 256 bits. */
+/** RFC 7518, section 3.2: the key is at least as long as the hash of HS256, which is 256 bits. */
 const SECRET_BYTES_MIN = 32;
 
-/** Values of these are never repeated in a message. */
+/** Their values never appear in an error message. */
 const SECRET_VARIABLES = ["JWT_SECRET", "DATABASE_URL", "ADMIN_TOKEN"];
 
+/** Hosts that only clients on the same machine can reach. */
 const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "::1"];
 
+/** A whole number in decimal digits. */
 function integer(initial: number, min: number, max: number) {
   const expected = `expected a whole number from ${min} to ${max}`;
   return z.string().regex(/^\d{1,10}$/, expected).transform(Number)
@@ -42,6 +44,7 @@ function url(protocols: readonly string[]) {
   );
 }
 
+/** `*`, or a list of origins without a path. */
 const origins = z.string().transform((value) =>
   value.split(",").map((origin) => origin.trim())
 )
@@ -56,7 +59,7 @@ const origins = z.string().transform((value) =>
   .transform((list) => list[0] === "*" ? "*" as const : list)
   .default("*");
 
-/** Addresses, or networks such as 10.0.0.0/8. */
+/** A list of addresses, and of networks such as 10.0.0.0/8. */
 const proxies = z.string().transform((value) =>
   value.split(",").map((network) => network.trim())
 )
@@ -78,12 +81,15 @@ function toNetwork(text: string): Network | undefined {
 }
 
 export const environment = z.object({
+  // Where the server listens.
   PORT: integer(8000, 0, 65_535),
   HOST: z.string().optional(),
   REUSE_PORT: oneOf(["true", "false"]).default("false"),
+  // The database.
   DATABASE_URL: url(["postgres:", "postgresql:"]).optional(),
   PGHOST: z.string().optional(),
   PGDATABASE: z.string().optional(),
+  // Tokens and users.
   JWT_SECRET: z.string().refine(
     (secret) => new TextEncoder().encode(secret).length >= SECRET_BYTES_MIN,
     `expected at least ${SECRET_BYTES_MIN} bytes, for example from: openssl rand -base64 32`,
@@ -94,43 +100,55 @@ export const environment = z.object({
   JWT_USER_CLAIM: z.string().default("sub"),
   AUTO_PROVISION: oneOf(["true", "false"]).default("false"),
   JWT_USERNAME_CLAIM: z.string().optional(),
+  // Access over HTTP.
   ADMIN_TOKEN: z.string().refine(
     (token) => new TextEncoder().encode(token).length >= SECRET_BYTES_MIN,
     `expected at least ${SECRET_BYTES_MIN} bytes, for example from: openssl rand -base64 32`,
-  ).regex(/^\S*$/, "expected no spaces: it travels in a header").optional(),
+  ).regex(/^\S*$/, "expected no spaces, because it is sent in a header")
+    .optional(),
   TRUSTED_PROXIES: proxies,
   ROSTER_ACCESS: oneOf(["token", "public"]).optional(),
   ALLOWED_ORIGINS: origins,
+  // Presence and leases.
   OFFLINE_GRACE_MS: integer(0, 0, 600_000),
   DRAIN_GRACE_MS: integer(5_000, 0, 600_000),
   DRAIN_MS: integer(2_000, 0, 5_000),
   LEASE_MS: integer(10_000, 1_000, 600_000),
   HEARTBEAT_MS: integer(3_000, 100, 300_000),
+  // Admission.
   MAX_CONNECTIONS: integer(15_000, 1, 1_000_000),
   MAX_CONNECTIONS_PER_USER: integer(32, 1, 10_000),
   MAX_CONNECTIONS_PER_ADDRESS: integer(5_000, 1, 1_000_000),
   MAX_NEW_CONNECTIONS_PER_SECOND: integer(2_000, 1, 1_000_000),
   MAX_FAILED_TOKENS_PER_MINUTE: integer(100, 1, 1_000_000),
+  // Messages to clients.
   FANOUT_INTERVAL_MS: integer(50, 0, 10_000),
   MAX_STATE_USERS: integer(20_000, 1, 1_000_000),
   MAX_WATCHED_USERS: integer(1_000, 1, WATCHED_USERS_MAX),
+  // The log.
   LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]).default("info"),
   LOG_FORMAT: oneOf(["json", "text"]).optional(),
 });
 
 export type Environment = z.infer<typeof environment>;
 
-/** The variables that are read, with their defaults, for the table in docs/configuration.md. */
+/** The default of every variable, for the test that compares docs/configuration.md with the schema. */
 export const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
   Object.entries(environment.shape).map((
     [name, type],
   ) => [name, type.parse(undefined)]),
 );
 
-/** What a process is started with; an empty variable counts as not set. */
+/** The environment of a process. An empty variable counts as not set. */
 export type EnvVars = Record<string, string | undefined>;
 
-/** Each variable alone, then what none of them shows alone, and all faults in one error. */
+/**
+ * Validates each variable, and then the variables together.
+ *
+ * @param contradictions Lists the errors that only several variables together show. It gets the
+ *   variables as given and the valid values.
+ * @throws {StartError} that lists all errors.
+ */
 export function parse<Shape extends z.ZodRawShape>(
   schema: z.ZodObject<Shape>,
   env: EnvVars,
@@ -140,7 +158,7 @@ export function parse<Shape extends z.ZodRawShape>(
     Object.entries(env).filter(([, value]) => value !== ""),
   );
   const result = schema.safeParse(given);
-  const faults =
+  const problems =
     result.error?.issues.map((issue) =>
       describe(String(issue.path[0]), given, issue.message)
     ) ?? [];
@@ -150,10 +168,10 @@ export function parse<Shape extends z.ZodRawShape>(
   const good = Object.fromEntries(
     Object.entries(given).filter(([name]) => !bad.has(name)),
   );
-  faults.push(...contradictions(given, schema.parse(good)));
-  if (!result.success || faults.length > 0) {
+  problems.push(...contradictions(given, schema.parse(good)));
+  if (!result.success || problems.length > 0) {
     throw new StartError(
-      ["Cannot start with this configuration:", ...faults].join("\n  "),
+      ["Cannot start with this configuration:", ...problems].join("\n  "),
     );
   }
   return result.data;
@@ -166,12 +184,14 @@ function describe(name: string, given: EnvVars, expected: string): string {
   return `${name}=${value}: ${expected}`;
 }
 
+/** Whether the environment names a key to verify tokens with. */
 export function hasKey(
   given: { [Name in "JWT_SECRET" | "JWT_JWKS_URL"]?: string | undefined },
 ): boolean {
   return (given.JWT_SECRET ?? given.JWT_JWKS_URL) !== undefined;
 }
 
+/** Whether the environment names a database. `PG*` variables are those of libpq. */
 export function hasDatabase(
   given: {
     [Name in "DATABASE_URL" | "PGHOST" | "PGDATABASE"]?: string | undefined;
@@ -180,7 +200,8 @@ export function hasDatabase(
   return (given.DATABASE_URL ?? given.PGHOST ?? given.PGDATABASE) !== undefined;
 }
 
-export function leaseFaults(
+/** A node must be able to miss one heartbeat without losing its lease. */
+export function leaseErrors(
   { HEARTBEAT_MS = 0, LEASE_MS = Infinity }: Partial<Environment>,
 ): string[] {
   if (HEARTBEAT_MS * 2 < LEASE_MS) return [];
@@ -189,7 +210,8 @@ export function leaseFaults(
   ];
 }
 
-export function keyFaults(given: EnvVars): string[] {
+/** There is exactly one key. Only demo mode makes its own, and a server with a database is not in demo mode. */
+export function keyErrors(given: EnvVars): string[] {
   if (given.JWT_SECRET !== undefined && given.JWT_JWKS_URL !== undefined) {
     return ["JWT_SECRET and JWT_JWKS_URL are both set: expected one of them"];
   }
@@ -199,20 +221,22 @@ export function keyFaults(given: EnvVars): string[] {
   ];
 }
 
-export function deployFaults(given: EnvVars): string[] {
+/** The embedded database stores files, and Deno Deploy has none. */
+export function deployErrors(given: EnvVars): string[] {
   if (given.DENO_DEPLOY !== "1" || hasDatabase(given)) return [];
   return [
-    "DATABASE_URL and PGHOST are both missing: expected a linked database on Deno Deploy, which keeps no files",
+    "DATABASE_URL and PGHOST are both missing: expected a linked database on Deno Deploy, which stores no files",
   ];
 }
 
-export function demoFaults(given: EnvVars): string[] {
+/** Demo mode gives a token to every client, so only this machine may reach it. */
+export function demoErrors(given: EnvVars): string[] {
   const isReachable = given.HOST !== undefined &&
     !LOOPBACK_HOSTS.includes(given.HOST);
   if (hasKey(given) || hasDatabase(given) || !isReachable) return [];
   return [
     `HOST="${given.HOST}": expected ${
       LOOPBACK_HOSTS.join(" or ")
-    } in demo mode, where anybody who reaches the server gets a token; set JWT_SECRET to serve others`,
+    } in demo mode, which gives a token to every client; set JWT_SECRET to listen on other addresses`,
   ];
 }

@@ -15,7 +15,7 @@
  */
 import { Hono, type MiddlewareHandler } from "@hono/hono";
 import { bodyLimit } from "@hono/hono/body-limit";
-import { signToken } from "../access/token/verifier.ts";
+import { signToken } from "../access/token/sign_token.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
 import {

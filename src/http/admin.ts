@@ -20,7 +20,7 @@ import { bearerToken } from "./request.ts";
 
 export interface AdminDeps {
   readonly adminToken: string;
-  readonly admission: Pick<Admission, "throttled" | "failed">;
+  readonly admission: Pick<Admission, "throttled" | "recordFailedToken">;
   readonly store: Pick<Store, "revoke">;
   readonly log: Log;
 }
@@ -50,7 +50,7 @@ export async function disconnect(
   if (!isSame(bearerToken(request) ?? "", adminToken)) {
     const throttled = admission.throttled(address);
     if (throttled !== undefined) return refused(throttled);
-    admission.failed(address);
+    admission.recordFailedToken(address);
     log.warn(about, "wrong ADMIN_TOKEN");
     const headers = { "www-authenticate": "Bearer" };
     return problem(401, "unauthorized", "expected the ADMIN_TOKEN", headers);

@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import type { Context } from "@hono/hono";
 import type { Admission } from "../access/admission.ts";
 import type { Verify } from "../access/token/verifier.ts";
-import { verified } from "../access/verify.ts";
+import { verifyToken } from "../access/verify.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import type { Roster } from "../core/roster/roster.ts";
@@ -26,7 +26,7 @@ export interface OnlineUsersDeps {
   readonly config: Pick<Config, "allowedOrigins" | "rosterAccess">;
   readonly roster: Pick<Roster, "seq" | "users" | "usersJson">;
   readonly verify: Verify;
-  readonly admission: Pick<Admission, "throttled" | "failed">;
+  readonly admission: Pick<Admission, "throttled" | "recordFailedToken">;
   readonly log: Log;
 }
 
@@ -61,7 +61,7 @@ export class OnlineUsersEndpoint {
     if (config.rosterAccess === "public") return undefined;
     const throttled = admission.throttled(c.env.address);
     if (throttled !== undefined) return refused(throttled);
-    const verdict = await verified(this.#deps, {
+    const verdict = await verifyToken(this.#deps, {
       token: requestToken(c.req.raw),
       requestId: requestId(c.req.raw),
     }, c.env.address);

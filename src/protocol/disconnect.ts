@@ -101,7 +101,7 @@ export function withDetail(
   { code, reason }: Disconnect,
   detail: string | number,
 ): Disconnect {
-  return { code, reason: reason.replace(/<\w+>/, String(detail)) };
+  return { code, reason: reason.replace(/<\w+>/, () => String(detail)) };
 }
 
 function by({ code }: Close, reason: string): Disconnect {

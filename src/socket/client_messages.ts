@@ -1,38 +1,40 @@
 /**
- * What version 2 clients say, read and answered for.
+ * Client messages are what a version 2 client sends: `watch` and `refresh`.
  *
- * A message that cannot be understood gets an error that names what is wrong with it, and
- * costs more than others of what a client may say. Nothing here decides who hears what.
+ * Each message is validated and passed to the fan-out or the verifier. An invalid message is
+ * answered with an error that names the field, the value and what is expected, and it costs more of the
+ * client's rate limit. Which users a client receives is not decided here.
  *
  * @module
  */
 import { z } from "zod";
 import type { Verify } from "../access/token/verifier.ts";
-import type { Connection } from "../core/connections/connection.ts";
-import type { Fanout } from "../core/fanout/fanout.ts";
-import { BAD_MESSAGE_COST } from "./limits.ts";
+import { logVerificationError } from "../access/verify.ts";
 import {
   CLIENT_MESSAGES_MAX,
   CLIENT_MESSAGES_PER_SECOND_MAX,
 } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
+import { TokenBucket } from "../base/token_bucket.ts";
+import type { Connection } from "../core/connections/connection.ts";
+import type { Fanout } from "../core/fanout/fanout.ts";
+import { encodeError } from "../core/fanout/sync_messages.ts";
+import { DISCONNECT } from "../protocol/disconnect.ts";
 import type { ErrorCode } from "../protocol/messages.ts";
 import { parseUserId, USER_ID_MAX, type UserId } from "../protocol/user_id.ts";
-import { encodeError } from "../core/fanout/sync_messages.ts";
-import { TokenBucket } from "../base/token_bucket.ts";
-import { logUnverified } from "../access/verify.ts";
+import { BAD_MESSAGE_COST } from "./limits.ts";
 
-export interface MessageDeps {
+export interface ClientMessagesDeps {
   readonly verify: Verify;
   readonly fanout: Pick<Fanout, "sendControl" | "watch">;
   readonly log: Log;
   readonly watchedUsersMax: number;
-  /** When a token ends, by the clock of the core. */
+  /** When a token with this `exp` expires, in milliseconds of the core's clock. */
   readonly endOf: (exp: number) => number;
   readonly now: () => number;
 }
 
-/** Whether a list holds user ids is looked at later, if it is short: zod would tell each fault. */
+/** The elements are validated later, and only up to the first bad one: zod would list all of them. */
 const userIds = z.custom<readonly unknown[] | "*">(
   (value) => value === "*" || Array.isArray(value),
   'expected a list of user ids, or "*"',
@@ -50,45 +52,45 @@ const clientMessage = z.discriminatedUnion("type", [
   }),
 ], { error: 'expected "watch" or "refresh"' });
 
-/** A `ClientMessage` whose user ids have not been looked at. */
-type Said = z.infer<typeof clientMessage>;
+type ParsedMessage = z.infer<typeof clientMessage>;
 
-/** Reads the messages of one connection. */
+const PREVIOUS_WATCH = "the previous watch stays in effect";
+
+/** Handles the messages of one connection. */
 export class ClientMessages {
-  readonly #deps: MessageDeps;
+  readonly #deps: ClientMessagesDeps;
   readonly #connection: Connection;
   readonly #budget: TokenBucket;
 
-  constructor(deps: MessageDeps, connection: Connection) {
+  constructor(deps: ClientMessagesDeps, connection: Connection) {
     this.#deps = deps;
     this.#connection = connection;
     this.#budget = messageBudget(deps.now);
   }
 
-  /** `"too many"`: the client used up what it may say, and was not answered. */
-  take(data: string | ArrayBuffer): "taken" | "too many" {
-    const message = read(data, this.#deps.watchedUsersMax);
+  /** `"too many"`: the client exceeded its rate limit, and the message was ignored. */
+  receive(data: string | ArrayBuffer): "received" | "too many" {
+    const message = parse(data, this.#deps.watchedUsersMax);
     const isBad = typeof message === "string";
     const cost = isBad ? BAD_MESSAGE_COST : 1;
     if (this.#budget.take(cost) === "empty") return "too many";
-    if (isBad) this.#complain("bad_message", message);
+    if (isBad) this.#sendError("bad_message", message);
     else if (message.type === "watch") this.#watch(message);
     else void this.#refresh(message.token);
-    return "taken";
+    return "received";
   }
 
-  #watch({ userIds, ref }: Extract<Said, { type: "watch" }>): void {
+  #watch({ userIds, ref }: Extract<ParsedMessage, { type: "watch" }>): void {
     const { fanout, watchedUsersMax } = this.#deps;
-    const still = "what you watched before is still watched";
     if (userIds !== "*" && userIds.length > watchedUsersMax) {
       const message =
-        `expected at most ${watchedUsersMax} user ids, got ${userIds.length}; ${still}`;
-      return this.#complain("watch_too_large", message, ref);
+        `expected at most ${watchedUsersMax} user ids, got ${userIds.length}; ${PREVIOUS_WATCH}`;
+      return this.#sendError("watch_too_large", message, ref);
     }
     const ids = userIds === "*" ? userIds : new Set(userIds as UserId[]);
     if (fanout.watch(this.#connection, ids, { ref }) === "full") {
-      const message = `this node watches as many users as it can; ${still}`;
-      this.#complain("overloaded", message, ref);
+      const { reason } = DISCONNECT.watchLimitReached;
+      this.#sendError("overloaded", `${reason}; ${PREVIOUS_WATCH}`, ref);
     }
   }
 
@@ -100,32 +102,37 @@ export class ClientMessages {
         this.#connection.extend(endOf(verdict.exp), verdict.tokenId);
       } else {
         this.#budget.owe(BAD_MESSAGE_COST - 1);
-        const other = "expected a token of the same user";
-        this.#complain("bad_token", verdict.ok ? other : verdict.why.reason);
+        const message = verdict.ok
+          ? "expected a token of the same user"
+          : verdict.why.reason;
+        this.#sendError("bad_token", message);
       }
     } catch (err) {
-      logUnverified(log, err);
-      this.#complain("bad_token", "tokens cannot be verified now, try again");
+      logVerificationError(log, err);
+      this.#sendError("bad_token", DISCONNECT.verificationUnavailable.reason);
     }
   }
 
-  #complain(code: ErrorCode, message: string, ref?: number): void {
+  #sendError(code: ErrorCode, message: string, ref?: number): void {
     const text = encodeError(code, message, ref);
     this.#deps.fanout.sendControl(this.#connection, text);
   }
 }
 
-/** What one client may say. */
+/** The rate limit of one client's messages. */
 export function messageBudget(now: () => number): TokenBucket {
   const rate = CLIENT_MESSAGES_PER_SECOND_MAX;
   return new TokenBucket(CLIENT_MESSAGES_MAX, rate, now);
 }
 
-/** The message, or what is wrong with it. A list that is too long is not looked into. */
-function read(
+/**
+ * The message, or what is wrong with it. The ids of a list that is too long are not validated,
+ * because the list is refused anyway.
+ */
+function parse(
   data: string | ArrayBuffer,
   watchedUsersMax: number,
-): Said | string {
+): ParsedMessage | string {
   if (typeof data !== "string") return "expected text, got bytes";
   let value: unknown;
   try {
@@ -137,7 +144,7 @@ function read(
   if (error !== undefined) {
     const [issue] = error.issues;
     const field = issue?.path.join(".") ?? "";
-    const got = field === "token" ? "" : `, got ${shown(value, field)}`;
+    const got = field === "token" ? "" : `, got ${excerpt(value, field)}`;
     return `${field === "" ? "message" : field}: ${issue?.message}${got}`;
   }
   if (message.type === "refresh" || message.userIds === "*") return message;
@@ -146,12 +153,12 @@ function read(
   return bad < 0
     ? message
     : `userIds.${bad}: expected a user id from 1 to ${USER_ID_MAX}, got ${
-      shown(message.userIds, String(bad))
+      excerpt(message.userIds, String(bad))
     }`;
 }
 
-/** Enough of a field, or of a whole message, to recognise it. */
-function shown(value: unknown, field: string): string {
+/** The first characters of a field's value, or of the whole message if `field` is `""`. */
+function excerpt(value: unknown, field: string): string {
   const given = field === "" || Object(value) !== value
     ? value
     : (value as Record<string, unknown>)[field];

@@ -1,27 +1,29 @@
 /**
- * What a request for `/ws` asks for: a protocol version, and with version 2 where to go on
- * and whom to hear about. Whether its sender may have it is not decided here.
+ * The handshake reads what a request for `/ws` asks for: a protocol version, a token, and with
+ * version 2 the position to resume from and the users to watch.
+ *
+ * It does not know whether the client may have it.
  *
  * @module
  */
+import { problem } from "../http/problem.ts";
+import { requestToken } from "../http/request.ts";
+import { requestId } from "../http/request_id.ts";
+import { readUserIds } from "../http/user_ids.ts";
 import {
   BEARER_SUBPROTOCOL_PREFIX,
   SUBPROTOCOL_V1,
   SUBPROTOCOL_V2,
 } from "../protocol/messages.ts";
 import type { UserId } from "../protocol/user_id.ts";
-import { problem } from "../http/problem.ts";
-import { requestId } from "../http/request_id.ts";
-import { requestToken } from "../http/request.ts";
-import { readUserIds } from "../http/user_ids.ts";
 
 export interface SocketRequest {
   readonly version: 1 | 2;
-  /** To be named in the answer; nothing if nothing was offered. */
+  /** The subprotocol that the answer names. `undefined` if the client offered none. */
   readonly protocol: string | undefined;
   readonly token: string | undefined;
   readonly requestId: string;
-  /** The last `seq` that the client was told. */
+  /** The last `seq` that the client received. */
   readonly since: number | undefined;
   readonly watch: ReadonlySet<UserId> | "*";
 }
@@ -31,7 +33,7 @@ const VERSIONS: ReadonlyMap<string, 1 | 2> = new Map([
   [SUBPROTOCOL_V2, 2],
 ]);
 
-/** Or the answer that says what is wrong with it. */
+/** Reads the request, or makes the answer with status 400 that says what is wrong with it. */
 export function readSocketRequest(
   request: Request,
   watchedUsersMax: number,
@@ -43,21 +45,21 @@ export function readSocketRequest(
     return problem(
       400,
       "unknown_subprotocol",
-      `none of the offered subprotocols is spoken here; offer ${SUBPROTOCOL_V2} or ${SUBPROTOCOL_V1}, also beside a token, or nothing at all`,
+      `none of the offered subprotocols is supported: expected ${SUBPROTOCOL_V2} or ${SUBPROTOCOL_V1}, also beside a token, or no offer`,
     );
   }
   const version = VERSIONS.get(protocol ?? SUBPROTOCOL_V1) ?? 1;
   const query = new URL(request.url).searchParams;
   for (const name of ["since", "watch"]) {
     if (version === 2 || !query.has(name)) continue;
-    const message = `${name} is for clients that offer ${SUBPROTOCOL_V2}`;
+    const message = `${name} needs the subprotocol ${SUBPROTOCOL_V2}`;
     return problem(400, `bad_${name}`, message);
   }
   const since = query.get("since") ?? undefined;
   if (since !== undefined && !isSeq(since)) {
     const message = `since=${
-      quoted(since)
-    }: expected the last seq you were told, a whole number`;
+      excerpt(since)
+    }: expected the last seq that you received, a whole number`;
     return problem(400, "bad_since", message);
   }
   const watch = readWatch(query.get("watch"), watchedUsersMax);
@@ -65,7 +67,7 @@ export function readSocketRequest(
     return problem(
       400,
       "bad_watch",
-      `watch must be up to ${watchedUsersMax} user ids with commas between them`,
+      `watch: expected at most ${watchedUsersMax} user ids, separated by commas`,
     );
   }
   const bearer = offered.find((name) =>
@@ -94,7 +96,7 @@ function readWatch(
   return readUserIds(list, watchedUsersMax) ?? "invalid";
 }
 
-/** Enough of a value to recognise it. */
-function quoted(text: string): string {
+/** The first characters of a text, in quotes. */
+function excerpt(text: string): string {
   return JSON.stringify(text.length <= 40 ? text : `${text.slice(0, 40)}...`);
 }

@@ -4,20 +4,26 @@
  * @module
  */
 
-/** Bytes of a message from a client: room for the largest watch set that can be configured. */
+/** Bytes of a message from a client: enough for the largest watch set that can be configured. */
 export const CLIENT_MESSAGE_BYTES_MAX = 65_536;
 
-/** What a message that cannot be understood costs of these; a client with a fault is told a few times. */
+/**
+ * Messages that an invalid message counts as. Each one is answered with an error, so a faulty
+ * client gets a few errors and is then disconnected.
+ */
 export const BAD_MESSAGE_COST = 5;
 
-/** Pause before a client that said too much is closed: what it sent already is read meanwhile. */
-export const DISMISSAL_MS = 20;
+/**
+ * Pause before the close frame to a client that sent too much. Deno loses the close frame while it
+ * has unread frames of the peer, so it reads what has already arrived first.
+ */
+export const CLOSE_DELAY_MS = 20;
 
 /**
- * Seconds after which a silent peer counts as gone; Deno pings it at half of that.
- * Phones sleep in shorter naps, and proxies commonly cut at 60 seconds.
+ * Time without an answer after which a peer is disconnected; Deno pings it after half of it.
+ * Most phones sleep for less, and proxies commonly close idle connections after 60 seconds.
  */
 export const IDLE_TIMEOUT_SECONDS = 30;
 
-/** A socket that has not opened so long after our answer never will; its place is given back. */
+/** Time from the answered upgrade to an open socket. A socket that takes longer never opens, and its slot is freed. */
 export const HANDSHAKE_MS = 10_000;

@@ -1,239 +1,269 @@
 /**
- * A visit: one socket, from our answer to its end.
+ * A socket session is one WebSocket, from the answered upgrade request to the end of the socket.
  *
- * It waits for the socket to open and for the decision who comes in, keeps what the client says
- * meanwhile, and ties the socket's events to its connection. It decides neither who may come in
- * nor who hears what.
+ * It waits for the socket to open and for the authorization, keeps the messages that the client
+ * sends meanwhile, and passes the socket's events to its connection. It does not know how a token
+ * is verified, or which messages the server sends.
  *
  * @module
  */
 import type { Slot } from "../access/admission.ts";
-import { Connection, NEEDS_SNAPSHOT } from "../core/connections/connection.ts";
-import type { Fanout } from "../core/fanout/fanout.ts";
-import {
-  CLIENT_MESSAGE_BYTES_MAX,
-  DISMISSAL_MS,
-  HANDSHAKE_MS,
-} from "./limits.ts";
+import type { Authorization, AuthorizedUser } from "../access/authorize.ts";
 import { CLIENT_MESSAGES_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Metrics } from "../base/metrics.ts";
+import type { TokenBucket } from "../base/token_bucket.ts";
+import { Connection, NEEDS_SNAPSHOT } from "../core/connections/connection.ts";
 import type { Connections } from "../core/connections/connections.ts";
+import type { Fanout } from "../core/fanout/fanout.ts";
+import type { Roster } from "../core/roster/roster.ts";
 import {
   DISCONNECT,
   type Disconnect,
   withDetail,
 } from "../protocol/disconnect.ts";
-import type { UserId } from "../protocol/user_id.ts";
-import type { Roster } from "../core/roster/roster.ts";
-import type { TokenBucket } from "../base/token_bucket.ts";
 import {
   ClientMessages,
+  type ClientMessagesDeps,
   messageBudget,
-  type MessageDeps,
 } from "./client_messages.ts";
-import type { Authorization } from "../access/authorize.ts";
 import type { SocketRequest } from "./handshake.ts";
+import {
+  CLIENT_MESSAGE_BYTES_MAX,
+  CLOSE_DELAY_MS,
+  HANDSHAKE_MS,
+} from "./limits.ts";
 
-export interface SocketSessionDeps extends MessageDeps {
+export interface SocketSessionDeps extends ClientMessagesDeps {
   readonly connections: Connections;
   readonly roster: Roster;
   readonly fanout: Pick<Fanout, "sendControl" | "watch">;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Once true, nobody comes in any more. */
+  /** Whether the node drains. From then on no session gets a connection. */
   readonly draining: () => boolean;
 }
 
 type Data = string | ArrayBuffer;
 
-/** Listens to its socket itself: a closure for each event would cost more than all else here. */
+/**
+ * - `opening`: the upgrade is answered, and the socket has not opened.
+ * - `authorizing`: the socket is open, and its messages wait for the authorization.
+ * - `connected`: the user has a connection.
+ * - `over`: the session closed the socket, or the socket ended. Messages and the authorization
+ *   are ignored from here on.
+ *
+ * A token is a part of the request, so it is kept no longer than until the authorization.
+ */
+type State =
+  | {
+    readonly name: "opening";
+    readonly request: SocketRequest;
+    readonly authorize: () => Promise<Authorization>;
+    readonly timer: ReturnType<typeof setTimeout>;
+  }
+  | {
+    readonly name: "authorizing";
+    readonly early: Data[];
+    earlyBytes: number;
+  }
+  | {
+    readonly name: "connected";
+    readonly connection: Connection;
+    /** Version 2, from the first message on. */
+    messages: ClientMessages | undefined;
+  }
+  | { readonly name: "over"; readonly connection: Connection | undefined };
+
+/** It is its own event listener, because a closure for each event costs more than all its fields. */
 export class SocketSession implements EventListenerObject {
   readonly #deps: SocketSessionDeps;
   readonly #socket: WebSocket;
-  readonly #version: 1 | 2;
-  /** Until somebody comes in: a token is kept no longer than it is needed. */
-  #wanted: SocketRequest | undefined;
   readonly #slot: Slot;
-  /** Version 1 is told whatever changes from our answer on, however long the decision takes. */
-  readonly #answeredAt: number;
-  /** Said before the decision. */
-  #early: Data[] | undefined;
-  #earlyBytes = 0;
-  #decide: (() => Promise<Authorization>) | undefined;
-  #handshake: ReturnType<typeof setTimeout> | undefined;
-  #connection: Connection | undefined;
-  /** Version 1. */
+  readonly #version: 1 | 2;
+  /** The cursor of version 1, so that a slow authorization does not make the client miss changes. */
+  readonly #headAtUpgrade: number;
+  /** Version 1, from the first message on. */
   #budget: TokenBucket | undefined;
-  /** Version 2. */
-  #messages: ClientMessages | undefined;
-  /** Nothing that the client says or that is decided matters any more. */
-  #isOver = false;
+  #state: State;
 
   constructor(
     deps: SocketSessionDeps,
     socket: WebSocket,
-    wanted: SocketRequest,
+    request: SocketRequest,
     slot: Slot,
-    decide: () => Promise<Authorization>,
+    authorize: () => Promise<Authorization>,
   ) {
     this.#deps = deps;
     this.#socket = socket;
-    this.#version = wanted.version;
-    this.#wanted = wanted;
     this.#slot = slot;
-    this.#answeredAt = deps.roster.ring.head;
-    this.#decide = decide;
-    // A peer that leaves before our answer is sent causes no event at all.
-    this.#handshake = setTimeout(() => {
+    this.#version = request.version;
+    this.#headAtUpgrade = deps.roster.ring.head;
+    // A socket whose peer leaves before the upgrade is answered has no event at all.
+    const timer = setTimeout(() => {
       deps.metrics.handshakeLost();
       this.#end();
     }, HANDSHAKE_MS);
+    this.#state = { name: "opening", request, authorize, timer };
     for (const type of ["open", "message", "error"]) {
       socket.addEventListener(type, this);
     }
-    // Deno may say so twice.
+    // Deno may fire `close` twice.
     socket.addEventListener("close", this, { once: true });
   }
 
   handleEvent(event: Event): void {
-    if (event instanceof MessageEvent) this.#hear(event.data);
-    else if (event.type === "open") this.#open();
-    else if (event instanceof CloseEvent) this.#leave(event.code);
-    // `close` follows and says all that matters; unhandled, Deno would report it as a fault.
+    if (event instanceof MessageEvent) this.#onMessage(event.data);
+    else if (event.type === "open") this.#onOpen();
+    else if (event instanceof CloseEvent) this.#onClose(event.code);
+    // `close` follows with all that matters. Deno reports an unhandled `error` as a fault.
     else event.preventDefault();
   }
 
-  #open(): void {
-    clearTimeout(this.#handshake);
-    this.#handshake = undefined;
-    const decide = this.#decide;
-    this.#decide = undefined;
-    if (this.#isOver || decide === undefined) {
-      this.#close(DISCONNECT.handshakeTimedOut);
-    } else void this.#enter(decide);
-  }
-
-  /** The socket has ended. */
-  #leave(code: number): void {
-    const { log, metrics } = this.#deps;
-    const { userId, state } = this.#connection ?? {};
-    if (!this.#isOver && state !== "closing") {
-      metrics.closed(knownCode(code), "client");
+  #onOpen(): void {
+    const state = this.#state;
+    if (state.name !== "opening") {
+      return this.#close(DISCONNECT.handshakeTimedOut);
     }
-    log.debug({ userId, code }, "disconnected");
-    this.#end();
+    clearTimeout(state.timer);
+    this.#state = { name: "authorizing", early: [], earlyBytes: 0 };
+    void this.#authorize(state.request, state.authorize);
   }
 
-  /** The socket is gone. Safe to repeat. */
-  #end(): void {
-    clearTimeout(this.#handshake);
-    this.#isOver = true;
-    this.#slot.release();
-    if (this.#connection !== undefined) {
-      this.#deps.connections.closed(this.#connection);
-    }
-  }
-
-  async #enter(decide: () => Promise<Authorization>): Promise<void> {
-    const authorization = await decide();
-    if (this.#isOver) return;
+  async #authorize(
+    request: SocketRequest,
+    authorize: () => Promise<Authorization>,
+  ): Promise<void> {
+    const authorization = await authorize();
+    const state = this.#state;
+    if (state.name !== "authorizing") return;
     if ("disconnect" in authorization) {
-      this.#isOver = true;
       this.#close(authorization.disconnect);
     } else if (this.#deps.draining()) {
-      this.#isOver = true;
       this.#close(DISCONNECT.serverGoingAway);
     } else {
-      this.#connection = this.#admit(authorization);
-      for (const data of this.#early ?? []) this.#hear(data);
-      this.#early = undefined;
+      this.#connect(request, authorization);
+      for (const data of state.early) this.#onMessage(data);
     }
   }
 
-  /** Makes an open socket a connection. */
-  #admit(
-    { userId, exp, tokenId }: Extract<Authorization, { userId: UserId }>,
-  ): Connection {
+  /** Makes the user's connection. */
+  #connect(
+    { requestId, since, watch }: SocketRequest,
+    { userId, exp, tokenId }: AuthorizedUser,
+  ): void {
     const { connections, roster, fanout, endOf, log } = this.#deps;
     const version = this.#version;
-    const { requestId, since, watch = "*" } = this.#wanted ?? {};
-    this.#wanted = undefined;
     log.debug({ requestId, userId, version }, "connected");
     const cursor = version === 1
-      ? this.#answeredAt
+      ? this.#headAtUpgrade
       : (since === undefined ? undefined : roster.positionAfter(since)) ??
         NEEDS_SNAPSHOT;
     const connection = new Connection(userId, this.#socket, {
       ...{ version, cursor, endsAt: endOf(exp), tokenId },
       slot: this.#slot,
     });
+    this.#state = { name: "connected", connection, messages: undefined };
     connections.open(connection);
     if (
       watch !== "*" &&
       fanout.watch(connection, watch, { since: cursor }) === "full"
-    ) {
-      this.#isOver = true;
-      connections.disconnect(connection, DISCONNECT.watchLimitReached);
-    }
-    return connection;
+    ) this.#close(DISCONNECT.watchLimitReached);
   }
 
-  #hear(data: Data): void {
-    if (this.#isOver) return;
+  #onMessage(data: Data): void {
+    if (this.#state.name === "over") return;
     const bytes = messageBytes(data);
     if (bytes > CLIENT_MESSAGE_BYTES_MAX) {
-      this.#dismiss(
+      this.#closeSoon(
         withDetail(DISCONNECT.messageTooLarge, CLIENT_MESSAGE_BYTES_MAX),
       );
-    } else if (this.#take(data, bytes) === "too many") {
-      this.#dismiss(DISCONNECT.tooManyMessages);
+    } else if (this.#receive(data, bytes) === "too many") {
+      this.#closeSoon(DISCONNECT.tooManyMessages);
     }
   }
 
-  #take(data: Data, bytes: number): "taken" | "too many" {
+  #receive(data: Data, bytes: number): "received" | "too many" {
     if (this.#version === 1) {
-      // It has nothing to say, and may say so.
+      // A message of version 1 has no meaning, but it is allowed.
       this.#budget ??= messageBudget(this.#deps.now);
-      return this.#budget.take() === "taken" ? "taken" : "too many";
+      return this.#budget.take() === "taken" ? "received" : "too many";
     }
-    if (this.#connection !== undefined) {
-      this.#messages ??= new ClientMessages(this.#deps, this.#connection);
-      return this.#messages.take(data);
+    const state = this.#state;
+    if (state.name === "connected") {
+      state.messages ??= new ClientMessages(this.#deps, state.connection);
+      return state.messages.receive(data);
     }
-    this.#early ??= [];
-    this.#early.push(data);
-    this.#earlyBytes += bytes;
-    const isTooMany = this.#early.length > CLIENT_MESSAGES_MAX ||
-      this.#earlyBytes > CLIENT_MESSAGE_BYTES_MAX;
-    return isTooMany ? "too many" : "taken";
+    if (state.name !== "authorizing") return "received";
+    state.early.push(data);
+    state.earlyBytes += bytes;
+    const isTooMany = state.early.length > CLIENT_MESSAGES_MAX ||
+      state.earlyBytes > CLIENT_MESSAGE_BYTES_MAX;
+    return isTooMany ? "too many" : "received";
   }
 
-  #dismiss(why: Disconnect): void {
-    this.#isOver = true;
-    this.#early = undefined;
-    // Deno forgets the close frame while more of the peer's frames wait to be read.
-    setTimeout(() => {
-      if (this.#connection === undefined) this.#close(why);
-      else this.#deps.connections.disconnect(this.#connection, why);
-    }, DISMISSAL_MS);
+  get #connection(): Connection | undefined {
+    return "connection" in this.#state ? this.#state.connection : undefined;
   }
 
-  /** Ends a socket that is no connection. */
-  #close({ code, reason }: Disconnect): void {
+  #closeSoon(why: Disconnect): void {
+    const connection = this.#connection;
+    this.#state = { name: "over", connection };
+    // Deno loses the close frame while it has unread frames of the peer.
+    setTimeout(() => this.#closeNow(connection, why), CLOSE_DELAY_MS);
+  }
+
+  #close(why: Disconnect): void {
+    const connection = this.#connection;
+    this.#state = { name: "over", connection };
+    this.#closeNow(connection, why);
+  }
+
+  #closeNow(connection: Connection | undefined, why: Disconnect): void {
+    const { connections, metrics } = this.#deps;
+    if (connection !== undefined) {
+      return connections.disconnect(connection, why);
+    }
     this.#slot.moveToClosing();
-    this.#socket.close(code, reason);
-    this.#deps.metrics.closed(code, "server");
+    this.#socket.close(why.code, why.reason);
+    metrics.closed(why.code, "server");
+  }
+
+  #onClose(code: number): void {
+    const { log, metrics } = this.#deps;
+    const connection = this.#connection;
+    const isClosing = this.#state.name === "over" ||
+      connection?.state === "closing";
+    if (!isClosing) metrics.closed(knownCode(code), "client");
+    log.debug({ userId: connection?.userId, code }, "disconnected");
+    this.#end();
+  }
+
+  /** The socket has ended, or never opens. Safe to repeat. */
+  #end(): void {
+    const { connections } = this.#deps;
+    const connection = this.#connection;
+    if (this.#state.name === "opening") clearTimeout(this.#state.timer);
+    this.#state = { name: "over", connection };
+    this.#slot.release();
+    if (connection !== undefined) connections.closed(connection);
   }
 }
 
-/** A client may send any code, and no two need be the same. Deno has 0 for a connection that was cut. */
+/**
+ * The code as the metrics count it. A client may send any code, so all codes of applications are
+ * one: otherwise a client could make any number of time series. Deno has 0 for a connection
+ * that was cut.
+ */
 function knownCode(code: number): number {
   if (code === 0) return 1_006;
   return code >= 1_000 && code <= 1_015 ? code : 4_000;
 }
 
-/** Bytes on the wire. Text is only measured where its length leaves a doubt. */
+/**
+ * Bytes of a message on the wire. A character is 1 to 3 bytes, so text is encoded only if its
+ * length alone does not show whether it is too large.
+ */
 function messageBytes(data: Data): number {
   if (typeof data !== "string") return data.byteLength;
   const isCertain = data.length > CLIENT_MESSAGE_BYTES_MAX ||

@@ -1,29 +1,51 @@
 /**
- * The door for sockets: answers requests for `/ws`.
+ * The socket endpoint answers requests for `/ws`. It is the door of `socket/`.
  *
- * What can be refused by a status code without waiting is refused so. The upgrade comes before
- * anything that waits, also before the token is verified: Deno never frees the descriptor of a
- * peer that leaves while a handler waits and upgrades afterwards. It also lets a bad token hear
- * why, because browsers hide a refused handshake from the page.
+ * ## From request to end
+ *
+ * 1. `handshake.ts` reads the request. A malformed request is answered with 400, a draining node
+ *    answers 503, a foreign origin gets 403.
+ * 2. Admission gives the request a slot, or refuses it with 429 or 503.
+ * 3. The request is upgraded, before the token is verified.
+ * 4. `session.ts` owns the socket from here on. When the socket is open it asks `access/` to
+ *    authorize the client. The answer is a connection in the core, or a close code.
+ * 5. `client_messages.ts` handles what a version 2 client sends.
+ * 6. When the socket ends, the session frees the slot and removes the connection.
+ *
+ * ## Why the upgrade comes first
+ *
+ * Deno never frees the descriptor of a peer that leaves while a handler waits and upgrades
+ * afterwards. So nothing waits before the upgrade. It also means that a client with a bad token
+ * receives a close code and a reason, which browsers hide when the handshake itself is refused.
+ *
+ * There is one exception. Sockets that were closed and whose peers have not answered have slots of their
+ * own (`CLOSING_SLOTS_MAX`). When none of those is left, the token is verified before the upgrade and
+ * a bad one is answered with 401: otherwise peers with bad tokens would take the slots of good clients.
+ *
+ * ## What it costs
+ *
+ * A socket that is authorizing costs a slot, a descriptor and at most `CLIENT_MESSAGE_BYTES_MAX`
+ * of early messages, for at most `AUTHORIZATION_MS`. A connected session adds three small objects
+ * to the socket: itself, its state and its connection. It has no timer and no closure of its own.
  *
  * @module
  */
 import type { Admission, Slot } from "../access/admission.ts";
+import { authorize, type AuthorizeDeps } from "../access/authorize.ts";
+import { verifyToken } from "../access/verify.ts";
 import type { Clock } from "../base/clock.ts";
-import type { Config } from "../config/config.ts";
-import { IDLE_TIMEOUT_SECONDS } from "./limits.ts";
 import { TOKEN_CLOCK_TOLERANCE_SECONDS } from "../base/limits.ts";
-import { DISCONNECT } from "../protocol/disconnect.ts";
-import { authorize, type EntranceDeps } from "../access/authorize.ts";
+import type { Config } from "../config/config.ts";
 import { cannotVerify, problem, refused } from "../http/problem.ts";
 import { isHandshake } from "../http/request.ts";
+import { DISCONNECT } from "../protocol/disconnect.ts";
 import { readSocketRequest, type SocketRequest } from "./handshake.ts";
-import { verified } from "../access/verify.ts";
+import { IDLE_TIMEOUT_SECONDS } from "./limits.ts";
 import { SocketSession, type SocketSessionDeps } from "./session.ts";
 
 export interface SocketEndpointDeps
   extends
-    EntranceDeps,
+    AuthorizeDeps,
     Omit<SocketSessionDeps, "endOf" | "now" | "watchedUsersMax"> {
   readonly config: Pick<Config, "allowedOrigins" | "watchedUsersMax">;
   readonly admission: Admission;
@@ -45,7 +67,12 @@ export class SocketEndpoint {
     };
   }
 
-  /** Answers `GET /ws` from a client address. */
+  /**
+   * Answers `GET /ws`.
+   *
+   * @param address The client's address, as `access/client_address.ts` reads it.
+   * @returns Status 101, or an error as JSON.
+   */
   async open(request: Request, address: string): Promise<Response> {
     const { admission, config } = this.#deps;
     const refusal = this.#refuse(request);
@@ -56,8 +83,7 @@ export class SocketEndpoint {
     if ("status" in slot) return refused(slot);
     let isOpening = false;
     try {
-      // With no place left for a socket that only hears why, one has to wait after all.
-      const refusal = admission.canRefuse
+      const refusal = admission.hasClosingSlot
         ? undefined
         : await this.#refuseToken(wanted, address);
       const answer = refusal ?? this.#upgrade(request, wanted, address, slot);
@@ -68,21 +94,21 @@ export class SocketEndpoint {
     }
   }
 
-  /** What is refused whoever asks. */
+  /** Refuses what no client may have, without a slot and without waiting. */
   #refuse(request: Request): Response | undefined {
     const { config: { allowedOrigins }, draining } = this.#deps;
     if (!isHandshake(request)) {
       const headers = { connection: "Upgrade", upgrade: "websocket" };
-      const message = "open this address as a WebSocket";
+      const message = "expected a WebSocket handshake";
       return problem(426, "upgrade_required", message, headers);
     }
     if (request.method !== "GET") {
-      const message = "a WebSocket is opened with GET";
+      const message = "expected the method GET for a WebSocket handshake";
       return problem(405, "method_not_allowed", message, { allow: "GET" });
     }
     if (draining()) {
       const headers = { "retry-after": "1" };
-      const message = "this node is going away, connect again";
+      const message = "this node is draining, reconnect";
       return problem(503, "draining", message, headers);
     }
     const origin = request.headers.get("origin");
@@ -90,26 +116,28 @@ export class SocketEndpoint {
       allowedOrigins !== "*" && origin !== null &&
       !allowedOrigins.includes(origin)
     ) {
-      const message = "pages of this origin may not connect";
+      const message = "this origin is not in ALLOWED_ORIGINS";
       return problem(403, "origin_not_allowed", message);
     }
     return undefined;
   }
 
+  /** Refuses by status code what authorization would refuse by close code. */
   async #refuseToken(
     wanted: SocketRequest,
     address: string,
   ): Promise<Response | undefined> {
-    const verdict = await verified(this.#deps, wanted, address);
+    const verdict = await verifyToken(this.#deps, wanted, address);
     if (verdict === "unavailable") return cannotVerify();
     const headers = { "retry-after": "30" };
     if (!verdict.ok) {
-      const message = `${verdict.why.reason}; too many such sockets are open`;
+      const message =
+        `${verdict.why.reason}; too many refused sockets are still open`;
       return problem(401, "unauthorized", message, headers);
     }
-    if (this.#deps.admission.hasPlaceFor(verdict.userId)) return undefined;
-    const message = DISCONNECT.tooManyConnections.reason;
-    return problem(429, "too_many_connections", message, headers);
+    if (this.#deps.admission.hasSlotFor(verdict.userId)) return undefined;
+    const { reason } = DISCONNECT.tooManyConnections;
+    return problem(429, "too_many_connections", reason, headers);
   }
 
   #upgrade(
@@ -122,16 +150,16 @@ export class SocketEndpoint {
       const { socket, response } = Deno.upgradeWebSocket(request, {
         idleTimeout: IDLE_TIMEOUT_SECONDS,
       });
-      // Deno's own option takes offers with ", " between them and no others.
+      // Deno's own `protocol` option reads only offers that are separated by exactly ", ".
       if (wanted.protocol !== undefined) {
         response.headers.set("sec-websocket-protocol", wanted.protocol);
       }
-      const decide = () => authorize(this.#deps, wanted, address, slot);
-      new SocketSession(this.#deps, socket, wanted, slot, decide);
+      const authorizeThis = () => authorize(this.#deps, wanted, address, slot);
+      new SocketSession(this.#deps, socket, wanted, slot, authorizeThis);
       return response;
     } catch (err) {
       if (!(err instanceof TypeError)) throw err;
-      return problem(400, "bad_handshake", "this is not a WebSocket handshake");
+      return problem(400, "bad_handshake", "expected a WebSocket handshake");
     }
   }
 }

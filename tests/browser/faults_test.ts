@@ -1,6 +1,6 @@
 /** The demo's page when something ends its connection: the network, the server, the token. */
 import { deepEqual, equal } from "node:assert/strict";
-import { signToken } from "../../src/access/token/verifier.ts";
+import { signToken } from "../../src/access/token/sign_token.ts";
 import { CLOSE } from "../../src/protocol/close.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { startServer } from "../support/server.ts";

@@ -1,4 +1,4 @@
-/** Who gets in, for how long, and who is thrown out. */
+/** Revocation, provisioning, and limits behind a proxy. */
 import { deepEqual, equal, match } from "node:assert/strict";
 import pg from "pg";
 import {
@@ -15,7 +15,7 @@ import { until } from "../support/until.ts";
 const postgres = postgresForThisFile();
 const ADMIN_TOKEN = "an-admin-token-that-every-test-knows-0123";
 
-async function order(
+async function revoke(
   url: string,
   body: unknown,
   token = ADMIN_TOKEN,
@@ -29,14 +29,14 @@ async function order(
   return { status: response.status, code: error?.code };
 }
 
-Deno.test("[P1] an administrator disconnects a user on every node, who may come back", async () => {
+Deno.test("[P1] an administrator disconnects a user on every node, and the user may reconnect", async () => {
   const databaseUrl = await postgres.database();
   const env = { ADMIN_TOKEN };
   await using a = await startServerOn(databaseUrl, env);
   await using b = await startServerOn(databaseUrl, env);
   const there = [await connect(a.url, 1), await connect(b.url, 1)];
   await using bob = await connect(b.url, 2);
-  equal((await order(a.url, { userId: 1 })).status, 202);
+  equal((await revoke(a.url, { userId: 1 })).status, 202);
   for (const client of there) {
     deepEqual(await client.closed, {
       code: 1008,
@@ -49,7 +49,7 @@ Deno.test("[P1] an administrator disconnects a user on every node, who may come 
   equal(bob.socket.readyState, WebSocket.OPEN);
 });
 
-Deno.test("[P1] a revoked token ends its connections and opens none, also after a restart", async () => {
+Deno.test("[P1] a revoked token closes its connections and is refused, also after a restart", async () => {
   const databaseUrl = await postgres.database();
   const env = { ADMIN_TOKEN };
   const [bad, good] = [
@@ -57,7 +57,7 @@ Deno.test("[P1] a revoked token ends its connections and opens none, also after 
     await tokenFor(1, 3_600, { jti: "own" }),
   ];
   const refused = async (url: string) => {
-    // A node that has not read the order yet lets it in, and closes it when it has.
+    // A node that has not read the revocation yet accepts the token, and closes the socket when it has.
     await until("the token is refused", async () => {
       const client = await connectWith(new WebSocket(socketUrl(url, bad)));
       const { code, reason } = await client.closed;
@@ -72,7 +72,7 @@ Deno.test("[P1] a revoked token ends its connections and opens none, also after 
     await using owner = await connectSync(b.url, 1, { token: good });
     await owner.holds([1]);
     await thief.holds([1]);
-    equal((await order(a.url, { jti: "stolen" })).status, 202);
+    equal((await revoke(a.url, { jti: "stolen" })).status, 202);
     equal((await thief.closed).code, 1008);
     equal(owner.socket.readyState, WebSocket.OPEN);
     owner.say({ type: "refresh", token: bad });
@@ -84,12 +84,12 @@ Deno.test("[P1] a revoked token ends its connections and opens none, also after 
   await refused(again.url);
 });
 
-Deno.test("orders need the admin token and a body that says what is wanted", async () => {
+Deno.test("a revocation needs the admin token and a valid body", async () => {
   const databaseUrl = await postgres.database();
   {
     await using server = await startServerOn(databaseUrl, { ADMIN_TOKEN });
     const { url } = server;
-    deepEqual(await order(url, { userId: 1 }, "x"), {
+    deepEqual(await revoke(url, { userId: 1 }, "x"), {
       ...{ status: 401, code: "unauthorized" },
     });
     for (
@@ -105,8 +105,8 @@ Deno.test("orders need the admin token and a body that says what is wanted", asy
         { jti: "\ud800" },
         { jti: "x".repeat(3_000) },
       ]
-    ) deepEqual(await order(url, body), { status: 400, code: "bad_order" });
-    deepEqual(await order(url, { userId: 7 }), {
+    ) deepEqual(await revoke(url, body), { status: 400, code: "bad_order" });
+    deepEqual(await revoke(url, { userId: 7 }), {
       ...{ status: 202, code: undefined },
     });
     const logged = (event: string) =>
@@ -122,22 +122,22 @@ Deno.test("orders need the admin token and a body that says what is wanted", asy
     await got.body?.cancel();
   }
   await using closed = await startServerOn(databaseUrl);
-  deepEqual(await order(closed.url, { userId: 1 }), {
+  deepEqual(await revoke(closed.url, { userId: 1 }), {
     ...{ status: 404, code: "not_found" },
   });
 });
 
-Deno.test("[L1] who guesses the admin token is stopped, and locks out no administrator", async () => {
+Deno.test("[L1] guesses of the admin token are limited, and do not lock out the administrator", async () => {
   await using server = await startServerOn(await postgres.database(), {
     ...{ ADMIN_TOKEN, MAX_FAILED_TOKENS_PER_MINUTE: "2" },
   });
   const guess = async () =>
-    (await order(server.url, { userId: 7 }, "x")).status;
+    (await revoke(server.url, { userId: 7 }, "x")).status;
   deepEqual([await guess(), await guess(), await guess()], [401, 401, 429]);
-  equal((await order(server.url, { userId: 7 })).status, 202);
+  equal((await revoke(server.url, { userId: 7 })).status, 202);
 });
 
-Deno.test("[P1] with AUTO_PROVISION a good token makes or renames its user", async () => {
+Deno.test("[P1] with AUTO_PROVISION a good token creates or renames its user", async () => {
   const databaseUrl = await postgres.database(1);
   await using server = await startServerOn(databaseUrl, {
     AUTO_PROVISION: "true",
@@ -155,7 +155,7 @@ Deno.test("[P1] with AUTO_PROVISION a good token makes or renames its user", asy
   await using _again = await connectSync(server.url, 77, { token: renamed });
   await using nameless = await connectSync(server.url, 78);
   await nameless.holds([77, 78]);
-  // Postgres stores no such character.
+  // Postgres stores no NUL character.
   const odd = await tokenFor(79, 3_600, { name: "Gr\0ace" });
   await using grace = await connectSync(server.url, 79, { token: odd });
   await grace.holds([77, 78, 79]);
@@ -170,7 +170,7 @@ Deno.test("[P1] with AUTO_PROVISION a good token makes or renames its user", asy
   );
 });
 
-Deno.test("[L1] with AUTO_PROVISION a locked row and a refused name harm nobody else", async () => {
+Deno.test("[L1] with AUTO_PROVISION a locked row or a refused name does not affect other users", async () => {
   const databaseUrl = await postgres.database(1);
   await query(
     databaseUrl,
@@ -203,7 +203,7 @@ Deno.test("[L1] with AUTO_PROVISION a locked row and a refused name harm nobody 
   }
   await application.query("rollback");
   await application.end();
-  // Once nobody holds the row it is renamed.
+  // The user is renamed as soon as the row is not locked.
   await using _renamed = await connectSync(server.url, 1, {
     token: await named(1, "name0"),
   });
@@ -214,7 +214,7 @@ Deno.test("[L1] with AUTO_PROVISION a locked row and a refused name harm nobody 
     );
     return rows[0]?.username === "name0";
   });
-  // The name is taken: whoever is there keeps the old one, and nobody new can be made.
+  // The name is taken: an existing user keeps its old name, and a new user cannot be created.
   await using _same = await connectSync(server.url, 2, {
     token: await named(2, "new3"),
   });
@@ -229,7 +229,7 @@ Deno.test("[L1] with AUTO_PROVISION a locked row and a refused name harm nobody 
   equal(/lease was lost|cannot renew|cannot write a user/.test(log), false);
 });
 
-Deno.test("[P1] with AUTO_PROVISION users are renamed also where none can be made", async () => {
+Deno.test("[P1] with AUTO_PROVISION users are renamed, even if the table accepts no new users", async () => {
   const databaseUrl = await postgres.database(1);
   await query(databaseUrl, "alter table users add column email text");
   await query(databaseUrl, "update users set email = 'user@example.com'");

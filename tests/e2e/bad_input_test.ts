@@ -1,4 +1,4 @@
-/** What a stranger may send: each gets a clear answer, and nobody else notices. */
+/** Bad input: each request or message gets a clear answer, and other clients are not affected. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { SignJWT, UnsecuredJWT } from "jose";
 import {
@@ -30,7 +30,7 @@ function sign(
     .sign(new TextEncoder().encode(secret));
 }
 
-const notAnId = "token has no user id from 1 to 2147483647";
+const NOT_AN_ID = "token has no user id from 1 to 2147483647";
 const badTokens: Record<
   string,
   { token: () => Promise<string> | string | undefined; reason: string }
@@ -66,22 +66,28 @@ const badTokens: Record<
     token: () => sign({ sub: "1" }),
     reason: "token has no exp claim",
   },
-  "sub 0": { token: () => sign({ sub: "0", exp: hour() }), reason: notAnId },
-  "sub -1": { token: () => sign({ sub: "-1", exp: hour() }), reason: notAnId },
+  "sub 0": { token: () => sign({ sub: "0", exp: hour() }), reason: NOT_AN_ID },
+  "sub -1": {
+    token: () => sign({ sub: "-1", exp: hour() }),
+    reason: NOT_AN_ID,
+  },
   "sub 2147483648": {
     token: () => sign({ sub: "2147483648", exp: hour() }),
-    reason: notAnId,
+    reason: NOT_AN_ID,
   },
-  "sub 1.5": { token: () => sign({ sub: 1.5, exp: hour() }), reason: notAnId },
+  "sub 1.5": {
+    token: () => sign({ sub: 1.5, exp: hour() }),
+    reason: NOT_AN_ID,
+  },
   "sub ada": {
     token: () => sign({ sub: "ada", exp: hour() }),
-    reason: notAnId,
+    reason: NOT_AN_ID,
   },
   "sub 1e0": {
     token: () => sign({ sub: "1e0", exp: hour() }),
-    reason: notAnId,
+    reason: NOT_AN_ID,
   },
-  "no sub": { token: () => sign({ exp: hour() }), reason: notAnId },
+  "no sub": { token: () => sign({ exp: hour() }), reason: NOT_AN_ID },
   "an unknown user": {
     token: () => tokenFor(2_147_483_647),
     reason: "unknown user",
@@ -98,7 +104,7 @@ for (const [name, { token, reason }] of Object.entries(badTokens)) {
   });
 }
 
-Deno.test("[P1] an unknown user does not keep others of its batch from coming online", async () => {
+Deno.test("[P1] an unknown user does not keep other users of its batch from going online", async () => {
   await using watcher = await connect(server.url, 9);
   const users = [5, 999_999, 6];
   const clients = await Promise.all(
@@ -121,7 +127,7 @@ Deno.test("[P1] the largest user id is served like any other", async () => {
   equal(await statusOf(server.databaseUrl, 2_147_483_647), "online");
 });
 
-Deno.test("the token is also taken from a bearer subprotocol, which is not echoed", async () => {
+Deno.test("the token may be in a bearer subprotocol, which the answer does not name", async () => {
   const token = await tokenFor(1);
   const socket = new WebSocket(socketUrl(server.url), [
     "rollcall.v1",
@@ -131,7 +137,7 @@ Deno.test("the token is also taken from a bearer subprotocol, which is not echoe
   equal(socket.protocol, "rollcall.v1");
 });
 
-Deno.test("the token is also taken from an Authorization header, in any case and spacing of the offer", async () => {
+Deno.test("the token may be in an Authorization header, and the subprotocols in any spacing", async () => {
   using socket = await rawHandshake(server.url, {
     authorization: `bearer ${await tokenFor(1)}`,
     "sec-websocket-protocol": "chat,rollcall.v1",
@@ -140,7 +146,7 @@ Deno.test("the token is also taken from an Authorization header, in any case and
   match(socket.head, /sec-websocket-protocol: rollcall\.v1\r\n/i);
 });
 
-Deno.test("an offer of subprotocols without one that is spoken here is refused with 400", async () => {
+Deno.test("an offer without a supported subprotocol is refused with 400", async () => {
   using socket = await rawHandshake(server.url, {
     "sec-websocket-protocol": "bearer.x, chat",
   });
@@ -151,7 +157,7 @@ const requests: Record<
   string,
   { path: string; method?: string; status: number; code: string }
 > = {
-  "a GET on /ws that is no upgrade": {
+  "a GET on /ws that is not an upgrade": {
     path: "ws",
     status: 426,
     code: "upgrade_required",
@@ -212,9 +218,9 @@ for (
 }
 
 for (
-  const [name, head, status, says] of [
+  const [name, head, status, content] of [
     [
-      "a Host that is none",
+      "an invalid Host",
       "GET /readyz HTTP/1.1\r\nHost: a b",
       400,
       "bad_host",
@@ -230,7 +236,7 @@ for (
         ] as const,
     ),
     [
-      "a whole URL for a target",
+      "an absolute URL as the target",
       "GET http://x/readyz HTTP/1.1\r\nHost: x",
       200,
       "ready",
@@ -269,18 +275,18 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`${name}: ${status}, ${says}`, async () => {
+  Deno.test(`${name}: ${status}, ${content}`, async () => {
     const { hostname, port } = new URL(server.url);
     using conn = await Deno.connect({ hostname, port: Number(port) });
     const lines = `${head}\r\nConnection: close\r\n\r\n`;
     await conn.write(new TextEncoder().encode(lines));
     const answer = await new Response(conn.readable).text();
     equal(Number(answer.split(" ")[1]), status);
-    ok(answer.includes(says), answer);
+    ok(answer.includes(content), answer);
   });
 }
 
-Deno.test("ids that are no user ids are refused with 400, and others filter the list", async () => {
+Deno.test("invalid user ids in ids= are refused with 400, and valid ones filter the list", async () => {
   await using _ada = await connect(server.url, 1);
   await using _bob = await connect(server.url, 2);
   const headers = { authorization: `Bearer ${await tokenFor(1)}` };
@@ -305,7 +311,7 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
   const headers = { authorization: `Bearer ${await tokenFor(1)}` };
   const list = `${server.url}users/online`;
   await using watcher = await connect(server.url, 9);
-  await until("the list is quiet", async () => {
+  await until("only the watcher is listed", async () => {
     const { online_users } = await (await fetch(list, { headers })).json();
     return online_users.map(({ id }: { id: number }) => id).join() === "9";
   });
@@ -321,7 +327,7 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
     head.headers.get("content-length"),
     first.headers.get("content-length"),
   );
-  // Another name is another list, although nobody came or went.
+  // A rename changes the list, although no user went online or offline.
   await query(
     server.databaseUrl,
     "update users set username = 'other' where id = 9",
@@ -342,7 +348,7 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
   await changed.body?.cancel();
 });
 
-Deno.test("[L1] messages of a v1 client are ignored up to the limit, and close with 1009 past it", async () => {
+Deno.test("[L1] messages of a v1 client are ignored up to CLIENT_MESSAGE_BYTES_MAX, and a larger one closes with 1009", async () => {
   await using ada = await connect(server.url, 1);
   ada.socket.send("hello");
   ada.socket.send(new Uint8Array(65_536));
@@ -365,7 +371,7 @@ Deno.test("[L1] messages of a v1 client are ignored up to the limit, and close w
   equal(bob.socket.readyState, WebSocket.OPEN);
 });
 
-Deno.test("[L1] a v1 client that says too much is closed with 1008", async () => {
+Deno.test("[L1] a v1 client that sends too many messages is closed with 1008", async () => {
   await using loud = await connect(server.url, 1);
   for (let n = 0; n < 30; n++) loud.socket.send("x");
   deepEqual(await loud.closed, { code: 1008, reason: "too many messages" });
@@ -382,7 +388,7 @@ Deno.test("[P4] a socket that is dropped without a close frame counts as closed"
   equal(await statusOf(server.databaseUrl, 2), "offline");
 });
 
-Deno.test("[P6] a socket that closes during its own registration leaves nothing behind", async () => {
+Deno.test("[P6] a socket that ends while it is registered leaves no claim and no status behind", async () => {
   await using ada = await connect(server.url, 1);
   for (let round = 0; round < 50; round++) {
     const { conn } = await rawHandshake(server.url, {

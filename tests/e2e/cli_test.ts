@@ -10,8 +10,9 @@ const cli = (args: string[], more: Record<string, string> = {}) =>
   runFile("src/cli.ts", args, { env: { ...env, ...more } });
 
 Deno.test("token prints a token and nothing else on standard output", async () => {
-  const { code, stdout } = await cli(["token", "7", "--ttl", "15m"]);
+  const { code, stdout, stderr } = await cli(["token", "7", "--ttl", "15m"]);
   equal(code, 0);
+  equal(stderr, "");
   match(stdout, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
   const { payload } = await jwtVerify(
     stdout.trim(),
@@ -21,7 +22,27 @@ Deno.test("token prints a token and nothing else on standard output", async () =
   equal((payload.exp ?? 0) - (payload.iat ?? 0), 900);
 });
 
-Deno.test("token says what a server with the same configuration wants to read", async () => {
+Deno.test("token without JWT_SECRET prints a demo token, and a warning on standard error", async () => {
+  const { code, stdout, stderr } = await cli(["token", "7"], {
+    JWT_SECRET: "",
+  });
+  equal(code, 0);
+  match(stdout, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+  match(stderr, /^Warning: JWT_SECRET is not set, .* demo mode/);
+});
+
+for (const name of ["DATABASE_URL", "PGHOST", "PGDATABASE"]) {
+  Deno.test(`token without JWT_SECRET is refused if ${name} is set`, async () => {
+    const { code, stdout, stderr } = await cli(["token", "7"], {
+      ...{ JWT_SECRET: "", [name]: "postgres://localhost/app" },
+    });
+    equal(code, 2);
+    equal(stdout, "");
+    match(stderr, /JWT_SECRET and JWT_JWKS_URL are both missing/);
+  });
+}
+
+Deno.test("token writes the claims that a server with the same configuration reads", async () => {
   const more = { JWT_ISSUER: "me", JWT_AUDIENCE: "us", JWT_USER_CLAIM: "uid" };
   const { iss, aud, uid } = decodeJwt(
     (await cli(["token", "7"], more)).stdout.trim(),
@@ -36,7 +57,7 @@ for (
     "soon",
   ], ["1", "--x"]]
 ) {
-  Deno.test(`token ${args.join(" ")} ends with 2, says why, and prints no token`, async () => {
+  Deno.test(`token ${args.join(" ")} exits with 2 and an error, and prints no token`, async () => {
     const { code, stdout, stderr } = await cli(["token", ...args]);
     equal(code, 2);
     equal(stdout, "");
@@ -45,7 +66,7 @@ for (
   });
 }
 
-Deno.test("a time to live is a number and a unit", () => {
+Deno.test("a time to live is a positive number and a unit", () => {
   equal(parseTtlSeconds("90s"), 90);
   equal(parseTtlSeconds("2d"), 172_800);
   for (const bad of ["", "1", "h", "0h", "-1h", "1.5h", "1w", "9999999h"]) {
@@ -53,9 +74,9 @@ Deno.test("a time to live is a number and a unit", () => {
   }
 });
 
-Deno.test("migrate brings a database up to date, and a second time changes nothing", async () => {
+Deno.test("migrate updates the schema, and changes nothing when it runs again", async () => {
   const url = await postgres.emptyDatabase();
-  // Neither a key nor the rest of the configuration matters to it.
+  // The command needs neither a key nor valid other variables.
   const first = await cli(["migrate"], {
     DATABASE_URL: url,
     JWT_SECRET: "",
@@ -74,7 +95,7 @@ Deno.test("migrate brings a database up to date, and a second time changes nothi
   ok(count >= 3);
 });
 
-Deno.test("no command, or an unknown one, prints the usage and ends with 2", async () => {
+Deno.test("without a known command the usage is printed and the exit code is 2", async () => {
   for (const args of [[], ["dance"]]) {
     const { code, stderr } = await cli(args);
     equal(code, 2);

@@ -1,6 +1,6 @@
 /**
- * Peers that mean harm, over raw TCP. After each attack a normal client is served as before, the
- * server's descriptors are back where they were, and its log holds no fault.
+ * Hostile peers, over raw TCP. After each attack a normal client is served as before, the server
+ * has as many descriptors as before, and its log has no error.
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { open, tokenFor } from "../support/client.ts";
@@ -34,7 +34,7 @@ async function attacker(
   });
 }
 
-/** Writes as long as the server takes it. */
+/** Writes until the server accepts no more. */
 async function write(raw: RawSocket, ...chunks: Uint8Array[]): Promise<void> {
   for (const chunk of chunks) {
     for (let at = 0; at < chunk.length;) {
@@ -45,7 +45,7 @@ async function write(raw: RawSocket, ...chunks: Uint8Array[]): Promise<void> {
   }
 }
 
-/** Whether the server ends the connection, with a close frame or without one, in good time. */
+/** Whether the server ends the connection within 3 seconds, with or without a close frame. */
 async function isEnded(raw: RawSocket): Promise<boolean> {
   const buffer = new Uint8Array(65_536);
   const timer = setTimeout(() => raw[Symbol.dispose](), 3_000);
@@ -62,7 +62,7 @@ async function isEnded(raw: RawSocket): Promise<boolean> {
   }
 }
 
-/** An attack, and then: is everything as before? */
+/** Runs an attack, and then checks that the server is as before. */
 function attack(
   name: string,
   perform: () => Promise<void>,
@@ -89,10 +89,10 @@ function attack(
     await watcher.holds([50]);
     const grown = residentBytes(server.pid) - memory;
     ok(grown < grownBytesMax, `grew by ${Math.round(grown / MIB)} MiB`);
-    const faults = server.log.filter((line) =>
+    const errors = server.log.filter((line) =>
       /"level":"(error|fatal)"| {4}at /.test(line)
     );
-    deepEqual(faults, []);
+    deepEqual(errors, []);
   });
 }
 

@@ -1,4 +1,4 @@
-/** What an operator may set is enforced: one past each bound is refused, and all is well again below it. */
+/** Each configured limit: one socket past it is refused, and below it sockets are accepted again. */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { connect, socketUrl, tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
@@ -14,7 +14,7 @@ async function start(env: Record<string, string>): Promise<TestServer> {
 }
 
 /** The answer to a handshake. The socket, if there is one, is closed at once. */
-async function knock(
+async function handshake(
   server: TestServer,
   userId: number,
   headers: Record<string, string> = {},
@@ -33,11 +33,11 @@ async function knock(
   return { status: raw.status, code, retryAfter: Number(retryAfter ?? 0) };
 }
 
-Deno.test("[L1] a node takes MAX_CONNECTIONS, is not ready then, and takes more when some are gone", async () => {
+Deno.test("[L1] past MAX_CONNECTIONS a node refuses sockets and is not ready, until a socket ends", async () => {
   await using server = await start({ MAX_CONNECTIONS: "2" });
   await using _ada = await connect(server.url, 1);
   const bob = await connect(server.url, 2);
-  const { status, code, retryAfter } = await knock(server, 3);
+  const { status, code, retryAfter } = await handshake(server, 3);
   deepEqual([status, code], [503, "full"]);
   ok(retryAfter >= 5 && retryAfter <= 10);
   const ready = await fetch(`${server.url}readyz`);
@@ -45,12 +45,12 @@ Deno.test("[L1] a node takes MAX_CONNECTIONS, is not ready then, and takes more 
   equal((await ready.json()).checks.load, "MAX_CONNECTIONS is reached");
   await bob.close();
   await until(
-    "there is room",
-    async () => (await knock(server, 3)).status === 101,
+    "a slot is free",
+    async () => (await handshake(server, 3)).status === 101,
   );
 });
 
-Deno.test("[L1] a user has MAX_CONNECTIONS_PER_USER, and one more is closed with 4429", async () => {
+Deno.test("[L1] past MAX_CONNECTIONS_PER_USER a socket is closed with 4429", async () => {
   await using server = await start({ MAX_CONNECTIONS_PER_USER: "2" });
   await using _first = await connect(server.url, 1);
   await using second = await connect(server.url, 1);
@@ -64,22 +64,22 @@ Deno.test("[L1] a user has MAX_CONNECTIONS_PER_USER, and one more is closed with
   await second.hears("user_online", 2);
 });
 
-Deno.test("[L1] an address has MAX_CONNECTIONS_PER_ADDRESS, and others have theirs", async () => {
+Deno.test("[L1] past MAX_CONNECTIONS_PER_ADDRESS an address gets 429, and other addresses are served", async () => {
   await using server = await start({
     MAX_CONNECTIONS_PER_ADDRESS: "1",
     TRUSTED_PROXIES: "127.0.0.1",
   });
   await using _ada = await connect(server.url, 1);
-  const { status, code } = await knock(server, 2);
+  const { status, code } = await handshake(server, 2);
   deepEqual([status, code], [429, "too_many_connections"]);
-  const other = await knock(server, 2, { "X-Forwarded-For": "192.0.2.7" });
+  const other = await handshake(server, 2, { "X-Forwarded-For": "192.0.2.7" });
   equal(other.status, 101);
 });
 
-Deno.test("[L1] a node takes MAX_NEW_CONNECTIONS_PER_SECOND, and says when to come back", async () => {
+Deno.test("[L1] past MAX_NEW_CONNECTIONS_PER_SECOND a node answers 503 with the time to retry", async () => {
   await using server = await start({ MAX_NEW_CONNECTIONS_PER_SECOND: "5" });
   const answers = await Promise.all(
-    Array.from({ length: 12 }, (_, index) => knock(server, 1 + index % 10)),
+    Array.from({ length: 12 }, (_, index) => handshake(server, 1 + index % 10)),
   );
   const refused = answers.filter(({ status }) => status === 503);
   ok(refused.length >= 6 && refused.length <= 7, `${refused.length} refused`);
@@ -88,19 +88,19 @@ Deno.test("[L1] a node takes MAX_NEW_CONNECTIONS_PER_SECOND, and says when to co
     ok(retryAfter >= 1 && retryAfter <= 2);
   }
   await until(
-    "there is credit",
-    async () => (await knock(server, 1)).status === 101,
+    "the rate limit has recovered",
+    async () => (await handshake(server, 1)).status === 101,
   );
 });
 
-Deno.test("[L1] peers with bad tokens that never answer take no good client's place", async () => {
+Deno.test("[L1] peers with bad tokens that never answer the close do not use slots of other clients", async () => {
   await using server = await start({ MAX_CONNECTIONS: "3" });
   const mutes = [];
   for (let n = 0; n < 10; n++) {
     const path = "/ws?token=bad";
     const mute = await rawHandshake(server.url, {}, "answer", path);
     equal(mute.status, 101);
-    // Until it hears why, it might be a good one. It never answers.
+    // The slot moves to closing when the close frame is sent. The peer never answers it.
     if (mute.rest.length === 0) await mute.conn.read(new Uint8Array(128));
     mutes.push(mute);
   }
@@ -110,7 +110,7 @@ Deno.test("[L1] peers with bad tokens that never answer take no good client's pl
   for (const mute of mutes) mute[Symbol.dispose]();
 });
 
-Deno.test("[L1] peers of one user too many that never answer take nobody else's place", async () => {
+Deno.test("[L1] peers past MAX_CONNECTIONS_PER_USER that never answer the close do not use slots of other clients", async () => {
   await using server = await start({
     ...{ MAX_CONNECTIONS: "3", MAX_CONNECTIONS_PER_USER: "1" },
   });
@@ -132,7 +132,7 @@ Deno.test("[L1] peers of one user too many that never answer take nobody else's 
   for (const mute of mutes) mute[Symbol.dispose]();
 });
 
-Deno.test("[L1] out of descriptors, the server says so, keeps its sockets, and listens again", async () => {
+Deno.test("[L1] without free descriptors the server logs an error, keeps its sockets, and listens again later", async () => {
   await using server = await start({});
   await using ada = await connect(server.url, 1);
   const { hostname, port } = new URL(server.url);
@@ -149,7 +149,7 @@ Deno.test("[L1] out of descriptors, the server says so, keeps its sockets, and l
     ),
   );
   await until(
-    "it is said",
+    "the error is logged",
     () => server.log.some((line) => line.includes("the HTTP listener ended")),
   );
   for (const conn of silent) conn?.close();
@@ -162,7 +162,7 @@ Deno.test("[L1] out of descriptors, the server says so, keeps its sockets, and l
   await ada.hears("user_offline", 2);
 });
 
-Deno.test("[P1] an unknown and a wrong token are refused alike, and take the same time", async () => {
+Deno.test("[P1] a damaged and a foreign signature are refused with the same code in the same time", async () => {
   await using server = await start({ MAX_FAILED_TOKENS_PER_MINUTE: "100000" });
   const wrong = `${await tokenFor(1)}x`;
   const foreign = (await tokenFor(1)).replace(/\.[^.]*$/, ".AAAA");

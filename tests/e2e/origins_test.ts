@@ -1,4 +1,4 @@
-/** Which pages may connect and read, and what the demo's page may do. */
+/** Origins: the pages that may connect and read, and the policy of the demo page. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
@@ -15,7 +15,7 @@ async function allowedFor(url: string, init: RequestInit) {
   return { status, origin: headers.get("access-control-allow-origin") };
 }
 
-Deno.test("pages of ALLOWED_ORIGINS may connect and read the list, others may not", async () => {
+Deno.test("only pages of ALLOWED_ORIGINS may connect and read the list", async () => {
   await using server = await startServerOn(await postgres.database(), {
     ALLOWED_ORIGINS: `${OWN},https://b.example:8443`,
   });
@@ -27,7 +27,7 @@ Deno.test("pages of ALLOWED_ORIGINS may connect and read the list, others may no
   };
   equal(await handshake({ Origin: OWN }), 101);
   equal(await handshake({ Origin: "https://b.example:8443" }), 101);
-  equal(await handshake({}), 101, "what is no page has no origin");
+  equal(await handshake({}), 101, "a client that is not a page has no origin");
   for (
     const origin of [
       ...["null", "https://evil.example", "http://app.example"],
@@ -56,7 +56,7 @@ Deno.test("pages of ALLOWED_ORIGINS may connect and read the list, others may no
   equal((await refused.json()).error.code, "bad_ids");
 });
 
-Deno.test("the demo's page runs no script but its own, and is in nobody's frame", async () => {
+Deno.test("the demo page runs only its own scripts, and no other page may frame it", async () => {
   await using demo = await startServer();
   const response = await fetch(demo.url);
   const page = await response.text();

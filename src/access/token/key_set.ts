@@ -1,8 +1,9 @@
 /**
- * The issuer's keys: fetched when they are needed, kept while the issuer is away.
+ * The key set is the issuer's public keys (JWKS): fetched when needed, and kept while the issuer is
+ * down.
  *
- * jose caches the set, asks again for a key id that it does not know, and does so at a
- * bounded rate. What it does not do is go on with the last good set when the issuer fails.
+ * jose caches the set, fetches it again for an unknown key id, and limits the rate of that. It does
+ * not use the last good set when a fetch fails; this file does. It does not know what a token says.
  *
  * @module
  */
@@ -13,6 +14,7 @@ import {
   errors,
   type JWTVerifyGetKey,
 } from "jose";
+import { messageOf } from "../../base/message_of.ts";
 import {
   KEY_SET_AGE_MS_MAX,
   KEY_SET_ANSWER_MS,
@@ -21,16 +23,19 @@ import {
   KEY_SET_FIRST_PAUSE_MS,
   KEY_SET_PAUSE_MS,
 } from "./limits.ts";
-import { messageOf } from "../../base/message_of.ts";
 
-/** The keys cannot be had, or may be others by now: that is not the token's fault. */
-export class KeySetFault extends Error {
-  override readonly name = "KeySetFault";
+/** The current keys are not known. The token may be good. */
+export class KeySetUnavailable extends Error {
+  override readonly name = "KeySetUnavailable";
 }
 
 /**
- * @throws {KeySetFault} when it cannot be told whether there is such a key. Everything else that
- *   is thrown is the fault of the token, or of a key that is of no use.
+ * Makes a function that finds the key for a token.
+ *
+ * That function throws `KeySetUnavailable` when the current keys are not known. Any other error is
+ * the fault of the token, or of a key that is unusable.
+ *
+ * @param now Milliseconds since 1970.
  */
 export function remoteKeySet(url: URL, now = Date.now): JWTVerifyGetKey {
   const remote = createRemoteJWKSet(url, {
@@ -41,17 +46,19 @@ export function remoteKeySet(url: URL, now = Date.now): JWTVerifyGetKey {
   });
   let lastGood: JWTVerifyGetKey | undefined;
   let lastSet: unknown;
-  let awayUntil = -Infinity;
-  let fault: unknown;
+  let pausedUntil = -Infinity;
+  let lastError: unknown;
 
-  const ask: JWTVerifyGetKey = async (header, token) => {
-    const wasAskedLately = remote.coolingDown;
+  const findRemote: JWTVerifyGetKey = async (header, token) => {
+    const wasFetchedLately = remote.coolingDown;
     try {
       return await remote(header, token);
     } catch (err) {
       if (!(err instanceof errors.JWKSNoMatchingKey)) throw err;
-      if (!wasAskedLately) throw err;
-      throw new KeySetFault("the issuer was asked for its keys a moment ago");
+      if (!wasFetchedLately) throw err;
+      throw new KeySetUnavailable(
+        `the key is not in the key set, which was fetched less than ${KEY_SET_COOLDOWN_MS} ms ago`,
+      );
     } finally {
       const set = remote.jwks();
       if (set !== undefined && set !== lastSet) {
@@ -61,34 +68,36 @@ export function remoteKeySet(url: URL, now = Date.now): JWTVerifyGetKey {
     }
   };
 
-  /** While the issuer is away. A key that it has not told of may be one that it has by now. */
-  const askLastGood: JWTVerifyGetKey = async (header, token) => {
-    if (lastGood === undefined) throw fault;
+  /** While the issuer is down. A key that is not in the last good set may be a new one. */
+  const findInLastGood: JWTVerifyGetKey = async (header, token) => {
+    if (lastGood === undefined) throw lastError;
     try {
       return await lastGood(header, token);
     } catch (err) {
-      throw err instanceof errors.JWKSNoMatchingKey ? fault : err;
+      throw err instanceof errors.JWKSNoMatchingKey ? lastError : err;
     }
   };
 
   return async (header, token) => {
-    if (now() < awayUntil) return await askLastGood(header, token);
+    if (now() < pausedUntil) return await findInLastGood(header, token);
     try {
-      return await ask(header, token);
+      return await findRemote(header, token);
     } catch (err) {
-      if (!isOfTheIssuer(err)) throw err;
-      fault = new KeySetFault(messageOf(err), { cause: err });
-      const isFirst = lastGood === undefined;
-      awayUntil = now() + (isFirst ? KEY_SET_FIRST_PAUSE_MS : KEY_SET_PAUSE_MS);
-      return await askLastGood(header, token);
+      if (!isIssuerError(err)) throw err;
+      lastError = new KeySetUnavailable(messageOf(err), { cause: err });
+      const pauseMs = lastGood === undefined
+        ? KEY_SET_FIRST_PAUSE_MS
+        : KEY_SET_PAUSE_MS;
+      pausedUntil = now() + pauseMs;
+      return await findInLastGood(header, token);
     }
   };
 }
 
-/** An answer of the issuer's that is no key set. */
-class AnswerFault extends Error {}
+/** The issuer did not answer, or its answer is not a key set. */
+class FetchError extends Error {}
 
-/** jose would take an answer of any size. */
+/** Fetches a key set of at most `KEY_SET_BYTES_MAX`. jose itself reads an answer of any size. */
 async function fetchBounded(
   url: string,
   options: RequestInit,
@@ -105,15 +114,17 @@ async function fetchBounded(
       chunks.push(chunk);
     }
     if (response.status !== 200) {
-      throw new Error(`the issuer answered with ${response.status}`);
+      throw new Error(`the issuer answered with status ${response.status}`);
     }
     return Response.json(JSON.parse(await new Blob(chunks).text()));
   } catch (cause) {
-    throw new AnswerFault(`no key set: ${messageOf(cause)}`, { cause });
+    throw new FetchError(`cannot fetch the key set: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }
 
-function isOfTheIssuer(err: unknown): boolean {
-  return err instanceof AnswerFault || err instanceof errors.JWKSInvalid ||
+function isIssuerError(err: unknown): boolean {
+  return err instanceof FetchError || err instanceof errors.JWKSInvalid ||
     err instanceof errors.JWKSTimeout;
 }

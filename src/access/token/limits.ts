@@ -4,23 +4,27 @@
  * @module
  */
 
-/** How long a good token is remembered at most: a key that its issuer withdrew ends with it. */
+/** Bytes of a token. Real ones are below 2 KiB; larger input is refused unread. */
+export const TOKEN_BYTES_MAX = 8_192;
+
+/** Verified tokens in the cache, at about 300 bytes each: twice the default maximum of connections. */
+export const VERIFIED_TOKENS_MAX = 30_000;
+
+/** Time after which a cached token is verified again, so that a key that its issuer withdrew stops working. */
 export const VERIFIED_TOKEN_MS_MAX = 600_000;
 
 /** Bytes of an issuer's key set. Real ones have a few keys of 2 KiB. */
 export const KEY_SET_BYTES_MAX = 1_048_576;
 
-/** Pause after a fault while there is no key set at all: nobody can come in meanwhile. */
-export const KEY_SET_FIRST_PAUSE_MS = 1_000;
-
-/** Bytes of a token. Real ones are below 2 KiB; larger input is refused unread. */
-export const TOKEN_BYTES_MAX = 8_192;
-
-/** Good tokens that are remembered, at about 300 bytes each: twice the sockets of a default node. */
-export const VERIFIED_TOKENS_MAX = 30_000;
-
-/** The issuer's key set: time for an answer, pauses after an unknown key and after a fault, and age. */
+/** Time for an issuer's answer, and the age at which its key set is fetched again. */
 export const KEY_SET_ANSWER_MS = 5_000;
-export const KEY_SET_COOLDOWN_MS = 5_000;
-export const KEY_SET_PAUSE_MS = 30_000;
 export const KEY_SET_AGE_MS_MAX = 600_000;
+
+/** Least time between two fetches because of unknown keys, which a client can name at will. */
+export const KEY_SET_COOLDOWN_MS = 5_000;
+
+/** Pause after a failed fetch. The last good key set is used meanwhile. */
+export const KEY_SET_PAUSE_MS = 30_000;
+
+/** Pause after a failed fetch while there is no key set at all: no client can authenticate meanwhile. */
+export const KEY_SET_FIRST_PAUSE_MS = 1_000;

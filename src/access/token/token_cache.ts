@@ -1,16 +1,23 @@
 /**
- * Remembers tokens that were found good, by their digest, until they expire, and not for long.
+ * The token cache keeps the verdicts of good tokens, by the digest of the token.
  *
- * Verifying a signature costs up to a millisecond; when a thousand clients come back at once
- * their tokens are the same as before. Bad tokens are not remembered: there is no end of them.
+ * Verifying a signature costs up to a millisecond, and when a thousand clients reconnect at once
+ * their tokens are the same as before. Bad tokens are not cached, because a client can make any
+ * number of them. The cache does not know revocations: `rejectingRevoked` goes around it.
  *
  * @module
  */
 import { createHash } from "node:crypto";
-import type { Verdict, Verify } from "./verifier.ts";
+import { deleteOldest } from "../../base/delete_oldest.ts";
 import { VERIFIED_TOKEN_MS_MAX, VERIFIED_TOKENS_MAX } from "./limits.ts";
+import type { Verdict, Verify } from "./verifier.ts";
 
-/** @param now Milliseconds since 1970. */
+/**
+ * The same `verify`, but a good token is verified once until it expires, and again after
+ * `VERIFIED_TOKEN_MS_MAX`.
+ *
+ * @param now Milliseconds since 1970.
+ */
 export function cached(
   verify: Verify,
   tokensMax = VERIFIED_TOKENS_MAX,
@@ -28,13 +35,10 @@ export function cached(
     verdicts.delete(digest);
     const verdict = await verify(token);
     if (verdict.ok) {
-      const longest = now() + VERIFIED_TOKEN_MS_MAX;
-      const goodUntil = Math.min(verdict.exp * 1_000, longest);
+      const latest = now() + VERIFIED_TOKEN_MS_MAX;
+      const goodUntil = Math.min(verdict.exp * 1_000, latest);
       verdicts.set(digest, { verdict, goodUntil });
-    }
-    const oldest = verdicts.keys().next();
-    if (verdicts.size > tokensMax && !oldest.done) {
-      verdicts.delete(oldest.value);
+      deleteOldest(verdicts, tokensMax);
     }
     return verdict;
   };

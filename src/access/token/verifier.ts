@@ -1,15 +1,40 @@
 /**
- * Turns a token into a user id, or into the reason why not.
+ * The verifier turns a token into a verdict: the user's id, or why the token is refused. This is the
+ * door of `access/token/`.
  *
- * The algorithm is pinned to the kind of key: a secret verifies HS256 and nothing else, a
- * key set verifies RS256, ES256 and EdDSA and nothing else, so `none` and key confusion
- * have no way in. `exp` is always required.
+ * ## What is accepted
+ *
+ * The algorithm depends on the kind of key alone: a secret verifies HS256, a key set verifies RS256,
+ * ES256 and EdDSA. So a token cannot choose `none`, and cannot use a public key as a secret. `exp`
+ * is always required; `iss` and `aud` are required if they are configured. The user's id is in the
+ * configured claim.
+ *
+ * ## The parts
+ *
+ * A server composes them as `rejectingRevoked(cached(createVerifier(config)))`:
+ *
+ * - `createVerifier` checks the signature and the claims. `key_set.ts` fetches the issuer's keys.
+ * - `cached`, in `token_cache.ts`, keeps verdicts of good tokens.
+ * - `rejectingRevoked` is outermost, so that a revocation holds for a cached token too.
+ *
+ * ## What it costs
+ *
+ * A signature check costs up to a millisecond, a cached token a digest. With a key set, the first token and each
+ * unknown key cost a request to the issuer, at a limited rate.
+ *
+ * ## Errors
+ *
+ * A verdict is about the token. If the keys are not available, the verifier throws, because the token
+ * may be good.
  *
  * @module
  */
-import { errors, jwtVerify, type JWTVerifyOptions, SignJWT } from "jose";
-import { KeySetFault, remoteKeySet } from "./key_set.ts";
-import { TOKEN_BYTES_MAX } from "./limits.ts";
+import {
+  errors,
+  jwtVerify,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+} from "jose";
 import {
   TOKEN_CLOCK_TOLERANCE_SECONDS,
   TOKEN_ID_LENGTH_MAX,
@@ -20,24 +45,30 @@ import {
   withDetail,
 } from "../../protocol/disconnect.ts";
 import { parseUserId, type UserId } from "../../protocol/user_id.ts";
+import { KeySetUnavailable, remoteKeySet } from "./key_set.ts";
+import { TOKEN_BYTES_MAX } from "./limits.ts";
 
 export type Verdict =
   | {
     readonly ok: true;
     readonly userId: UserId;
-    /** When the token ends, in seconds since 1970. */
+    /** When the token expires, in seconds since 1970. */
     readonly exp: number;
-    /** `jti`, if it has one. */
+    /** The token's `jti`, if it has one. */
     readonly tokenId: string | undefined;
-    /** From the configured claims, if one of them says so. */
+    /** From the first of the configured claims that is a text. */
     readonly username: string | undefined;
   }
-  | { readonly ok: false; readonly why: Disconnect };
+  | {
+    readonly ok: false;
+    /** The reason also goes into HTTP errors and error messages. It never quotes the token. */
+    readonly why: Disconnect;
+  };
 
 /**
- * Judges a token. The reason is short enough for a close frame and never quotes the token.
+ * Verifies a token.
  *
- * @throws when the key set cannot be had: that is our fault, not the token's.
+ * @throws {KeySetUnavailable} if the keys are not available. The token may be good.
  */
 export type Verify = (token: string | undefined) => Promise<Verdict>;
 
@@ -50,10 +81,11 @@ export interface TokenConfig {
   readonly issuer: string | undefined;
   readonly audience: string | undefined;
   readonly userClaim: string;
-  /** The first of these that a token has is the user's name. */
+  /** Claims that may hold the user's name. The first that is a text is used. */
   readonly usernameClaims: readonly string[];
 }
 
+/** Makes a verifier for one key. With a key set, nothing is fetched before the first token. */
 export function createVerifier(config: TokenConfig): Verify {
   const { key, issuer, audience, userClaim, usernameClaims } = config;
   const options: JWTVerifyOptions = {
@@ -63,17 +95,9 @@ export function createVerifier(config: TokenConfig): Verify {
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
   };
-  // Imported once: jose would do it anew for each token.
-  const secret = key.kind === "secret" ? importSecret(key.secret) : undefined;
-  const keySet = key.kind === "jwks" ? remoteKeySet(key.url) : undefined;
-
-  async function verified(token: string) {
-    if (secret !== undefined) {
-      return await jwtVerify(token, await secret, options);
-    }
-    if (keySet !== undefined) return await jwtVerify(token, keySet, options);
-    throw new Error("Cannot verify tokens: no key");
-  }
+  const findKey = key.kind === "secret"
+    ? onlyKey(key.secret)
+    : remoteKeySet(key.url);
 
   return async (token) => {
     if (token === undefined || token === "") {
@@ -81,7 +105,7 @@ export function createVerifier(config: TokenConfig): Verify {
     }
     if (token.length > TOKEN_BYTES_MAX) return refuse(DISCONNECT.tokenTooLong);
     try {
-      const { payload } = await verified(token);
+      const { payload } = await jwtVerify(token, findKey, options);
       const userId = parseUserId(payload[userClaim]);
       if (userId === undefined) {
         return refuse(DISCONNECT.tokenUserIdInvalid);
@@ -94,41 +118,45 @@ export function createVerifier(config: TokenConfig): Verify {
       return {
         ok: true,
         userId,
-        // Required above, so the default never holds.
+        // `exp` is required above, so the default is never used.
         exp: payload.exp ?? 0,
         tokenId: payload.jti,
         username: usernameClaims.map((claim) => payload[claim]).find(isName),
       };
-    } catch (fault) {
-      if (fault instanceof KeySetFault) throw fault;
-      const why = disconnectFor(fault);
+    } catch (err) {
+      if (err instanceof KeySetUnavailable) throw err;
+      const why = disconnectFor(err);
       if (why !== undefined) return refuse(why);
-      if (keySet === undefined) throw fault;
-      // It is malformed, too short, or for something else.
+      if (key.kind === "secret") throw err;
+      // The key in the set is malformed, too short, or for another use.
       return refuse(DISCONNECT.tokenKeyUnusable);
     }
   };
 }
 
-function importSecret(secret: string): Promise<CryptoKey> {
+/** The secret as a key, imported once: jose imports a secret again for each token. */
+function onlyKey(secret: string): JWTVerifyGetKey {
   const bytes = new TextEncoder().encode(secret);
   const algorithm = { name: "HMAC", hash: "SHA-256" };
-  return crypto.subtle.importKey("raw", bytes, algorithm, false, ["verify"]);
+  const key = crypto.subtle.importKey("raw", bytes, algorithm, false, [
+    "verify",
+  ]);
+  return () => key;
 }
 
-/** Refuses what is good but was revoked. */
+/** The same `verify`, but a good token that was revoked is refused. */
 export function rejectingRevoked(
   verify: Verify,
   isRevoked: (tokenId: string | undefined) => boolean,
 ): Verify {
   return async (token) => {
     const verdict = await verify(token);
-    const isGood = !verdict.ok || !isRevoked(verdict.tokenId);
-    return isGood ? verdict : refuse(DISCONNECT.tokenRevoked);
+    const isRevokedNow = verdict.ok && isRevoked(verdict.tokenId);
+    return isRevokedNow ? refuse(DISCONNECT.tokenRevoked) : verdict;
   };
 }
 
-/** One that no order could name could not be revoked. */
+/** Whether a revocation could name the id. A token with another id could never be revoked. */
 function isTokenId(value: unknown): value is string | undefined {
   if (value === undefined) return true;
   return typeof value === "string" && value !== "" && value.isWellFormed() &&
@@ -143,46 +171,27 @@ function refuse(why: Disconnect): Verdict {
   return { ok: false, why };
 }
 
-/** What the token did wrong; `undefined` when it did nothing wrong. */
-function disconnectFor(fault: unknown): Disconnect | undefined {
-  if (fault instanceof errors.JWTExpired) return DISCONNECT.tokenAlreadyExpired;
-  if (fault instanceof errors.JWTClaimValidationFailed) {
-    return fault.reason === "missing"
-      ? withDetail(DISCONNECT.tokenClaimMissing, fault.claim)
-      : withDetail(DISCONNECT.tokenClaimInvalid, fault.claim);
+/** Why jose refused the token. `undefined` if the error is not about the token. */
+function disconnectFor(err: unknown): Disconnect | undefined {
+  if (err instanceof errors.JWTExpired) return DISCONNECT.tokenAlreadyExpired;
+  if (err instanceof errors.JWTClaimValidationFailed) {
+    return err.reason === "missing"
+      ? withDetail(DISCONNECT.tokenClaimMissing, err.claim)
+      : withDetail(DISCONNECT.tokenClaimInvalid, err.claim);
   }
-  if (fault instanceof errors.JWSSignatureVerificationFailed) {
+  if (err instanceof errors.JWSSignatureVerificationFailed) {
     return DISCONNECT.tokenSignatureInvalid;
   }
-  if (fault instanceof errors.JOSEAlgNotAllowed) {
+  if (err instanceof errors.JOSEAlgNotAllowed) {
     return DISCONNECT.tokenAlgorithmNotAllowed;
   }
   if (
-    fault instanceof errors.JWKSNoMatchingKey ||
-    fault instanceof errors.JWKSMultipleMatchingKeys
+    err instanceof errors.JWKSNoMatchingKey ||
+    err instanceof errors.JWKSMultipleMatchingKeys
   ) return DISCONNECT.tokenKeyUnknown;
   if (
-    fault instanceof errors.JWSInvalid || fault instanceof errors.JWTInvalid ||
-    fault instanceof errors.JOSENotSupported
+    err instanceof errors.JWSInvalid || err instanceof errors.JWTInvalid ||
+    err instanceof errors.JOSENotSupported
   ) return DISCONNECT.tokenMalformed;
   return undefined;
-}
-
-/** Signs a token for a user with the shared secret. */
-export function signToken(
-  config: TokenConfig & {
-    readonly key: { readonly kind: "secret"; readonly secret: string };
-  },
-  userId: UserId,
-  ttlSeconds: number,
-): Promise<string> {
-  const token = new SignJWT({ [config.userClaim]: String(userId) })
-    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
-    .setIssuedAt()
-    .setExpirationTime(Math.floor(Date.now() / 1000) + ttlSeconds);
-  if (config.issuer !== undefined) token.setIssuer(config.issuer);
-  if (config.audience !== undefined) {
-    token.setAudience(config.audience);
-  }
-  return token.sign(new TextEncoder().encode(config.key.secret));
 }

@@ -32,7 +32,7 @@ for (
   });
 }
 
-Deno.test("without trusted proxies the header is not believed", () => {
+Deno.test("without trusted proxies X-Forwarded-For is ignored", () => {
   const plain = (peer: string) =>
     clientAddress([])(peer, { get: () => "1.1.1.1" });
   equal(plain("127.0.0.1"), "127.0.0.1");

@@ -1,7 +1,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { coalesced } from "../../../src/access/provision.ts";
 
-/** Writes that wait until they are answered. */
+/** Writes that wait until the test answers them. */
 function heldWrites() {
   const writes: {
     readonly user: string;
@@ -15,10 +15,10 @@ function heldWrites() {
   return { writes, write };
 }
 
-/** Lets everything happen that waits for nothing more. */
+/** Lets all pending promises continue. */
 const turn = () => new Promise((resolve) => setTimeout(resolve));
 
-Deno.test("[L1] so many are written at a time, each user and name once, and the others wait", async () => {
+Deno.test("[L1] the number of writes at the same time is limited, and each user and name is written once", async () => {
   const { writes, write } = heldWrites();
   const provision = coalesced(write, 10, 2);
   const calls = [1, 1, 2, 3, 4, 3].map((userId) => provision(userId, "a"));
@@ -37,14 +37,14 @@ Deno.test("[L1] so many are written at a time, each user and name once, and the 
   await turn();
   equal(writes.length, 4);
   deepEqual(await Promise.all(calls.slice(3)), ["there", "refused", "there"]);
-  // What is known costs nothing, what is not is written again.
+  // A written user costs no write; a failed or refused one is written again.
   equal(await provision(1, "a"), "there");
   void provision(2, "a");
   void provision(4, "a");
   equal(writes.length, 6);
 });
 
-Deno.test("[L1] so many users are remembered, and a new name is written", async () => {
+Deno.test("[L1] the number of remembered users is limited, and a new name is written", async () => {
   const names: string[] = [];
   const provision = coalesced((userId, name) => {
     names.push(`${userId} ${name}`);
@@ -55,7 +55,7 @@ Deno.test("[L1] so many users are remembered, and a new name is written", async 
   deepEqual(names, ["1 ab", "2 ab", "3 ab", "1 ab", "1 c"]);
 });
 
-Deno.test("[L1] the names of a user are written one after the other", async () => {
+Deno.test("[L1] two names of one user are written one after the other", async () => {
   const { writes, write } = heldWrites();
   const provision = coalesced(write, 10, 2);
   const calls = ["a", "b", "c", "b"].map((name) => provision(1, name));
@@ -74,7 +74,7 @@ Deno.test("[L1] the names of a user are written one after the other", async () =
   equal(writes.length, 3);
 });
 
-Deno.test("[L1] so many wait for a database that hangs, and the others are refused at once", async () => {
+Deno.test("[L1] the number of calls that wait for a database is limited, and further calls fail at once", async () => {
   const { writes, write } = heldWrites();
   const provision = coalesced(write, 10, 2, 3);
   const calls = [1, 2, 3].map((userId) => provision(userId, "a"));

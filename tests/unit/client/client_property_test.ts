@@ -144,7 +144,7 @@ class World {
 
   #deliverToServer(): void {
     const text = this.#link?.up.shift();
-    if (text !== undefined) this.#link?.messages.take(text);
+    if (text !== undefined) this.#link?.messages.receive(text);
   }
 
   #connect(): void {

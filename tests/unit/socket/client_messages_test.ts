@@ -8,7 +8,7 @@ import { randomFrom } from "../../support/random.ts";
 const INPUTS = 75_000;
 const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
 
-function reader() {
+function clientMessages() {
   const { connection, socket } = liveConnection(1, { version: 2 });
   const watched: unknown[] = [];
   let now = 0;
@@ -32,20 +32,18 @@ function reader() {
   return { create, socket, watched, log, pass: (ms: number) => now += ms };
 }
 
-Deno.test(`[L1] ${INPUTS} damaged messages are each understood or complained of by name, seed ${SEED}`, async () => {
-  const { create, socket, watched, log } = reader();
+Deno.test(`[L1] ${INPUTS} damaged messages are each handled or answered with an error that names the field, seed ${SEED}`, async () => {
+  const { create, socket, watched, log } = clientMessages();
   const random = randomFrom(SEED);
   let refreshes = 0;
   for (let n = 0; n < INPUTS; n++) {
     const [before, watchedBefore] = [socket.sent.length, watched.length];
     const text = damagedMessage(random);
-    equal(create().take(text), "taken");
-    const complaints = socket.sent.slice(before).map((sent) =>
-      JSON.parse(sent)
-    );
+    equal(create().receive(text), "received");
+    const errors = socket.sent.slice(before).map((sent) => JSON.parse(sent));
     const isWatch = watched.length > watchedBefore;
-    if (complaints.length === 0 && !isWatch) refreshes += 1;
-    for (const { code, message } of complaints) {
+    if (errors.length === 0 && !isWatch) refreshes += 1;
+    for (const { code, message } of errors) {
       match(code, /^(bad_message|watch_too_large)$/, text);
       match(
         message,
@@ -54,59 +52,59 @@ Deno.test(`[L1] ${INPUTS} damaged messages are each understood or complained of 
       );
     }
   }
-  ok(watched.length > INPUTS / 50, "hardly a message was good");
+  ok(watched.length > INPUTS / 50, "too few messages were valid");
   ok(refreshes > INPUTS / 100);
-  // The answers to refreshes.
+  // The refreshes are answered in a microtask.
   await Promise.resolve();
   equal(log.events.length, 0);
 });
 
-Deno.test("[L1] a client may say so much at once, and a little each second", () => {
-  const { create, pass } = reader();
+Deno.test("[L1] a client has a limited burst of messages and a limited rate after it", () => {
+  const { create, pass } = clientMessages();
   const messages = create();
   const watch = '{"type":"watch","userIds":[]}';
-  for (let n = 0; n < 20; n++) equal(messages.take(watch), "taken");
-  equal(messages.take(watch), "too many");
+  for (let n = 0; n < 20; n++) equal(messages.receive(watch), "received");
+  equal(messages.receive(watch), "too many");
   const other = create();
-  for (let n = 0; n < 4; n++) equal(other.take("{"), "taken");
+  for (let n = 0; n < 4; n++) equal(other.receive("{"), "received");
   pass(10_000);
-  for (let n = 0; n < 4; n++) equal(other.take("{"), "taken");
-  equal(other.take("{"), "too many");
+  for (let n = 0; n < 4; n++) equal(other.receive("{"), "received");
+  equal(other.receive("{"), "too many");
 });
 
-Deno.test("[L1] bad tokens use up what a client may say, however slowly they come", async () => {
-  const { create, pass } = reader();
+Deno.test("[L1] bad tokens use up the rate limit, even if they come slowly", async () => {
+  const { create, pass } = clientMessages();
   const messages = create();
   const refresh = '{"type":"refresh","token":"bad"}';
-  let taken = 0;
-  while (taken < 100 && messages.take(refresh) === "taken") {
-    taken += 1;
+  let received = 0;
+  while (received < 100 && messages.receive(refresh) === "received") {
+    received += 1;
     pass(700);
     await Promise.resolve();
   }
-  // 20 at first, 1.4 more before each, and five for each.
-  ok(taken < 10, `${taken} were taken`);
+  // The burst is 20, each message earns 1.4 and costs 5.
+  ok(received < 10, `${received} were received`);
 });
 
-Deno.test("[L1] a list is not looked into when it is too long, nor past its first fault", () => {
-  const { create, socket } = reader();
+Deno.test("[L1] a list that is too long is not validated, and validation ends at the first bad id", () => {
+  const { create, socket } = clientMessages();
   const list = (length: number, value: unknown) =>
     JSON.stringify({ type: "watch", userIds: Array(length).fill(value) });
-  create().take(list(30_000, 0));
-  create().take(list(1_000, {}));
+  create().receive(list(30_000, 0));
+  create().receive(list(1_000, {}));
   deepEqual(socket.sent.map((text) => JSON.parse(text).message), [
-    "expected at most 1000 user ids, got 30000; what you watched before is still watched",
+    "expected at most 1000 user ids, got 30000; the previous watch stays in effect",
     "userIds.0: expected a user id from 1 to 2147483647, got {}",
   ]);
   const time = (text: string) => {
     const messages = create();
     const startedAt = performance.now();
-    messages.take(text);
+    messages.receive(text);
     return performance.now() - startedAt;
   };
   const median = (text: string) =>
     Array.from({ length: 21 }, () => time(text)).sort((a, b) => a - b)[10] ?? 0;
-  // A list of the same size in another field is read and no more.
-  const idle = median(`{"type":"?","userIds":[${"0,".repeat(29_999)}0]}`);
-  ok(median(list(30_000, 0)) < 3 * idle + 0.2);
+  // A list of the same size in an unknown message is parsed and not validated.
+  const parsed = median(`{"type":"?","userIds":[${"0,".repeat(29_999)}0]}`);
+  ok(median(list(30_000, 0)) < 3 * parsed + 0.2);
 });

@@ -1,9 +1,7 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import {
-  createVerifier,
-  signToken,
-} from "../../../../src/access/token/verifier.ts";
+import { signToken } from "../../../../src/access/token/sign_token.ts";
+import { createVerifier } from "../../../../src/access/token/verifier.ts";
 import type { Config } from "../../../../src/config/config.ts";
 import { DISCONNECT, withDetail } from "../../../../src/protocol/disconnect.ts";
 import { TEST_SECRET } from "../../../support/server.ts";
@@ -17,10 +15,10 @@ const base: Config["token"] = {
 };
 const encode = (secret: string) => new TextEncoder().encode(secret);
 const EXP = Math.floor(Date.now() / 1000) + 60;
-const NOTHING_MORE = { tokenId: undefined, username: undefined };
+const NO_OTHER_CLAIMS = { tokenId: undefined, username: undefined };
 const soon = () => EXP;
 
-Deno.test("[P1] what is signed here is verified here", async () => {
+Deno.test("[P1] a signed token verifies with the same configuration", async () => {
   const token = await signToken(
     { ...base, key: { kind: "secret", secret: TEST_SECRET } },
     42,
@@ -31,7 +29,7 @@ Deno.test("[P1] what is signed here is verified here", async () => {
   ok(verdict.ok && Math.abs(verdict.exp - EXP) < 30);
 });
 
-Deno.test("[P1] a numeric user claim and one of another name are read", async () => {
+Deno.test("[P1] the user claim may be a number and may have another name", async () => {
   const token = await new SignJWT({ uid: 7, exp: soon() }).setProtectedHeader({
     alg: "HS256",
   })
@@ -40,7 +38,7 @@ Deno.test("[P1] a numeric user claim and one of another name are read", async ()
     ok: true,
     userId: 7,
     exp: EXP,
-    ...NOTHING_MORE,
+    ...NO_OTHER_CLAIMS,
   });
 });
 
@@ -55,7 +53,7 @@ Deno.test("[P1] issuer and audience must be as configured", async () => {
     ok: true,
     userId: 1,
     exp: EXP,
-    ...NOTHING_MORE,
+    ...NO_OTHER_CLAIMS,
   });
   const refusals = [
     [
@@ -103,9 +101,9 @@ Deno.test("[P1] a key set verifies its own keys and nothing signed with a secret
       .sign(privateKey);
   deepEqual(await verify(await sign("k1")), {
     ...{ ok: true, userId: 5, exp: EXP },
-    ...NOTHING_MORE,
+    ...NO_OTHER_CLAIMS,
   });
-  // By one that has just asked for the keys.
+  // A new verifier fetches the keys again, so that an unknown key is surely unknown.
   const anew = createVerifier({ ...base, key: { kind: "jwks", url } });
   deepEqual(await anew(await sign("k2")), {
     ok: false,
@@ -118,7 +116,7 @@ Deno.test("[P1] a key set verifies its own keys and nothing signed with a secret
   equal((await verify(forged)).ok, false);
 });
 
-Deno.test("[P1] a token that does not say which of several keys is the token's fault", async () => {
+Deno.test("[P1] a token that does not name one of several keys is refused", async () => {
   const keys = await Promise.all(["k1", "k2"].map(async (kid) => {
     const { publicKey } = await generateKeyPair("ES256", { extractable: true });
     return { ...await exportJWK(publicKey), kid, alg: "ES256" };
@@ -138,7 +136,7 @@ Deno.test("[P1] a token that does not say which of several keys is the token's f
   });
 });
 
-Deno.test("[P1] a reason fits into a close frame whatever the claim is called", async () => {
+Deno.test("[P1] a reason fits into a close frame, however long the claim's name is", async () => {
   const verify = createVerifier({ ...base, userClaim: "c".repeat(200) });
   const verdict = await verify(
     await new SignJWT({ exp: EXP }).setProtectedHeader({ alg: "HS256" })
@@ -147,7 +145,7 @@ Deno.test("[P1] a reason fits into a close frame whatever the claim is called", 
   ok(!verdict.ok && verdict.why.reason.length < 120);
 });
 
-Deno.test("a key set that cannot be had is our fault and not the token's", async () => {
+Deno.test("an unavailable key set is an error, not a refusal of the token", async () => {
   const url = new URL("http://127.0.0.1:1/jwks");
   const verify = createVerifier({ ...base, key: { kind: "jwks", url } });
   const { privateKey } = await generateKeyPair("ES256");
@@ -158,7 +156,7 @@ Deno.test("a key set that cannot be had is our fault and not the token's", async
   await rejects(verify(token));
 });
 
-Deno.test("[P1] a token id that no order could name is refused", async () => {
+Deno.test("[P1] a token id that no revocation could name is refused", async () => {
   const verify = createVerifier(base);
   const sign = (jti: unknown) =>
     new SignJWT({ sub: "1", exp: EXP, jti } as Record<string, unknown>)
@@ -171,7 +169,7 @@ Deno.test("[P1] a token id that no order could name is refused", async () => {
   }
 });
 
-Deno.test("the first of the configured claims that is a text is the name", async () => {
+Deno.test("the username is the first of the configured claims that is a text", async () => {
   const nameOf = async (
     claims: Record<string, unknown>,
     usernameClaims = base.usernameClaims,

@@ -1,4 +1,4 @@
-/** What happens between an open socket and the decision who comes in, which may take long. */
+/** Authorization: the time between an open socket and its connection, which may be long. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import pg from "pg";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
@@ -16,8 +16,8 @@ import { until } from "../support/until.ts";
 const postgres = postgresForThisFile();
 const LEAVING = 60;
 
-/** A server whose issuer answers nobody until it is told to. */
-async function heldServer() {
+/** A server whose issuer answers no request until the test says so. */
+async function serverWithHeldIssuer() {
   const { publicKey, privateKey } = await generateKeyPair("ES256");
   const keys = [{ ...await exportJWK(publicKey), alg: "ES256", kid: "k" }];
   const gate = Promise.withResolvers<void>();
@@ -54,8 +54,8 @@ async function heldServer() {
   };
 }
 
-Deno.test("[L1] peers that leave while their token is looked at leave no descriptor and no user behind", async () => {
-  await using held = await heldServer();
+Deno.test("[L1] a peer that leaves while its token is verified leaves no descriptor and no user behind", async () => {
+  await using held = await serverWithHeldIssuer();
   const { server } = held;
   const token = await held.tokenFor(1);
   const headers = { "Sec-WebSocket-Protocol": `rollcall.v1, bearer.${token}` };
@@ -66,14 +66,14 @@ Deno.test("[L1] peers that leave while their token is looked at leave no descrip
   }
   await until("the issuer is asked", held.isAsked);
   held.answer();
-  // One connection to the issuer may be kept for later.
+  // The server may keep one connection to the issuer open.
   await until(
     "the descriptors are back",
     () => openDescriptors(server.pid) <= before + 1,
   );
   const list = await fetch(`${server.url}users/online`);
   deepEqual(await list.json(), { online_users: [] });
-  // With one place per user, none of those who left may still have it.
+  // The user may have one socket, so this one connects only if all slots are released.
   const url = socketUrl(server.url, token);
   await using again = await connectWith(new WebSocket(url));
   await using bob = await connectSync(server.url, 2, {
@@ -83,8 +83,8 @@ Deno.test("[L1] peers that leave while their token is looked at leave no descrip
   equal(again.socket.readyState, WebSocket.OPEN);
 });
 
-Deno.test("what a client says before it is let in is heard, and has the same bounds", async () => {
-  await using held = await heldServer();
+Deno.test("messages that a client sends before it is authorized are handled afterwards, within the same limits", async () => {
+  await using held = await serverWithHeldIssuer();
   const { server } = held;
   await using ada = await connectSync(server.url, 1, {
     token: await held.tokenFor(1),
@@ -119,7 +119,7 @@ Deno.test("what a client says before it is let in is heard, and has the same bou
   deepEqual(users.map(({ id }) => id), [1, 2]);
 });
 
-Deno.test("who cannot be shown what was missed is told to come back", async () => {
+Deno.test("a client that resumes from changes that the node cannot read is closed with 1013", async () => {
   await using proxy = startProxy(await postgres.database());
   await using server = await startServerOn(proxy.url);
   await using ada = await connectSync(server.url, 1);
@@ -135,7 +135,7 @@ Deno.test("who cannot be shown what was missed is told to come back", async () =
   });
 });
 
-Deno.test("[L1] a socket on which nothing can be decided is closed after a while", async () => {
+Deno.test("[L1] a socket whose authorization takes too long is closed with 1013", async () => {
   const url = await postgres.database();
   await using server = await startServerOn(url);
   await using ada = await connectSync(server.url, 1);

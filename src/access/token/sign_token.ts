@@ -1,0 +1,30 @@
+/**
+ * Signs tokens with the shared secret, for the command line and for demo mode. A server only verifies
+ * tokens.
+ *
+ * @module
+ */
+import { SignJWT } from "jose";
+import type { UserId } from "../../protocol/user_id.ts";
+import type { TokenConfig } from "./verifier.ts";
+
+/**
+ * Signs a token for a user, with the claims that a verifier of the same configuration expects.
+ *
+ * @param ttlSeconds Time from now until the token expires.
+ */
+export function signToken(
+  config: TokenConfig & {
+    readonly key: { readonly kind: "secret"; readonly secret: string };
+  },
+  userId: UserId,
+  ttlSeconds: number,
+): Promise<string> {
+  const token = new SignJWT({ [config.userClaim]: String(userId) })
+    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+    .setIssuedAt()
+    .setExpirationTime(Math.floor(Date.now() / 1000) + ttlSeconds);
+  if (config.issuer !== undefined) token.setIssuer(config.issuer);
+  if (config.audience !== undefined) token.setAudience(config.audience);
+  return token.sign(new TextEncoder().encode(config.key.secret));
+}
