@@ -11,7 +11,7 @@ function endpointOf(roster: Roster) {
     config: { rosterAccess: "public", allowedOrigins: "*" },
     roster,
     verify: () => Promise.reject(new Error("not used")),
-    admission: { throttled: () => undefined, failed: () => {} },
+    admission: { throttled: () => undefined, recordFailedToken: () => {} },
     log: rememberingLog(),
   });
   const app = new Hono<HttpEnv>();
