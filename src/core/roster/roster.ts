@@ -32,7 +32,6 @@ export class Roster {
       row: undefined,
     };
   #usersJson: string | undefined;
-  #json: string | undefined;
 
   constructor(ringCapacity = RING_TRANSITIONS_MAX) {
     this.ring = new Ring(ringCapacity);
@@ -64,7 +63,7 @@ export class Roster {
     for (const { id, username } of snapshot.users) {
       this.#users.set(id, shown(username));
     }
-    this.#usersJson = this.#json = undefined;
+    this.#usersJson = undefined;
   }
 
   /** Takes the next transition, which the caller has made sure that it is. */
@@ -136,7 +135,7 @@ export class Roster {
       const known = this.#users.get(id);
       if (known === undefined || known === shown(username)) continue;
       this.#users.set(id, shown(username));
-      this.#usersJson = this.#json = undefined;
+      this.#usersJson = undefined;
     }
   }
 
@@ -166,18 +165,13 @@ export class Roster {
     );
   }
 
-  /** The body of `GET /users/online`, made once per change. */
-  json(): string {
-    return this.#json ??= `{"online_users":${this.usersJson()}}`;
-  }
-
   /** Per user, online and offline alternate in the ring whatever the feed repeats. */
   #change(userId: UserId, status: Status, name: string): Change[] {
     const username = shown(name);
     const wasOnline = this.#users.has(userId);
     if (status === "online") this.#users.set(userId, username);
     else this.#users.delete(userId);
-    this.#usersJson = this.#json = undefined;
+    this.#usersJson = undefined;
     if (wasOnline === (status === "online")) return [];
     const change = changeOf(userId, status, username, this.#seq);
     this.ring.push(change);

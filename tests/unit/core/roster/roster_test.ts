@@ -37,10 +37,10 @@ Deno.test("the roster follows transitions, and refuses one that is not the next"
 
 Deno.test("[P7] the list is made once per change, and is [] when nobody is there", () => {
   const roster = new Roster();
-  equal(roster.json(), '{"online_users":[]}');
+  equal(roster.usersJson(), "[]");
   roster.advance(transition(1, 2, "online"));
-  equal(roster.json(), '{"online_users":[{"id":2,"username":"user2"}]}');
-  equal(roster.json(), roster.json());
+  equal(roster.usersJson(), '[{"id":2,"username":"user2"}]');
+  equal(roster.usersJson(), roster.usersJson());
 });
 
 Deno.test("becoming a snapshot tells the difference and nothing else", () => {
