@@ -60,7 +60,7 @@ export function createCore(
     ...{ ...deps, roster },
     onAdvance: (changes, since) => {
       presence.onFeedChanges(changes);
-      fanout.advanced(changes, since);
+      fanout.publish(changes, since);
     },
     onRevoked: () => eviction.onRevoked(),
     recheckClaims: () => presence.recheck(),

@@ -88,18 +88,22 @@ export class ClientMessages {
       return this.#sendError("watch_too_large", message, ref);
     }
     const ids = userIds === "*" ? userIds : new Set(userIds as UserId[]);
-    if (fanout.watch(this.#connection, ids, { ref }) === "full") {
+    if (fanout.watch(this.#connection, ids, ref) === "full") {
       const { reason } = DISCONNECT.watchLimitReached;
       this.#sendError("overloaded", `${reason}; ${PREVIOUS_WATCH}`, ref);
     }
   }
 
   async #refresh(token: string): Promise<void> {
-    const { verify, endOf, log } = this.#deps;
+    const { verify, endOf, now, log } = this.#deps;
     try {
       const verdict = await verify(token);
       if (verdict.ok && verdict.userId === this.#connection.userId) {
-        this.#connection.extend(endOf(verdict.exp), verdict.tokenId);
+        this.#connection.extend({
+          endsAt: endOf(verdict.exp),
+          receivedAt: now(),
+          tokenId: verdict.tokenId,
+        });
       } else {
         this.#budget.owe(BAD_MESSAGE_COST - 1);
         const message = verdict.ok

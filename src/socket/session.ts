@@ -13,7 +13,7 @@ import { CLIENT_MESSAGES_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Metrics } from "../base/metrics.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
-import { Connection, NEEDS_SNAPSHOT } from "../core/connections/connection.ts";
+import { Connection } from "../core/connections/connection.ts";
 import type { Connections } from "../core/connections/connections.ts";
 import type { Fanout } from "../core/fanout/fanout.ts";
 import type { Roster } from "../core/roster/roster.ts";
@@ -37,7 +37,10 @@ import {
 export interface SocketSessionDeps extends ClientMessagesDeps {
   readonly connections: Connections;
   readonly roster: Roster;
-  readonly fanout: Pick<Fanout, "sendControl" | "watch">;
+  readonly fanout: Pick<
+    Fanout,
+    "sendControl" | "subscribeV1" | "subscribeV2" | "watch"
+  >;
   readonly log: Log;
   readonly metrics: Metrics;
   /** Whether the node drains. From then on no session gets a connection. */
@@ -152,23 +155,19 @@ export class SocketSession implements EventListenerObject {
     { requestId, since, watch }: SocketRequest,
     { userId, exp, tokenId }: AuthorizedUser,
   ): void {
-    const { connections, roster, fanout, endOf, log } = this.#deps;
+    const { connections, fanout, endOf, now, log } = this.#deps;
     const version = this.#version;
     log.debug({ requestId, userId, version }, "connected");
-    const cursor = version === 1
-      ? this.#headAtUpgrade
-      : (since === undefined ? undefined : roster.positionAfter(since)) ??
-        NEEDS_SNAPSHOT;
     const connection = new Connection(userId, this.#socket, {
-      ...{ version, cursor, endsAt: endOf(exp), tokenId },
+      ...{ version, endsAt: endOf(exp), receivedAt: now(), tokenId },
       slot: this.#slot,
     });
     this.#state = { name: "connected", connection, messages: undefined };
     connections.open(connection);
-    if (
-      watch !== "*" &&
-      fanout.watch(connection, watch, { since: cursor }) === "full"
-    ) this.#close(DISCONNECT.watchLimitReached);
+    if (version === 1) fanout.subscribeV1(connection, this.#headAtUpgrade);
+    else if (fanout.subscribeV2(connection, { since, watch }) === "full") {
+      this.#close(DISCONNECT.watchLimitReached);
+    }
   }
 
   #onMessage(data: Data): void {

@@ -33,18 +33,17 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
   {
     name: "rollcall_v1_connections",
     help: "Connections of protocol version 1",
-    read: ({ subscriptions }) => subscriptions.v1Connections.size,
+    read: ({ subscriptions }) => subscriptions.v1Connections,
   },
   {
     name: "rollcall_v2_connections",
     help: "Connections of protocol version 2, with those that watch",
-    read: ({ subscriptions }) =>
-      subscriptions.followers.size + subscriptions.watching,
+    read: ({ subscriptions }) => subscriptions.v2Connections,
   },
   {
     name: "rollcall_watchers",
     help: "Connections of protocol version 2 that watch a list of users",
-    read: ({ subscriptions }) => subscriptions.watching,
+    read: ({ subscriptions }) => subscriptions.watchers,
   },
   {
     name: "rollcall_watched_ids",

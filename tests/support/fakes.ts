@@ -6,7 +6,6 @@
 import {
   Connection,
   type ConnectionStart,
-  NEEDS_SNAPSHOT,
   type Socket,
 } from "../../src/core/connections/connection.ts";
 import type { Log } from "../../src/base/log.ts";
@@ -42,11 +41,11 @@ export function joiningConnection(userId: UserId): {
   socket: FakeSocket;
 } {
   const socket = new FakeSocket();
-  const start = { version: 1, cursor: 0, endsAt: Infinity } as const;
+  const start = { version: 1, endsAt: Infinity, receivedAt: 0 } as const;
   return { connection: new Connection(userId, socket, start), socket };
 }
 
-/** A live connection over a fake socket, at the begin of the ring or, with version 2, told nothing. */
+/** A live connection over a fake socket. */
 export function liveConnection(
   userId: UserId,
   { version = 1, endsAt = Infinity }: Partial<ConnectionStart> = {},
@@ -55,9 +54,8 @@ export function liveConnection(
   socket: FakeSocket;
 } {
   const socket = new FakeSocket();
-  const cursor = version === 1 ? 0 : NEEDS_SNAPSHOT;
   const connection = new Connection(userId, socket, {
-    ...{ version, cursor, endsAt },
+    ...{ version, endsAt, receivedAt: 0 },
   });
   connection.confirm();
   return { connection, socket };

@@ -7,7 +7,6 @@ import { deepEqual, ok } from "node:assert/strict";
 import type { Clock } from "../../src/base/clock.ts";
 import {
   Connection,
-  NEEDS_SNAPSHOT,
   type Socket,
 } from "../../src/core/connections/connection.ts";
 import { createCore } from "../../src/core/core.ts";
@@ -145,7 +144,6 @@ export class SimClient implements Socket {
   constructor(
     userId: UserId,
     wish: SimWish,
-    cursor: number,
     sinceSeq: number,
     onMessage: (client: SimClient, message: string) => void,
   ) {
@@ -156,7 +154,7 @@ export class SimClient implements Socket {
     this.seq = wish.known?.seq ?? -1;
     this.#onMessage = onMessage;
     this.connection = new Connection(userId, this, {
-      ...{ version: wish.version, cursor, endsAt: Infinity },
+      ...{ version: wish.version, endsAt: Infinity, receivedAt: 0 },
     });
   }
 
@@ -259,24 +257,18 @@ export class SimNode {
     wish: SimWish = { version: 1, watch: "*" },
   ): SimClient {
     const { ring, seq } = this.roster;
-    const cursor = wish.version === 1
-      ? ring.head
-      : this.#cursorAfter(wish.known?.seq);
     const client = new SimClient(
-      ...[userId, wish, cursor, seq] as const,
+      ...[userId, wish, seq] as const,
       (client, text) => this.#judge(client, JSON.parse(text)),
     );
     this.clients.add(client);
     this.connections.open(client.connection);
-    if (wish.watch !== "*") {
-      this.#fanout.watch(client.connection, wish.watch, { since: cursor });
+    const { version, watch, known } = wish;
+    if (version === 1) this.#fanout.subscribeV1(client.connection, ring.head);
+    else {
+      this.#fanout.subscribeV2(client.connection, { since: known?.seq, watch });
     }
     return client;
-  }
-
-  #cursorAfter(seq: number | undefined): number {
-    if (seq === undefined) return NEEDS_SNAPSHOT;
-    return this.roster.positionAfter(seq) ?? NEEDS_SNAPSHOT;
   }
 
   /** Ends a client's socket, as Deno does: now and then twice. */

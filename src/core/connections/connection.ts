@@ -1,13 +1,13 @@
 /**
- * One socket of one user, from the moment its token was accepted until it is gone.
+ * A connection is one socket of one user, from the moment its token was accepted until the
+ * socket is gone.
  *
- * It knows its state and how far its user has been told. It does not know what a message
- * means, nor who else is connected.
+ * It owns its state and what is known of its token. It does not know what a message means,
+ * what was sent before (its subscriber in `fanout/` does), or which other connections exist.
  *
  * @module
  */
 import type { Disconnect } from "../../protocol/disconnect.ts";
-import type { Status } from "../../protocol/messages.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 
 /** The part of a WebSocket that the core uses. */
@@ -19,109 +19,70 @@ export interface Socket {
 }
 
 /**
- * - `joining`: in the hub, but not yet claimed in the store. It misses nothing: what happens
- *   meanwhile waits in the ring behind its cursor.
- * - `live`: is told everything.
- * - `closing`: we said close and the peer has not answered. Out of the hub, sent nothing.
+ * - `joining`: in the hub, but its user is not claimed in the store yet. Nothing is sent. It
+ *   misses nothing: changes wait in the ring, behind the cursor of its subscriber.
+ * - `live`: changes and messages are sent.
+ * - `closing`: the server sent a close frame and the peer has not answered. Out of the hub;
+ *   nothing is sent.
  * - `gone`: the socket has ended.
  */
 export type ConnectionState = "joining" | "live" | "closing" | "gone";
 
-/** A cursor before everything: what is told next must be a whole state. */
-export const NEEDS_SNAPSHOT = -1;
-
-/** What a connection that watches keeps. Owned by the audience and the fan-out. */
-export interface Watching {
-  readonly ids: ReadonlySet<UserId>;
-  /**
-   * Watched users who changed since it was told, with their first change. Whoever is now as
-   * that change left them has changed; whoever is not is back where they were.
-   */
-  readonly changed: Map<UserId, Status>;
-}
-
-/** What version 2 keeps of a connection. */
-export interface Sync {
-  /** Nothing: it hears about everybody. */
-  watching: Watching | undefined;
-  /** It was told where it stands; one that resumed is told at once, also if nothing happened. */
-  hasSnapshot: boolean;
-  /** What is said of its messages before that. */
-  queuedControl: string[] | undefined;
-  /** The `ref` of the watch that what is told next answers. */
-  ref: number | undefined;
-  /** Too many are online to name them all; it is told how many. */
-  isCounting: boolean;
-  /** When it is told that its token ends soon, by the clock of the core. Owned by `TokenExpiry`. */
-  warnAt: number | undefined;
+/** What the core knows of a token. Times are in milliseconds, by the core's clock. */
+export interface TokenFacts {
+  /** When the token expires. */
+  readonly endsAt: number;
+  /** When the server received it. */
+  readonly receivedAt: number;
+  /** Its `jti`. */
+  readonly tokenId?: string | undefined;
 }
 
 /** What a connection is made with. */
-export interface ConnectionStart {
+export interface ConnectionStart extends TokenFacts {
+  /** The version of the protocol that the client speaks. */
   readonly version: 1 | 2;
-  readonly cursor: number;
-  /** When its token ends, by the clock of the core. */
-  readonly endsAt: number;
-  /** The `jti` of its token. */
-  readonly tokenId?: string | undefined;
-  /** Told when we close: what waits for its peer's answer takes no good client's place. */
+  /** Frees the slot for another client while this socket waits for its peer to answer a close. */
   readonly slot?: { moveToClosing(): void } | undefined;
 }
 
 export class Connection {
   readonly userId: UserId;
-  /** The position in the ring up to which this connection has been told. Owned by the fan-out. */
-  cursor: number;
-  /** Since when, and at how many unsent bytes, the peer takes nothing. Owned by the fan-out. */
-  stalled: { readonly since: number; readonly bytes: number } | undefined;
-  /** When it was last told anything, by the clock of the core. Version 2 only. */
-  lastSentAt = -Infinity;
-  /** Version 2 only. */
-  readonly sync: Sync | undefined;
-
+  /** The version of the protocol that the client speaks. */
+  readonly version: 1 | 2;
   readonly #socket: Socket;
   readonly #slot: { moveToClosing(): void } | undefined;
   #endsAt: number;
+  #tokenReceivedAt: number;
   #tokenId: string | undefined;
   #state: ConnectionState = "joining";
 
   constructor(
     userId: UserId,
     socket: Socket,
-    { version, cursor, endsAt, tokenId, slot }: ConnectionStart,
+    { version, endsAt, receivedAt, tokenId, slot }: ConnectionStart,
   ) {
     this.userId = userId;
-    this.cursor = cursor;
-    this.#endsAt = endsAt;
-    this.#tokenId = tokenId;
+    this.version = version;
     this.#socket = socket;
     this.#slot = slot;
-    this.sync = version === 1 ? undefined : {
-      watching: undefined,
-      hasSnapshot: false,
-      queuedControl: undefined,
-      ref: undefined,
-      isCounting: false,
-      warnAt: undefined,
-    };
+    this.#endsAt = endsAt;
+    this.#tokenReceivedAt = receivedAt;
+    this.#tokenId = tokenId;
   }
 
   get state(): ConnectionState {
     return this.#state;
   }
 
-  /** When its token ends, by the clock of the core. */
+  /** When its token expires, in milliseconds by the core's clock. */
   get endsAt(): number {
     return this.#endsAt;
   }
 
-  get bufferedBytes(): number {
-    return this.#socket.bufferedAmount;
-  }
-
-  /** The store holds the user's claim: from now on the connection is told. */
-  confirm(): void {
-    if (this.#state === "joining") this.#state = "live";
+  /** When the server received its token, in milliseconds by the core's clock. */
+  get tokenReceivedAt(): number {
+    return this.#tokenReceivedAt;
   }
 
   /** The `jti` of its token. */
@@ -129,19 +90,29 @@ export class Connection {
     return this.#tokenId;
   }
 
-  /** There is another token of the same user. */
-  extend(endsAt: number, tokenId: string | undefined): void {
-    this.#endsAt = endsAt;
-    this.#tokenId = tokenId;
-    if (this.sync !== undefined) this.sync.warnAt = undefined;
+  /** Bytes sent that have not left the process. */
+  get bufferedBytes(): number {
+    return this.#socket.bufferedAmount;
   }
 
-  /** @throws whatever the socket throws; the caller answers for it. */
+  /** The store holds the user's claim: a joining connection becomes live. */
+  confirm(): void {
+    if (this.#state === "joining") this.#state = "live";
+  }
+
+  /** Replaces the token by a later one of the same user. */
+  extend({ endsAt, receivedAt, tokenId }: TokenFacts): void {
+    this.#endsAt = endsAt;
+    this.#tokenReceivedAt = receivedAt;
+    this.#tokenId = tokenId;
+  }
+
+  /** @throws whatever the socket throws. The caller disconnects. */
   send(message: string): void {
     this.#socket.send(message);
   }
 
-  /** Asks the peer to leave. Nothing is sent any more, whether it answers or not. */
+  /** Sends a close frame. Nothing is sent after it, whether the peer answers or not. */
   close({ code, reason }: Disconnect): "closing" | "closed before" {
     if (this.#state === "closing" || this.#state === "gone") {
       return "closed before";

@@ -1,9 +1,9 @@
 /**
  * The hub knows which connections on this node belong to which user.
  *
- * Nothing here awaits, so every call is atomic: a user's first and last connection
- * are each noticed exactly once. Other nodes are invisible from here; whether a user
- * is online anywhere is the store's to answer.
+ * Nothing here awaits, so every call is atomic: a user's first and last connection are each
+ * reported exactly once. The hub does not know the other nodes: the store decides whether a user
+ * is online anywhere.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export class Hub {
     this.#connectionsByUser = map;
   }
 
-  /** Adds a connection and tells whether it is the user's first here. */
+  /** Adds a connection. `"first"`: the user had no other here. */
   register(userId: UserId, connection: Connection): "first" | "more" {
     const connections = this.#connectionsByUser.get(userId);
     if (connections !== undefined) {
@@ -31,7 +31,7 @@ export class Hub {
     return "first";
   }
 
-  /** Removes a connection and tells whether it was the user's last here. Safe to repeat. */
+  /** Removes a connection. `"last"`: the user has no other here. Safe to repeat. */
   unregister(
     userId: UserId,
     connection: Connection,
@@ -43,12 +43,15 @@ export class Hub {
     return "last";
   }
 
-  /** Whether the user has a connection here now. Presence asks this when it writes, not when it is told. */
+  /**
+   * Whether the user has a connection here now. Presence asks when it writes, and not when a
+   * connection opens or ends: the answer may have changed in between.
+   */
   has(userId: UserId): boolean {
     return this.#connectionsByUser.has(userId);
   }
 
-  /** How many users have a connection here. */
+  /** The number of users with a connection here. */
   get size(): number {
     return this.#connectionsByUser.size;
   }
@@ -61,7 +64,10 @@ export class Hub {
     return this.#connectionsByUser.keys();
   }
 
-  /** Every connection. The walk may be spread over time: it meets newcomers and passes over leavers. */
+  /**
+   * Every connection. The walk may be spread over time: it includes connections that are added
+   * meanwhile, and leaves out those that are removed.
+   */
   *connections(): Generator<Connection> {
     for (const connections of this.#connectionsByUser.values()) {
       yield* connections;

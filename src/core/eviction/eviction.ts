@@ -80,19 +80,22 @@ export class Eviction {
   async #walkRepeatedly(): Promise<void> {
     const { connections: { hub }, clock } = this.#deps;
     const { signal } = this.#stop;
+    let checkedAt = -Infinity;
     while (!signal.aborted) {
       await clock.sleep(CONNECTION_CHECK_MS, signal);
       if (signal.aborted) return;
+      // The same for all connections: each moment then belongs to exactly one walk.
+      const now = clock.now();
       await forEachSliced(
         hub.connections(),
         (connection) => {
-          const now = clock.now();
-          if (this.#tokenExpiry.check(connection, now) !== "valid") return;
-          this.#keepalive.check(connection, now);
+          const token = this.#tokenExpiry.check(connection, checkedAt, now);
+          if (token === "valid") this.#keepalive.check(connection);
         },
         clock,
         signal,
       );
+      checkedAt = now;
     }
   }
 }

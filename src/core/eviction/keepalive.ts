@@ -21,10 +21,7 @@ export class Keepalive {
     this.#deps = deps;
   }
 
-  /** @param now Milliseconds, by the clock of the core. */
-  check(connection: Connection, now: number): void {
-    if (connection.sync === undefined) return;
-    if (now - connection.lastSentAt < KEEPALIVE_MS) return;
-    this.#deps.fanout.keepAlive(connection);
+  check(connection: Connection): void {
+    this.#deps.fanout.keepAlive(connection, KEEPALIVE_MS);
   }
 }

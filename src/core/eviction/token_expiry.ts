@@ -7,7 +7,7 @@
  * @module
  */
 import { DISCONNECT } from "../../protocol/disconnect.ts";
-import type { Connection, Sync } from "../connections/connection.ts";
+import type { Connection } from "../connections/connection.ts";
 import type { Connections } from "../connections/connections.ts";
 import type { Fanout } from "../fanout/fanout.ts";
 import { encodeError } from "../fanout/sync_messages.ts";
@@ -26,19 +26,22 @@ export class TokenExpiry {
   }
 
   /**
-   * Closes the connection if its token has expired, or warns it if that is due.
-   *
-   * @param now Milliseconds, by the clock of the core.
+   * Closes the connection if its token has expired, or warns it if that became due after the
+   * last check. Times are in milliseconds, by the clock of the core.
    */
-  check(connection: Connection, now: number): "closed" | "warned" | "valid" {
+  check(
+    connection: Connection,
+    checkedAt: number,
+    now: number,
+  ): "closed" | "warned" | "valid" {
     const { connections, fanout } = this.#deps;
-    const { sync, endsAt } = connection;
+    const { version, endsAt } = connection;
     if (now >= endsAt) {
       connections.disconnect(connection, DISCONNECT.tokenExpired);
       return "closed";
     }
-    if (sync === undefined || now < warnAtOf(sync, endsAt, now)) return "valid";
-    sync.warnAt = Infinity;
+    const warnAt = warnAtOf(connection);
+    if (version === 1 || warnAt <= checkedAt || warnAt > now) return "valid";
     const seconds = Math.ceil((endsAt - now) / 1_000);
     const message = `your token expires in ${seconds} s: send a refresh`;
     fanout.sendControl(connection, encodeError("token_expiring", message));
@@ -47,7 +50,7 @@ export class TokenExpiry {
 }
 
 /** A short-lived token is warned about at half of its time, not as soon as it arrives. */
-function warnAtOf(sync: Sync, endsAt: number, now: number): number {
-  const aheadMs = Math.min(TOKEN_WARNING_MS, (endsAt - now) / 2);
-  return sync.warnAt ??= endsAt - aheadMs;
+function warnAtOf({ endsAt, tokenReceivedAt }: Connection): number {
+  const validMs = endsAt - tokenReceivedAt;
+  return endsAt - Math.min(TOKEN_WARNING_MS, validMs / 2);
 }

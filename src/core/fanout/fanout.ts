@@ -1,340 +1,193 @@
 /**
- * The fan-out moves every connection to the head of the ring.
+ * The fan-out brings every connection up to the newest change of the roster.
  *
- * There is no queue per connection: a cursor is all that being behind costs. Version 1 gets
- * one message per transition, version 2 one merged difference for all of them, at most one
- * per interval. Whose peer does not read is passed over, and given up if it never will. It
- * does not know why anything changed.
+ * **Cursors over a ring.** The roster appends each change to a ring in memory. A connection has
+ * no queue of its own. Its subscriber has a cursor: the position in the ring of the next change
+ * to send. A wake starts a pass, which visits subscribers and moves their cursors to the head of
+ * the ring. So a connection that is far behind costs no more memory than another, and a slow one
+ * delays no other.
+ *
+ * **Version 1** (`broadcast.ts`) receives one message for each change of another user. The ring
+ * holds the text, made once for all connections. A connection that lost changes because the ring
+ * overwrote them is closed with 1013: version 1 has no message that could close a gap.
+ *
+ * **Version 2** (`sync.ts`) receives a snapshot, then diffs. A diff merges all changes between a
+ * cursor and the head, and is encoded once for all subscribers with the same cursor. A pass
+ * starts at least `intervalMs` after the last one ended. So a lone change is sent at once, and a
+ * storm costs one diff per interval. A connection that lost changes receives a new snapshot. A
+ * client that reconnects with a recent `seq` resumes: it receives a diff, and no snapshot.
+ *
+ * **Watch sets.** A version 2 client may watch a set of users. An index leads from a user to its
+ * watchers (`subscriptions.ts`). They record the change, and the next pass visits them. Changes
+ * of other users cost a watcher nothing. While more than `stateUsersMax` users are online, a
+ * client without a watch set receives their number instead of a snapshot.
+ *
+ * **Slow consumers** (`sender.ts`). Version 1 is sent nothing while `SEND_BUFFER_BYTES_MAX` bytes
+ * are unsent, and version 2 while any are: a later diff covers more. The connection is visited
+ * again every `STALLED_RECHECK_MS`. It is closed with 1013 when its peer reads nothing for
+ * `SLOW_CONSUMER_MS`.
+ *
+ * **Costs.** A change costs one send for each version 1 connection. A pass costs at most one send
+ * for each version 2 connection without a watch set, and one for each watcher of a user that
+ * changed. Passes yield to other work every `FANOUT_SLICE_MS` (`pump.ts`). Memory: a subscriber
+ * takes at most 150 bytes, a watched id about 200, and the ring about 10 MB.
+ *
+ * **Parts.** `subscriber.ts` is the state of one connection, and decides which changes concern
+ * it. `subscriptions.ts` holds all subscribers. `broadcast.ts` and `sync.ts` visit them, driven
+ * by a `pump.ts` each. `sync_messages.ts` encodes the messages of version 2. The fan-out does
+ * not know why a user changed, or what is claimed in the store.
  *
  * @module
  */
-import type { Subscriptions } from "./subscriptions.ts";
 import type { Clock } from "../../base/clock.ts";
-import {
-  type Connection,
-  NEEDS_SNAPSHOT,
-  type Sync,
-} from "../connections/connection.ts";
-import { CLIENT_MESSAGES_MAX } from "../../base/limits.ts";
-import {
-  COUNT_INTERVAL_MS,
-  SEND_BUFFER_BYTES_MAX,
-  SENDS_PER_LOOK_MAX,
-  STATE_USERS_RETURN_SHARE,
-} from "./limits.ts";
+import type { Log } from "../../base/log.ts";
+import type { Metrics } from "../../base/metrics.ts";
+import type { Connection } from "../connections/connection.ts";
 import type {
   ConnectionObserver,
   Connections,
 } from "../connections/connections.ts";
-import type { Log } from "../../base/log.ts";
-import type { Metrics } from "../../base/metrics.ts";
-import { DISCONNECT, type Disconnect } from "../../protocol/disconnect.ts";
-import type { UserId } from "../../protocol/user_id.ts";
-import { Pump, type Visited } from "./pump.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
-import { wait } from "./slow_consumer.ts";
-import { encodeError, encodeWatching, SyncMessages } from "./sync_messages.ts";
+import { Broadcast } from "./broadcast.ts";
+import { Sender } from "./sender.ts";
+import { type Scope, V1Subscriber, V2Subscriber } from "./subscriber.ts";
+import type { Subscriptions } from "./subscriptions.ts";
+import { Sync } from "./sync.ts";
 
 export interface FanoutDeps {
   readonly subscriptions: Subscriptions;
   readonly roster: Roster;
   readonly clock: Clock;
   readonly log: Log;
-  readonly metrics: Metrics;
-  /** Least time between two differences for a version 2 connection. */
+  readonly metrics: Pick<
+    Metrics,
+    "delivered" | "merged" | "slowConsumerDropped"
+  >;
+  /** Least time between two passes of version 2, in milliseconds. */
   readonly intervalMs: number;
-  /** Users online past which version 2 is told how many instead of who. */
+  /** Users online above which version 2 receives their number and not a snapshot. */
   readonly stateUsersMax: number;
   readonly connections: Pick<Connections, "disconnect">;
 }
 
 export class Fanout implements ConnectionObserver {
   readonly #deps: FanoutDeps;
-  readonly #texts: SyncMessages;
-  readonly #broadcast: Pump;
-  readonly #sync: Pump;
+  readonly #broadcast: Broadcast;
+  readonly #sync: Sync;
   #epoch = 0;
-  /** When the oldest of what a version has not been told happened, if somebody speaks it. */
-  readonly #newsSince = new Map<1 | 2, number>();
 
   constructor(deps: FanoutDeps) {
-    const { subscriptions, clock, intervalMs, roster, metrics } = deps;
-    const delivered = (version: 1 | 2) => {
-      const since = this.#newsSince.get(version);
-      if (since === undefined) return;
-      metrics.delivered(clock.now() - since, version);
-      this.#newsSince.delete(version);
-    };
+    const sender = new Sender(deps);
     this.#deps = deps;
-    this.#texts = new SyncMessages(
-      roster,
-      (changes) => metrics.merged(changes),
-    );
-    this.#broadcast = new Pump({
-      clock,
-      pauseMs: 0,
-      begin: () => subscriptions.v1Connections,
-      visit: (connection) => this.#tell(connection),
-      end: () => delivered(1),
-    });
-    this.#sync = new Pump({
-      clock,
-      pauseMs: intervalMs,
-      begin: () => {
-        this.#texts.begin();
-        return subscriptions.pendingConnections();
-      },
-      visit: (connection) => this.#synchronize(connection),
-      end: () => delivered(2),
-    });
+    this.#broadcast = new Broadcast({ ...deps, sender });
+    this.#sync = new Sync({ ...deps, sender });
   }
 
-  opened(connection: Connection): void {
-    this.#deps.subscriptions.add(connection);
+  /**
+   * Delivers changes to a version 1 connection from now on.
+   *
+   * @param cursor Position in the ring of the first change that it receives.
+   */
+  subscribeV1(connection: Connection, cursor: number): void {
+    this.#deps.subscriptions.addV1(new V1Subscriber(connection, cursor));
+    this.#wakeIfLive(connection);
   }
 
+  /**
+   * Delivers changes to a version 2 connection from now on. `"full"`: the node's limit of watched
+   * ids is reached, and nothing is delivered.
+   *
+   * @param since The `seq` as of which the client has a copy of these users. The first message is
+   *   a diff if the ring reaches back to it, and a snapshot otherwise.
+   */
+  subscribeV2(
+    connection: Connection,
+    { since, watch = "*" }: {
+      readonly since?: number | undefined;
+      readonly watch?: Scope | undefined;
+    } = {},
+  ): "subscribed" | "full" {
+    const { subscriptions, roster } = this.#deps;
+    const cursor = since === undefined
+      ? undefined
+      : roster.positionAfter(since);
+    const subscriber = cursor === undefined
+      ? V2Subscriber.withoutCopy(connection, watch)
+      : V2Subscriber.resuming(connection, watch, cursor, roster.ring);
+    if (subscriptions.addV2(subscriber) === "full") return "full";
+    this.#wakeIfLive(connection);
+    return "subscribed";
+  }
+
+  /**
+   * Gives a version 2 connection another scope. A snapshot answers, after a message that repeats
+   * `ref`. `"full"`: the node's limit of watched ids is reached, and nothing changed. `"closed"`:
+   * the connection is not subscribed any more.
+   */
+  watch(
+    connection: Connection,
+    scope: Scope,
+    ref?: number,
+  ): "watching" | "full" | "closed" {
+    const { subscriptions } = this.#deps;
+    const subscriber = subscriptions.v2SubscriberOf(connection);
+    if (subscriber === undefined) return "closed";
+    if (subscriptions.watch(subscriber, scope, ref) === "full") return "full";
+    this.wake();
+    return "watching";
+  }
+
+  /** Ends all delivery to a connection. Safe to repeat. */
   ended(connection: Connection): void {
     this.#deps.subscriptions.remove(connection);
   }
 
-  /** The roster moved, by these changes, because of what happened at `since` or later. */
-  advanced(
+  /**
+   * Delivers changes that the roster made.
+   *
+   * @param since When the oldest event that caused them happened, in milliseconds by the clock.
+   */
+  publish(
     changes: readonly Change[],
-    since = this.#deps.clock.now(),
+    since: number = this.#deps.clock.now(),
   ): void {
     const { subscriptions, roster } = this.#deps;
     subscriptions.recordChanges(changes);
-    this.#noteNews(1, since, subscriptions.v1Connections.size);
-    this.#noteNews(
-      2,
-      since,
-      subscriptions.followers.size + subscriptions.pending.size,
-    );
-    if (roster.epoch !== this.#epoch) {
-      this.#epoch = roster.epoch;
-      for (const connection of subscriptions.synced()) {
-        connection.cursor = NEEDS_SNAPSHOT;
-        subscriptions.markPending(connection);
-      }
-    }
-    this.wake();
+    this.#broadcast.publish(since);
+    this.#sync.publish(since);
+    if (roster.epoch === this.#epoch) return;
+    this.#epoch = roster.epoch;
+    subscriptions.requireSnapshots();
   }
 
-  #noteNews(version: 1 | 2, since: number, connections: number): void {
-    if (connections === 0 || this.#newsSince.has(version)) return;
-    this.#newsSince.set(version, since);
-  }
-
-  /** There may be somebody to tell: a connection became live, or watches somebody else. */
+  /** Starts a pass of each version. Call it when connections became live. */
   wake(): void {
     this.#broadcast.wake();
     this.#sync.wake();
   }
 
   /**
-   * Tells a version 2 connection what is no news of users, though never before where it stands.
-   * A peer that does not read misses it.
+   * Sends a version 2 connection a control message, such as an error. The message waits for the
+   * first snapshot, and is dropped if the buffer is full because the peer does not read.
    */
   sendControl(connection: Connection, text: string): void {
-    const { sync, state } = connection;
-    if (sync === undefined || state === "closing" || state === "gone") return;
-    if (!sync.hasSnapshot) {
-      sync.queuedControl ??= [];
-      if (sync.queuedControl.length < CLIENT_MESSAGES_MAX) {
-        sync.queuedControl.push(text);
-      }
-    } else if (connection.bufferedBytes < SEND_BUFFER_BYTES_MAX) {
-      this.#send(connection, text);
-    }
+    const subscriber = this.#deps.subscriptions.v2SubscriberOf(connection);
+    if (subscriber !== undefined) this.#sync.sendControl(subscriber, text);
   }
 
-  /** A sign of life, with the `seq` as of which everything holds that was told. */
-  keepAlive(connection: Connection): void {
-    const { subscriptions, roster: { ring } } = this.#deps;
-    if (connection.sync?.hasSnapshot !== true) return;
-    const isTold = connection.sync.watching === undefined
-      ? connection.cursor === ring.head
-      : !subscriptions.pending.has(connection);
-    // Whoever waits for news is not told that there are none.
-    if (isTold) this.sendControl(connection, this.#texts.keepalive());
-  }
-
-  /**
-   * Lets a version 2 connection hear of these users, or of everybody, from now on. It is told
-   * where they stand, or, with the cursor of one that resumed, what changed since.
-   *
-   * @param ref What the client calls its wish by.
-   */
-  watch(
-    connection: Connection,
-    ids: ReadonlySet<UserId> | "*",
-    { since = NEEDS_SNAPSHOT, ref }: {
-      since?: number;
-      ref?: number | undefined;
-    } = {},
-  ): "watching" | "full" {
-    const { subscriptions, roster: { ring } } = this.#deps;
-    if (ids === "*") subscriptions.follow(connection);
-    else if (subscriptions.watch(connection, ids) === "full") return "full";
-    if (connection.sync !== undefined) {
-      connection.sync.isCounting = false;
-      connection.sync.ref = ref;
-    }
-    connection.cursor = since;
-    if (since !== NEEDS_SNAPSHOT) {
-      for (let at = since; at < ring.head; at++) {
-        subscriptions.recordChange(connection, ring.at(at));
-      }
-    }
-    this.wake();
-    return "watching";
+  /** Sends a version 2 connection a keepalive, if nothing was sent for `silenceMs` and nothing is due. */
+  keepAlive(connection: Connection, silenceMs: number): void {
+    const subscriber = this.#deps.subscriptions.v2SubscriberOf(connection);
+    if (subscriber !== undefined) this.#sync.keepAlive(subscriber, silenceMs);
   }
 
   async stop(): Promise<void> {
     await Promise.all([this.#broadcast.stop(), this.#sync.stop()]);
   }
 
-  /** Version 1: every transition of others, one message for each. */
-  #tell(connection: Connection): Visited {
-    const { ring } = this.#deps.roster;
-    if (connection.state !== "live") return "idle";
-    if (connection.cursor < ring.tail) {
-      this.#dropSlowConsumer(connection, DISCONNECT.slowConsumerBehind);
-      return "idle";
-    }
-    if (connection.cursor === ring.head) return "idle";
-    if (connection.bufferedBytes >= SEND_BUFFER_BYTES_MAX) {
-      return this.#defer(connection);
-    }
-    connection.stalled = undefined;
-    const end = Math.min(ring.head, connection.cursor + SENDS_PER_LOOK_MAX);
-    for (; connection.cursor < end; connection.cursor += 1) {
-      const change = ring.at(connection.cursor);
-      if (
-        change.userId !== connection.userId &&
-        this.#send(connection, change.message) === "failed"
-      ) return "idle";
-    }
-    return end < ring.head ? "continue" : "idle";
-  }
-
-  /** Version 2: where the connection stands now, in one message. */
-  #synchronize(connection: Connection): Visited {
-    const { sync } = connection;
-    if (sync === undefined || connection.state !== "live") return "idle";
-    if (!this.#isBehind(connection, sync)) return "idle";
-    // Whatever is said later says it all, so nothing is put behind what is still unsent.
-    if (connection.bufferedBytes > 0) return this.#defer(connection);
-    connection.stalled = undefined;
-    if (sync.ref !== undefined) {
-      this.#send(connection, encodeWatching(sync.ref));
-      sync.ref = undefined;
-    }
-    const visit = sync.watching !== undefined
-      ? this.#tellWatched(connection, sync)
-      : this.#areTooMany(sync)
-      ? this.#tellCount(connection, sync)
-      : this.#tellAll(connection, sync);
-    if (sync.queuedControl !== undefined && sync.hasSnapshot) {
-      for (const text of sync.queuedControl) this.#send(connection, text);
-      sync.queuedControl = undefined;
-    }
-    return visit;
-  }
-
-  #isBehind(connection: Connection, sync: Sync): boolean {
-    return sync.watching !== undefined || !sync.hasSnapshot ||
-      connection.cursor < this.#texts.head;
-  }
-
-  #areTooMany(sync: Sync): boolean {
-    const { roster, stateUsersMax } = this.#deps;
-    const share = sync.isCounting ? STATE_USERS_RETURN_SHARE : 1;
-    return roster.size > stateUsersMax * share;
-  }
-
-  #tellAll(connection: Connection, sync: Sync): Visited {
-    const { ring } = this.#deps.roster;
-    if (sync.isCounting) {
-      sync.isCounting = false;
-      connection.cursor = NEEDS_SNAPSHOT;
-    }
-    if (connection.cursor < ring.tail) {
-      connection.cursor = ring.head;
-      sync.hasSnapshot = true;
-      this.#send(connection, this.#texts.state());
-      return "idle";
-    }
-    // It resumed after this pass began; the next one is on its way.
-    if (connection.cursor > this.#texts.head) return "idle";
-    const { text, isEmpty } = this.#texts.diff(connection.cursor);
-    connection.cursor = this.#texts.head;
-    if (!isEmpty || !sync.hasSnapshot) this.#send(connection, text);
-    sync.hasSnapshot = true;
-    return "idle";
-  }
-
-  #tellCount(connection: Connection, sync: Sync): Visited {
-    const { clock, roster, stateUsersMax } = this.#deps;
-    if (!sync.isCounting) {
-      sync.isCounting = sync.hasSnapshot = true;
-      const message =
-        `more than ${stateUsersMax} users are online: watch those you need to know of; until then you are told how many there are`;
-      this.#send(connection, encodeError("too_many_online", message));
-    } else if (clock.now() - connection.lastSentAt < COUNT_INTERVAL_MS) {
-      return "retry later";
-    }
-    connection.cursor = roster.ring.head;
-    this.#send(connection, this.#texts.count());
-    return "idle";
-  }
-
-  #tellWatched(connection: Connection, sync: Sync): Visited {
-    const { subscriptions, roster: { ring } } = this.#deps;
-    const { watching } = sync;
-    if (watching === undefined) return "idle";
-    if (connection.cursor === NEEDS_SNAPSHOT) {
-      this.#send(connection, this.#texts.watchedState(watching));
-    } else {
-      const { text, isEmpty } = this.#texts.watchedDiff(watching);
-      if (!isEmpty || !sync.hasSnapshot) this.#send(connection, text);
-    }
-    connection.cursor = ring.head;
-    sync.hasSnapshot = true;
-    watching.changed.clear();
-    subscriptions.pending.delete(connection);
-    return "idle";
-  }
-
-  #send(connection: Connection, text: string): "sent" | "failed" {
-    const { clock, log, connections } = this.#deps;
-    try {
-      connection.send(text);
-      if (connection.sync !== undefined) connection.lastSentAt = clock.now();
-      return "sent";
-    } catch (err) {
-      const { userId } = connection;
-      log.warn({ userId, err }, "cannot send to a connection");
-      connections.disconnect(connection, DISCONNECT.sendFailed);
-      return "failed";
-    }
-  }
-
-  /** The peer does not read. It costs its full buffer, and only for so long. */
-  #defer(connection: Connection): Visited {
-    if (wait(connection, this.#deps.clock.now()) === "waiting") {
-      return "retry later";
-    }
-    this.#dropSlowConsumer(connection, DISCONNECT.slowConsumerStopped);
-    return "idle";
-  }
-
-  #dropSlowConsumer(connection: Connection, why: Disconnect): void {
-    const { log, metrics, connections } = this.#deps;
-    metrics.slowConsumerDropped();
-    const { userId } = connection;
-    log.info({ userId, reason: why.reason }, "disconnected a slow consumer");
-    connections.disconnect(connection, why);
+  /** A connection that is not live yet is visited in the pass that follows when it is. */
+  #wakeIfLive({ state }: Connection): void {
+    if (state === "live") this.wake();
   }
 }

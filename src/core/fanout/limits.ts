@@ -7,41 +7,41 @@
 /** Ids watched by all connections of a node together, at about 200 bytes each. */
 export const WATCHED_IDS_MAX = 1_000_000;
 
-/** Who gets counts instead of names is told so often at most: a count is no event. */
+/** Least time between two `presence_count` messages: the number is no event, and changes all the time. */
 export const COUNT_INTERVAL_MS = 1_000;
 
 /**
- * Counts turn into names again below this share of `MAX_STATE_USERS`, so that a number
- * that moves around the limit does not cost a full state each time.
+ * Share of `MAX_STATE_USERS` below which a snapshot replaces the counts. It is less than 1, so
+ * that a number of users that moves around the limit does not cost a snapshot each time.
  */
 export const STATE_USERS_RETURN_SHARE = 0.9;
 
 /**
- * Unsent bytes at which a connection is passed over until its peer reads again. About
- * 1,400 messages: a reader that is merely late never notices, a dead one costs no more.
+ * Unsent bytes of a connection at which nothing more is sent until its peer reads. About 1,400
+ * messages: a peer that is only late never reaches it, and one that does not read costs no more.
  */
 export const SEND_BUFFER_BYTES_MAX = 65_536;
 
 /**
- * Messages sent to one connection before the others have their turn. What Deno keeps of a
- * message until it is written is ten times its text, so a long row of them is dear.
+ * Messages sent to one connection in one visit. Until it is written, Deno holds ten times the
+ * size of a message, so a long series of messages to one connection costs much memory.
  */
-export const SENDS_PER_LOOK_MAX = 128;
+export const SENDS_PER_VISIT_MAX = 128;
 
-/** How often passed-over connections are looked at again; the socket has no drain event. */
+/** Pause before a connection with unsent bytes is visited again: a socket has no drain event. */
 export const STALLED_RECHECK_MS = 100;
 
-/** A peer that takes nothing off its full buffer for so long is closed with 1013. */
+/** A peer that reads nothing from a full buffer for this time is closed with 1013. */
 export const SLOW_CONSUMER_MS = 10_000;
 
 /**
- * It has longer for what is unsent above a full buffer: of a large state nothing counts as taken
- * before all of it is, and this is what a slow mobile link takes of it.
+ * Unsent bytes above a full buffer that give a peer one more second. The socket counts all bytes
+ * of a large snapshot as unsent until the last one has left; a slow mobile link reads this fast.
  */
 export const SLOW_CONSUMER_BYTES_PER_SECOND_MIN = 32_768;
 
 /**
- * How long the fan-out works before accepts, pings and HTTP have their turn. What is sent waits as
- * tasks of Deno until then: half a millisecond cost a sixth less than five did.
+ * How long the fan-out works before accepts, pings and HTTP requests are served. Until then each
+ * message sent waits as a task of Deno: half a millisecond costs a sixth less CPU than five do.
  */
 export const FANOUT_SLICE_MS = 0.5;

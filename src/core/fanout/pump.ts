@@ -1,108 +1,97 @@
 /**
- * A pump visits connections, in slices so short that nothing else has to wait for it.
+ * A pump visits subscribers in slices so short that no other work has to wait for it.
  *
- * Any number of wakes in one turn cause one pass. A connection that cannot progress is met
- * again after a while, so that no pass spins on it. What a visit does is not known here.
+ * Any number of wakes in one turn cause one pass. A subscriber that cannot continue is visited
+ * again after a pause, so that no pass waits for it. The pump does not know what a visit does.
  *
  * @module
  */
+import { BackgroundTask } from "../../base/background_task.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { Connection } from "../connections/connection.ts";
 import { FANOUT_SLICE_MS, STALLED_RECHECK_MS } from "./limits.ts";
 
 /**
- * - `idle`: there is nothing to do before the next wake.
- * - `continue`: it goes on when the others had their turn.
- * - `retry later`: it cannot go on now, and may in a while.
+ * - `idle`: nothing is left to send before the next wake.
+ * - `continue`: more is left. The visit continues in the next pass, after the other subscribers.
+ * - `retry later`: nothing can be sent now.
  */
 export type Visited = "idle" | "continue" | "retry later";
 
-export interface PumpDeps {
+export interface PumpDeps<Subscriber> {
   readonly clock: Clock;
-  /** Between the end of one pass and the begin of the next. The first after it waits for nothing. */
+  /**
+   * From the end of a pass to the begin of the next, in milliseconds. The first wake after this
+   * pause starts a pass at once.
+   */
   readonly pauseMs: number;
-  /** Whom to visit. The walk may be spread over time. */
-  readonly begin: () => Iterable<Connection>;
-  readonly visit: (connection: Connection) => Visited;
-  /** All were visited, and none has more. */
-  readonly end?: () => void;
+  /** The subscribers to visit. The walk over them may be spread over time. */
+  readonly begin: () => Iterable<Subscriber>;
+  readonly visit: (subscriber: Subscriber) => Visited;
+  /** A pass ended, and no subscriber has to continue. */
+  readonly end: () => void;
 }
 
-export class Pump {
-  readonly #deps: PumpDeps;
-  readonly #stop = new AbortController();
-  #running: Promise<void> | undefined;
-  #recheck: Promise<void> | undefined;
-  #wanted = false;
+export class Pump<Subscriber> {
+  readonly #deps: PumpDeps<Subscriber>;
+  readonly #passes: BackgroundTask;
+  readonly #rechecks: BackgroundTask;
 
-  constructor(deps: PumpDeps) {
+  constructor(deps: PumpDeps<Subscriber>) {
+    const { clock, pauseMs } = deps;
     this.#deps = deps;
+    this.#passes = new BackgroundTask(async (signal) => {
+      await this.#pass(signal);
+      if (pauseMs > 0) await clock.sleep(pauseMs, signal);
+    });
+    this.#rechecks = new BackgroundTask(async (signal) => {
+      await clock.sleep(STALLED_RECHECK_MS, signal);
+      this.wake();
+    });
   }
 
   wake(): void {
-    this.#wanted = true;
-    if (!this.#stop.signal.aborted) this.#running ??= this.#run();
+    this.#passes.wake();
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-    await this.#recheck;
+    await Promise.all([this.#passes.stop(), this.#rechecks.stop()]);
   }
 
-  async #run(): Promise<void> {
-    const { clock, pauseMs } = this.#deps;
-    await Promise.resolve();
-    try {
-      while (this.#wanted && !this.#stop.signal.aborted) {
-        this.#wanted = false;
-        await this.#pass();
-        if (pauseMs > 0) await clock.sleep(pauseMs, this.#stop.signal);
-      }
-    } finally {
-      // After a fault, which is reported, the next wake begins anew.
-      this.#running = undefined;
-    }
-  }
-
-  async #pass(): Promise<void> {
+  async #pass(signal: AbortSignal): Promise<void> {
     const { clock, begin, visit, end } = this.#deps;
-    let someAgain = false;
-    let someMore = false;
+    let isAnyDeferred = false;
+    let isAnyContinued = false;
     await forEachSliced(
       begin(),
-      (connection) => {
-        const visited = visit(connection);
-        if (visited === "continue") someMore = true;
-        else if (visited === "retry later") someAgain = true;
+      (subscriber) => {
+        const visited = visit(subscriber);
+        if (visited === "continue") isAnyContinued = true;
+        else if (visited === "retry later") isAnyDeferred = true;
       },
       clock,
-      this.#stop.signal,
+      signal,
     );
-    if (someMore) {
-      this.#wanted = true;
+    if (isAnyContinued) {
+      this.wake();
       await clock.yield();
-    } else end?.();
-    if (someAgain) this.#recheck ??= this.#recheckLater();
-  }
-
-  async #recheckLater(): Promise<void> {
-    await this.#deps.clock.sleep(STALLED_RECHECK_MS, this.#stop.signal);
-    this.#recheck = undefined;
-    this.wake();
+    } else end();
+    if (isAnyDeferred) this.#rechecks.wake();
   }
 }
 
-/** Visits all, and yields every few milliseconds. Ends early when the signal aborts. */
-export async function forEachSliced(
-  connections: Iterable<Connection>,
-  visit: (connection: Connection) => void,
+/**
+ * Visits every item, and yields to other work after each slice of `FANOUT_SLICE_MS`. Ends early
+ * when the signal aborts.
+ */
+export async function forEachSliced<Item>(
+  items: Iterable<Item>,
+  visit: (item: Item) => void,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   let sliceEnd = clock.now() + FANOUT_SLICE_MS;
-  for (const connection of connections) {
-    visit(connection);
+  for (const item of items) {
+    visit(item);
     if (clock.now() < sliceEnd) continue;
     await clock.yield();
     if (signal.aborted) return;

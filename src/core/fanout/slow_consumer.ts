@@ -1,27 +1,45 @@
 /**
- * How long a peer that does not read is waited for.
+ * A slow consumer is a peer that does not read what was sent to it.
+ *
+ * This file owns the rule for how long a peer may stall, that is, read nothing. It does not know
+ * what happens to a slow consumer.
  *
  * @module
  */
-import type { Connection } from "../connections/connection.ts";
 import {
   SEND_BUFFER_BYTES_MAX,
   SLOW_CONSUMER_BYTES_PER_SECOND_MIN,
   SLOW_CONSUMER_MS,
 } from "./limits.ts";
 
-/** Notes that something is unsent. `"timed out"`: nothing was taken of it for too long. */
-export function wait(
-  connection: Connection,
+/** Since when the peer reads nothing, in milliseconds, and the unsent bytes at the last visit. */
+export interface Stall {
+  readonly since: number;
+  readonly bytes: number;
+}
+
+/** A subscriber, as far as the rule needs it. */
+export interface MayStall {
+  readonly connection: { readonly bufferedBytes: number };
+  /** `undefined`: the peer reads. */
+  stall: Stall | undefined;
+}
+
+/**
+ * Records that unsent bytes were found. `"timed out"`: the peer has read nothing for too long.
+ */
+export function recordStall(
+  subscriber: MayStall,
   now: number,
 ): "waiting" | "timed out" {
-  const bytes = connection.bufferedBytes;
-  const { since, bytes: before } = connection.stalled ?? { since: now, bytes };
-  // What is said meanwhile, a warning for example, comes on top.
-  connection.stalled = { since: bytes < before ? now : since, bytes };
-  // The socket counts a message as unsent until all of it is on its way.
-  const large = Math.max(0, bytes - SEND_BUFFER_BYTES_MAX);
-  const patienceMs = SLOW_CONSUMER_MS +
-    large / SLOW_CONSUMER_BYTES_PER_SECOND_MIN * 1_000;
-  return now - connection.stalled.since < patienceMs ? "waiting" : "timed out";
+  const bytes = subscriber.connection.bufferedBytes;
+  const { since, bytes: before } = subscriber.stall ?? { since: now, bytes };
+  // More bytes than before are no sign of reading: a control message may have come on top.
+  const stall = { since: bytes < before ? now : since, bytes };
+  subscriber.stall = stall;
+  // The socket counts a message as unsent until all of it has left, so a large one needs time.
+  const extraBytes = Math.max(0, bytes - SEND_BUFFER_BYTES_MAX);
+  const allowedMs = SLOW_CONSUMER_MS +
+    extraBytes / SLOW_CONSUMER_BYTES_PER_SECOND_MIN * 1_000;
+  return now - stall.since < allowedMs ? "waiting" : "timed out";
 }

@@ -1,28 +1,28 @@
 /**
- * The audience: which connections hear of whom.
+ * The subscriptions hold every subscriber of the node, and find the watchers of a user.
  *
- * Version 1 hears of everybody, transition by transition. Version 2 hears of everybody in
- * merged differences, or of the users that it watches; for those there is an index from user
- * to watchers, so that a transition costs nothing for connections that do not watch its user.
- * Nothing here awaits, and nothing is sent from here.
+ * A subscriber without a watch set reads the ring. For the others there is an index from a user
+ * to its watchers, so a change costs nothing for a connection that does not watch the user.
+ * Nothing here awaits or sends.
  *
  * @module
  */
-import type { Connection } from "../connections/connection.ts";
-import { WATCHED_IDS_MAX } from "./limits.ts";
 import type { UserId } from "../../protocol/user_id.ts";
+import type { Connection } from "../connections/connection.ts";
 import type { Change } from "../roster/ring.ts";
+import { WATCHED_IDS_MAX } from "./limits.ts";
+import type { Scope, V1Subscriber, V2Subscriber } from "./subscriber.ts";
 
 export class Subscriptions {
-  /** Version 1. */
-  readonly v1Connections = new Set<Connection>();
-  /** Version 2, without those that watch. */
-  readonly followers = new Set<Connection>();
-  /** Connections that watch and have something to be told. */
-  readonly pending = new Set<Connection>();
-  readonly #watching = new Set<Connection>();
+  readonly #v1 = new Map<Connection, V1Subscriber>();
+  /** Version 2, with the scope `"*"`. */
+  readonly #wildcards = new Map<Connection, V2Subscriber>();
+  /** Version 2, with a watch set. */
+  readonly #watchers = new Map<Connection, V2Subscriber>();
   /** Invariant: no set is empty. */
-  readonly #watchers = new Map<UserId, Set<Connection>>();
+  readonly #watchersByUser = new Map<UserId, Set<V2Subscriber>>();
+  /** Watchers for which a snapshot or diff may be due. */
+  readonly #pending = new Set<V2Subscriber>();
   readonly #watchedIdsMax: number;
   #watchedIds = 0;
 
@@ -30,118 +30,156 @@ export class Subscriptions {
     this.#watchedIdsMax = watchedIdsMax;
   }
 
-  /** Adds a connection that hears of everybody. */
-  add(connection: Connection): void {
-    if (connection.sync === undefined) this.v1Connections.add(connection);
-    else this.followers.add(connection);
+  /** Connections of version 1. */
+  get v1Connections(): number {
+    return this.#v1.size;
   }
 
-  /** Removes a connection. Safe to repeat. */
-  remove(connection: Connection): void {
-    this.v1Connections.delete(connection);
-    this.followers.delete(connection);
-    this.#unwatch(connection);
+  /** Connections of version 2, watchers included. */
+  get v2Connections(): number {
+    return this.#wildcards.size + this.#watchers.size;
   }
 
-  /**
-   * Lets a version 2 connection hear of these users only, instead of whom it heard of before.
-   * `"full"`: the node's bound on watched ids is reached, and nothing changed.
-   */
-  watch(connection: Connection, ids: ReadonlySet<UserId>): "watching" | "full" {
-    const { sync } = connection;
-    if (sync === undefined) {
-      throw new TypeError("Cannot watch over version 1: it has no watch set");
-    }
-    const freed = sync.watching?.ids.size ?? 0;
-    if (this.#watchedIds - freed + ids.size > this.#watchedIdsMax) {
-      return "full";
-    }
-    this.followers.delete(connection);
-    this.#unwatch(connection);
-    sync.watching = { ids, changed: new Map() };
-    this.#watching.add(connection);
-    this.#watchedIds += ids.size;
-    for (const id of ids) {
-      const watchers = this.#watchers.get(id);
-      if (watchers === undefined) this.#watchers.set(id, new Set([connection]));
-      else watchers.add(connection);
-    }
-    this.pending.add(connection);
-    return "watching";
+  /** Connections of version 2 that watch a set of users. */
+  get watchers(): number {
+    return this.#watchers.size;
   }
 
-  /** Lets a version 2 connection hear of everybody again. */
-  follow(connection: Connection): void {
-    this.#unwatch(connection);
-    this.followers.add(connection);
-  }
-
-  /** Notes changes with those who watch these users. Costs as much as there are of them. */
-  recordChanges(changes: readonly Change[]): void {
-    for (const change of changes) {
-      for (const connection of this.#watchers.get(change.userId) ?? []) {
-        this.recordChange(connection, change);
-      }
-    }
-  }
-
-  /** Notes a change with a connection, if it watches the user. */
-  recordChange(connection: Connection, { userId, status }: Change): void {
-    const watching = connection.sync?.watching;
-    if (watching?.ids.has(userId) !== true) return;
-    if (!watching.changed.has(userId)) watching.changed.set(userId, status);
-    this.pending.add(connection);
-  }
-
-  /** Says that a connection, if it watches, has something to be told. */
-  markPending(connection: Connection): void {
-    if (this.#watching.has(connection)) this.pending.add(connection);
-  }
-
-  /** Connections of version 2 that may have something to be told. */
-  *pendingConnections(): Generator<Connection> {
-    yield* this.followers;
-    yield* [...this.pending];
-  }
-
-  /** How many connections watch. */
-  get watching(): number {
-    return this.#watching.size;
-  }
-
-  /** How many ids they watch, all together. */
+  /** Ids in the watch sets of all watchers together. */
   get watchedIds(): number {
     return this.#watchedIds;
   }
 
-  /** How far the slowest connection that hears of everybody is behind a position in the ring. */
+  /** Watchers for which a snapshot or diff may be due. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  addV1(subscriber: V1Subscriber): void {
+    this.#v1.set(subscriber.connection, subscriber);
+  }
+
+  /** `"full"`: the node's limit of watched ids is reached, and nothing changed. */
+  addV2(subscriber: V2Subscriber): "added" | "full" {
+    if (!this.#hasRoom(sizeOf(subscriber.scope))) return "full";
+    this.#index(subscriber);
+    return "added";
+  }
+
+  /** Gives a subscriber another scope. `"full"`: as with `addV2`. */
+  watch(
+    subscriber: V2Subscriber,
+    scope: Scope,
+    ref?: number,
+  ): "watching" | "full" {
+    if (!this.#hasRoom(sizeOf(scope) - sizeOf(subscriber.scope))) return "full";
+    this.#unindex(subscriber);
+    subscriber.watch(scope, ref);
+    this.#index(subscriber);
+    return "watching";
+  }
+
+  /** Removes the subscriber of a connection. Safe to repeat. */
+  remove(connection: Connection): void {
+    if (this.#v1.delete(connection)) return;
+    const subscriber = this.v2SubscriberOf(connection);
+    if (subscriber !== undefined) this.#unindex(subscriber);
+  }
+
+  v2SubscriberOf(connection: Connection): V2Subscriber | undefined {
+    return this.#wildcards.get(connection) ?? this.#watchers.get(connection);
+  }
+
+  /** Records changes with the watchers of their users. Costs one step for each such watcher. */
+  recordChanges(changes: readonly Change[]): void {
+    for (const change of changes) {
+      for (const watcher of this.#watchersByUser.get(change.userId) ?? []) {
+        watcher.record(change);
+        this.#pending.add(watcher);
+      }
+    }
+  }
+
+  /** The roster was replaced, so every version 2 client needs a snapshot. */
+  requireSnapshots(): void {
+    for (const subscriber of this.#wildcards.values()) {
+      subscriber.requireSnapshot();
+    }
+    for (const watcher of this.#watchers.values()) {
+      watcher.requireSnapshot();
+      this.#pending.add(watcher);
+    }
+  }
+
+  /** A watcher was sent its snapshot or diff. */
+  clearPending(watcher: V2Subscriber): void {
+    this.#pending.delete(watcher);
+  }
+
+  /** Whether a message may be due for any version 2 connection. */
+  get hasPending(): boolean {
+    return this.#wildcards.size + this.#pending.size > 0;
+  }
+
+  /**
+   * Version 1. The walk may be spread over time: it includes subscribers that are added meanwhile,
+   * and leaves out those that are removed.
+   */
+  v1Subscribers(): Iterable<V1Subscriber> {
+    return this.#v1.values();
+  }
+
+  /** Version 2 subscribers for which a message may be due. The walk may be spread over time. */
+  *pendingSubscribers(): Generator<V2Subscriber> {
+    yield* this.#wildcards.values();
+    yield* [...this.#pending];
+  }
+
+  /** The largest number of changes before `head` that one connection without a watch set lacks. */
   lag(head: number): number {
     let lag = 0;
-    for (const connections of [this.v1Connections, this.followers]) {
-      for (const { cursor } of connections) {
-        if (cursor >= 0) lag = Math.max(lag, head - cursor);
+    for (const subscribers of [this.#v1, this.#wildcards]) {
+      for (const subscriber of subscribers.values()) {
+        lag = Math.max(lag, subscriber.lag(head));
       }
     }
     return lag;
   }
 
-  /** Every connection of version 2. */
-  *synced(): Generator<Connection> {
-    yield* this.followers;
-    yield* this.#watching;
+  #hasRoom(ids: number): boolean {
+    return this.#watchedIds + ids <= this.#watchedIdsMax;
   }
 
-  #unwatch(connection: Connection): void {
-    const { sync } = connection;
-    this.pending.delete(connection);
-    this.#watching.delete(connection);
-    if (sync?.watching === undefined) return;
-    for (const id of sync.watching.ids) {
-      const watchers = this.#watchers.get(id);
-      watchers?.delete(connection);
-      if (watchers?.size === 0) this.#watchers.delete(id);
+  #index(subscriber: V2Subscriber): void {
+    const { connection, scope } = subscriber;
+    if (scope === "*") {
+      this.#wildcards.set(connection, subscriber);
+      return;
     }
-    this.#watchedIds -= sync.watching.ids.size;
-    sync.watching = undefined;
+    this.#watchers.set(connection, subscriber);
+    this.#watchedIds += scope.size;
+    for (const id of scope) {
+      const watchers = this.#watchersByUser.get(id);
+      if (watchers !== undefined) watchers.add(subscriber);
+      else this.#watchersByUser.set(id, new Set([subscriber]));
+    }
+    this.#pending.add(subscriber);
   }
+
+  #unindex(subscriber: V2Subscriber): void {
+    const { connection, scope } = subscriber;
+    this.#wildcards.delete(connection);
+    this.#pending.delete(subscriber);
+    if (!this.#watchers.delete(connection) || scope === "*") return;
+    this.#watchedIds -= scope.size;
+    for (const id of scope) {
+      const watchers = this.#watchersByUser.get(id);
+      watchers?.delete(subscriber);
+      if (watchers?.size === 0) this.#watchersByUser.delete(id);
+    }
+  }
+}
+
+function sizeOf(scope: Scope): number {
+  return scope === "*" ? 0 : scope.size;
 }

@@ -1,12 +1,11 @@
 /**
- * What version 2 is told: whole states, and differences merged since a position.
+ * The sync messages are the texts of version 2: snapshots, diffs, counts and the rest.
  *
- * Each text is made once for all who need the same at the same moment. Sending is not
- * known here.
+ * A text that several connections need is made once for all of them. This file does not know
+ * the connections, and sends nothing.
  *
  * @module
  */
-import type { Watching } from "../connections/connection.ts";
 import type {
   ErrorCode,
   OnlineUserInfo,
@@ -17,7 +16,7 @@ import type { UserId } from "../../protocol/user_id.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
 
-/** A difference as a text. An empty one is news to nobody but a client that asks where it stands. */
+/** A diff as text. An empty one is sent only in answer to a client that resumes. */
 export interface Diff {
   readonly text: string;
   readonly isEmpty: boolean;
@@ -26,7 +25,7 @@ export interface Diff {
 export class SyncMessages {
   readonly #roster: Roster;
   readonly #onMerge: (changes: number) => void;
-  /** By the position that they begin at. All end at `#head`. */
+  /** By the position at which they begin. All end at `#head`. */
   readonly #diffs = new Map<number, Diff>();
   #head = 0;
   #seq = 0;
@@ -34,26 +33,26 @@ export class SyncMessages {
   #stateUsers = "";
   #stateSeq = -1;
 
-  /** @param onMerge Told how many changes went into a difference. */
+  /** @param onMerge Called with the number of changes that were merged into a diff. */
   constructor(roster: Roster, onMerge: (changes: number) => void) {
     this.#roster = roster;
     this.#onMerge = onMerge;
   }
 
-  /** A new pass: its differences end where the ring ends now. */
-  begin(): void {
+  /** Begins a pass. Its diffs end where the ring ends now. */
+  beginPass(): void {
     const { ring, seq } = this.#roster;
     this.#diffs.clear();
     this.#head = ring.head;
     this.#seq = seq;
   }
 
-  /** Where a connection stands that was told a difference in this pass. */
+  /** The position in the ring at which the diffs of this pass end. */
   get head(): number {
     return this.#head;
   }
 
-  /** Everybody online now. */
+  /** The snapshot of every online user. */
   state(): string {
     const { seq } = this.#roster;
     const users = this.#roster.usersJson();
@@ -65,7 +64,7 @@ export class SyncMessages {
     return this.#state;
   }
 
-  /** What changed between a position that is in the ring and the head of this pass. */
+  /** The diff from a position that is in the ring to the head of this pass. */
   diff(position: number): Diff {
     let diff = this.#diffs.get(position);
     if (diff === undefined) {
@@ -75,22 +74,20 @@ export class SyncMessages {
     return diff;
   }
 
-  /** Those who are online among the watched. */
-  watchedState({ ids }: Watching): string {
+  /** The snapshot of the online users among these. */
+  watchedState(ids: ReadonlySet<UserId>): string {
     const { seq } = this.#roster;
-    return encode({
-      type: "presence_state",
-      seq,
-      users: this.#roster.users(ids),
-    });
+    const users = this.#roster.users(ids);
+    return encode({ type: "presence_state", seq, users });
   }
 
-  /** What changed among the watched since the connection was told. */
-  watchedDiff({ changed }: Watching): Diff {
+  /** The diff of users who changed, given the first change of each. */
+  watchedDiff(changed: ReadonlyMap<UserId, Status>): Diff {
     const online: OnlineUserInfo[] = [];
     const offline: UserId[] = [];
     for (const [id, first] of changed) {
       const username = this.#roster.nameOf(id);
+      // Statuses alternate: a user whose first change does not hold any more is as before.
       if ((username === undefined) !== (first === "offline")) continue;
       if (username === undefined) offline.push(id);
       else online.push({ id, username });
@@ -120,10 +117,10 @@ export class SyncMessages {
     const online: OnlineUserInfo[] = [];
     const offline: UserId[] = [];
     for (const [id, { status, username }] of last) {
-      // Statuses alternate: whoever ends as the first change left them has changed.
+      // Statuses alternate: a user whose last status is not the first is as before.
       if (first.get(id) !== status) continue;
       if (status === "offline") offline.push(id);
-      // Who was renamed since is told by the name that the list has.
+      // A user who was renamed after the change has the new name in the roster.
       else online.push({ id, username: this.#roster.nameOf(id) ?? username });
     }
     return encodeDiff(this.#seq, online, offline);
@@ -141,6 +138,7 @@ function encodeDiff(
   };
 }
 
+/** @param ref Of the `watch` that is refused, if it had one. */
 export function encodeError(
   code: ErrorCode,
   message: string,

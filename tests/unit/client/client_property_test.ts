@@ -9,10 +9,7 @@ import { Subscriptions } from "../../../src/core/fanout/subscriptions.ts";
 import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
 import { Replica } from "../../../src/client/replica.ts";
 import { toWatchSet, type WatchSet } from "../../../src/client/users.ts";
-import {
-  Connection,
-  NEEDS_SNAPSHOT,
-} from "../../../src/core/connections/connection.ts";
+import { Connection } from "../../../src/core/connections/connection.ts";
 import { Fanout } from "../../../src/core/fanout/fanout.ts";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
 import { noMetrics } from "../../../src/base/metrics.ts";
@@ -64,7 +61,8 @@ class World {
       ...{ intervalMs: 50, stateUsersMax },
       connections: { disconnect: () => this.#disconnect() },
     });
-    this.#other = this.#newConnection(new FakeSocket(), NEEDS_SNAPSHOT);
+    this.#other = this.#newConnection(new FakeSocket());
+    this.#fanout.subscribeV2(this.#other);
     this.#replica = new Replica(
       "*",
       (watch) => this.#link?.up.push(JSON.stringify(watch)),
@@ -100,7 +98,7 @@ class World {
     time += 1_000;
     await this.#clock.advance(1_000);
     if (this.#link !== undefined && this.#random() < 0.1) {
-      this.#fanout.keepAlive(this.#link.connection);
+      this.#fanout.keepAlive(this.#link.connection, 0);
     }
   }
 
@@ -115,7 +113,7 @@ class World {
       username: "name",
       status,
     } as const;
-    this.#fanout.advanced(this.#roster.advance(change));
+    this.#fanout.publish(this.#roster.advance(change));
   }
 
   #receive(): void {
@@ -152,17 +150,14 @@ class World {
     const query = new URLSearchParams();
     this.#replica.startConnection(query, this.#wasRefused);
     const list = query.get("watch");
-    const watch = list === null
+    const watch: ReadonlySet<UserId> | "*" = list === null
       ? "*"
       : new Set(list === "" ? [] : list.split(",").map(Number));
     this.#wasRefused = watch !== "*" && watch.size > WATCHED_MAX;
     if (this.#wasRefused) return;
     const since = query.get("since");
-    const cursor = since === null
-      ? NEEDS_SNAPSHOT
-      : this.#roster.positionAfter(Number(since)) ?? NEEDS_SNAPSHOT;
     const down = new FakeSocket();
-    const connection = this.#newConnection(down, cursor);
+    const connection = this.#newConnection(down);
     const messages = new ClientMessages({
       verify: () =>
         Promise.resolve({ ok: false, why: DISCONNECT.tokenMalformed }),
@@ -170,23 +165,25 @@ class World {
       ...{ watchedUsersMax: WATCHED_MAX, endOf: (exp) => exp, now: () => time },
     }, connection);
     this.#link = { connection, messages, down, up: [], received: 0 };
-    if (watch === "*") this.#fanout.wake();
-    else if (
-      this.#fanout.watch(connection, watch, { since: cursor }) === "full"
-    ) this.#disconnect();
+    const start = {
+      since: since === null ? undefined : Number(since),
+      watch,
+    };
+    if (this.#fanout.subscribeV2(connection, start) === "full") {
+      this.#disconnect();
+    }
   }
 
-  #newConnection(socket: FakeSocket, cursor: number): Connection {
-    const start = { version: 2, cursor, endsAt: Infinity } as const;
+  #newConnection(socket: FakeSocket): Connection {
+    const start = { version: 2, endsAt: Infinity, receivedAt: 0 } as const;
     const connection = new Connection(1, socket, start);
     connection.confirm();
-    this.#subscriptions.add(connection);
     return connection;
   }
 
   #disconnect(): void {
     if (this.#link === undefined) return;
-    this.#subscriptions.remove(this.#link.connection);
+    this.#fanout.ended(this.#link.connection);
     this.#link.connection.end();
     this.#link = undefined;
     this.#replica.endConnection();
@@ -210,18 +207,18 @@ class World {
   }
 
   #check(): void {
-    const { connection } = this.#link ?? {};
-    ok(
-      connection?.sync !== undefined,
-      "the client is not connected at the end",
-    );
-    const { watching, isCounting } = connection.sync;
-    if (isCounting) {
+    ok(this.#link !== undefined, "the client is not connected at the end");
+    const { connection } = this.#link;
+    const subscriber = this.#subscriptions.v2SubscriberOf(connection);
+    ok(subscriber !== undefined, "the client is not subscribed at the end");
+    const { state, scope } = subscriber;
+    if (state.kind === "counting") {
       equal(this.#replica.users.size, 0);
       equal(this.#replica.count, this.#roster.size);
       return;
     }
-    const online = this.#roster.users(watching?.ids).map(({ id }) => id);
+    const watched = scope === "*" ? undefined : scope;
+    const online = this.#roster.users(watched).map(({ id }) => id);
     deepEqual(sorted(this.#replica.users.keys()), online);
   }
 

@@ -3,10 +3,7 @@
  * A change that makes any of it grow with the number of clients shows here.
  */
 import { equal, ok } from "node:assert/strict";
-import {
-  Connection,
-  NEEDS_SNAPSHOT,
-} from "../../../src/core/connections/connection.ts";
+import { Connection } from "../../../src/core/connections/connection.ts";
 import { createCore } from "../../../src/core/core.ts";
 import { Hub } from "../../../src/core/connections/hub.ts";
 import { BATCH_USERS_MAX } from "../../../src/core/presence/limits.ts";
@@ -43,11 +40,12 @@ async function countingNode() {
   asked.apply = asked.readFeed = asked.snapshot = 0;
   const connect = (userId: number, version: 1 | 2) => {
     const socket = new FakeSocket();
-    const cursor = version === 1 ? roster.ring.head : NEEDS_SNAPSHOT;
     const connection = new Connection(userId, socket, {
-      ...{ version, cursor, endsAt: Infinity },
+      ...{ version, endsAt: Infinity, receivedAt: 0 },
     });
     connections.open(connection);
+    if (version === 1) core.fanout.subscribeV1(connection, roster.ring.head);
+    else core.fanout.subscribeV2(connection);
     return { connection, socket };
   };
   const stop = async () => {

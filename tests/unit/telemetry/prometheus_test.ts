@@ -1,4 +1,8 @@
-import { deepEqual, ok } from "node:assert/strict";
+import { deepEqual } from "node:assert/strict";
+import {
+  V1Subscriber,
+  V2Subscriber,
+} from "../../../src/core/fanout/subscriber.ts";
 import { Subscriptions } from "../../../src/core/fanout/subscriptions.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { PrometheusMetrics } from "../../../src/telemetry/prometheus.ts";
@@ -32,13 +36,12 @@ async function valuesOf(
 
 Deno.test("v2_connections counts every version 2 connection, and watchers those of them that watch", async () => {
   const subscriptions = new Subscriptions();
-  const all = [1, 2, 2].map((version, index) =>
-    liveConnection(index + 1, { version: version as 1 | 2 }).connection
-  );
-  for (const connection of all) subscriptions.add(connection);
-  const [, , watcher] = all;
-  ok(watcher !== undefined);
-  subscriptions.watch(watcher, new Set([1, 2]));
+  const { connection } = liveConnection(1, { version: 1 });
+  subscriptions.addV1(new V1Subscriber(connection, 0));
+  for (const scope of ["*", new Set([1, 2])] as const) {
+    const { connection } = liveConnection(2, { version: 2 });
+    subscriptions.addV2(V2Subscriber.withoutCopy(connection, scope));
+  }
   const values = await valuesOf(metricsOf(subscriptions));
   deepEqual(
     ["v1_connections", "v2_connections", "watchers", "watched_ids"].map((

@@ -16,14 +16,16 @@ async function startEviction(version: 1 | 2, endsAt: number) {
   const { connection, socket } = liveConnection(1, { version, endsAt });
   hub.register(1, connection);
   const sent: string[] = [];
+  let lastSentAt = 0;
   const eviction = new Eviction({
     ...{ clock, log: rememberingLog(), heartbeatMs: 3_000 },
     store: { readRevocations: () => Promise.resolve([]) },
     fanout: {
       sendControl: (_connection, text) => void sent.push(JSON.parse(text).code),
-      keepAlive: (connection) => {
+      keepAlive: (_connection, silenceMs) => {
+        if (clock.now() - lastSentAt < silenceMs) return;
         sent.push("keepalive");
-        connection.lastSentAt = clock.now();
+        lastSentAt = clock.now();
       },
     },
     connections: {
@@ -31,7 +33,6 @@ async function startEviction(version: 1 | 2, endsAt: number) {
       disconnect: (connection, why) => connection.close(why),
     },
   });
-  connection.lastSentAt = 0;
   await eviction.start();
   return { eviction, clock, connection, socket, sent };
 }
@@ -57,7 +58,7 @@ Deno.test("[P1] a connection with a short-lived token is warned once, at half of
   deepEqual(sent, []);
   await clock.advance(3_000);
   deepEqual(sent, ["token_expiring"]);
-  connection.extend(32_000, undefined);
+  connection.extend({ endsAt: 32_000, receivedAt: clock.now() });
   await clock.advance(8_000);
   deepEqual(sent, ["token_expiring"]);
   await clock.advance(3_500);
@@ -71,7 +72,7 @@ Deno.test("[P1] a version 1 connection is closed when its token expires, unless 
     10_000,
   );
   await clock.advance(9_000);
-  connection.extend(20_000, undefined);
+  connection.extend({ endsAt: 20_000, receivedAt: clock.now() });
   await clock.advance(10_000);
   deepEqual(socket.closes, []);
   await clock.advance(2_000);

@@ -1,0 +1,91 @@
+/**
+ * A fan-out over fake sockets, and what each of them received.
+ *
+ * @module
+ */
+import { Fanout } from "../../src/core/fanout/fanout.ts";
+import { Subscriptions } from "../../src/core/fanout/subscriptions.ts";
+import { noMetrics } from "../../src/base/metrics.ts";
+import type { Connection } from "../../src/core/connections/connection.ts";
+import { Roster } from "../../src/core/roster/roster.ts";
+import { FakeClock } from "./fake_clock.ts";
+import { type FakeSocket, liveConnection, rememberingLog } from "./fakes.ts";
+
+/** One client's connection, and the server's end of its socket. */
+export interface Peer {
+  readonly connection: Connection;
+  readonly socket: FakeSocket;
+}
+
+/** Above this number of online users, version 2 receives counts. */
+export const STATE_USERS_MAX = 10;
+
+/** What a client sent when it connected, as far as the fan-out needs it. */
+type Start = Parameters<Fanout["subscribeV2"]>[1];
+
+export interface FanoutFixture {
+  readonly fanout: Fanout;
+  readonly subscriptions: Subscriptions;
+  readonly roster: Roster;
+  readonly clock: FakeClock;
+  readonly log: ReturnType<typeof rememberingLog>;
+  /** The user comes online, or goes offline if it is online; `count` times. */
+  readonly change: (userId: number, count?: number) => void;
+  readonly connectV1: (userId: number) => Peer;
+  readonly connectV2: (userId?: number, start?: Start) => Peer;
+}
+
+/** A fan-out without connections. */
+export function createFanout(ringCapacity = 100_000): FanoutFixture {
+  const subscriptions = new Subscriptions();
+  const roster = new Roster(ringCapacity);
+  const clock = new FakeClock();
+  const log = rememberingLog();
+  const fanout: Fanout = new Fanout({
+    ...{ subscriptions, roster, clock, log, metrics: noMetrics },
+    ...{ intervalMs: 50, stateUsersMax: STATE_USERS_MAX },
+    connections: {
+      disconnect: (connection, why) => {
+        connection.close(why);
+        fanout.ended(connection);
+      },
+    },
+  });
+  let seq = 0;
+  const change = (userId: number, count = 1) => {
+    const username = `user${userId}`;
+    for (let n = 0; n < count; n++) {
+      const status = roster.nameOf(userId) === undefined ? "online" : "offline";
+      const transition = { seq: ++seq, userId, username, status } as const;
+      fanout.publish(roster.advance(transition));
+    }
+  };
+  const connectV1 = (userId: number): Peer => {
+    const peer = liveConnection(userId, { version: 1 });
+    fanout.subscribeV1(peer.connection, roster.ring.head);
+    return peer;
+  };
+  const connectV2 = (userId = 101, start: Start = {}): Peer => {
+    const peer = liveConnection(userId, { version: 2 });
+    fanout.subscribeV2(peer.connection, start);
+    return peer;
+  };
+  return {
+    ...{ fanout, subscriptions, roster, clock, log },
+    ...{ change, connectV1, connectV2 },
+  };
+}
+
+/**
+ * The version 2 messages that a socket received, in short: `"3 is 1,2"` is a snapshot as of `seq`
+ * 3, `"4 +5 -1"` a diff, and `"error overloaded"` or `"presence_count 11"` another message.
+ */
+export function received({ socket }: Peer): string[] {
+  return socket.sent.map((text) => {
+    const { type, seq, users, online, offline, code } = JSON.parse(text);
+    const ids = (list: { id: number }[]) => list.map(({ id }) => id);
+    if (type === "presence_state") return `${seq} is ${ids(users)}`;
+    if (type === "presence_diff") return `${seq} +${ids(online)} -${offline}`;
+    return `${type} ${code ?? online ?? seq}`;
+  });
+}

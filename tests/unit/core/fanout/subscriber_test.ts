@@ -1,0 +1,68 @@
+import { deepEqual, equal } from "node:assert/strict";
+import {
+  V1Subscriber,
+  V2Subscriber,
+} from "../../../../src/core/fanout/subscriber.ts";
+import { Roster } from "../../../../src/core/roster/roster.ts";
+import type { Change } from "../../../../src/core/roster/ring.ts";
+import { liveConnection } from "../../../support/fakes.ts";
+
+const { connection } = liveConnection(7, { version: 2 });
+
+function changeOf(userId: number): Change {
+  const status = "online";
+  return { userId, status, username: "name", message: "", seq: 1 };
+}
+
+Deno.test("a change concerns version 1 unless it is of its own user, and version 2 if it is in its scope", () => {
+  const subscribers = [
+    new V1Subscriber(connection, 0),
+    V2Subscriber.withoutCopy(connection, "*"),
+    V2Subscriber.withoutCopy(connection, new Set([8])),
+  ];
+  const concerned = (userId: number) =>
+    subscribers.map((subscriber) => subscriber.concerns(changeOf(userId)));
+  deepEqual(concerned(7), [false, true, false]);
+  deepEqual(concerned(8), [true, true, true]);
+  deepEqual(concerned(9), [true, true, false]);
+});
+
+Deno.test("control messages wait for the first message about users, through a new watch and a replaced roster", () => {
+  const { ring } = new Roster(10);
+  const subscriber = V2Subscriber.resuming(connection, "*", 0, ring);
+  if (subscriber.state.kind !== "opening") throw new Error("not opening");
+  subscriber.state.queuedControl.push("error");
+  subscriber.requireSnapshot();
+  subscriber.watch(new Set([1]), 5);
+  deepEqual(subscriber.state, {
+    kind: "opening",
+    copy: { kind: "needs snapshot", scope: new Set([1]), ref: 5 },
+    queuedControl: ["error"],
+  });
+  const following = { kind: "following", cursor: 0 } as const;
+  deepEqual(subscriber.establish(following), ["error"]);
+  deepEqual(subscriber.establish(following), []);
+});
+
+Deno.test("[S2] a replaced roster makes every copy need a snapshot, and a count due", () => {
+  const subscriber = V2Subscriber.withoutCopy(connection, "*");
+  subscriber.establish({ kind: "following", cursor: 3 });
+  equal(subscriber.isBehind(3), false);
+  subscriber.requireSnapshot();
+  equal(subscriber.state.kind, "needs snapshot");
+  equal(subscriber.lag(9), 0);
+
+  subscriber.establish({ kind: "counting", cursor: 0 });
+  equal(subscriber.isBehind(0), false);
+  subscriber.requireSnapshot();
+  equal(subscriber.state.kind, "counting");
+  equal(subscriber.isBehind(0), true);
+
+  const ids = new Set([1]);
+  subscriber.establish({ kind: "watching", ids, changed: new Map() });
+  equal(subscriber.isBehind(9), false);
+  subscriber.requireSnapshot();
+  const scope = ids;
+  const state = { kind: "needs snapshot", scope, ref: undefined };
+  deepEqual(subscriber.state, state);
+});

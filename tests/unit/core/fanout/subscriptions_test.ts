@@ -1,0 +1,29 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { V2Subscriber } from "../../../../src/core/fanout/subscriber.ts";
+import { Subscriptions } from "../../../../src/core/fanout/subscriptions.ts";
+import { liveConnection } from "../../../support/fakes.ts";
+
+function newSubscriber(scope: ReadonlySet<number> | "*" = "*"): V2Subscriber {
+  const { connection } = liveConnection(101, { version: 2 });
+  return V2Subscriber.withoutCopy(connection, scope);
+}
+
+Deno.test("[L1] a node has a limit of watched ids, and a connection frees its own", () => {
+  const subscriptions = new Subscriptions(5);
+  const [one, two] = [newSubscriber(), newSubscriber()];
+  subscriptions.addV2(one);
+  subscriptions.addV2(two);
+  equal(subscriptions.watch(one, new Set([1, 2, 3])), "watching");
+  equal(subscriptions.watch(two, new Set([1, 2, 3])), "full");
+  equal(two.scope, "*");
+  deepEqual([subscriptions.v2Connections, subscriptions.watchers], [2, 1]);
+  equal(subscriptions.watch(one, new Set([4])), "watching");
+  equal(subscriptions.watch(two, new Set([1, 2, 3])), "watching");
+  equal(subscriptions.addV2(newSubscriber(new Set([5, 6]))), "full");
+  subscriptions.remove(one.connection);
+  subscriptions.remove(two.connection);
+  equal(subscriptions.v2Connections, 0);
+  const three = newSubscriber(new Set([1, 2, 3, 4, 5]));
+  equal(subscriptions.addV2(three), "added");
+  equal(subscriptions.watchedIds, 5);
+});

@@ -1,0 +1,107 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import {
+  SEND_BUFFER_BYTES_MAX,
+  SLOW_CONSUMER_BYTES_PER_SECOND_MIN,
+  SLOW_CONSUMER_MS,
+} from "../../../../src/core/fanout/limits.ts";
+import { createFanout, received } from "../../../support/fanout.ts";
+
+Deno.test("[S4] a watcher receives the changes of its users only, and is not visited for others", async () => {
+  const { fanout, clock, change, connectV2, subscriptions } = createFanout();
+  const [watcher, other] = [connectV2(101), connectV2(102)];
+  const { connection } = watcher;
+  fanout.watch(connection, new Set([2, 3]));
+  change(2);
+  await clock.advance(100);
+  for (const userId of [4, 5, 2, 3, 6]) change(userId);
+  await clock.advance(100);
+  deepEqual(received(watcher), ["1 is 2", "6 +3 -2"]);
+  change(7);
+  equal(subscriptions.pending, 0);
+  change(3, 2);
+  await clock.advance(100);
+  equal(received(watcher).length, 2, "a user who went and came is no change");
+  equal(received(other).length, 3);
+
+  fanout.watch(connection, new Set());
+  await clock.advance(100);
+  change(2);
+  await clock.advance(100);
+  fanout.watch(connection, "*");
+  await clock.advance(100);
+  deepEqual(received(watcher).slice(2), ["9 is ", "10 is 2,3,4,5,6,7"]);
+  await fanout.stop();
+});
+
+Deno.test("[S4] the answer to a watch repeats its ref, and one snapshot answers several", async () => {
+  const { fanout, clock, change, connectV2 } = createFanout();
+  const { connection, socket } = connectV2();
+  change(1);
+  await clock.advance(100);
+  const before = socket.sent.length;
+  fanout.watch(connection, new Set([1]), 5);
+  fanout.watch(connection, new Set([2]), 6);
+  await clock.advance(100);
+  fanout.watch(connection, "*");
+  await clock.advance(100);
+  deepEqual(socket.sent.slice(before), [
+    '{"type":"watching","ref":6}',
+    '{"type":"presence_state","seq":1,"users":[]}',
+    '{"type":"presence_state","seq":1,"users":[{"id":1,"username":"user1"}]}',
+  ]);
+  await fanout.stop();
+});
+
+Deno.test("[S2][S4] a watcher that resumes receives what changed among its users", async () => {
+  const { fanout, clock, change, connectV2 } = createFanout();
+  for (const userId of [1, 2, 3, 1]) change(userId);
+  // Its copy is as of seq 2: users 1 and 2 are online.
+  const watch = new Set([1, 2, 9]);
+  const peer = connectV2(101, { since: 2, watch });
+  change(9);
+  await clock.advance(100);
+  deepEqual(received(peer), ["5 +9 -1"]);
+  await fanout.stop();
+});
+
+Deno.test("[S2][S4] a watcher that resumes after no change among its users receives an empty diff", async () => {
+  const { fanout, clock, change, connectV2 } = createFanout();
+  for (const userId of [1, 2, 3]) change(userId);
+  const peer = connectV2(101, { since: 1, watch: new Set([1]) });
+  await clock.advance(100);
+  deepEqual(received(peer), ["3 + -"]);
+  await fanout.stop();
+});
+
+Deno.test("[S3] a peer has more time for a large snapshot, whose bytes count as unsent until the last has left", async () => {
+  const { fanout, clock, connectV2, roster } = createFanout();
+  const username = "x".repeat(100);
+  const ids = Array.from({ length: 10_000 }, (_, index) => index + 1);
+  roster.replace({ seq: 1, users: ids.map((id) => ({ id, username })) });
+  const { socket } = connectV2(1, { watch: new Set(ids) });
+  socket.reading = false;
+  await clock.advance(0);
+  const large = socket.bufferedAmount - SEND_BUFFER_BYTES_MAX;
+  ok(large > 1_000_000);
+  const change = { seq: 2, userId: 1, username, status: "offline" } as const;
+  fanout.publish(roster.advance(change));
+  await clock.advance(
+    SLOW_CONSUMER_MS + large / SLOW_CONSUMER_BYTES_PER_SECOND_MIN * 1_000 -
+      1_000,
+  );
+  deepEqual(socket.closes, []);
+  await clock.advance(2_000);
+  deepEqual(socket.closes, ["1013 slow consumer: stopped reading"]);
+  equal(socket.sent.length, 1);
+  await fanout.stop();
+});
+
+Deno.test("[L1] a watch on a connection that was closed changes nothing", async () => {
+  const { fanout, clock, connectV2, subscriptions } = createFanout();
+  const { connection } = connectV2();
+  fanout.ended(connection);
+  equal(fanout.watch(connection, new Set([1, 2])), "closed");
+  deepEqual([subscriptions.v2Connections, subscriptions.watchedIds], [0, 0]);
+  await clock.advance(100);
+  await fanout.stop();
+});
