@@ -1,8 +1,10 @@
 /**
  * A node: every part of the server above the database, built from the bottom to the top.
  *
- * This is the only file that knows all parts. It decides nothing: it gives each part the parts
- * that it needs, and starts and stops them in order.
+ * From the bottom: the store (`postgres/`), the core (`core/`), access (`access/`), WebSockets
+ * (`socket/`), the demo (`demo/`), the routes and the HTTP server (`http/`). `telemetry/` measures
+ * all of them. This is the only file that knows all parts. It decides nothing: it gives each part
+ * the parts that it needs, starts them in this order, and stops them in the opposite one.
  *
  * @module
  */
@@ -67,7 +69,7 @@ interface Base {
  * @param store Belongs to the node from here on: the node closes it.
  * @param log Rate limited, because clients can cause lines.
  * @param databaseUrl For demo mode, which writes and reads users by itself.
- * @throws {StartError} when another process uses the address.
+ * @throws {StartError} when it cannot listen on `HOST` and `PORT`.
  */
 export async function startNode(
   config: Config,

@@ -1,14 +1,14 @@
 /**
  * The server: a database, and a node on top of it.
  *
- * Start, in this order: open the database (the embedded one is started, an external one is only
- * named), bring its schema up to date, add the demo's users in demo mode, start the node
- * (`node.ts`). The server accepts requests when `startServer` resolves. If any of this fails, the
- * database is stopped and the error is thrown: nothing is left running.
+ * The start has four steps: start the embedded database if there is no other, bring the schema up
+ * to date, add the demo's users in demo mode, and start the node (`node.ts`). When `startServer`
+ * resolves, the server accepts requests. When a step fails, the embedded database is stopped and
+ * the error is thrown.
  *
- * Stop, in the opposite order: the node drains (`drain.ts`) and stops its parts, then the embedded
- * database stops. A stop never hangs. Every part has a time limit (`limits.ts`), and a part that
- * exceeds it is logged and left behind.
+ * The stop is the opposite: the node drains (`drain.ts`) and stops its parts, then the embedded
+ * database stops. Every part has a time limit (`limits.ts`). A part that exceeds it is logged, and
+ * the stop goes on without it.
  *
  * @module
  */

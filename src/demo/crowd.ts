@@ -42,9 +42,9 @@ const CONNECTS_PER_STEP = CROWD_CONNECTS_PER_SECOND_MAX * STEP_MS / 1_000;
 
 /** Time between two users who are disconnected for a while. */
 const PAUSE_EVERY_MS = 1_000;
-/** Mean time until such a user connects again. The jitter is half of it in both directions. */
+/** Mean time until a disconnected user connects again. The jitter is half of it in both directions. */
 const PAUSE_MS = 4_000;
-/** Share of users without a socket, from which on nobody else is disconnected. */
+/** Share of the users who may be without a socket. Above it no other user is disconnected. */
 const PAUSED_SHARE_MAX = 1 / 5;
 
 export class Crowd {
@@ -137,7 +137,7 @@ export class Crowd {
 
   #open(userId: UserId, token: string): void {
     const url = new URL("ws", this.#deps.url().replace("http", "ws"));
-    // They watch nobody: messages to thousands of simulated users would be most of the load.
+    // They watch no users: messages to thousands of them would be most of the load.
     url.searchParams.set("watch", "");
     const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
     const socket = new WebSocket(url, protocols);

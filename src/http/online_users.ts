@@ -117,8 +117,8 @@ export class OnlineUsersEndpoint {
 }
 
 /**
- * The hash alone would do as an ETag; the seq in front of it helps a person who compares two. The
- * seq alone would not do: another database has the same seqs, and a rename has none.
+ * The hash alone would be a correct ETag. The seq before it is for people who compare two. The seq
+ * alone would be wrong: a rename does not change it, and another database uses the same numbers.
  */
 function toList(body: string, seq: number): List {
   const hash = createHash("sha256").update(body).digest("base64url");

@@ -1,19 +1,18 @@
 /**
  * The metrics that an operator sees, in Prometheus' text format.
  *
- * There are two kinds. What would be lost if nobody counted it is recorded as it happens: the
- * parts call `Metrics` (`base/metrics.ts`), which `recorder.ts` implements. What can be read from
- * a part at any time is read when Prometheus asks: `gauges.ts` is the list. The rest of the
- * server does not know Prometheus.
+ * There are two kinds of metrics. Events are counted when they happen: the parts call `Metrics`
+ * (`base/metrics.ts`), which `recorder.ts` implements. States are read from the parts when
+ * Prometheus asks: `gauges.ts` lists them. No other part of the server knows Prometheus.
  *
- * Cost: a recorded event is an addition. A gauge costs nothing between two requests.
+ * Cost: an event is a few additions. A state costs nothing until Prometheus asks.
  *
  * To add a metric, add a line to `gauges.ts`, or a method to `Metrics` and its meter to
  * `recorder.ts`. Names follow Prometheus' conventions: base units (seconds, bytes), and `_total`
- * at the end of a counter. Document the name for operators; a test compares the two lists.
+ * at the end of a counter. Document the metric in `docs/operations.md`: a test compares the lists.
  *
- * Beside it: `loop_monitor.ts` measures how long the event loop was blocked, and `log_writer.ts`
- * writes the log.
+ * Two more files are here: `loop_monitor.ts` measures how long the event loop was blocked, and
+ * `log_writer.ts` writes the log.
  *
  * @module
  */

@@ -184,7 +184,7 @@ Deno.test("[C5] after kill -9 of the embedded database it is restarted, and clie
 
   Deno.kill(await postmasterPid(cwd), "SIGKILL");
   await bob.close();
-  // The database is not there yet, so that nobody can be listed.
+  // The database does not run yet, so the list cannot contain chen.
   const chen = await open(server.url, 3);
   await ada.hears("user_offline", 2);
   await ada.hears("user_online", 3);
