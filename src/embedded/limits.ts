@@ -4,14 +4,20 @@
  * @module
  */
 
-/** First start initialises a cluster; a start after a crash replays its log. */
+/** Time for Postgres to accept connections. After a crash it first replays its write-ahead log. */
 export const EMBEDDED_START_MS = 30_000;
 
-/** Postgres gets this long for an orderly stop before it is made to stop. */
+/** Time for Postgres to end after each signal to stop, before the next and stronger one. */
 export const EMBEDDED_STOP_MS = 2_000;
 
-/** A Postgres that was killed is gone by then, even where its parent is slow to notice. */
+/** Time for retries while the lock file of the data names a process that was killed but has not ended yet. */
 export const EMBEDDED_TAKEOVER_MS = 10_000;
 
-/** Pause before an embedded Postgres that died is started again. */
+/** Pause before a Postgres that died is started again. */
 export const EMBEDDED_RESTART_MS = 500;
+
+/** Pause between two checks whether Postgres accepts connections. */
+export const EMBEDDED_POLL_MS = 100;
+
+/** Time for one of these checks. */
+export const EMBEDDED_CONNECT_MS = 2_000;

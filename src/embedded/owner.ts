@@ -1,15 +1,16 @@
 /**
- * Under which user the embedded Postgres runs.
+ * The system user that the embedded Postgres runs as.
  *
- * Postgres refuses to run as root. Where the server is root, the cluster belongs to the
- * system user `postgres`, which may not be able to reach a folder that only root may enter.
+ * Postgres refuses to run as root. If the server is root, Postgres runs as the system user
+ * `postgres` and its data belongs to that user, who may not have the right to enter every parent
+ * folder.
  *
  * @module
  */
 import { StartError } from "../base/start_error.ts";
 
 export interface Owner {
-  /** A command that runs as this user, in a session of its own, with piped error output. */
+  /** Prepares a program to run as this user, in a session of its own, with piped error output. */
   command(program: string, args: readonly string[]): Deno.Command;
   /** Gives a file or folder to this user. */
   own(path: string): Promise<void>;
@@ -17,7 +18,12 @@ export interface Owner {
 
 const ACCOUNT = "postgres";
 
-/** Who can run Postgres such that it reaches `paths`. */
+/**
+ * The server's own user, or `postgres` if that is root.
+ *
+ * @param paths What Postgres must be able to enter.
+ * @throws {StartError} when `postgres` cannot be created, or cannot be let into the paths.
+ */
 export async function ownerFor(paths: readonly string[]): Promise<Owner> {
   if (Deno.build.os === "windows" || Deno.uid() !== 0) {
     return { command, own: async () => {} };
@@ -30,7 +36,7 @@ export async function ownerFor(paths: readonly string[]): Promise<Owner> {
   await requireSetpriv(paths);
   return {
     command: (program, args) =>
-      command("setpriv", [...reading(ids), program, ...args]),
+      command("setpriv", [...readEverything(ids), program, ...args]),
     own,
   };
 }
@@ -47,7 +53,7 @@ function command(
 ): Deno.Command {
   return new Deno.Command(program, {
     args: [...args],
-    // The working directory may be one that the user cannot enter.
+    // The user may not have the right to enter the server's working directory.
     cwd: "/",
     stdin: "null",
     stdout: "null",
@@ -59,10 +65,10 @@ function command(
 }
 
 /**
- * Arguments that make setpriv run a program as the user, with one capability: to read and
- * enter what file modes forbid. `no_setuid_fixup` is what makes access(2) heed it too.
+ * Arguments of setpriv to run a program as the user with one capability: to read files and enter
+ * folders whatever their modes say. Without `no_setuid_fixup`, access(2) would ignore it.
  */
-function reading({ uid, gid }: Ids): string[] {
+function readEverything({ uid, gid }: Ids): string[] {
   const capability = "-all,+dac_read_search";
   return [
     `--reuid=${uid}`,
@@ -76,6 +82,7 @@ function reading({ uid, gid }: Ids): string[] {
   ];
 }
 
+/** The ids of `postgres`, or `undefined` if there is no such user. */
 async function accountIds(): Promise<Ids | undefined> {
   const [uid, gid] = await Promise.all(["-u", "-g"].map(async (flag) => {
     const { success, stdout } = await new Deno.Command("id", {
@@ -110,6 +117,7 @@ async function createAccount(): Promise<Ids> {
   );
 }
 
+/** Whether the user can enter all paths without more rights. */
 async function reachesAll(
   ids: Ids,
   paths: readonly string[],
@@ -121,6 +129,7 @@ async function reachesAll(
   return true;
 }
 
+/** @throws {StartError} when setpriv is not installed. */
 async function requireSetpriv(paths: readonly string[]): Promise<void> {
   try {
     await new Deno.Command("setpriv", { args: ["--version"], stdout: "null" })

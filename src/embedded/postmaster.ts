@@ -1,10 +1,15 @@
 /**
- * A running Postgres process: started again when it dies, stopped when we stop.
+ * The process of the embedded Postgres. It is started again when it dies, until it is stopped.
+ *
+ * What is in the database, and how its data was created, is not known here.
  *
  * @module
  */
 import pg from "pg";
+import { systemClock, within } from "../base/clock.ts";
 import {
+  EMBEDDED_CONNECT_MS,
+  EMBEDDED_POLL_MS,
   EMBEDDED_RESTART_MS,
   EMBEDDED_START_MS,
   EMBEDDED_STOP_MS,
@@ -14,13 +19,11 @@ import type { Log } from "../base/log.ts";
 import { StartError } from "../base/start_error.ts";
 import type { Owner } from "./owner.ts";
 
-/** The cluster's superuser, and the database that it has from the start. */
-export const CLUSTER_USER = "rollcall";
+/** The database's superuser, and the name of the database, which initdb creates. */
+export const DATABASE_USER = "rollcall";
 const DATABASE = "postgres";
 
-const POLL_MS = 100;
-
-/** Its log goes to files of its own, one per weekday: a pipe would break when we are killed. */
+/** The log goes to files, one for each weekday: a pipe would break when the server is killed. */
 const SETTINGS = [
   "listen_addresses=127.0.0.1",
   "unix_socket_directories=",
@@ -35,38 +38,43 @@ const SETTINGS = [
 
 export class Postmaster {
   readonly url: string;
-  readonly #binary: string;
+  readonly #program: string;
   readonly #owner: Owner;
   readonly #args: readonly string[];
   readonly #log: Log;
   readonly #killOnExit = () => this.#process?.kill("SIGQUIT");
   #process: Deno.ChildProcess | undefined;
-  /** What it said before its log was open: why it did not start. */
+  /** What Postgres wrote before it opened its log, which says why it did not start. */
   #lastOutput = "";
-  #stopping = false;
+  #isStopping = false;
   #watching: Promise<void> | undefined;
 
   constructor(
-    binary: string,
+    program: string,
     owner: Owner,
-    cluster: string,
+    dataDirectory: string,
     password: string,
     log: Log,
   ) {
     const port = freePort();
     this.url = urlFor(port, password);
-    this.#binary = binary;
+    this.#program = program;
     this.#owner = owner;
     this.#log = log;
     this.#args = [
       "-D",
-      cluster,
+      dataDirectory,
       "-p",
       String(port),
       ...SETTINGS.flatMap((item) => ["-c", item]),
     ];
   }
 
+  /**
+   * Starts Postgres, and resolves when it accepts connections.
+   *
+   * @throws {StartError} with what Postgres wrote, when it ends or takes too long.
+   */
   async start(): Promise<void> {
     globalThis.addEventListener("unload", this.#killOnExit);
     const startedAt = Date.now();
@@ -74,7 +82,7 @@ export class Postmaster {
     while (!await answers(this.url)) {
       const elapsed = Date.now() - startedAt;
       if (
-        this.#process === undefined && this.#isStillHeld() &&
+        this.#process === undefined && this.#isLocked() &&
         elapsed < EMBEDDED_TAKEOVER_MS
       ) {
         this.#spawn();
@@ -84,69 +92,69 @@ export class Postmaster {
           `Cannot start the embedded Postgres: ${this.#lastOutput.trim()}`,
         );
       }
-      await pause(POLL_MS);
+      await systemClock.sleep(EMBEDDED_POLL_MS);
     }
     this.#watching = this.#watch();
   }
 
-  /** The cluster's lock file names a process that was killed and is not quite gone. */
-  #isStillHeld(): boolean {
+  /** Whether Postgres refused to start because the data's lock file names a process that still exists. */
+  #isLocked(): boolean {
     return this.#lastOutput.includes("postmaster.pid");
   }
 
+  /** Stops Postgres: first orderly, then at once, then by force. */
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#isStopping = true;
     for (const signal of ["SIGINT", "SIGQUIT", "SIGKILL"] as const) {
       const process = this.#process;
       if (process === undefined) break;
       process.kill(signal);
-      const timer = Promise.withResolvers<void>();
-      const timeout = setTimeout(timer.resolve, EMBEDDED_STOP_MS);
-      await Promise.race([process.status, timer.promise]);
-      clearTimeout(timeout);
+      await within(EMBEDDED_STOP_MS, "stopping Postgres", process.status)
+        .catch(() => {});
     }
     await this.#watching;
     globalThis.removeEventListener("unload", this.#killOnExit);
   }
 
   #spawn(): void {
-    const process = this.#owner.command(this.#binary, this.#args).spawn();
+    const process = this.#owner.command(this.#program, this.#args).spawn();
     this.#process = process;
-    void this.#relay(process.stderr);
+    void this.#readOutput(process.stderr);
     void process.status.then(() => {
       if (this.#process === process) this.#process = undefined;
     });
   }
 
-  /** Brings a Postgres that was killed back on the same port; its clients only have to reconnect. */
+  /** Starts a Postgres that died again, on the same port, so that its clients only have to reconnect. */
   async #watch(): Promise<void> {
     while (true) {
       await this.#process?.status;
-      if (this.#stopping) return;
+      if (this.#isStopping) return;
       this.#log.error({}, "the embedded Postgres died, starting it again");
-      await pause(EMBEDDED_RESTART_MS);
-      if (this.#stopping) return;
+      await systemClock.sleep(EMBEDDED_RESTART_MS);
+      if (this.#isStopping) return;
       this.#spawn();
     }
   }
 
-  async #relay(output: ReadableStream<Uint8Array>): Promise<void> {
+  /** Keeps what Postgres writes to its error output. */
+  async #readOutput(output: ReadableStream<Uint8Array>): Promise<void> {
     for await (const text of output.pipeThrough(new TextDecoderStream())) {
       this.#lastOutput = text;
     }
   }
 }
 
-/** Where a cluster of ours is, once it listens on a port. */
+/** The URL of the database on a port. */
 export function urlFor(port: number, password: string): string {
-  return `postgres://${CLUSTER_USER}:${password}@127.0.0.1:${port}/${DATABASE}`;
+  return `postgres://${DATABASE_USER}:${password}@127.0.0.1:${port}/${DATABASE}`;
 }
 
-/** Whether somebody who takes the password listens there. */
+/** Whether a Postgres that accepts the URL's password listens there. */
 export async function answers(url: string): Promise<boolean> {
   const client = new pg.Client({
     connectionString: url,
-    connectionTimeoutMillis: 2_000,
+    connectionTimeoutMillis: EMBEDDED_CONNECT_MS,
   });
   client.on("error", () => {});
   try {
@@ -163,8 +171,4 @@ function freePort(): number {
   const { port } = listener.addr;
   listener.close();
   return port;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -23,6 +23,7 @@
  * @module
  */
 import pg from "pg";
+import { systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
@@ -74,7 +75,7 @@ export async function migrateDatabase(
     const onWait = (migration: string) =>
       log?.warn(
         { migration },
-        "a migration waits for a lock that another transaction holds",
+        "a migration waits for a lock",
       );
     return await migrate(client, MIGRATIONS_DIRECTORY, onWait);
   } finally {
@@ -199,7 +200,7 @@ async function applyWithRetry(
       const isOver = performance.now() - startedAt > MIGRATE_MS;
       if (isOver || !isLockFault(err)) throw err;
       if (attempt === 1) onWait(files.map(({ name }) => name).join());
-      await new Promise((resolve) => setTimeout(resolve, MIGRATE_LOCK_MS));
+      await systemClock.sleep(MIGRATE_LOCK_MS);
     }
   }
 }
