@@ -1,5 +1,5 @@
 /**
- * What every store must keep, whatever it is made of.
+ * The contract that every implementation of the store must keep.
  *
  * @module
  */
@@ -11,21 +11,22 @@ import {
 } from "../../src/core/store/store.ts";
 import { until } from "../support/until.ts";
 
-/** A fresh store with users 1 to 5, and the means to see and spoil what it holds. */
+/** A new store with users 1 to 5, and the means to read and change what it holds from outside. */
 export interface Subject {
   readonly store: Store;
-  /** Lets a node's lease end so many milliseconds ago, or now. */
+  /** Makes a node's lease end now, or that many milliseconds ago. */
   expire(nodeId: string, agoMs?: number): Promise<void>;
-  /** Holds a user's row locked until the returned function is called. */
+  /** Locks a user's row until the returned function is called. */
   lock(userId: number): Promise<() => Promise<void>>;
-  /** Writes a status behind the store's back. */
+  /** Writes a status without the store. */
   setStatus(userId: number, status: string): Promise<void>;
   status(userId: number): Promise<string>;
-  /** Deletes a user's row, and makes one of the same id anew. */
+  /** Deletes a user's row. */
   deleteUser(userId: number): Promise<void>;
+  /** Creates a user's row, also with an id that was deleted. */
   createUser(userId: number): Promise<void>;
   renameUser(userId: number, username: string): Promise<void>;
-  /** Ids of users and nodes, as "1@a", ascending. */
+  /** The claims as "user@node", in ascending order. */
   claims(): Promise<string[]>;
   /** Removes the oldest rows of the feed, up to a seq. */
   prune(seq: number): Promise<void>;
@@ -42,7 +43,7 @@ export function storeContract(
   create: () => Promise<Subject>,
 ): void {
   const test = (title: string, run: (subject: Subject) => Promise<void>) =>
-    // A promise's id comes first, whoever keeps it.
+    // The promise's id stays in front of the name of the implementation.
     Deno.test(title.replace(/^(\[\w+\] )?/, `$1${name}: `), async () => {
       const subject = await create();
       try {
@@ -85,7 +86,7 @@ export function storeContract(
     deepEqual(await claims(), [`2@${A}`, `3@${A}`]);
   });
 
-  test("ids that are no users come back as unknown, the rest is applied", async ({ store, claims }) => {
+  test("ids of no user are returned as unknown, and the rest is applied", async ({ store, claims }) => {
     await store.join(A, LEASE_MS);
     const { transitions, unknown, busy } = await store.apply(
       A,
@@ -98,7 +99,7 @@ export function storeContract(
     deepEqual(await claims(), [`1@${A}`]);
   });
 
-  test("locked users come back as busy and untouched, the rest is applied", async (subject) => {
+  test("locked users are returned as busy and unchanged, and the rest is applied", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.apply(A, [2], []);
@@ -128,7 +129,7 @@ export function storeContract(
     deepEqual(await subject.claims(), []);
   });
 
-  test("the claims of a node are its own, with or without a transition", async ({ store }) => {
+  test("claimedBy returns the claims of one node, with or without a transition", async ({ store }) => {
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
     await store.apply(A, [1, 2], []);
@@ -139,7 +140,7 @@ export function storeContract(
     deepEqual([...await store.claimedBy(B)].sort(), [2, 3]);
   });
 
-  test("[S2] the feed moves on past a hole, never back, and tells so", async ({ store }) => {
+  test("[S2] skipTo leaves a gap in the feed, never moves it back, and notifies", async ({ store }) => {
     await store.join(A, LEASE_MS);
     await store.apply(A, [1], []);
     const heads: number[] = [];
@@ -153,7 +154,7 @@ export function storeContract(
     ok(seq >= 100);
     await store.skipTo(seq);
     await store.skipTo(50);
-    await until("it is told", () => heads.includes(seq));
+    await until("the notification arrives", () => heads.includes(seq));
     const applied = await store.apply(A, [2], []);
     deepEqual(brief(applied.transitions), [`${seq + 1} 2 online`]);
     equal((await store.snapshot()).seq, seq + 1);
@@ -162,7 +163,7 @@ export function storeContract(
     await subscription.close();
   });
 
-  test("[C2] tidying puts right what an ended node left, and touches nobody else", async (subject) => {
+  test("[C2] a sweep sets the users of an ended node offline, and no others", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
@@ -174,7 +175,7 @@ export function storeContract(
     deepEqual(await subject.claims(), [`2@${B}`, `3@${B}`]);
   });
 
-  test("[C3] joining puts right ended nodes and statuses without a claim, and no live ones", async (subject) => {
+  test("[C3] joining sets users of ended nodes and users without a claim offline, and no others", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
@@ -193,7 +194,7 @@ export function storeContract(
     equal(await subject.status(2), "online");
   });
 
-  test("[C5] a new node leaves others alone who may be about to come back, for now", async (subject) => {
+  test("[C5] a new node does not sweep nodes whose lease ended less than a lease ago", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
@@ -202,13 +203,13 @@ export function storeContract(
     await store.leave(B, LEASE_MS);
     await subject.expire(A);
     await subject.expire(B);
-    // Who left will not come back.
+    // A node that left will not come back.
     deepEqual(brief(await store.join(C, LEASE_MS)), ["3 2 offline"]);
     equal(await subject.status(1), "online");
     deepEqual(brief(await store.sweep()), ["4 1 offline"]);
   });
 
-  test("[C4] a node that joins anew takes over what its predecessor still claims", async (subject) => {
+  test("[C4] a node that joins again takes over the claims of its predecessor", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.apply(A, [1, 2], []);
@@ -218,7 +219,7 @@ export function storeContract(
     await rejects(store.apply(A, [3], []), FencedError);
   });
 
-  test("[C5] a node that comes back leaves others alone who may be about to", async (subject) => {
+  test("[C5] a node that joins again does not sweep other nodes", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
@@ -232,12 +233,12 @@ export function storeContract(
     deepEqual(await subject.claims(), [`1@${C}`, `2@${D}`]);
   });
 
-  test("a node id is used once", async ({ store }) => {
+  test("a node id cannot join twice", async ({ store }) => {
     await store.join(A, LEASE_MS);
     await rejects(store.join(A, LEASE_MS));
   });
 
-  test("the last node to leave takes its users offline at once", async ({ store, status, claims }) => {
+  test("the last node to leave sets its users offline at once", async ({ store, status, claims }) => {
     await store.join(A, LEASE_MS);
     await store.apply(A, [1], []);
     await store.leave(A, LEASE_MS);
@@ -245,7 +246,7 @@ export function storeContract(
     deepEqual(await claims(), []);
   });
 
-  test("[C7] a node that leaves others behind keeps its claims for the handover", async (subject) => {
+  test("[C7] the claims of a node that leaves count until the end of the handover, if another node runs", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
@@ -272,7 +273,7 @@ export function storeContract(
     deepEqual((await store.apply(B, [], [1])).transitions, []);
   });
 
-  test("[P6] a user who is deleted and made anew while online goes offline before coming online", async (subject) => {
+  test("[P6] a user who is deleted and created again while online goes offline before coming online", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.apply(A, [1], []);
@@ -285,7 +286,7 @@ export function storeContract(
     ]);
   });
 
-  test("the last of several nodes to leave takes along what the others handed over", async (subject) => {
+  test("the last of several nodes to leave also sets the users of the others offline", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
@@ -297,7 +298,7 @@ export function storeContract(
     deepEqual(await subject.claims(), []);
   });
 
-  test("the feed is read in order, in pieces, and with its head", async ({ store }) => {
+  test("the feed is read in order, up to a limit, and with its head", async ({ store }) => {
     await store.join(A, LEASE_MS);
     await store.apply(A, [1, 2, 3], []);
     await store.apply(A, [], [2]);
@@ -307,7 +308,7 @@ export function storeContract(
     deepEqual(await store.readFeed(4, 2), { head: 4, transitions: [] });
   });
 
-  test("what was pruned from the feed is missing, and the head still tells", async (subject) => {
+  test("pruned transitions are missing from the feed, and its head stays", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.apply(A, [1, 2, 3], []);
@@ -317,7 +318,7 @@ export function storeContract(
     deepEqual(await store.readFeed(0, 10), { head: 3, transitions: [] });
   });
 
-  test("a snapshot is who is online as of its seq", async ({ store }) => {
+  test("a snapshot has the users who are online as of its seq", async ({ store }) => {
     deepEqual(await store.snapshot(), { seq: 0, users: [] });
     await store.join(A, LEASE_MS);
     await store.apply(A, [1, 2], []);
@@ -328,49 +329,49 @@ export function storeContract(
     });
   });
 
-  test("a subscription tells of growth and new names, and knows its head", async (subject) => {
+  test("a subscription notifies of transitions, renamed users and revocations, and reads the head", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
-    let heard = 0;
+    let head = 0;
     let renamed = 0;
-    let ordered = 0;
+    let revoked = 0;
     const subscription = await store.subscribe(
-      (seq) => heard = seq,
+      (seq) => head = seq,
       () => renamed += 1,
-      () => ordered += 1,
+      () => revoked += 1,
     );
     equal(await subscription.head(), 0);
     await store.apply(A, [1, 2], []);
-    await until("growth is told", () => heard === 2);
+    await until("the new head arrives", () => head === 2);
     equal(await subscription.head(), 2);
     await subject.renameUser(1, "renamed");
-    await until("the new name is told", () => renamed === 1);
+    await until("the new name arrives", () => renamed === 1);
     await store.revoke({ userId: 1, tokenId: undefined });
-    await until("the order is told", () => ordered === 1);
+    await until("the revocation arrives", () => revoked === 1);
     const { users } = await store.snapshot();
     equal(users.find(({ id }) => id === 1)?.username, "renamed");
     await subscription.close();
     await subscription.ended;
   });
 
-  test("orders are read in the order in which they were given", async ({ store }) => {
+  test("revocations are read in the order in which they were made", async ({ store }) => {
     deepEqual(await store.readRevocations(0, 10), []);
     await store.revoke({ userId: 7, tokenId: undefined });
     await store.revoke({ userId: undefined, tokenId: "t" });
-    const orders = await store.readRevocations(0, 10);
-    deepEqual(orders.map(({ userId, tokenId }) => [userId, tokenId]), [
+    const revocations = await store.readRevocations(0, 10);
+    deepEqual(revocations.map(({ userId, tokenId }) => [userId, tokenId]), [
       [7, undefined],
       [undefined, "t"],
     ]);
-    const [first = 0, second = 0] = orders.map(({ id }) => id);
+    const [first = 0, second = 0] = revocations.map(({ id }) => id);
     ok(first < second);
-    deepEqual(await store.readRevocations(0, 1), orders.slice(0, 1));
-    deepEqual(await store.readRevocations(first, 10), orders.slice(1));
+    deepEqual(await store.readRevocations(0, 1), revocations.slice(0, 1));
+    deepEqual(await store.readRevocations(first, 10), revocations.slice(1));
     await store.sweep();
-    deepEqual(await store.readRevocations(0, 10), orders);
+    deepEqual(await store.readRevocations(0, 10), revocations);
   });
 
-  test("[C1] two nodes that race for the same users never disagree with the claims", async (subject) => {
+  test("[C1] two nodes that write the same users at the same time leave status, claims and feed in agreement", async (subject) => {
     const { store } = subject;
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS);
@@ -388,12 +389,12 @@ export function storeContract(
     const { transitions } = await store.readFeed(0, 10_000);
     ok(transitions.length >= 6);
     for (const userId of [1, 2, 3]) {
-      const told = transitions.filter((one) => one.userId === userId).map((
+      const statuses = transitions.filter((one) => one.userId === userId).map((
         { status },
       ) => status);
       deepEqual(
-        told,
-        told.map((_, index) => index % 2 === 0 ? "online" : "offline"),
+        statuses,
+        statuses.map((_, index) => index % 2 === 0 ? "online" : "offline"),
       );
     }
     deepEqual(
@@ -403,7 +404,7 @@ export function storeContract(
   });
 }
 
-/** Asks again for users whose rows the other node has locked at the moment. */
+/** Retries for users whose rows the other node has locked. */
 async function apply(
   store: Store,
   node: string,

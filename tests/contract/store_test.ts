@@ -1,5 +1,5 @@
-// deno-lint-ignore-file require-await -- memory answers at once where Postgres does not
-/** The contract, kept by Postgres and by its stand-in of the simulation. */
+// deno-lint-ignore-file require-await -- the store in memory has nothing to wait for
+/** Postgres and the simulation's store in memory keep the same contract. */
 import pg from "pg";
 import type { Status } from "../../src/protocol/messages.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";

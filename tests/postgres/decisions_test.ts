@@ -1,4 +1,4 @@
-/** What the deciding functions do where an application's table, a link or a setting is difficult. */
+/** The SQL functions with tables that reject updates, writes that arrive late, and unusual settings. */
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import pg from "pg";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
@@ -24,8 +24,8 @@ async function open() {
         "select user_id as id from rollcall_internal.claims order by 1";
       return (await query(url, sql)).map(({ id }) => id);
     },
-    /** From now on this row refuses every update. */
-    refuse: (userId: number) =>
+    /** Makes a row reject every update from now on. */
+    rejectUpdates: (userId: number) =>
       query(
         url,
         `create function no() returns trigger language plpgsql as
@@ -37,7 +37,7 @@ async function open() {
   };
 }
 
-Deno.test("[C5] a write that was given up and arrives late changes nothing", async () => {
+Deno.test("[C5] a write that arrives after a later write of the same node changes nothing", async () => {
   await using it = await open();
   await it.store.join(A, LEASE_MS);
   const sql = "select * from rollcall_internal.apply($1, $2, $3, $4)";
@@ -48,10 +48,10 @@ Deno.test("[C5] a write that was given up and arrives late changes nothing", asy
   deepEqual(await it.claims(), [1]);
 });
 
-Deno.test("[P2] a row that refuses its status is asked for again, and holds up nobody", async () => {
+Deno.test("[P2] a row that rejects its update makes its user busy, and delays no other user", async () => {
   await using it = await open();
   await it.store.join(A, LEASE_MS);
-  await it.refuse(2);
+  await it.rejectUpdates(2);
   const applied = await it.store.apply(A, [1, 2, 3], []);
   deepEqual(applied.transitions.map(({ userId }) => userId), [1, 3]);
   deepEqual(applied.busy, [2]);
@@ -62,12 +62,12 @@ Deno.test("[P2] a row that refuses its status is asked for again, and holds up n
   deepEqual(again.transitions.map(({ userId }) => userId), [1, 2]);
 });
 
-Deno.test("[C2] a row that refuses costs no node its lease, and keeps nobody else online", async () => {
+Deno.test("[C2] a row that rejects its update costs no node its lease, and keeps no other user online", async () => {
   await using it = await open();
   await it.store.join(A, LEASE_MS);
   await it.store.join(B, LEASE_MS);
   await it.store.apply(A, [1, 2, 3], []);
-  await it.refuse(2);
+  await it.rejectUpdates(2);
   await query(
     it.url,
     "update rollcall_internal.nodes set expires_at = clock_timestamp() where id = $1",
@@ -82,7 +82,7 @@ Deno.test("[C2] a row that refuses costs no node its lease, and keeps nobody els
   deepEqual(await it.claims(), []);
 });
 
-Deno.test("[C7] the last node leaves although an application holds a row, which the next start puts right", async () => {
+Deno.test("[C7] the last node leaves although the application locks a row, and the next node sets that user offline", async () => {
   await using it = await open();
   await it.store.join(A, LEASE_MS);
   await it.store.apply(A, [1, 2, 3], []);
@@ -99,7 +99,7 @@ Deno.test("[C7] the last node leaves although an application holds a row, which 
   deepEqual(await it.claims(), []);
 });
 
-Deno.test("[P4] emptying the table takes everybody offline", async () => {
+Deno.test("[P4] truncating users sets every online user offline", async () => {
   await using it = await open();
   await it.store.join(A, LEASE_MS);
   await it.store.apply(A, [1, 2], []);
@@ -112,7 +112,7 @@ Deno.test("[P4] emptying the table takes everybody offline", async () => {
   deepEqual((await it.store.apply(A, [1], [])).unknown, [1]);
 });
 
-Deno.test("[P4] a user whose id changes is gone, and the new one comes online by itself", async () => {
+Deno.test("[P4] a changed id sets the old user offline, and the new one comes online like any other", async () => {
   await using it = await open();
   await it.store.join(A, LEASE_MS);
   await it.store.apply(A, [1, 2], []);
@@ -125,7 +125,7 @@ Deno.test("[P4] a user whose id changes is gone, and the new one comes online by
   deepEqual(unknown, [2]);
 });
 
-Deno.test("[C1] a database with another default isolation is used at read committed", async () => {
+Deno.test("[C1] the store uses read committed, whatever the database's default isolation is", async () => {
   await using it = await open();
   const name = new URL(it.url).pathname.slice(1);
   await query(
@@ -144,7 +144,7 @@ Deno.test("[C1] a database with another default isolation is used at read commit
   equal(row.username, "read committed");
 });
 
-Deno.test("[L1] the log is pruned to its bounds however long it grew", async () => {
+Deno.test("[L1] one sweep prunes the feed to its bounds, however long it is", async () => {
   await using it = await open();
   await it.store.join(A, LEASE_MS);
   await query(
@@ -154,13 +154,13 @@ Deno.test("[L1] the log is pruned to its bounds however long it grew", async () 
      update rollcall_internal.counter set seq = 25000`,
   );
   await it.store.sweep();
-  await until("it is empty", async () => {
+  await until("the feed is empty", async () => {
     const sql = "select count(*)::int as rows from rollcall_internal.feed";
     return (await query(it.url, sql))[0].rows === 0;
   });
 });
 
-Deno.test("[P2] a trigger that keeps a row as it is refuses it, and nothing is told", async () => {
+Deno.test("[P2] a trigger that suppresses an update makes the user busy, and adds nothing to the feed", async () => {
   await using it = await open();
   await it.store.join(A, LEASE_MS);
   await query(
@@ -176,7 +176,7 @@ Deno.test("[P2] a trigger that keeps a row as it is refuses it, and nothing is t
   deepEqual(await it.claims(), [1, 3]);
 });
 
-Deno.test("[L1] a write reads what its batch has, also by plans from when there was nothing", async () => {
+Deno.test("[L1] a write reads only the rows of its batch, also with plans made while the tables were empty", async () => {
   const url = await postgres.database(0);
   const store = new PostgresStore(url, rememberingLog());
   const [users, batch] = [6_000, 1_000];
@@ -193,9 +193,9 @@ Deno.test("[L1] a write reads what its batch has, also by plans from when there 
       await store.apply(A, isComing ? ids : [], isComing ? [] : ids);
     }
   }
-  // What a connection did is counted when it ends.
+  // Postgres counts what a connection read when the connection ends.
   await store.close();
-  const reads = await until("it is counted", async () => {
+  const reads = await until("the reads are counted", async () => {
     const [row] = await query(
       url,
       `select sum(n_tup_upd)::int as updated,
@@ -210,13 +210,13 @@ Deno.test("[L1] a write reads what its batch has, also by plans from when there 
   ok(each < 15, `${each} rows were read for each transition`);
 });
 
-Deno.test("[C5] an order after some were lost has an id that no node has read", async () => {
+Deno.test("[C5] after revocations were lost, the next one has an id that no node has read", async () => {
   await using it = await open();
-  const order = { userId: 1, tokenId: undefined };
-  await it.store.revoke(order);
-  await it.store.revoke(order);
+  const revocation = { userId: 1, tokenId: undefined };
+  await it.store.revoke(revocation);
+  await it.store.revoke(revocation);
   const read = (await it.store.readRevocations(0, 10)).at(-1)?.id ?? 0;
   await query(it.url, "delete from rollcall_internal.revocations");
-  await it.store.revoke(order);
+  await it.store.revoke(revocation);
   equal((await it.store.readRevocations(read, 10)).length, 1);
 });

@@ -20,7 +20,7 @@ export interface TestPostgres {
 /** A server to test against instead of the embedded one, for example an older version. */
 const OTHER_SERVER = Deno.env.get("TEST_DATABASE_URL");
 
-/** Starts one Postgres before the file's tests and stops it after them. */
+/** Starts one Postgres before the tests of a file, and stops it after them. */
 export function postgresForThisFile(): TestPostgres {
   let directory: string;
   let embedded: Embedded | undefined;
@@ -57,12 +57,12 @@ export function postgresForThisFile(): TestPostgres {
   };
 }
 
-/** A name for a database or a role that nobody else takes, whoever shares the server. */
+/** A name for a database or a role that no other test uses, also on a shared server. */
 export function uniqueName(prefix: string): string {
   return `${prefix}_${crypto.randomUUID().replaceAll("-", "")}`;
 }
 
-/** One statement over a connection of its own. Its rows are what the statement says. */
+/** Runs one statement over a connection of its own, and returns its rows. */
 export async function query(
   url: string,
   sql: string,
@@ -77,7 +77,7 @@ export async function query(
   }
 }
 
-/** The status column as another application reads it. */
+/** The column users.status of a user, as an application reads it. */
 export async function statusOf(url: string, userId: number): Promise<string> {
   const [row] = await query(url, "select status from users where id = $1", [
     userId,

@@ -1,13 +1,13 @@
 /**
- * A TCP proxy that can break in the ways networks break.
+ * A TCP proxy that can fail as networks fail.
  *
  * @module
  */
 
 /**
- * - `open`: passes everything on.
- * - `refusing`: ends every connection, and takes no new one.
- * - `silent`: keeps connections and takes new ones, but nothing arrives any more.
+ * - `open`: forwards everything.
+ * - `refusing`: closes every connection, and accepts no new one.
+ * - `silent`: keeps connections and accepts new ones, but forwards nothing.
  */
 export type ProxyMode = "open" | "refusing" | "silent";
 
@@ -38,7 +38,7 @@ export function startProxy(targetUrl: string): Proxy {
         if (mode !== "silent") await writeAll(to, buffer.subarray(0, size));
       }
     } catch {
-      // Either end is gone, which is what a proxy is for here.
+      // One end closed its connection. The other end is closed below.
     }
     drop(from);
     drop(to);
@@ -80,7 +80,7 @@ export function startProxy(targetUrl: string): Proxy {
         listener = Deno.listen({ hostname: "127.0.0.1", port });
         track(accept(listener));
       }
-      // What was swallowed is missing: such connections can only end.
+      // Bytes are missing from connections that were open while it was silent, so they are closed.
       if (mode === "silent") {
         for (const connection of [...connections]) drop(connection);
       }
