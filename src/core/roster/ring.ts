@@ -1,22 +1,23 @@
 /**
- * The ring: the last changes of the roster, for connections that are behind.
+ * The ring keeps the last changes of the roster, for connections that are behind.
  *
  * Changes are numbered by position since this process started. A position is not a `seq`: a
- * snapshot brings many changes under one, and what comes after it is another history.
+ * snapshot brings many changes under one `seq`, and starts another history. Which connections
+ * read the ring, and at which position, is not known here.
  *
  * @module
  */
 import type { Status } from "../../protocol/messages.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 
-/** A change of the roster, ready to be sent. */
+/** One user came online or went offline in the roster. */
 export interface Change {
   readonly userId: UserId;
   readonly status: Status;
   readonly username: string;
-  /** The text of version 1. */
+  /** The message of version 1, encoded once for all connections. */
   readonly message: string;
-  /** The roster's `seq` with this change. */
+  /** The roster's `seq` after this change. */
   readonly seq: number;
 }
 
@@ -24,35 +25,38 @@ export class Ring {
   readonly #capacity: number;
   readonly #changes: Change[] = [];
   #head = 0;
-  /** Changes from here on lead to each other; what is before belongs to another history. */
+  /** Changes from this position on belong to the current history, older ones to another. */
   #base = 0;
-  /** The newest `seq` whose changes are not all here. */
+  /** The newest `seq` of the current history whose changes are not all in the ring. */
   #forgottenSeq = 0;
 
+  /** @param capacity Changes that the ring keeps. */
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
-  /** The position after the newest change. A connection at the head has been told everything. */
+  /** The position after the newest change. A connection at the head is up to date. */
   get head(): number {
     return this.#head;
   }
 
-  /** The oldest position that is still here. A cursor before it has lost something. */
+  /** The oldest position in the ring. A connection before it has missed changes. */
   get tail(): number {
     return Math.max(0, this.#head - this.#capacity);
   }
 
+  /** Adds a change at the head. When the ring is full, this forgets the oldest. */
   push(change: Change): void {
-    const place = this.#head % this.#capacity;
-    const forgotten = this.#changes[place];
+    const index = this.#head % this.#capacity;
+    const forgotten = this.#changes[index];
     if (forgotten !== undefined && this.tail >= this.#base) {
       this.#forgottenSeq = forgotten.seq;
     }
-    this.#changes[place] = change;
+    this.#changes[index] = change;
     this.#head += 1;
   }
 
+  /** @throws {RangeError} for a position that is not in the ring. */
   at(position: number): Change {
     const change = this.#changes[position % this.#capacity];
     if (
@@ -67,13 +71,16 @@ export class Ring {
     return change;
   }
 
-  /** What is pushed from now on leads on from `seq`, and nothing that is here leads to it. */
+  /**
+   * Starts another history at `seq`. Changes that are pushed from now on continue it. Changes that
+   * are in the ring already stay readable by position, but not by `seq`.
+   */
   resetTo(seq: number): void {
     this.#base = this.#head;
     this.#forgottenSeq = seq;
   }
 
-  /** The changes that are here and lead to each other. */
+  /** The changes of the current history that are in the ring, by their `seq`. */
   bySeq(): Map<number, Change> {
     const changes = new Map<number, Change>();
     for (let at = Math.max(this.tail, this.#base); at < this.#head; at++) {
@@ -83,8 +90,8 @@ export class Ring {
   }
 
   /**
-   * The position of the first change that somebody who knows the roster as of `seq` has not
-   * been told. `undefined` when some of them are not here.
+   * The position of the first change after `seq`: a client that has the roster as of `seq` resumes
+   * there. `undefined`: some of the changes after `seq` are not in the ring.
    */
   positionAfter(seq: number): number | undefined {
     if (seq < this.#forgottenSeq) return undefined;

@@ -1,8 +1,17 @@
 /**
- * Who is online, as of one `seq`. Every change of it enters the ring.
+ * The roster is this node's copy of who is online in the whole cluster, as of one `seq`.
  *
- * The roster is a copy: it only ever repeats what the store decided. It does not know
- * where transitions come from nor who is told of them.
+ * It decides nothing: it applies the transitions that the store decided. Every change of it
+ * enters the ring (`ring.ts`), so that a connection that is behind can catch up. It does not know
+ * where transitions come from, nor which connections get messages.
+ *
+ * It starts from a snapshot (`load`) and applies one transition after another (`advance`). If the
+ * feed does not continue it, a new snapshot replaces it (`replace`), under a new epoch. In the
+ * ring the changes of each user always alternate between online and offline, whatever happens to
+ * the feed.
+ *
+ * A transition costs constant time. The list of all users as JSON is made once for each change,
+ * and only when it is asked for.
  *
  * @module
  */
@@ -20,39 +29,44 @@ import type { UserId } from "../../protocol/user_id.ts";
 import { type Change, Ring } from "./ring.ts";
 import type { Snapshot, Transition } from "../store/store.ts";
 
+interface SnapshotRow {
+  readonly seq: number;
+  readonly row: Transition | undefined;
+}
+
 export class Roster {
   readonly ring: Ring;
   readonly #users = new Map<UserId, string>();
   #seq = 0;
   #epoch = 0;
-  /** What the log had under the `seq` of the last snapshot. Nothing: it was pruned, or is a hole. */
-  #snapshotRow: { readonly seq: number; readonly row: Transition | undefined } =
-    {
-      seq: 0,
-      row: undefined,
-    };
+  /** The row of the feed under the `seq` of the last snapshot. `undefined`: pruned, or a hole. */
+  #snapshotRow: SnapshotRow = { seq: 0, row: undefined };
   #usersJson: string | undefined;
 
   constructor(ringCapacity = RING_TRANSITIONS_MAX) {
     this.ring = new Ring(ringCapacity);
   }
 
-  /** The position in the feed that this copy is as of. */
+  /** The newest transition that this copy has. */
   get seq(): number {
     return this.#seq;
   }
 
-  /** Grows with each replacement: a `seq` from before may mean something else by now. */
+  /** Grows with each `replace`. A `seq` from another epoch may belong to another history. */
   get epoch(): number {
     return this.#epoch;
   }
 
-  /** How many are online. */
+  /** How many users are online. */
   get size(): number {
     return this.#users.size;
   }
 
-  /** Becomes the snapshot; the transitions that led to it, without holes, fill the ring. */
+  /**
+   * Takes the first snapshot, at the start.
+   *
+   * @param history The transitions up to the snapshot's `seq`, without holes. They fill the ring.
+   */
   load(snapshot: Snapshot, history: readonly Transition[]): void {
     this.ring.resetTo((history[0]?.seq ?? snapshot.seq + 1) - 1);
     for (const { seq, userId, username, status } of history) {
@@ -61,12 +75,16 @@ export class Roster {
     this.#seq = snapshot.seq;
     this.#snapshotRow = { seq: snapshot.seq, row: history.at(-1) };
     for (const { id, username } of snapshot.users) {
-      this.#users.set(id, shown(username));
+      this.#users.set(id, cutToLength(username));
     }
     this.#usersJson = undefined;
   }
 
-  /** Takes the next transition, which the caller has made sure that it is. */
+  /**
+   * Applies the next transition, and returns the changes that it causes: one or none.
+   *
+   * @throws {RangeError} when the transition is not the next.
+   */
   advance(transition: Transition): Change[] {
     const { seq, userId, username, status } = transition;
     if (seq !== this.#seq + 1) {
@@ -79,10 +97,11 @@ export class Roster {
   }
 
   /**
-   * Becomes the snapshot, which may be of another history than this copy. Every difference enters
-   * the ring, so that nobody misses one, and nobody goes on from what was told before.
+   * Takes another snapshot, which may belong to another history than this copy. Every difference
+   * enters the ring, so that no connection misses one. No client can resume from a `seq` before it.
    *
-   * @param last The first transition in the log from the snapshot's `seq` on.
+   * @param last The first transition that the feed has from the snapshot's `seq` on.
+   * @returns The differences.
    */
   replace(snapshot: Snapshot, last?: Transition): Change[] {
     const present = new Set(snapshot.users.map((user) => user.id));
@@ -102,8 +121,10 @@ export class Roster {
   }
 
   /**
-   * Whether these, of the log up to our `seq`, are what was in it when this copy took them.
-   * `"unknown"`: nothing that it took is left to compare.
+   * Whether the feed still has what this copy took from it.
+   *
+   * @param transitions What the feed has now, up to this copy's `seq`.
+   * @returns `"unknown"`: of what this copy took, nothing is left to compare.
    */
   compare(
     transitions: readonly Transition[],
@@ -117,24 +138,24 @@ export class Roster {
     const found = transitions.find((one) => one.seq === seq);
     if (found !== undefined && !isSame(found, row)) return "different";
     if (known.length > 0) return "same";
-    // If nothing is there that was, it may have been pruned.
+    // No row is left to compare; they may have been pruned. Only the snapshot's own row can decide.
     return seq === this.#seq && isSame(found, row) ? "same" : "unknown";
   }
 
   /**
-   * The position in the ring from which somebody who knows the roster as of `seq` goes on.
-   * `undefined` when the ring does not reach back, or this copy not so far.
+   * The position in the ring from which a client with the roster as of `seq` resumes.
+   * `undefined`: the ring does not reach back that far, or this copy has not reached `seq`.
    */
   positionAfter(seq: number): number | undefined {
     return seq > this.#seq ? undefined : this.ring.positionAfter(seq);
   }
 
-  /** Takes the names of those who are online; who that is does not change. */
+  /** Takes new names of online users. It makes nobody online or offline. */
   rename(users: Iterable<OnlineUserInfo>): void {
     for (const { id, username } of users) {
       const known = this.#users.get(id);
-      if (known === undefined || known === shown(username)) continue;
-      this.#users.set(id, shown(username));
+      if (known === undefined || known === cutToLength(username)) continue;
+      this.#users.set(id, cutToLength(username));
       this.#usersJson = undefined;
     }
   }
@@ -148,7 +169,11 @@ export class Roster {
     return this.#users.get(userId);
   }
 
-  /** The users online, ids ascending. With `ids`, only those among them. */
+  /**
+   * The online users, ids ascending.
+   *
+   * @param ids Only these. Default: all.
+   */
   users(ids?: ReadonlySet<UserId>): OnlineUserInfo[] {
     const users: OnlineUserInfo[] = [];
     for (const id of ids ?? this.#users.keys()) {
@@ -158,16 +183,16 @@ export class Roster {
     return users.sort((a, b) => a.id - b.id);
   }
 
-  /** The users online as a JSON array, made once per change. */
+  /** The online users as a JSON array, made once for each change. */
   usersJson(): string {
     return this.#usersJson ??= JSON.stringify(
       this.users() satisfies OnlineUsers["online_users"],
     );
   }
 
-  /** Per user, online and offline alternate in the ring whatever the feed repeats. */
+  /** Invariant: the changes of each user in the ring alternate, even if the feed repeats a status. */
   #change(userId: UserId, status: Status, name: string): Change[] {
-    const username = shown(name);
+    const username = cutToLength(name);
     const wasOnline = this.#users.has(userId);
     if (status === "online") this.#users.set(userId, username);
     else this.#users.delete(userId);
@@ -179,6 +204,7 @@ export class Roster {
   }
 }
 
+/** What is compared of a row. A row of the ring and a row of the feed are the same without the name. */
 type Row = Pick<Transition, "userId" | "status"> | undefined;
 
 function isSame(one: Row, other: Row): boolean {
@@ -195,7 +221,7 @@ function changeOf(
   return { userId, status, username, message, seq };
 }
 
-function shown(username: string): string {
+function cutToLength(username: string): string {
   return username.length <= USERNAME_LENGTH_MAX
     ? username
     : username.slice(0, USERNAME_LENGTH_MAX);

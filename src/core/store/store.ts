@@ -1,33 +1,36 @@
 /**
- * What the core asks of a database, and what it may rely on.
+ * The store is what the core asks of a database, and what it may rely on.
  *
- * Whether a user is online in the whole cluster is decided here and nowhere else: by
- * claims, each a pair of user and node, held under a node's lease. `tests/contract/`
- * holds every implementation to the sentences below.
+ * Whether a user is online in the whole cluster is decided by the store and nowhere else. It
+ * decides by claims: each is a pair of user and node, and counts under the node's lease. A user
+ * with a claim of any node is online.
+ *
+ * How a database does this is not known here: `src/postgres/` does it with Postgres. The tests in
+ * `tests/contract/` hold every implementation to the sentences below.
  *
  * @module
  */
 import type { OnlineUserInfo, Status } from "../../protocol/messages.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 
-/** One process from boot to exit. Every boot, and every return from a lost lease, is a new one. */
+/** A running process, under one lease. Every start, and every return from an ended lease, has a new id. */
 export type NodeId = string;
 
 /** A user became online or offline in the whole cluster. */
 export interface Transition {
-  /** Position in the feed: grows by one per transition, in commit order, without holes but by `skipTo`. */
+  /** Position in the feed. It grows by one with each transition, in commit order. Only `skipTo` makes holes. */
   readonly seq: number;
   readonly userId: UserId;
   readonly username: string;
   readonly status: Status;
 }
 
-/** What became of a batch. A user in none of the lists is now as asked, and was before for others. */
+/** The result of a batch. A user in none of the lists is claimed or released now, without a transition. */
 export interface Applied {
   readonly transitions: readonly Transition[];
-  /** Ids among the arriving that are no users; nothing was written for them. */
+  /** Arriving ids that belong to no user. Nothing was written for them. */
   readonly unknown: readonly UserId[];
-  /** Users whose rows are locked by somebody else or refuse; nothing was written for them, ask again. */
+  /** Users whose rows are locked by others, or reject the update. Nothing was written for them: try again. */
   readonly busy: readonly UserId[];
 }
 
@@ -43,35 +46,37 @@ export interface FeedRead {
   readonly transitions: readonly Transition[];
 }
 
-/** A connection on which the database tells that the feed grew. */
+/** A connection on which the database announces that the feed has grown. */
 export interface Subscription {
-  /** The newest `seq`, asked over this very connection: a dead link rejects or never answers. */
+  /** The newest `seq`, asked over this connection. On a dead connection it rejects, or never resolves. */
   head(): Promise<number>;
-  /** Settles when the connection has ended, for whatever reason. */
+  /** Resolves when the connection has ended, for any reason. */
   readonly ended: Promise<void>;
   close(): Promise<void>;
 }
 
-/** Somebody is to be disconnected, on every node: a user, or whoever came with a token. */
+/** A user, or the connections that use a token, must be disconnected on every node. */
 export interface Revocation {
-  /** Grows with each order, and becomes visible in that order. */
+  /** Grows with each revocation. Revocations become visible in the order of their ids. */
   readonly id: number;
   readonly userId: UserId | undefined;
-  /** The `jti` of a token, which is refused from then on. */
+  /** The `jti` of a token. The token is refused from then on. */
   readonly tokenId: string | undefined;
 }
 
 /**
- * What became of a user who was to be made or renamed. `"kept"`: the name could not be written
- * now, and the user is there by another one. `"refused"`: there can be no such user.
+ * The result of creating or renaming a user. `"there"`: the user has this name. `"kept"`: the user
+ * exists with another name, which could not be changed now. `"refused"`: there can be no such user.
  */
 export type Provisioned = "there" | "kept" | "refused";
 
 export interface Store {
   /**
-   * Makes the node known under a lease, moves to it what `predecessor` still claims, and puts
-   * right what nodes left behind that are not about to come back: without a predecessor those
-   * whose lease ended more than a lease ago.
+   * Adds the node, with a lease.
+   *
+   * With a `predecessor`, the claims that the predecessor still has move to the node. Without one,
+   * the claims of nodes whose leases ended more than one lease ago are released. Nodes whose leases
+   * ended later may be about to rejoin. A status that no claim supports is corrected.
    */
   join(
     nodeId: NodeId,
@@ -82,23 +87,24 @@ export interface Store {
   /**
    * Renews the lease.
    *
-   * @throws {FencedError} when this node's own lease had ended.
+   * @throws {FencedError} when the node's lease had ended.
    */
   heartbeat(nodeId: NodeId, leaseMs: number): Promise<void>;
 
   /**
-   * Does for nodes whose lease ended what they can no longer do: their claims go, users who are
-   * nowhere else become offline. Tells of users that were deleted while online, and prunes the log.
+   * Releases the claims of nodes whose leases ended. Users without another claim go offline, and so
+   * do users who were deleted while online. Also prunes the feed.
    */
   sweep(): Promise<readonly Transition[]>;
 
   /**
-   * Claims the arriving users and releases the leaving ones, all in one transaction. Users
-   * whose status in the cluster changes by it come back as transitions, already committed.
-   * Repeating a call changes nothing. A rejection other than `FencedError` may have been
-   * committed all the same, but not after a later call was.
+   * Claims the arriving users and releases the leaving ones, in one transaction. The transitions
+   * that this causes are committed when it resolves. Repeating a call changes nothing.
    *
-   * @throws {FencedError} when the node's lease had ended; then nothing was written.
+   * A call that rejects, other than with `FencedError`, may be committed all the same. It is never
+   * committed after a later call of the same node.
+   *
+   * @throws {FencedError} when the node's lease had ended. Then nothing was written.
    */
   apply(
     nodeId: NodeId,
@@ -107,34 +113,37 @@ export interface Store {
   ): Promise<Applied>;
 
   /**
-   * Ends the node. If others live, its claims count for `handoverMs` more, so that clients
-   * which reappear there cause no transition; otherwise its users become offline now.
+   * Ends the node. If other nodes hold a lease, its claims count for another `handoverMs`, so that
+   * clients which reconnect to those nodes cause no transition. Otherwise its users go offline now.
    */
   leave(nodeId: NodeId, handoverMs: number): Promise<void>;
 
-  /** At most `limit` transitions after `after`, in order. Older ones may have been pruned. */
+  /** At most `limit` transitions after the seq `after`, in order. Older ones may have been pruned. */
   readFeed(after: number, limit: number): Promise<FeedRead>;
 
   snapshot(): Promise<Snapshot>;
 
-  /** The users whom a node claims. */
+  /** The users with a claim of this node. */
   claimedBy(nodeId: NodeId): Promise<readonly UserId[]>;
 
   /**
-   * Leaves a hole in the feed: transitions get a `seq` beyond this one from now on, and how far
-   * beyond is not the same in two databases. If it is so already nothing happens.
+   * Leaves a hole in the feed: from now on transitions get a `seq` beyond this one. How far beyond
+   * differs between two databases. If the feed has reached `seq` already, nothing happens.
    */
   skipTo(seq: number): Promise<void>;
 
-  /** Gives an order to all nodes. It is committed when this resolves. */
-  revoke(order: Omit<Revocation, "id">): Promise<void>;
+  /** Adds a revocation for all nodes. It is committed when this resolves. */
+  revoke(revocation: Omit<Revocation, "id">): Promise<void>;
 
-  /** At most `limit` orders after an id. Those that are too old to matter are forgotten. */
+  /**
+   * At most `limit` revocations after the id `after`, in order. Revocations that are too old to matter
+   * are deleted.
+   */
   readRevocations(after: number, limit: number): Promise<readonly Revocation[]>;
 
   /**
-   * Calls back with the newest `seq` whenever the feed grew, when a user who is online was
-   * renamed, and when an order was given. Calls may be lost with the link.
+   * Calls `onHead` with the newest `seq` when the feed has grown, `onRenamed` when a user who is
+   * online was renamed, and `onRevoked` when there is a new revocation. Calls may be lost.
    */
   subscribe(
     onHead: (seq: number) => void,
@@ -145,7 +154,7 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** This node's lease had ended: others may have told that its users are gone. */
+/** The node's lease had ended. Other nodes may have released its claims. */
 export class FencedError extends Error {
   override readonly name = "FencedError";
 }

@@ -6,7 +6,7 @@ function change(seq: number): Change {
   return { ...basis, message: "", seq };
 }
 
-Deno.test("[L1] the ring keeps its capacity and says so past it", () => {
+Deno.test("[L1] the ring keeps as many changes as its capacity, and throws for older ones", () => {
   const ring = new Ring(3);
   for (let seq = 1; seq <= 5; seq++) ring.push(change(seq));
   deepEqual([ring.tail, ring.head], [2, 5]);
@@ -15,7 +15,7 @@ Deno.test("[L1] the ring keeps its capacity and says so past it", () => {
   throws(() => ring.at(5), /expected 2 to 4/);
 });
 
-Deno.test("[S2] a seq is found as far back as every change after it is here", () => {
+Deno.test("[S2] a client can resume from a seq if every change after it is in the ring", () => {
   const ring = new Ring(3);
   ring.resetTo(10);
   equal(ring.positionAfter(9), undefined);
@@ -36,7 +36,7 @@ Deno.test("[S2] a seq is found as far back as every change after it is here", ()
   ]);
 });
 
-Deno.test("[S2] after a restart of the history nothing from before leads on", () => {
+Deno.test("[S2] after a reset no client can resume from a seq before it", () => {
   const ring = new Ring(4);
   ring.resetTo(0);
   for (let seq = 1; seq <= 4; seq++) ring.push(change(seq));

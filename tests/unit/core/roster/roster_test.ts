@@ -7,8 +7,8 @@ const transition = (seq: number, userId: number, status: Status) => ({
   username: `user${userId}`,
 });
 
-/** What the ring holds from a position on. */
-function told(roster: Roster, from = 0): string[] {
+/** The changes in the ring from a position on. */
+function changesFrom(roster: Roster, from = 0): string[] {
   const messages: string[] = [];
   for (let position = from; position < roster.ring.head; position++) {
     const { type, userId } = JSON.parse(roster.ring.at(position).message);
@@ -17,7 +17,7 @@ function told(roster: Roster, from = 0): string[] {
   return messages;
 }
 
-Deno.test("the roster follows transitions, and refuses one that is not the next", () => {
+Deno.test("the roster applies transitions, and throws for one that is not the next", () => {
   const roster = new Roster();
   roster.advance(transition(1, 9, "online"));
   roster.advance(transition(2, 4, "online"));
@@ -35,7 +35,7 @@ Deno.test("the roster follows transitions, and refuses one that is not the next"
   equal(roster.seq, 3);
 });
 
-Deno.test("[P7] the list is made once per change, and is [] when nobody is there", () => {
+Deno.test("[P7] the list is made once for each change, and is [] if nobody is online", () => {
   const roster = new Roster();
   equal(roster.usersJson(), "[]");
   roster.advance(transition(1, 2, "online"));
@@ -43,7 +43,7 @@ Deno.test("[P7] the list is made once per change, and is [] when nobody is there
   equal(roster.usersJson(), roster.usersJson());
 });
 
-Deno.test("becoming a snapshot tells the difference and nothing else", () => {
+Deno.test("replacing the roster by a snapshot puts the differences into the ring, and nothing else", () => {
   const roster = new Roster();
   for (const [index, id] of [1, 2, 3].entries()) {
     roster.advance(transition(index + 1, id, "online"));
@@ -53,7 +53,11 @@ Deno.test("becoming a snapshot tells the difference and nothing else", () => {
     seq: 9,
     users: [{ id: 3, username: "renamed" }, { id: 4, username: "user4" }],
   });
-  deepEqual(told(roster, before), ["1 offline", "2 offline", "4 online"]);
+  deepEqual(changesFrom(roster, before), [
+    "1 offline",
+    "2 offline",
+    "4 online",
+  ]);
   equal(roster.seq, 9);
   deepEqual(roster.users(), [{ id: 3, username: "renamed" }, {
     id: 4,
@@ -61,12 +65,12 @@ Deno.test("becoming a snapshot tells the difference and nothing else", () => {
   }]);
 });
 
-Deno.test("[P6] per user online and offline alternate in the ring, whatever the feed repeats", () => {
+Deno.test("[P6] the changes of a user in the ring alternate, even if the feed repeats a status", () => {
   const roster = new Roster();
   roster.advance(transition(1, 1, "online"));
   roster.advance(transition(2, 1, "online"));
   roster.advance(transition(3, 1, "offline"));
   roster.advance(transition(4, 1, "offline"));
-  deepEqual(told(roster), ["1 online", "1 offline"]);
+  deepEqual(changesFrom(roster), ["1 online", "1 offline"]);
   equal(roster.seq, 4);
 });
