@@ -4,14 +4,22 @@ import pg from "pg";
 import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
 import { connect, open, type TestClient } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
+import { v1Connected } from "../support/endpoints.ts";
+import {
+  alternates,
+  broadcasts,
+  heardOf,
+  listed,
+  receivedFeed,
+  recorded,
+} from "../support/roster.ts";
 import { startServerOn } from "../support/server.ts";
-import { alternates, heardOf, listed } from "../support/roster.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 
 Deno.test("[P1] a connection with a valid token stays open", async () => {
-  await using server = await startServerOn(await postgres.database());
+  await using server = await startServerOn(postgres.database());
   await using ada = await connect(server.url, 1);
   await using bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);
@@ -19,10 +27,9 @@ Deno.test("[P1] a connection with a valid token stays open", async () => {
   equal(bob.socket.readyState, WebSocket.OPEN);
 });
 
-Deno.test("[P2][P4] others hear one user_online and one user_offline, the user hears nothing of itself", async () => {
-  await using server = await startServerOn(await postgres.database());
+Deno.test("[P2][P4] other users receive one user_online and one user_offline, the user receives nothing about itself", async () => {
+  await using server = await startServerOn(postgres.database());
   await using ada = await connect(server.url, 1);
-  await listed(server, [1]);
   await using bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);
   const chen = await connect(server.url, 3);
@@ -43,15 +50,17 @@ Deno.test("[P2][P4] others hear one user_online and one user_offline, the user h
   deepEqual(chen.messages, []);
 });
 
-Deno.test("[P3] further connections announce nothing, nor does closing one of several", async () => {
-  await using server = await startServerOn(await postgres.database());
+Deno.test("[P3] further connections of an online user send nothing to others, nor does closing one of several", async () => {
+  await using server = await startServerOn(postgres.database());
   await using ada = await connect(server.url, 1);
-  const bobs = [await connect(server.url, 2), await connect(server.url, 2)];
+  const bobs = [await connect(server.url, 2), await open(server.url, 2)];
   await ada.hears("user_online", 2);
-  bobs.push(await connect(server.url, 2));
+  bobs.push(await open(server.url, 2));
+  await v1Connected(server, 4);
   await bobs[0]?.close();
   await bobs[1]?.close();
-  // Whatever the above had announced would be heard before this.
+  await v1Connected(server, 2);
+  // A transition caused by the above would arrive before this one.
   await using _chen = await connect(server.url, 3);
   await ada.hears("user_online", 3);
   deepEqual(heardOf(ada, 2), ["user_online"]);
@@ -60,45 +69,46 @@ Deno.test("[P3] further connections announce nothing, nor does closing one of se
   deepEqual(heardOf(ada, 2), ["user_online", "user_offline"]);
 });
 
-Deno.test("[P5] nothing is announced before it is committed", async () => {
-  const url = await postgres.database();
-  await using server = await startServerOn(url);
+Deno.test("[P5] nothing is sent before it is committed", async () => {
+  await using server = await startServerOn(postgres.database());
   await using ada = await connect(server.url, 1);
-  const application = new pg.Client({ connectionString: url });
+  const application = new pg.Client({ connectionString: server.databaseUrl });
   await application.connect();
   await application.query("begin; select from users where id = 2 for update");
 
   await using _bob = await open(server.url, 2);
-  // Bob's row is locked, so his status cannot be written. Others are not held up by that.
+  await v1Connected(server, 2);
+  // Bob's row is locked, so his status cannot be written. Nobody else waits for that.
   await using _chen = await connect(server.url, 3);
   await ada.hears("user_online", 3);
   deepEqual(heardOf(ada, 2), []);
-  equal(await statusOf(url, 2), "offline");
+  equal(await statusOf(server.databaseUrl, 2), "offline");
 
   await application.query("rollback");
   await application.end();
   await ada.hears("user_online", 2);
-  equal(await statusOf(url, 2), "online");
+  equal(await statusOf(server.databaseUrl, 2), "online");
 });
 
-Deno.test("[P5] whoever hears a transition finds it in the database", async () => {
-  const url = await postgres.database();
-  await using server = await startServerOn(url);
+Deno.test("[P5] the database has a transition when the client receives it", async () => {
+  await using server = await startServerOn(postgres.database());
   await using ada = await connect(server.url, 1);
   const seen: string[] = [];
   const reads: Promise<void>[] = [];
   ada.socket.addEventListener("message", ({ data }) => {
     const { type }: UserStatusBroadcast = JSON.parse(data);
     reads.push(
-      statusOf(url, 2).then((status) => void seen.push(`${type} ${status}`)),
+      statusOf(server.databaseUrl, 2).then((status) =>
+        void seen.push(`${type} ${status}`)
+      ),
     );
   });
   for (let round = 0; round < 20; round++) {
     const before = seen.length;
     const bob = await connect(server.url, 2);
-    await until("his coming was read", () => seen.length === before + 1);
+    await until("bob's arrival was read", () => seen.length === before + 1);
     await bob.close();
-    await until("his going was read", () => seen.length === before + 2);
+    await until("bob's departure was read", () => seen.length === before + 2);
   }
   await Promise.all(reads);
   deepEqual([...new Set(seen)].sort(), [
@@ -107,13 +117,11 @@ Deno.test("[P5] whoever hears a transition finds it in the database", async () =
   ]);
 });
 
-Deno.test("[P6] every connection hears the feed, in order, from its registration on", async () => {
-  const url = await postgres.database(30);
-  await using server = await startServerOn(url);
+Deno.test("[P6] every connection receives the feed, in order, from its registration on", async () => {
+  await using server = await startServerOn(postgres.database(30));
   const early = await Promise.all(
     [1, 2, 3].map((userId) => connect(server.url, userId)),
   );
-  await listed(server, [1, 2, 3]);
   const others = Array.from({ length: 27 }, (_, index) => index + 4);
   const churn = async (userId: number) => {
     for (let round = 0; round < 8; round++) {
@@ -121,29 +129,21 @@ Deno.test("[P6] every connection hears the feed, in order, from its registration
     }
   };
   await Promise.all(others.map(churn));
+  await v1Connected(server, 3);
   await using _last = await connect(server.url, 4);
   await listed(server, [1, 2, 3, 4]);
 
-  const feed = await query(
-    url,
-    "select user_id, status from rollcall_internal.feed where user_id > 3 order by seq",
-  );
-  const wanted = feed.map((row) => ({
-    type: `user_${row.status}`,
-    userId: row.user_id,
-  }));
-  ok(wanted.length > 27, `the churn caused ${wanted.length} transitions`);
+  const feed = await broadcasts(server.databaseUrl, [1, 2, 3]);
+  ok(feed.length > 27, `the churn caused ${feed.length} transitions`);
   for (const client of early) {
-    await until("all is heard", () => client.messages.length >= wanted.length);
-    deepEqual(client.messages.filter(({ userId }) => userId > 3), wanted);
+    await receivedFeed(client, server.databaseUrl, [1, 2, 3]);
     for (const userId of others) alternates(heardOf(client, userId));
     await client.close();
   }
 });
 
-Deno.test("[P6] a thousand opens and closes of one user within a second end right and alternate", async () => {
-  const url = await postgres.database();
-  await using server = await startServerOn(url, {
+Deno.test("[P6] a thousand opens and closes of one user in quick succession end offline and alternate", async () => {
+  await using server = await startServerOn(postgres.database(), {
     MAX_CONNECTIONS_PER_USER: "2000",
   });
   await using ada = await connect(server.url, 1);
@@ -153,19 +153,16 @@ Deno.test("[P6] a thousand opens and closes of one user within a second end righ
     }
   };
   await Promise.all(Array.from({ length: 10 }, bounce));
+  await v1Connected(server, 1);
   await listed(server, [1]);
-  equal(await statusOf(url, 2), "offline");
-  const [{ count }] = await query(
-    url,
-    "select count(*)::int from rollcall_internal.feed where user_id = 2",
-  );
-  await until("all is heard", () => heardOf(ada, 2).length === count);
+  await recorded(server.databaseUrl, [1]);
+  await receivedFeed(ada, server.databaseUrl, [1]);
   alternates(heardOf(ada, 2));
   equal(heardOf(ada, 2).at(-1), "user_offline");
 });
 
-Deno.test("[P7] GET /users/online lists ids ascending, and is [] when nobody is there", async () => {
-  await using server = await startServerOn(await postgres.database(40));
+Deno.test("[P7] GET /users/online lists ids ascending, and [] when nobody is online", async () => {
+  await using server = await startServerOn(postgres.database(40));
   const list = async () =>
     await (await fetch(`${server.url}users/online`)).text();
   equal(await list(), '{"online_users":[]}');
@@ -184,36 +181,38 @@ Deno.test("[P7] GET /users/online lists ids ascending, and is [] when nobody is 
 });
 
 Deno.test("[P8] a user who returns within the grace causes no transition and no write", async () => {
-  const url = await postgres.database();
-  await using server = await startServerOn(url, { OFFLINE_GRACE_MS: "1000" });
+  const GRACE_MS = 2_000;
+  await using server = await startServerOn(postgres.database(), {
+    OFFLINE_GRACE_MS: String(GRACE_MS),
+  });
   await using ada = await connect(server.url, 1);
   const bob = await connect(server.url, 2);
   await ada.hears("user_online", 2);
   const written = () =>
     query(
-      url,
-      `select u.xmin::text, c.xmin::text as claim, (select seq from rollcall_internal.counter)
+      server.databaseUrl,
+      `select u.xmin::text, c.xmin::text as claim
          from users u join rollcall_internal.claims c on c.user_id = u.id where u.id = 2`,
     );
   const before = await written();
   await bob.close();
-  const again = await connect(server.url, 2);
+  await v1Connected(server, 1);
+  const again = await open(server.url, 2);
+  await v1Connected(server, 2);
   await using chen = await connect(server.url, 3);
   await ada.hears("user_online", 3);
   await chen.close();
-  // Chen's grace began after Bob's: once Chen is announced, Bob's has passed too.
+  // Chen's grace began after bob's: when chen is offline, bob's has passed too.
   await ada.hears("user_offline", 3);
   deepEqual(heardOf(ada, 2), ["user_online"]);
-  const [{ seq: _seq, ...after }] = await written();
-  const [{ seq: _, ...first }] = before;
-  deepEqual(after, first);
+  deepEqual(await written(), before);
 
   const closedAt = performance.now();
   await again.close();
   await ada.hears("user_offline", 2);
   ok(
-    performance.now() - closedAt >= 990,
-    "announced before the grace was over",
+    performance.now() - closedAt >= GRACE_MS - 10,
+    "offline before the grace was over",
   );
-  equal(await statusOf(url, 2), "offline");
+  equal(await statusOf(server.databaseUrl, 2), "offline");
 });

@@ -17,7 +17,7 @@ export interface TestPostgres {
   database(users?: number): Promise<string>;
 }
 
-/** A server to test against instead of the embedded one, for example an older version. */
+/** A Postgres to use instead of the embedded one, for example an older version. */
 const OTHER_SERVER = Deno.env.get("TEST_DATABASE_URL");
 
 /** Starts one Postgres before the tests of a file, and stops it after them. */
@@ -83,4 +83,23 @@ export async function statusOf(url: string, userId: number): Promise<string> {
     userId,
   ]);
   return row.status;
+}
+
+/** The node that claims a user, if one node alone does. */
+export async function nodeOf(url: string, userId: number): Promise<string> {
+  const [row] = await query(
+    url,
+    "select node_id from rollcall_internal.claims where user_id = $1",
+    [userId],
+  );
+  return row.node_id;
+}
+
+/** Ends a node's lease now, whatever the node thinks of it. */
+export async function endLease(url: string, nodeId: string): Promise<void> {
+  await query(
+    url,
+    "update rollcall_internal.nodes set expires_at = clock_timestamp() where id = $1",
+    [nodeId],
+  );
 }

@@ -14,6 +14,8 @@ export type ProxyMode = "open" | "refusing" | "silent";
 export interface Proxy extends AsyncDisposable {
   /** The given URL with the proxy's address in it. */
   readonly url: string;
+  /** Connections taken so far. */
+  readonly accepted: number;
   set(mode: ProxyMode): void;
 }
 
@@ -21,6 +23,7 @@ export function startProxy(targetUrl: string): Proxy {
   const target = new URL(targetUrl);
   const connections = new Set<Deno.TcpConn>();
   let mode: ProxyMode = "open";
+  let accepted = 0;
   let listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   const pipes = new Set<Promise<void>>();
@@ -49,6 +52,7 @@ export function startProxy(targetUrl: string): Proxy {
   };
   const accept = async (inbound: Deno.TcpListener) => {
     for await (const client of inbound) {
+      accepted += 1;
       connections.add(client);
       try {
         const server = await Deno.connect({
@@ -74,6 +78,9 @@ export function startProxy(targetUrl: string): Proxy {
   url.port = String(port);
   return {
     url: url.href,
+    get accepted() {
+      return accepted;
+    },
     set: (next) => {
       if (next === "refusing" && mode !== "refusing") refuse();
       if (next !== "refusing" && mode === "refusing") {

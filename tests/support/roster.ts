@@ -1,28 +1,90 @@
 /**
- * What a server and its clients believe, to be compared with the truth.
+ * Waits until a server, its clients and the database agree who is online.
  *
  * @module
  */
 import { deepEqual } from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
+import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
 import type { TestClient } from "./client.ts";
-import type { TestServer } from "./server.ts";
-import { until } from "./until.ts";
+import { query } from "./database.ts";
+import { type Located, onlineIds } from "./endpoints.ts";
+import { until, untilEqual } from "./until.ts";
 
-/** Waits until exactly these users are listed. The roster must be public, or the token good. */
+/** Waits until exactly these users are listed, ascending. */
 export async function listed(
-  server: Pick<TestServer, "url">,
+  server: Located,
   wanted: readonly number[],
-  deadlineMs = 10_000,
+  headers: Record<string, string> = {},
 ): Promise<void> {
-  await until(`${wanted.join() || "nobody"} is listed`, async () => {
-    const { online_users } = await (await fetch(`${server.url}users/online`))
-      .json();
-    return online_users.map(({ id }: { id: number }) => id).join() ===
-      wanted.join();
-  }, deadlineMs);
+  await untilEqual(
+    `${wanted.join() || "nobody"} is listed`,
+    () => onlineIds(server, headers),
+    [...wanted],
+  );
 }
 
-/** What a client was told of one user. */
+/** Waits until exactly these users have status online, and exactly these are claimed. */
+export async function recorded(
+  databaseUrl: string,
+  wanted: readonly number[],
+): Promise<void> {
+  await untilEqual(
+    `the database has ${wanted.join() || "nobody"} online`,
+    () => onlineInDatabase(databaseUrl),
+    { online: [...wanted], claimed: [...wanted] },
+  );
+}
+
+/** Both in one statement, which sees one moment. */
+async function onlineInDatabase(
+  databaseUrl: string,
+): Promise<{ online: number[]; claimed: number[] }> {
+  const [row] = await query(
+    databaseUrl,
+    `select array(select id from users where status = 'online' order by id) as online,
+            array(select distinct user_id from rollcall_internal.claims order by 1) as claimed`,
+  );
+  return row;
+}
+
+/** The feed as messages of version 1, without the transitions of some users. */
+export async function broadcasts(
+  databaseUrl: string,
+  without: readonly number[] = [],
+): Promise<UserStatusBroadcast[]> {
+  return await query(
+    databaseUrl,
+    `select 'user_' || status as type, user_id as "userId"
+       from rollcall_internal.feed where user_id <> all ($1) order by seq`,
+    [without],
+  );
+}
+
+/**
+ * P6: waits until a client has received exactly the feed, in its order, without some users.
+ * Both sides are read again and again, because the last writes may still be under way.
+ */
+export async function receivedFeed(
+  client: TestClient,
+  databaseUrl: string,
+  without: readonly number[],
+): Promise<void> {
+  let feed: UserStatusBroadcast[] = [];
+  const received = () =>
+    client.messages.filter(({ userId }) => !without.includes(userId));
+  try {
+    await until("the client has received the feed", async () => {
+      feed = await broadcasts(databaseUrl, without);
+      return isDeepStrictEqual(received(), feed);
+    });
+  } catch (err) {
+    deepEqual(received(), feed);
+    throw err;
+  }
+}
+
+/** The transitions of one user that a client received. */
 export function heardOf(client: TestClient, userId: number): string[] {
   return client.messages.filter((message) => message.userId === userId).map((
     { type },

@@ -1,27 +1,65 @@
 /**
- * Transitions without sockets: another node, of which only the store is there.
+ * Transitions without sockets, written by another node of which only the store exists.
  *
  * @module
  */
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
-import { silentLog } from "./database.ts";
+import { query, silentLog } from "./database.ts";
+
+/** Lasts for any test: nothing renews it. */
+const LEASE_MS = 600_000;
 
 export interface PlayedNode extends AsyncDisposable {
-  /** One transaction; resolves when it is committed. */
+  /** Writes one transaction. Resolves when it is committed. */
   apply(arriving: readonly UserId[], leaving: readonly UserId[]): Promise<void>;
 }
 
-/** Joins as a node whose lease lasts for any test. */
+/** Joins as a node. Disposing of it takes its users offline. */
 export async function playNode(databaseUrl: string): Promise<PlayedNode> {
   const store = new PostgresStore(databaseUrl, silentLog);
   const nodeId = crypto.randomUUID();
-  await store.join(nodeId, 600_000);
+  await store.join(nodeId, LEASE_MS);
+  const online = new Set<UserId>();
+  const apply = async (
+    arriving: readonly UserId[],
+    leaving: readonly UserId[],
+  ) => {
+    await store.apply(nodeId, arriving, leaving);
+    for (const id of arriving) online.add(id);
+    for (const id of leaving) online.delete(id);
+  };
   return {
-    apply: async (arriving, leaving) => {
-      await store.apply(nodeId, arriving, leaving);
-    },
+    apply,
     [Symbol.asyncDispose]: async () => {
+      await apply([], [...online]);
+      await store.leave(nodeId, 0);
+      await store.close();
+    },
+  };
+}
+
+/**
+ * Users come online, each in a transaction of its own, as fast as the database commits: all
+ * transactions are in one request, so that a slow test process does not slow them down.
+ * Disposing of it takes them offline.
+ */
+export async function storm(
+  databaseUrl: string,
+  ids: readonly UserId[],
+): Promise<AsyncDisposable> {
+  const store = new PostgresStore(databaseUrl, silentLog);
+  const nodeId = crypto.randomUUID();
+  await store.join(nodeId, LEASE_MS);
+  const write = (arriving: string, leaving: string, number: number) =>
+    `select rollcall_internal.apply('${nodeId}', '{${arriving}}', '{${leaving}}', ${number})`;
+  const transactions = ids.map((id, index) =>
+    `begin; ${write(String(id), "", 1 + index)}; commit;`
+  );
+  await query(databaseUrl, transactions.join("\n"));
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await query(databaseUrl, write("", ids.join(), 1 + ids.length));
       await store.leave(nodeId, 0);
       await store.close();
     },

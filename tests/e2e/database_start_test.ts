@@ -1,0 +1,96 @@
+/** What a server does at start when it cannot use the database that it was given. */
+import { equal, match, ok } from "node:assert/strict";
+import { DATABASE_CONNECT_MS } from "../../src/postgres/limits.ts";
+import { connect } from "../support/client.ts";
+import {
+  postgresForThisFile,
+  query,
+  statusOf,
+  uniqueName,
+} from "../support/database.ts";
+import { startProxy } from "../support/proxy.ts";
+import { runFile, startServerOn, TEST_SECRET } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const postgres = postgresForThisFile();
+
+Deno.test("a role without the right to make the schema ends the start with 2 and the missing right", async () => {
+  const url = new URL(await postgres.emptyDatabase());
+  const role = uniqueName("lowly");
+  await query(url.href, `create role ${role} login password 'secret'`);
+  url.username = role;
+  url.password = "secret";
+  const env = { DATABASE_URL: url.href, JWT_SECRET: TEST_SECRET };
+  const { code, stderr } = await runFile("main.ts", [], { env });
+  equal(code, 2);
+  match(
+    stderr,
+    /^Cannot prepare the schema rollcall_internal: permission denied/,
+  );
+});
+
+Deno.test("a role that may use the schema and not change it can serve", async () => {
+  const url = new URL(await postgres.database());
+  const role = uniqueName("server");
+  await query(
+    url.href,
+    `create role ${role} login password 'secret';
+     grant select, update on users to ${role};
+     grant usage on schema rollcall_internal to ${role};
+     grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}`,
+  );
+  const owner = url.href;
+  url.username = role;
+  url.password = "secret";
+  await using server = await startServerOn(url.href);
+  await using ada = await connect(server.url, 1);
+  await using _bob = await connect(server.url, 2);
+  await ada.hears("user_online", 2);
+  equal(await statusOf(owner, 2), "online");
+});
+
+const wrongUrls: Record<string, { change: (url: URL) => void; says: RegExp }> =
+  {
+    "nothing listens there": {
+      change: (url) => url.port = "1",
+      says: /ECONNREFUSED|refused/,
+    },
+    "the password is wrong": {
+      change: (url) => url.password = "hunter2",
+      says: /password/,
+    },
+    "there is no such database": {
+      change: (url) => url.pathname = "/nowhere",
+      says: /"nowhere" does not exist/,
+    },
+  };
+
+for (const [name, { change, says }] of Object.entries(wrongUrls)) {
+  Deno.test(`a wrong DATABASE_URL ends the start with 2 and the reason: ${name}`, async () => {
+    const url = new URL(await postgres.emptyDatabase());
+    change(url);
+    const startedAt = performance.now();
+    const env = { DATABASE_URL: url.href, JWT_SECRET: TEST_SECRET };
+    const { code, stderr } = await runFile("main.ts", [], { env });
+    equal(code, 2);
+    ok(performance.now() - startedAt < 10_000);
+    match(stderr, /^Cannot connect to postgres:\/\/\w+@127\.0\.0\.1/);
+    match(stderr, says);
+    match(stderr, /DATABASE_URL/);
+    ok(!stderr.includes(url.password), "the password is shown");
+  });
+}
+
+Deno.test("a wrong DATABASE_URL ends the start with 2 and the reason: nobody answers", async () => {
+  await using proxy = startProxy(await postgres.emptyDatabase());
+  proxy.set("silent");
+  let connectedAt = 0;
+  const env = { DATABASE_URL: proxy.url, JWT_SECRET: TEST_SECRET };
+  const { code, stderr } = await runFile("main.ts", [], { env }, async () => {
+    await until("the server connects", () => proxy.accepted > 0);
+    connectedAt = performance.now();
+  });
+  equal(code, 2);
+  ok(performance.now() - connectedAt < 2 * DATABASE_CONNECT_MS);
+  match(stderr, /^Cannot connect to .*timeout/);
+});
