@@ -18,6 +18,7 @@ import { ROOT } from "../support/server.ts";
 import { FLOORS } from "./imports_point_down.ts";
 
 const source = await sources("src");
+source.set("main.ts", await readDocument("main.ts"));
 
 /** Every `limits.ts` below `src/`, by its path. */
 const limitFiles = [...source.keys()].filter((path) =>
@@ -28,6 +29,34 @@ const limitFiles = [...source.keys()].filter((path) =>
 const limits: Record<string, unknown> = { WATCHED_USERS_MAX, USER_ID_MAX };
 for (const path of limitFiles) {
   Object.assign(limits, await import(`file://${ROOT}${path}`));
+}
+
+/** Every call in the source that logs a warning or an error, with its constant text. */
+function loggedEvents(): { level: string; event: string }[] {
+  const events: { level: string; event: string }[] = [];
+  for (const text of source.values()) {
+    for (const match of text.matchAll(/\blog\??\.(warn|error)\(/g)) {
+      const call = argumentsAt(text, match.index + match[0].length);
+      const { literal, name } =
+        /(?:"(?<literal>[^"]*)"|\b(?<name>\w+)),?\s*$/.exec(call)?.groups ?? {};
+      const event = literal ??
+        new RegExp(`const ${name} =\\s*"([^"]*)"`).exec(text)?.[1];
+      ok(event !== undefined, `a call has no constant text: ${call}`);
+      events.push({ level: match[1] ?? "", event });
+    }
+  }
+  return events;
+}
+
+/** The arguments of a call, from behind its opening parenthesis. */
+function argumentsAt(text: string, start: number): string {
+  let depth = 1;
+  let end = start;
+  for (; depth > 0; end++) {
+    if (text[end] === "(") depth += 1;
+    else if (text[end] === ")") depth -= 1;
+  }
+  return text.slice(start, end - 1);
 }
 
 /** A core that was never started, whose values can be read. */
@@ -48,11 +77,32 @@ function rowOf(rows: readonly string[][], name: string): string[] {
   return row;
 }
 
+/** Both hold the same texts. Names those that only one of them has. */
+function agree(
+  documented: readonly string[],
+  inCode: readonly string[],
+): void {
+  const missing = inCode.filter((text) => !documented.includes(text));
+  const unknown = documented.filter((text) => !inCode.includes(text));
+  deepEqual({ missing, unknown }, { missing: [], unknown: [] });
+}
+
 /** Names in the first column that look like a variable or a limit. */
 function constantsIn(rows: readonly string[][]): string[] {
   return rows.map(([name]) => name ?? "")
     .filter((name) => /^[A-Z]+(_[A-Z]+)+$/.test(name));
 }
+
+Deno.test("README.md: the number of lines of code is right to a tenth", async () => {
+  const lines = [...source].filter(([path]) => path.startsWith("src/"))
+    .flatMap(([, text]) => text.replaceAll(/\/\*[\s\S]*?\*\//g, "").split("\n"))
+    .filter((line) => line.trim() !== "" && !line.trim().startsWith("//"));
+  const [, claimed = ""] = /About ([\d,]+)\s+lines\s+of\s+TypeScript/.exec(
+    await readDocument("README.md"),
+  ) ?? [];
+  const ratio = lines.length / Number(claimed.replace(",", ""));
+  ok(ratio > 0.9 && ratio < 1.1, `there are ${lines.length}`);
+});
 
 Deno.test("configuration.md: every environment variable has a row with its default", async () => {
   const rows = tableRows(await readDocument("docs/configuration.md"));
@@ -71,6 +121,26 @@ Deno.test("configuration.md has no row for a variable that is not read", async (
   const rows = tableRows(await readDocument("docs/configuration.md"));
   const unknown = constantsIn(rows).filter((name) => !(name in DEFAULTS));
   deepEqual(unknown, []);
+});
+
+Deno.test("client.md: the states of a connection are the client's", async () => {
+  const union = /readonly state:([^;]*);/.exec(
+    source.get("src/client/connection_info.ts") ?? "",
+  )?.[1] ?? "";
+  const states = [...union.matchAll(/"(\w+)"/g)].map(([, state]) => state);
+  const rows = tableRows(await readDocument("docs/client.md"), "States");
+  ok(states.length >= 5);
+  deepEqual(rows.slice(1).map(([state]) => state), states);
+});
+
+Deno.test("client.md: the reasons that the client makes are in its source", async () => {
+  const rows = tableRows(await readDocument("docs/client.md"), "Reasons");
+  const text = [...source].filter(([path]) => path.startsWith("src/client/"))
+    .map(([, text]) => text).join();
+  ok(rows.length >= 8);
+  for (const [reason = ""] of rows.slice(1)) {
+    ok(text.includes(reason.replace(/ \.\.\.$/, "")), `"${reason}"`);
+  }
 });
 
 Deno.test("protocol.md: the table of close codes is the code's", async () => {
@@ -92,7 +162,7 @@ Deno.test("protocol.md: the table of close reasons is the code's", async () => {
   const sent = Object.values(DISCONNECT).map(({ code, reason }) =>
     `${code} ${reason}`
   );
-  deepEqual(documented.sort(), sent.sort());
+  agree(documented, sent);
 });
 
 Deno.test("protocol.md: every error of version 2 is in the table", async () => {
@@ -102,17 +172,17 @@ Deno.test("protocol.md: every error of version 2 is in the table", async () => {
   const codes = [...union.matchAll(/"(\w+)"/g)].map(([, code]) => code ?? "");
   const rows = tableRows(await readDocument("docs/protocol.md"), "Errors");
   ok(codes.length >= 6);
-  deepEqual(rows.slice(1).map(([code]) => code).sort(), codes.sort());
+  agree(rows.slice(1).map(([code = ""]) => code), codes);
 });
 
-Deno.test("limits.md: every limit in a table has its value", async () => {
+Deno.test("limits.md: every limit has a row with its value, and no other has", async () => {
   const rows = tableRows(await readDocument("docs/limits.md"));
-  const names = constantsIn(rows);
-  ok(names.length >= 40);
-  for (const name of names) {
-    ok(name in limits, `${name} is no limit`);
-    equal(rowOf(rows, name)[1], String(limits[name]), name);
-  }
+  const documented = constantsIn(rows)
+    .map((name) => `${name} = ${rowOf(rows, name)[1]}`);
+  const exported = Object.entries(limits)
+    .map(([name, value]) => `${name} = ${value}`);
+  ok(exported.length >= 40);
+  agree(documented, exported);
 });
 
 Deno.test("[L1] every limit has its reason beside it", () => {
@@ -167,18 +237,34 @@ Deno.test("operations.md: the table of metrics is the code's, with their types",
     .map(([, name, type]) => `${name} ${type}`);
   const rows = tableRows(await readDocument("docs/operations.md"), "Metrics");
   ok(types.length >= 20);
-  deepEqual(
-    rows.slice(1).map(([name, type]) => `${name} ${type}`).sort(),
-    types.sort(),
+  agree(rows.slice(1).map(([name, type]) => `${name} ${type}`), types);
+});
+
+Deno.test("operations.md: the table of log events is the code's, with their levels", async () => {
+  const levels = new Map<string, Set<string>>();
+  for (const { level, event } of loggedEvents()) {
+    levels.set(event, (levels.get(event) ?? new Set()).add(level));
+  }
+  const rows = tableRows(
+    await readDocument("docs/operations.md"),
+    "Warnings and errors",
+  );
+  ok(levels.size >= 20);
+  agree(
+    rows.slice(1).map(([level, event]) => `${level}: ${event}`),
+    [...levels].map(([event, of]) =>
+      `${[...of].sort().toReversed().join(", ")}: ${event}`
+    ),
   );
 });
 
 Deno.test("operations.md: every alert is in the table", async () => {
   const rules = await readDocument("docs/alerts.yml");
-  const alerts = [...rules.matchAll(/alert: (\w+)/g)].map(([, name]) => name);
+  const alerts = [...rules.matchAll(/alert: (\w+)/g)]
+    .map(([, name = ""]) => name);
   const rows = tableRows(await readDocument("docs/operations.md"), "Alerts");
   ok(alerts.length >= 3);
-  deepEqual(rows.slice(1).map(([name]) => name).sort(), alerts.sort());
+  agree(rows.slice(1).map(([name = ""]) => name), alerts);
 });
 
 Deno.test("operations.md: the runbook has a row for every check of /readyz", async () => {
@@ -209,13 +295,15 @@ Deno.test("src/README.md: the table of folders is the lint rule's", async () => 
 
 Deno.test("src/README.md: every promise with a test is in the list, and the other way round", async () => {
   const rows = tableRows(await readDocument("src/README.md"), "Promises");
-  const listed = new Set(rows.slice(1).map(([id]) => id));
-  const tested = new Set<string | undefined>();
+  const listed = new Set(rows.slice(1).map(([id = ""]) => id));
+  const tested = new Set<string>();
   for (const text of (await sources("tests")).values()) {
     for (
-      const [, id] of text.matchAll(/["`](?:\[[A-Z]\d\])*\[([A-Z]\d)\]/g)
+      const [, id = ""] of text.matchAll(/["`](?:\[[A-Z]\d\])*\[([A-Z]\d)\]/g)
     ) tested.add(id);
-    for (const [, id] of text.matchAll(/["`]\[([A-Z]\d)\]/g)) tested.add(id);
+    for (const [, id = ""] of text.matchAll(/["`]\[([A-Z]\d)\]/g)) {
+      tested.add(id);
+    }
   }
-  deepEqual([...listed].sort(), [...tested].sort());
+  agree([...listed], [...tested]);
 });
