@@ -1,8 +1,8 @@
 /**
  * The command line: `token` prints a token for a user, `migrate` updates the database's schema.
  *
- * Both read the same environment variables as the server. Standard output has the result alone, so that
- * a script can use it; usage, errors and warnings go to standard error.
+ * Both read the same environment variables as the server. `token` writes the token alone to standard
+ * output, so that a script can use it. Errors and warnings go to standard error.
  *
  * @module
  */

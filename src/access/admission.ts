@@ -51,7 +51,9 @@ export class Admission {
   readonly #random: () => number;
   readonly #socketsByAddress = new Map<string, number>();
   readonly #socketsByUser = new Map<UserId, number>();
-  /** Failed tokens by address, within the minute that began with the first of them. Oldest first. */
+  /**
+   * Failed tokens by address, within the minute that began with the first of them. Oldest first.
+   */
   readonly #failures = new Map<
     string,
     { readonly since: number; count: number }

@@ -7,8 +7,8 @@
  * - `client_address.ts` reads the client's address, also behind proxies.
  * - `admission.ts` gives a request a slot before anything is spent on it. It limits sockets for
  *   the node, the address and the user, new sockets a second, and failed tokens a minute.
- * - `token/` verifies the token. `verify.ts` counts a bad token against the client's address, so that
- *   an address with too many of them is refused by admission.
+ * - `token/` verifies the token. `verify.ts` counts a bad token against the client's address, so
+ *   that an address with too many of them is refused by admission.
  * - `provision.ts` writes the user's row, if the operator wants that.
  * - `authorize.ts`, this file, calls them in order when the socket is open.
  *
@@ -25,10 +25,10 @@
  *
  * ## What it costs
  *
- * A token that was verified in the last minutes costs a digest and a lookup, another one a signature
- * check of up to a millisecond. Only steps 3 and 4 use the database, and most clients need
- * neither. The socket is open already, so a refusal is a close code. The issuer and the database
- * may both be slow, so the whole has a time limit (`AUTHORIZATION_MS`).
+ * A token that was verified in the last minutes costs a digest and a lookup, another one a
+ * signature check of up to a millisecond. Only steps 3 and 4 use the database, and most clients
+ * need neither. The socket is open already, so a refusal is a close code. The issuer and the
+ * database may both be slow, so the whole has a time limit (`AUTHORIZATION_MS`).
  *
  * @module
  */

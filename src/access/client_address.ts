@@ -62,8 +62,8 @@ function unmapped(address: string): string {
 }
 
 /**
- * An IPv6 address as its /64 network, because a client with one address usually has all 2^64 of that
- * network. An IPv4 address stays as it is.
+ * An IPv6 address as its /64 network, because a client with one address usually has all 2^64 of
+ * that network. An IPv4 address stays as it is.
  */
 function network(address: string): string {
   if (isIP(address) !== 6) return address;

@@ -4,10 +4,16 @@
  * @module
  */
 
-/** Users that are written at the same time. The pool's other connections are for presence and the lease. */
+/**
+ * Users that are written at the same time. The pool's other connections are for presence and the
+ * lease.
+ */
 export const PROVISIONS_AT_ONCE_MAX = 2;
 
-/** Calls that wait for one of those. While the database hangs, they wait on after `AUTHORIZATION_MS`. */
+/**
+ * Calls that wait for one of those. While the database hangs, they wait on after
+ * `AUTHORIZATION_MS`.
+ */
 export const PROVISIONS_WAITING_MAX = 5_000;
 
 /**
@@ -22,8 +28,14 @@ export const AUTHORIZATION_MS = 6_000;
  */
 export const CLOSING_SLOTS_MAX = 1_000;
 
-/** Client addresses whose failed tokens are counted. Past it the oldest count is deleted: memory before precision. */
+/**
+ * Client addresses whose failed tokens are counted. Past it the oldest count is deleted, because
+ * bounded memory matters more than an exact count.
+ */
 export const ADDRESSES_MAX = 50_000;
 
-/** Users that are known to be written with the name in their token, so that a reconnect costs no write. */
+/**
+ * Users that are known to be written with the name in their token, so that a reconnect costs no
+ * write.
+ */
 export const PROVISIONED_USERS_MAX = 30_000;

@@ -18,7 +18,10 @@ import {
   PROVISIONS_WAITING_MAX,
 } from "./limits.ts";
 
-/** Writes a user's row. Rejects if the write fails or too many calls wait; the next call tries again. */
+/**
+ * Writes a user's row. Rejects if the write fails or too many calls wait; the next call tries
+ * again.
+ */
 export type Provision = (
   userId: UserId,
   username: string | undefined,

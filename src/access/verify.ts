@@ -44,7 +44,9 @@ export async function verifyToken(
   }
 }
 
-/** Logs why a token could not be verified. An unavailable key set is expected, so it needs no stack. */
+/**
+ * Logs why a token could not be verified. An unavailable key set is expected, so it needs no stack.
+ */
 export function logVerificationError(
   log: Log,
   err: unknown,

@@ -2,8 +2,8 @@
  * The configuration is read from the environment once, at the start. This is the door of `config/`.
  *
  * `environment.ts` validates the variables: the range of each, and what only several together show.
- * All errors are reported at once, each with the variable, the value and what is expected, so that an
- * operator corrects them in one go. Values of secrets never appear in an error.
+ * All errors are reported at once, each with the variable, the value and what is expected, so that
+ * an operator corrects them in one go. Values of secrets never appear in an error.
  *
  * This file turns the valid variables into a frozen `Config`, whose fields are grouped by the part
  * that uses them. After that no part reads the environment. Optional variables become a decision
@@ -41,11 +41,19 @@ const USERNAME_CLAIMS = ["preferred_username", "name"];
 export interface Config {
   readonly port: number;
   readonly host: string;
-  /** Whether several processes may listen on the same port. The system then distributes the sockets. */
+  /**
+   * Whether several processes may listen on the same port. The system then distributes the sockets.
+   */
   readonly reusePort: boolean;
-  /** Neither a key nor a database is configured: the server has demo users, gives out their tokens, and serves the demo page. */
+  /**
+   * Neither a key nor a database is configured: the server has demo users, gives out their tokens,
+   * and serves the demo page.
+   */
   readonly demo: boolean;
-  /** `embedded`: a Postgres in the data directory. Without `url` the `PG*` variables say where the database is. */
+  /**
+   * `embedded`: a Postgres in the data directory. Without `url` the `PG*` variables say where the
+   * database is.
+   */
   readonly database:
     | { readonly kind: "embedded" }
     | { readonly kind: "external"; readonly url: string | undefined };
@@ -112,7 +120,8 @@ export function readDatabaseConfig(
 /**
  * Reads what `deno task token` needs. Throws as `readConfig` does.
  *
- * @returns `demo` says that the environment has no key, so the token's key is the secret of demo mode.
+ * @returns `demo` says that the environment has no key, so the token's key is the secret of demo
+ *   mode.
  */
 export function readTokenConfig(
   env: EnvVars,

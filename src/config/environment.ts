@@ -1,8 +1,8 @@
 /**
  * The environment variables: the name, default and range of each, and the errors in given values.
  *
- * What a variable means to an operator is in docs/configuration.md; a test compares its table with this
- * schema. What becomes of a value is not known here.
+ * What a variable means to an operator is in docs/configuration.md; a test compares its table with
+ * this schema. What becomes of a value is not known here.
  *
  * @module
  */
@@ -132,7 +132,9 @@ export const environment = z.object({
 
 export type Environment = z.infer<typeof environment>;
 
-/** The default of every variable, for the test that compares docs/configuration.md with the schema. */
+/**
+ * The default of every variable, for the test that compares docs/configuration.md with the schema.
+ */
 export const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
   Object.entries(environment.shape).map((
     [name, type],
@@ -210,7 +212,10 @@ export function leaseErrors(
   ];
 }
 
-/** There is exactly one key. Only demo mode makes its own, and a server with a database is not in demo mode. */
+/**
+ * There is exactly one key. Only demo mode makes its own, and a server with a database is not in
+ * demo mode.
+ */
 export function keyErrors(given: EnvVars): string[] {
   if (given.JWT_SECRET !== undefined && given.JWT_JWKS_URL !== undefined) {
     return ["JWT_SECRET and JWT_JWKS_URL are both set: expected one of them"];

@@ -2,8 +2,8 @@
  * Client messages are what a version 2 client sends: `watch` and `refresh`.
  *
  * Each message is validated and passed to the fan-out or the verifier. An invalid message is
- * answered with an error that names the field, the value and what is expected, and it costs more of the
- * client's rate limit. Which users a client receives is not decided here.
+ * answered with an error that names the field, the value and what is expected, and it costs more of
+ * the client's rate limit. Which users a client receives is not decided here.
  *
  * @module
  */
@@ -34,7 +34,9 @@ export interface ClientMessagesDeps {
   readonly now: () => number;
 }
 
-/** The elements are validated later, and only up to the first bad one: zod would list all of them. */
+/**
+ * The elements are validated later, and only up to the first bad one: zod would list all of them.
+ */
 const userIds = z.custom<readonly unknown[] | "*">(
   (value) => value === "*" || Array.isArray(value),
   'expected a list of user ids, or "*"',

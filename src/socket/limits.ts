@@ -25,5 +25,8 @@ export const CLOSE_DELAY_MS = 20;
  */
 export const IDLE_TIMEOUT_SECONDS = 30;
 
-/** Time from the answered upgrade to an open socket. A socket that takes longer never opens, and its slot is freed. */
+/**
+ * Time from the answered upgrade to an open socket. A socket that takes longer never opens, and its
+ * slot is freed.
+ */
 export const HANDSHAKE_MS = 10_000;

@@ -78,13 +78,17 @@ type State =
   }
   | { readonly name: "over"; readonly connection: Connection | undefined };
 
-/** It is its own event listener, because a closure for each event costs more than all its fields. */
+/**
+ * It is its own event listener, because a closure for each event costs more than all its fields.
+ */
 export class SocketSession implements EventListenerObject {
   readonly #deps: SocketSessionDeps;
   readonly #socket: WebSocket;
   readonly #slot: Slot;
   readonly #version: 1 | 2;
-  /** The cursor of version 1, so that a slow authorization does not make the client miss changes. */
+  /**
+   * The cursor of version 1, so that a slow authorization does not make the client miss changes.
+   */
   readonly #headAtUpgrade: number;
   /** Version 1, from the first message on. */
   #budget: TokenBucket | undefined;

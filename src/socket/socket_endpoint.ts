@@ -18,9 +18,10 @@
  * afterwards. So nothing waits before the upgrade. It also means that a client with a bad token
  * receives a close code and a reason, which browsers hide when the handshake itself is refused.
  *
- * There is one exception. Sockets that were closed and whose peers have not answered have slots of their
- * own (`CLOSING_SLOTS_MAX`). When none of those is left, the token is verified before the upgrade and
- * a bad one is answered with 401: otherwise peers with bad tokens would take the slots of good clients.
+ * There is one exception. Sockets that were closed and whose peers have not answered have slots of
+ * their own (`CLOSING_SLOTS_MAX`). When none of those is left, the token is verified before the
+ * upgrade and a bad one is answered with 401: otherwise peers with bad tokens would take the slots
+ * of good clients.
  *
  * ## What it costs
  *

@@ -52,7 +52,7 @@ async function isEnded(raw: RawSocket): Promise<boolean> {
   try {
     while (true) {
       const size = await raw.conn.read(buffer);
-      // Everything else that a server sends here is ASCII.
+      // 0x88 starts a close frame. Everything else that the server sends here is ASCII.
       if (size === null || buffer.subarray(0, size).includes(0x88)) return true;
     }
   } catch (err) {
@@ -127,7 +127,7 @@ for (const [name, frames] of Object.entries(ENDED_BY_SERVER)) {
   });
 }
 
-attack("unmasked frames, which Deno takes as they are", async () => {
+attack("unmasked frames, which Deno accepts", async () => {
   using raw = await attacker();
   await write(raw, frame("hi", { isMasked: false }));
 });
@@ -180,7 +180,7 @@ attack(
   },
 );
 
-attack("half a handshake, a thousand times", async () => {
+attack("two hundred half handshakes", async () => {
   const halves = await Promise.all(
     Array.from({ length: 200 }, async () => {
       const { hostname, port } = new URL(server.url);
@@ -194,7 +194,7 @@ attack("half a handshake, a thousand times", async () => {
   for (const conn of halves) conn.close();
 });
 
-attack("handshakes whose peer leaves before the answer", async () => {
+attack("a hundred handshakes whose peer leaves before the answer", async () => {
   for (let n = 0; n < 100; n++) {
     const raw = await rawHandshake(server.url, {
       "Sec-WebSocket-Protocol": `rollcall.v2, bearer.${await tokenFor(1)}`,
@@ -203,7 +203,7 @@ attack("handshakes whose peer leaves before the answer", async () => {
   }
 });
 
-attack("headers without end", async () => {
+attack("endless headers", async () => {
   const { hostname, port } = new URL(server.url);
   using conn = await Deno.connect({ hostname, port: Number(port) });
   const line = new TextEncoder().encode(`X-Bomb: ${"b".repeat(8_000)}\r\n`);
@@ -212,7 +212,7 @@ attack("headers without end", async () => {
   for (let n = 0; n < 1_000 && !isRefused; n++) {
     isRefused = await conn.write(line).then(() => false, () => true);
   }
-  ok(isRefused, "8 MB of headers were taken");
+  ok(isRefused, "8 MB of headers were accepted");
 });
 
 for (
@@ -234,7 +234,7 @@ for (
   });
 }
 
-attack("sockets that come and go, two thousand times", async () => {
+attack("two thousand sockets that open and close", async () => {
   for (let round = 0; round < 20; round++) {
     const clients = await Promise.all(
       Array.from({ length: 100 }, (_, n) => open(server.url, 3 + n % 40)),
@@ -264,7 +264,7 @@ attack(`${FUZZ_INPUTS} damaged messages and frames, seed ${SEED}`, async () => {
   const work = async () => {
     for (let next = source.next(); !next.done;) {
       using raw = await attacker();
-      // No more than a connection's budget of bad messages.
+      // No more bad messages than the rate limit of a connection allows.
       for (let n = 0; n < 5 && !next.done; n++, next = source.next()) {
         await write(raw, next.value);
       }

@@ -7,10 +7,15 @@
 /** Bytes of a token. Real ones are below 2 KiB; larger input is refused unread. */
 export const TOKEN_BYTES_MAX = 8_192;
 
-/** Verified tokens in the cache, at about 300 bytes each: twice the default maximum of connections. */
+/**
+ * Verified tokens in the cache, at about 300 bytes each: twice the default maximum of connections.
+ */
 export const VERIFIED_TOKENS_MAX = 30_000;
 
-/** Time after which a cached token is verified again, so that a key that its issuer withdrew stops working. */
+/**
+ * Time after which a cached token is verified again, so that a key that its issuer withdrew stops
+ * working.
+ */
 export const VERIFIED_TOKEN_MS_MAX = 600_000;
 
 /** Bytes of an issuer's key set. Real ones have a few keys of 2 KiB. */
@@ -26,5 +31,8 @@ export const KEY_SET_COOLDOWN_MS = 5_000;
 /** Pause after a failed fetch. The last good key set is used meanwhile. */
 export const KEY_SET_PAUSE_MS = 30_000;
 
-/** Pause after a failed fetch while there is no key set at all: no client can authenticate meanwhile. */
+/**
+ * Pause after a failed fetch while there is no key set at all: no client can authenticate
+ * meanwhile.
+ */
 export const KEY_SET_FIRST_PAUSE_MS = 1_000;

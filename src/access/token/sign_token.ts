@@ -1,6 +1,6 @@
 /**
- * Signs tokens with the shared secret, for the command line and for demo mode. A server only verifies
- * tokens.
+ * Signs tokens with the shared secret, for the command line and for demo mode. A server only
+ * verifies tokens.
  *
  * @module
  */

@@ -1,13 +1,13 @@
 /**
- * The verifier turns a token into a verdict: the user's id, or why the token is refused. This is the
- * door of `access/token/`.
+ * The verifier turns a token into a verdict: the user's id, or why the token is refused. This is
+ * the door of `access/token/`.
  *
  * ## What is accepted
  *
- * The algorithm depends on the kind of key alone: a secret verifies HS256, a key set verifies RS256,
- * ES256 and EdDSA. So a token cannot choose `none`, and cannot use a public key as a secret. `exp`
- * is always required; `iss` and `aud` are required if they are configured. The user's id is in the
- * configured claim.
+ * The algorithm depends on the kind of key alone: a secret verifies HS256, a key set verifies
+ * RS256, ES256 and EdDSA. So a token cannot choose `none`, and cannot use a public key as a secret.
+ * `exp` is always required; `iss` and `aud` are required if they are configured. The user's id is
+ * in the configured claim.
  *
  * ## The parts
  *
@@ -19,13 +19,13 @@
  *
  * ## What it costs
  *
- * A signature check costs up to a millisecond, a cached token a digest. With a key set, the first token and each
- * unknown key cost a request to the issuer, at a limited rate.
+ * A signature check costs up to a millisecond, a cached token a digest. With a key set, the first
+ * token and each unknown key cost a request to the issuer, at a limited rate.
  *
  * ## Errors
  *
- * A verdict is about the token. If the keys are not available, the verifier throws, because the token
- * may be good.
+ * A verdict is about the token. If the keys are not available, the verifier throws, because the
+ * token may be good.
  *
  * @module
  */

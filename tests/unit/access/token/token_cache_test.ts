@@ -56,7 +56,7 @@ Deno.test("[L1] a good token is verified again after a while, however long it li
   equal((await verifyCached("good")).ok, false);
 });
 
-Deno.test("[L1] so many tokens are remembered and no more", async () => {
+Deno.test("[L1] the number of cached tokens is limited, and the oldest are deleted first", async () => {
   const { calls, verify } = recordingVerifier();
   const verifyCached = cached(verify, 3, () => 0);
   for (let n = 0; n < 5; n++) await verifyCached(`good${n}`);

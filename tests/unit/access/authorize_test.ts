@@ -1,0 +1,116 @@
+import { deepEqual } from "node:assert/strict";
+import type { Slot } from "../../../src/access/admission.ts";
+import { authorize } from "../../../src/access/authorize.ts";
+import type { Provision } from "../../../src/access/provision.ts";
+import { KeySetUnavailable } from "../../../src/access/token/key_set.ts";
+import type { Verify } from "../../../src/access/token/verifier.ts";
+import { Roster } from "../../../src/core/roster/roster.ts";
+import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
+import { rememberingLog } from "../../support/fakes.ts";
+
+interface Options {
+  readonly verify?: Verify;
+  readonly provision?: Provision;
+  readonly assigned?: ReturnType<Slot["assignUser"]>;
+  readonly catchUp?: () => Promise<"read" | "failed">;
+  readonly isRevoked?: boolean;
+  readonly since?: number;
+}
+
+const good: Verify = () =>
+  Promise.resolve({
+    ...{ ok: true, userId: 1, exp: 100 },
+    ...{ tokenId: "t", username: "ada" },
+  });
+
+async function authorizeWith(options: Options) {
+  const log = rememberingLog();
+  let failedTokens = 0;
+  const authorization = await authorize(
+    {
+      ...{ verify: options.verify ?? good, log, roster: new Roster() },
+      admission: { recordFailedToken: () => void failedTokens++ },
+      feed: { catchUp: options.catchUp ?? (() => Promise.resolve("read")) },
+      provision: options.provision,
+      isRevoked: () => options.isRevoked ?? false,
+    },
+    { token: "token", requestId: "r", since: options.since },
+    "192.0.2.1",
+    {
+      assignUser: () => options.assigned ?? "assigned",
+      ...{ moveToClosing: () => {}, release: () => {} },
+    },
+  );
+  return { authorization, failedTokens, events: log.events };
+}
+
+Deno.test("a good token authorizes its user", async () => {
+  const { authorization, events } = await authorizeWith({});
+  deepEqual(authorization, { userId: 1, exp: 100, tokenId: "t" });
+  deepEqual(events, []);
+});
+
+Deno.test("only a bad token counts against the address", async () => {
+  const bad = await authorizeWith({
+    verify: () => Promise.resolve({ ok: false, why: DISCONNECT.tokenMissing }),
+  });
+  deepEqual(bad.authorization, { disconnect: DISCONNECT.tokenMissing });
+  const unknown = await authorizeWith({
+    verify: () => Promise.reject(new KeySetUnavailable("down")),
+  });
+  deepEqual(unknown.authorization, {
+    disconnect: DISCONNECT.verificationUnavailable,
+  });
+  deepEqual([bad.failedTokens, unknown.failedTokens], [1, 0]);
+  deepEqual(unknown.events, [
+    "warn: cannot verify tokens",
+    "info: socket refused",
+  ]);
+});
+
+const refusals: Record<
+  string,
+  { options: Options; disconnect: keyof typeof DISCONNECT; userId?: number }
+> = {
+  "of a user with too many sockets": {
+    options: { assigned: "full" },
+    ...{ disconnect: "tooManyConnections", userId: 1 },
+  },
+  "that resumes from changes that the node cannot read": {
+    options: { since: 7, catchUp: () => Promise.resolve("failed") },
+    disconnect: "nodeBehindClient",
+  },
+  "of a user that cannot be created": {
+    options: { provision: () => Promise.resolve("refused") },
+    ...{ disconnect: "userNotCreatable", userId: 1 },
+  },
+  "of a user whose write fails": {
+    options: { provision: () => Promise.reject(new Error("down")) },
+    disconnect: "userCreationFailed",
+  },
+  "whose token was revoked meanwhile": {
+    options: { isRevoked: true },
+    ...{ disconnect: "tokenRevoked", userId: 1 },
+  },
+};
+
+for (
+  const [which, { options, disconnect, userId }] of Object.entries(refusals)
+) {
+  Deno.test(`a socket ${which} is refused, which is logged`, async () => {
+    const { authorization, events } = await authorizeWith(options);
+    deepEqual(authorization, {
+      disconnect: DISCONNECT[disconnect],
+      ...(userId === undefined ? {} : { userId }),
+    });
+    deepEqual(events.at(-1), "info: socket refused");
+  });
+}
+
+Deno.test("an unexpected error is an internal error to the client, and is in the log", async () => {
+  const { authorization, events } = await authorizeWith({
+    ...{ since: 7, catchUp: () => Promise.reject(new Error("a bug")) },
+  });
+  deepEqual(authorization, { disconnect: DISCONNECT.authenticationFailed });
+  deepEqual(events, ["error: authentication failed", "info: socket refused"]);
+});

@@ -1,0 +1,88 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { readSocketRequest } from "../../../src/socket/handshake.ts";
+
+const WATCHED_MAX = 3;
+
+function read(query: string, headers: Record<string, string> = {}) {
+  const request = new Request(`http://node.example/ws${query}`, { headers });
+  return readSocketRequest(request, WATCHED_MAX);
+}
+
+function readV2(query: string) {
+  return read(query, { "sec-websocket-protocol": "rollcall.v2" });
+}
+
+async function errorOf(answer: ReturnType<typeof read>): Promise<string> {
+  ok(answer instanceof Response);
+  equal(answer.status, 400);
+  return (await answer.json()).error.code;
+}
+
+for (
+  const [offer, version, protocol] of [
+    [undefined, 1, undefined],
+    ["rollcall.v1", 1, "rollcall.v1"],
+    ["rollcall.v2", 2, "rollcall.v2"],
+    ["chat,rollcall.v2, rollcall.v1", 2, "rollcall.v2"],
+  ] as const
+) {
+  Deno.test(`an offer of ${offer} is version ${version}`, () => {
+    const headers = offer === undefined
+      ? {}
+      : { "sec-websocket-protocol": offer };
+    const wanted = read("", headers);
+    ok(!(wanted instanceof Response));
+    deepEqual([wanted.version, wanted.protocol], [version, protocol]);
+  });
+}
+
+Deno.test("the token is in the subprotocol, else the header, else the query", () => {
+  const tokenOf = (query: string, headers: Record<string, string>) => {
+    const wanted = read(query, headers);
+    return wanted instanceof Response ? undefined : wanted.token;
+  };
+  const subprotocol = { "sec-websocket-protocol": "rollcall.v2, bearer.a" };
+  const header = { authorization: "Bearer b" };
+  equal(tokenOf("?token=c", { ...subprotocol, ...header }), "a");
+  equal(tokenOf("?token=c", header), "b");
+  equal(tokenOf("?token=c", {}), "c");
+  equal(tokenOf("", {}), undefined);
+});
+
+Deno.test("since and watch are read for version 2", () => {
+  const wanted = readV2("?since=7&watch=1,3");
+  ok(!(wanted instanceof Response));
+  deepEqual([wanted.since, wanted.watch], [7, new Set([1, 3])]);
+  for (const [query, watch] of [["", "*"], ["?watch=*", "*"]]) {
+    const wanted = readV2(query ?? "");
+    ok(!(wanted instanceof Response));
+    deepEqual([wanted.since, wanted.watch], [undefined, watch]);
+  }
+  const none = readV2("?watch=");
+  ok(!(none instanceof Response));
+  deepEqual(none.watch, new Set());
+});
+
+for (
+  const [query, code] of [
+    ["?since=x", "bad_since"],
+    ["?since=-1", "bad_since"],
+    ["?since=9999999999999999", "bad_since"],
+    ["?watch=x", "bad_watch"],
+    ["?watch=1,2,3,4", "bad_watch"],
+  ] as const
+) {
+  Deno.test(`the query ${query} is refused with ${code}`, async () => {
+    equal(await errorOf(readV2(query)), code);
+  });
+}
+
+Deno.test("since and watch are refused for version 1", async () => {
+  equal(await errorOf(read("?since=1")), "bad_since");
+  equal(await errorOf(read("?watch=1")), "bad_watch");
+});
+
+Deno.test("an offer without a supported subprotocol is refused", async () => {
+  const headers = { "sec-websocket-protocol": "bearer.x" };
+  equal(await errorOf(read("", headers)), "unknown_subprotocol");
+});

@@ -1,0 +1,211 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { Admission } from "../../../src/access/admission.ts";
+import type { Authorization } from "../../../src/access/authorize.ts";
+import { noMetrics } from "../../../src/base/metrics.ts";
+import { Connections } from "../../../src/core/connections/connections.ts";
+import { Hub } from "../../../src/core/connections/hub.ts";
+import { Roster } from "../../../src/core/roster/roster.ts";
+import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
+import { CLOSE_DELAY_MS, HANDSHAKE_MS } from "../../../src/socket/limits.ts";
+import { SocketSession } from "../../../src/socket/session.ts";
+import { rememberingLog } from "../../support/fakes.ts";
+
+/** A socket whose events the test fires. */
+class FakeWebSocket extends EventTarget {
+  readonly bufferedAmount = 0;
+  readonly closes: string[] = [];
+
+  send(): void {}
+
+  close(code: number, reason: string): void {
+    this.closes.push(`${code} ${reason}`);
+  }
+
+  open(): void {
+    this.dispatchEvent(new Event("open"));
+  }
+
+  receive(data: string): void {
+    this.dispatchEvent(new MessageEvent("message", { data }));
+  }
+
+  end(code: number): void {
+    this.dispatchEvent(new CloseEvent("close", { code }));
+  }
+}
+
+/** A session of user 1, whose authorization the test decides. */
+function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
+  const socket = new FakeWebSocket();
+  const authorization = Promise.withResolvers<Authorization>();
+  const hub = new Hub(new Map());
+  const admission = new Admission({
+    ...{ connectionsMax: 10, connectionsPerUserMax: 10 },
+    ...{ connectionsPerAddressMax: 10, newConnectionsPerSecondMax: 10 },
+    failedTokensPerMinuteMax: 10,
+  });
+  const slot = admission.acquire("192.0.2.1");
+  if ("status" in slot) throw new Error("no slot");
+  const events: string[] = [];
+  const metrics = {
+    ...noMetrics,
+    closed: (code: number, by: string) => void events.push(`${by} ${code}`),
+    handshakeLost: () => void events.push("handshake lost"),
+  };
+  const state = { isDraining: false };
+  new SocketSession(
+    {
+      ...{ connections: new Connections(hub, metrics), roster: new Roster() },
+      fanout: {
+        sendControl: () => {},
+        watch: (_connection, ids) => {
+          if (watch === "full") return "full";
+          events.push(`watch ${[...ids].join()}`);
+          return "watching";
+        },
+      },
+      ...{ log: rememberingLog(), metrics, watchedUsersMax: 10 },
+      verify: () => Promise.reject(new Error("not used")),
+      ...{ endOf: (exp) => exp, now: () => 0 },
+      draining: () => state.isDraining,
+    },
+    socket as unknown as WebSocket,
+    {
+      ...{ version, protocol: undefined, token: "t", requestId: "r" },
+      ...{ since: undefined, watch: watch === "*" ? "*" : new Set([2]) },
+    },
+    slot,
+    () => authorization.promise,
+  );
+  return {
+    ...{ socket, hub, admission, events, state },
+    decide: async (answer: Authorization) => {
+      authorization.resolve(answer);
+      await Promise.resolve();
+      await Promise.resolve();
+    },
+  };
+}
+
+const USER = { userId: 1, exp: 100, tokenId: undefined };
+const watch = (...userIds: number[]) =>
+  JSON.stringify({ type: "watch", userIds });
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Runs timers when the test says so. */
+function fakeTimers() {
+  const real = { setTimeout, clearTimeout };
+  const timers = new Map<number, { ms: number; fire: () => void }>();
+  let next = 1;
+  Object.assign(globalThis, {
+    setTimeout: (fire: () => void, ms: number) => {
+      timers.set(next, { ms, fire });
+      return next++;
+    },
+    clearTimeout: (id: number) => void timers.delete(id),
+  });
+  return {
+    fire: (ms: number) => {
+      for (const [id, timer] of timers) {
+        if (timer.ms === ms && timers.delete(id)) timer.fire();
+      }
+    },
+    [Symbol.dispose]: () => void Object.assign(globalThis, real),
+  };
+}
+
+Deno.test("an authorized session is a connection until the peer closes", async () => {
+  const { socket, hub, admission, events, decide } = session();
+  socket.open();
+  equal(hub.size, 0);
+  await decide(USER);
+  equal(hub.size, 1);
+  socket.end(1001);
+  socket.end(1001);
+  deepEqual([hub.size, admission.sockets, events], [0, 0, ["client 1001"]]);
+});
+
+Deno.test("messages before the authorization are handled after it", async () => {
+  const { socket, events, decide } = session();
+  socket.open();
+  socket.receive(watch(2));
+  socket.receive(watch(3));
+  deepEqual(events, []);
+  await decide(USER);
+  deepEqual(events, ["watch 2", "watch 3"]);
+});
+
+Deno.test("a refused session is closed once, in a closing slot until its peer answers", async () => {
+  const { socket, admission, events, decide } = session();
+  socket.open();
+  await decide({ disconnect: DISCONNECT.tokenRevoked });
+  socket.receive(watch(2));
+  deepEqual(socket.closes, ["1008 token was revoked"]);
+  deepEqual([admission.slotsInUse, admission.sockets], [0, 1]);
+  socket.end(1008);
+  deepEqual([admission.sockets, events], [0, ["server 1008"]]);
+});
+
+Deno.test("a session that is authorized while the node drains is closed with 1001", async () => {
+  const { socket, hub, state, decide } = session();
+  socket.open();
+  state.isDraining = true;
+  await decide(USER);
+  deepEqual([socket.closes, hub.size], [["1001 server going away"], 0]);
+});
+
+Deno.test("a peer that leaves during the authorization gets no connection", async () => {
+  const { socket, hub, admission, events, decide } = session();
+  socket.open();
+  socket.end(0);
+  await decide(USER);
+  deepEqual([hub.size, admission.sockets], [0, 0]);
+  deepEqual(events, ["client 1006"]);
+});
+
+Deno.test("[L1] a session whose watch set is past the node's limit is closed with 1013", async () => {
+  const { socket, hub, events, decide } = session(2, "full");
+  socket.open();
+  await decide(USER);
+  deepEqual(socket.closes, [
+    "1013 node has reached its limit of watched users",
+  ]);
+  socket.end(1013);
+  deepEqual([hub.size, events], [0, ["server 1013"]]);
+});
+
+for (const version of [1, 2] as const) {
+  for (const isAuthorized of [false, true]) {
+    const when = isAuthorized ? "after" : "before";
+    Deno.test(`[L1] a v${version} client with too many messages ${when} the authorization is closed once with 1008`, async () => {
+      const { socket, events, decide } = session(version);
+      socket.open();
+      if (isAuthorized) await decide(USER);
+      for (let n = 0; n < 30; n++) socket.receive(watch());
+      await decide(USER);
+      deepEqual(socket.closes, []);
+      await sleep(2 * CLOSE_DELAY_MS);
+      deepEqual(socket.closes, ["1008 too many messages"]);
+      socket.end(1008);
+      const closed = events.filter((event) => !event.startsWith("watch"));
+      deepEqual(closed, ["server 1008"]);
+    });
+  }
+}
+
+Deno.test("[L1] a socket that does not open in time frees its slot, and is closed if it opens later", () => {
+  using timers = fakeTimers();
+  const { socket, admission, events } = session();
+  timers.fire(HANDSHAKE_MS);
+  deepEqual([admission.sockets, events], [0, ["handshake lost"]]);
+  socket.open();
+  deepEqual(socket.closes, ["1013 handshake timed out"]);
+});
+
+Deno.test("a socket that opens in time is not closed later", () => {
+  using timers = fakeTimers();
+  const { socket, events } = session();
+  socket.open();
+  timers.fire(HANDSHAKE_MS);
+  deepEqual([socket.closes, events], [[], []]);
+});
