@@ -58,8 +58,9 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
       ...{ connections: new Connections(hub, metrics), roster: new Roster() },
       fanout: {
         sendControl: () => {},
+        subscribeV1: () => {},
+        subscribeV2: () => watch === "full" ? "full" : "subscribed",
         watch: (_connection, ids) => {
-          if (watch === "full") return "full";
           events.push(`watch ${[...ids].join()}`);
           return "watching";
         },
