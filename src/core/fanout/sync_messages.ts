@@ -81,7 +81,7 @@ export class SyncMessages {
     return encode({ type: "presence_state", seq, users });
   }
 
-  /** The diff of users who changed, given the first change of each. */
+  /** The diff of users that changed, given the first change of each. */
   watchedDiff(changed: ReadonlyMap<UserId, Status>): Diff {
     const online: OnlineUserInfo[] = [];
     const offline: UserId[] = [];
@@ -120,7 +120,7 @@ export class SyncMessages {
       // Statuses alternate: a user whose last status is not the first is as before.
       if (first.get(id) !== status) continue;
       if (status === "offline") offline.push(id);
-      // A user who was renamed after the change has the new name in the roster.
+      // A user that was renamed after the change has the new name in the roster.
       else online.push({ id, username: this.#roster.nameOf(id) ?? username });
     }
     return encodeDiff(this.#seq, online, offline);

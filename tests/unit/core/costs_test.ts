@@ -1,6 +1,7 @@
 /**
- * What a storm costs, counted and not timed: writes to the store, texts that are made, and sends.
- * A change that makes any of it grow with the number of clients shows here.
+ * What a storm costs: calls to the store, texts that are encoded, and sends. They are counted and
+ * not timed, so that a busy machine changes nothing. A test fails if one of them begins to grow
+ * with the number of clients.
  */
 import { equal, ok } from "node:assert/strict";
 import { Connection } from "../../../src/core/connections/connection.ts";
@@ -15,16 +16,16 @@ import { MemoryDatabase, MemoryStore } from "../../support/memory_store.ts";
 
 const USERS = 2_500;
 
-/** A node without a network, whose store counts what it is asked. */
+/** A node without a network, and the number of calls to its store. */
 async function countingNode() {
   const clock = new FakeClock();
   const ids = Array.from({ length: 2 * USERS }, (_, index) => index + 1);
   const store = new MemoryStore(new MemoryDatabase(ids, () => clock.now()));
-  const asked = { apply: 0, readFeed: 0, snapshot: 0 };
+  const calls = { apply: 0, readFeed: 0, snapshot: 0 };
   for (const name of ["apply", "readFeed", "snapshot"] as const) {
     const original = store[name].bind(store) as (...args: never[]) => never;
     store[name] = ((...args: never[]) => {
-      asked[name] += 1;
+      calls[name] += 1;
       return original(...args);
     }) as never;
   }
@@ -37,7 +38,7 @@ async function countingNode() {
   await core.lease.join();
   await core.feed.start();
   const { roster, presence, connections } = core;
-  asked.apply = asked.readFeed = asked.snapshot = 0;
+  calls.apply = calls.readFeed = calls.snapshot = 0;
   const connect = (userId: number, version: 1 | 2) => {
     const socket = new FakeSocket();
     const connection = new Connection(userId, socket, {
@@ -56,17 +57,17 @@ async function countingNode() {
     await clock.advance(10_000);
     await Promise.all(stopping);
   };
-  return { clock, core, asked, connect, stop };
+  return { clock, core, calls, connect, stop };
 }
 
-Deno.test("[S5] a storm costs version 2 a few texts and two sends each, and the store a few writes", async () => {
-  const { clock, asked, connect, stop } = await countingNode();
+Deno.test("[S5] a storm costs version 2 a few texts and two sends for each connection, and the store a few writes", async () => {
+  const { clock, calls, connect, stop } = await countingNode();
   const clients = Array.from({ length: USERS }, (_, n) => connect(n + 1, 2));
   await clock.advance(1_000);
-  equal(asked.apply, Math.ceil(USERS / BATCH_USERS_MAX));
-  // A notification may be faster than the answer to the write that it tells of.
-  ok(asked.readFeed <= asked.apply, `${asked.readFeed} reads`);
-  equal(asked.snapshot, 0);
+  equal(calls.apply, Math.ceil(USERS / BATCH_USERS_MAX));
+  // A notification may arrive before the answer to the write that caused it.
+  ok(calls.readFeed <= calls.apply, `${calls.readFeed} reads`);
+  equal(calls.snapshot, 0);
   const texts = new Set(clients.flatMap(({ socket }) => socket.sent));
   const sends = clients.reduce(
     (sum, { socket }) => sum + socket.sent.length,
@@ -77,21 +78,21 @@ Deno.test("[S5] a storm costs version 2 a few texts and two sends each, and the 
   await stop();
 });
 
-Deno.test("[P6] a storm costs version 1 one text for each transition, and one send to each other", async () => {
-  const { clock, asked, connect, stop, core } = await countingNode();
-  const listeners = Array.from({ length: 50 }, (_, n) => connect(n + 1, 1));
+Deno.test("[P6] a storm costs version 1 one text for each transition, and one send of it for each connection", async () => {
+  const { clock, calls, connect, stop, core } = await countingNode();
+  const peers = Array.from({ length: 50 }, (_, n) => connect(n + 1, 1));
   await clock.advance(1_000);
-  const before = listeners.map(({ socket }) => socket.sent.length);
-  const writes = asked.apply;
+  const before = peers.map(({ socket }) => socket.sent.length);
+  const writes = calls.apply;
   for (let n = 0; n < USERS; n++) connect(USERS + n + 1, 2);
   await clock.advance(1_000);
-  equal(asked.apply - writes, Math.ceil(USERS / BATCH_USERS_MAX));
-  for (const [n, { socket }] of listeners.entries()) {
+  equal(calls.apply - writes, Math.ceil(USERS / BATCH_USERS_MAX));
+  for (const [n, { socket }] of peers.entries()) {
     equal(socket.sent.length - (before[n] ?? 0), USERS);
   }
   const { ring } = core.roster;
-  const first = listeners[0]?.socket.sent.slice(-USERS) ?? [];
-  // The very text of the ring, not one made for each: a send converts it and nothing else does.
+  const first = peers[0]?.socket.sent.slice(-USERS) ?? [];
+  // Each is the text in the ring. No other text was encoded.
   for (let n = 0; n < USERS; n += 250) {
     equal(first[n], ring.at(ring.head - USERS + n).message);
   }
@@ -99,11 +100,13 @@ Deno.test("[P6] a storm costs version 1 one text for each transition, and one se
   await stop();
 });
 
-Deno.test("a list that did not change is made once, whoever asks", async () => {
+Deno.test("a list of online users that did not change is encoded once", async () => {
   const { clock, connect, stop, core } = await countingNode();
   for (let n = 0; n < 100; n++) connect(n + 1, 2);
   await clock.advance(1_000);
-  const made = core.roster.usersJson();
-  for (let n = 0; n < 1_000; n++) ok(Object.is(core.roster.usersJson(), made));
+  const encoded = core.roster.usersJson();
+  for (let n = 0; n < 1_000; n++) {
+    ok(Object.is(core.roster.usersJson(), encoded));
+  }
   await stop();
 });

@@ -2,7 +2,7 @@ import { deepEqual, equal } from "node:assert/strict";
 import { Hub, hub } from "../../../../src/core/connections/hub.ts";
 import { liveConnection } from "../../../support/fakes.ts";
 
-Deno.test("register tells the first connection of a user, unregister the last", () => {
+Deno.test("register reports the first connection of a user, and unregister the last", () => {
   const subject = new Hub();
   const [one, two] = [
     liveConnection(7).connection,
@@ -16,7 +16,7 @@ Deno.test("register tells the first connection of a user, unregister the last", 
   equal(subject.has(7), false);
 });
 
-Deno.test("unregister may be repeated, and does nothing for a stranger", () => {
+Deno.test("unregister may be repeated, and changes nothing for a connection that is not in the hub", () => {
   const subject = new Hub();
   const { connection } = liveConnection(7);
   equal(subject.unregister(7, connection), "absent");
@@ -25,23 +25,23 @@ Deno.test("unregister may be repeated, and does nothing for a stranger", () => {
   equal(subject.unregister(7, connection), "absent");
 });
 
-Deno.test("a walk over all connections passes over those that leave and meets those that come", () => {
+Deno.test("a walk over all connections leaves out those that are removed and includes those that are added", () => {
   const subject = new Hub();
   const all = [1, 2, 3].map((userId) => liveConnection(userId).connection);
   for (const connection of all) subject.register(connection.userId, connection);
-  const met: number[] = [];
+  const visited: number[] = [];
   for (const connection of subject.connections()) {
-    met.push(connection.userId);
+    visited.push(connection.userId);
     if (connection.userId !== 1) continue;
-    for (const leaver of all.slice(1, 2)) {
-      subject.unregister(leaver.userId, leaver);
+    for (const removed of all.slice(1, 2)) {
+      subject.unregister(removed.userId, removed);
     }
-    const newcomer = liveConnection(4).connection;
-    subject.register(4, newcomer);
+    const added = liveConnection(4).connection;
+    subject.register(4, added);
   }
-  deepEqual(met, [1, 3, 4]);
+  deepEqual(visited, [1, 3, 4]);
 });
 
-Deno.test("this process has one hub, which starts empty", () => {
+Deno.test("the process has one hub, which is empty at the start", () => {
   deepEqual([...hub.userIds()], []);
 });

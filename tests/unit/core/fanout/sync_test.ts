@@ -19,7 +19,7 @@ Deno.test("[S1] the first message is a snapshot, and the next are merged diffs",
   await clock.advance(100);
   change(5, 2);
   await clock.advance(100);
-  equal(received(peer).length, 2, "a user who came and went is no change");
+  equal(received(peer).length, 2, "a user that came and went is no change");
   change(5);
   await clock.advance(100);
   deepEqual(received(peer).slice(2), ["9 +5 -"]);

@@ -20,7 +20,7 @@ Deno.test("[S4] a watcher receives the changes of its users only, and is not vis
   equal(subscriptions.pending, 0);
   change(3, 2);
   await clock.advance(100);
-  equal(received(watcher).length, 2, "a user who went and came is no change");
+  equal(received(watcher).length, 2, "a user that went and came is no change");
   equal(received(other).length, 3);
 
   fanout.watch(connection, new Set());

@@ -1,0 +1,52 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { noMetrics } from "../../../../src/base/metrics.ts";
+import { Connections } from "../../../../src/core/connections/connections.ts";
+import { Hub } from "../../../../src/core/connections/hub.ts";
+import { DISCONNECT } from "../../../../src/protocol/disconnect.ts";
+import { liveConnection } from "../../../support/fakes.ts";
+
+/** Connections, and the calls of two observers in their order. */
+function observedConnections() {
+  const calls: string[] = [];
+  const closed: [number, string][] = [];
+  const connections = new Connections(new Hub(), {
+    ...noMetrics,
+    closed: (code, by) => void closed.push([code, by]),
+  });
+  connections.observe(
+    { ended: (_connection, left) => void calls.push(`first: ${left}`) },
+    {
+      opened: () => void calls.push("second: opened"),
+      ended: (_connection, left) => void calls.push(`second: ${left}`),
+    },
+  );
+  return { connections, calls, closed };
+}
+
+Deno.test("observers are called in their order, once for each connection", () => {
+  const { connections, calls } = observedConnections();
+  const [one, two] = [liveConnection(7), liveConnection(7)];
+  connections.open(one.connection);
+  connections.open(two.connection);
+  deepEqual(calls.splice(0), ["second: opened", "second: opened"]);
+  connections.closed(one.connection);
+  connections.closed(one.connection);
+  deepEqual(calls.splice(0), ["first: more", "second: more"]);
+  connections.closed(two.connection);
+  deepEqual(calls, ["first: last", "second: last"]);
+});
+
+Deno.test("a connection that the server closes is removed at once, and counted once", () => {
+  const { connections, calls, closed } = observedConnections();
+  const { connection, socket } = liveConnection(7);
+  connections.open(connection);
+  connections.disconnect(connection, DISCONNECT.tokenExpired);
+  equal(connections.hub.has(7), false);
+  equal(connection.state, "closing");
+  connections.disconnect(connection, DISCONNECT.sendFailed);
+  connections.closed(connection);
+  equal(connection.state, "gone");
+  deepEqual(socket.closes, ["4401 token expired"]);
+  deepEqual(closed, [[4401, "server"]]);
+  deepEqual(calls, ["second: opened", "first: last", "second: last"]);
+});

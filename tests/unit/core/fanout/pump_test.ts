@@ -1,0 +1,75 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { STALLED_RECHECK_MS } from "../../../../src/core/fanout/limits.ts";
+import { Pump, type Visited } from "../../../../src/core/fanout/pump.ts";
+import { FakeClock } from "../../../support/fake_clock.ts";
+
+/** A pump over names, each with its visits to come. Without more of these a visit is idle. */
+function createPump(visits: Record<string, Visited[]>, pauseMs = 0) {
+  const clock = new FakeClock();
+  const visited: string[] = [];
+  const passes = { ended: 0 };
+  const pump = new Pump<string>({
+    ...{ clock, pauseMs },
+    begin: () => Object.keys(visits),
+    visit: (name) => {
+      visited.push(`${clock.now()} ${name}`);
+      return visits[name]?.shift() ?? "idle";
+    },
+    end: () => void (passes.ended += 1),
+  });
+  return { pump, clock, visited, passes };
+}
+
+Deno.test("any number of wakes in one turn cause one pass", async () => {
+  const { pump, clock, visited, passes } = createPump({ a: [], b: [] });
+  for (let n = 0; n < 10; n++) pump.wake();
+  deepEqual(visited, []);
+  await clock.advance(1_000);
+  deepEqual(visited, ["0 a", "0 b"]);
+  equal(passes.ended, 1);
+  await pump.stop();
+});
+
+Deno.test("a subscriber that has to continue is visited again after the others, before the pass counts as ended", async () => {
+  const { pump, clock, visited, passes } = createPump({
+    a: ["continue", "continue"],
+    b: [],
+  });
+  pump.wake();
+  await clock.advance(0);
+  deepEqual(visited, ["0 a", "0 b", "0 a", "0 b", "0 a", "0 b"]);
+  equal(passes.ended, 1);
+  await pump.stop();
+});
+
+Deno.test("a subscriber that is deferred is visited again after a pause, and holds up no pass", async () => {
+  const { pump, clock, visited } = createPump({ a: ["retry later"] });
+  pump.wake();
+  await clock.advance(10);
+  pump.wake();
+  await clock.advance(10 * STALLED_RECHECK_MS);
+  deepEqual(visited, ["0 a", "10 a", `${STALLED_RECHECK_MS} a`]);
+  await pump.stop();
+});
+
+Deno.test("the first wake after a pause starts a pass at once, and a wake during it waits for its end", async () => {
+  const { pump, clock, visited } = createPump({ a: [] }, 50);
+  pump.wake();
+  await clock.advance(10);
+  pump.wake();
+  await clock.advance(100);
+  pump.wake();
+  await clock.advance(0);
+  deepEqual(visited, ["0 a", "50 a", "110 a"]);
+  await pump.stop();
+});
+
+Deno.test("a pump that was stopped visits nothing", async () => {
+  const { pump, clock, visited } = createPump({ a: ["retry later"] });
+  pump.wake();
+  await clock.advance(0);
+  await pump.stop();
+  pump.wake();
+  await clock.advance(1_000);
+  deepEqual(visited, ["0 a"]);
+});
