@@ -24,7 +24,7 @@ create table rollcall_internal.deleted_users (
   user_id integer primary key
 );
 
--- The feed: all transitions in commit order, without gaps.
+-- The feed: all transitions in commit order, without holes.
 create table rollcall_internal.feed (
   seq bigint primary key,
   user_id integer not null,
@@ -34,7 +34,7 @@ create table rollcall_internal.feed (
 );
 
 -- The seq of the newest transition, in one row. A transaction locks this row last and holds it until commit.
--- That puts the feed in commit order and leaves no gaps.
+-- That puts the feed in commit order and leaves no holes.
 create table rollcall_internal.counter (
   one_row boolean primary key default true check (one_row),
   seq bigint not null

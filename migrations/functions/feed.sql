@@ -21,8 +21,8 @@ begin
 end
 $$;
 
--- Moves the counter past a seq, which leaves a gap in the feed. Called when the database lost transitions that
--- clients had received: a new transition with the seq of a lost one could not be told apart from it. The gap has
+-- Moves the counter past a seq, which leaves a hole in the feed. Called when the database lost transitions that
+-- clients had received: a new transition with the seq of a lost one could not be told apart from it. The hole has
 -- a random size, so that two databases that each lost transitions do not continue at the same seq.
 -- Does nothing if the counter has already reached the seq.
 -- Locks: the counter, until commit.

@@ -7,7 +7,7 @@
  * views, as "create or replace". An advisory lock makes servers that start together wait for each
  * other.
  *
- * Rules for whoever changes `migrations/`:
+ * Rules for changes in `migrations/`:
  * - A numbered file never changes once it was released. `tests/project/released_migrations_test.ts`
  *   has the hashes of all releases.
  * - Put `-- breaking` into the first line of a numbered file that older servers cannot work with.

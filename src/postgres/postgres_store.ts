@@ -16,8 +16,8 @@
  * commit, in the whole cluster. `readFeed` and `snapshot` are one statement each, so that their
  * rows and their `seq` are of the same instant.
  *
- * A deadline does not tell whether the database committed. Each batch has a number, by which the
- * database rejects a batch that arrives after a later one.
+ * A batch whose deadline has passed may be committed all the same, even later. So each batch has a
+ * number, by which the database rejects a batch that arrives after a later one.
  *
  * @module
  */

@@ -140,7 +140,7 @@ export function storeContract(
     deepEqual([...await store.claimedBy(B)].sort(), [2, 3]);
   });
 
-  test("[S2] skipTo leaves a gap in the feed, never moves it back, and notifies", async ({ store }) => {
+  test("[S2] skipTo leaves a hole in the feed, never moves it back, and notifies", async ({ store }) => {
     await store.join(A, LEASE_MS);
     await store.apply(A, [1], []);
     const heads: number[] = [];
