@@ -123,7 +123,7 @@ export class SocketSession implements EventListenerObject {
     if (event instanceof MessageEvent) this.#onMessage(event.data);
     else if (event.type === "open") this.#onOpen();
     else if (event instanceof CloseEvent) this.#onClose(event.code);
-    // `close` follows with all that matters. Deno reports an unhandled `error` as a fault.
+    // `close` follows with all that matters. Deno reports an `error` event that is not handled.
     else event.preventDefault();
   }
 
