@@ -172,8 +172,9 @@ export class Sync {
     if (following.cursor > head) return "idle";
     const { text, isEmpty } = this.#messages.diff(following.cursor);
     following.cursor = head;
-    if (isEmpty && turn === "later") return "idle";
-    return this.#establish(subscriber, following, text);
+    if (turn === "first") return this.#establish(subscriber, following, text);
+    if (!isEmpty) this.#send(subscriber, text);
+    return "idle";
   }
 
   #sendWatchedState(
@@ -194,8 +195,9 @@ export class Sync {
     const { text, isEmpty } = this.#messages.watchedDiff(watching.changed);
     watching.changed.clear();
     this.#deps.subscriptions.clearPending(subscriber);
-    if (isEmpty && turn === "later") return "idle";
-    return this.#establish(subscriber, watching, text);
+    if (turn === "first") return this.#establish(subscriber, watching, text);
+    if (!isEmpty) this.#send(subscriber, text);
+    return "idle";
   }
 
   #sendFirstCount(subscriber: V2Subscriber): Visited {
