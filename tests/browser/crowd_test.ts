@@ -1,4 +1,4 @@
-/** The demo's page with many people on it: simulated ones, and more than fit into a list. */
+/** The demo page with many users: simulated ones, and more than fit into the list. */
 import { equal, match, ok } from "node:assert/strict";
 import type { Page, WebSocketRoute } from "playwright-core";
 import type { OnlineUserInfo } from "../../src/protocol/messages.ts";
@@ -8,18 +8,18 @@ import { until } from "../support/until.ts";
 const tests = pageTests();
 
 const USERS = 5_000;
-const DIFFERENCES = 100;
-const CHANGES_PER_DIFFERENCE = 100;
-const STRIDE = USERS / CHANGES_PER_DIFFERENCE;
-/** From here on, a person notices that the page did not answer. */
+const DIFFS = 100;
+const CHANGES_PER_DIFF = 100;
+const STRIDE = USERS / CHANGES_PER_DIFF;
+/** A task longer than this is noticed by a user: the page does not respond. */
 const LONG_TASK_MS = 100;
-/** On a busy machine a task may also have waited for its turn. */
-const LONG_TASKS_MAX = DIFFERENCES / 20;
+/** On a busy machine a task also waits for the CPU, so a few may be longer. */
+const LONG_TASKS_MAX = DIFFS / 20;
 
 const user = (id: number): OnlineUserInfo => ({ id, username: `user-${id}` });
 const ids = (length: number) => Array.from({ length }, (_, index) => 1 + index);
 
-tests.test("a crowd comes and goes with a button", async () => {
+tests.test("buttons add simulated users and remove them", async () => {
   await using ada = await tests.open("?user=ada");
   await using bob = await tests.open("?user=bob");
   await ada.listShows(["ada", "bob"]);
@@ -28,20 +28,20 @@ tests.test("a crowd comes and goes with a button", async () => {
   await ada.countIs("most of 52", (count) => count > 45);
   await bob.countIs("most of 52", (count) => count > 45);
   await until(
-    "the button tells",
+    "the panel shows the number",
     async () =>
       /^50 simulated/.test(
         await page.locator("#crowd-state").textContent() ?? "",
       ),
   );
   await until(
-    "somebody went out",
+    "a simulated user went offline",
     async () => (await ada.log(/ went offline$/)).length > 0,
   );
   await until(
-    "a sentence sums it up",
+    "a summary is announced",
     async () =>
-      /^\d+ came.*\. \d+ are online\.$/.test(
+      /^\d+ came online.*\. \d+ users are online\.$/.test(
         await page.locator("#spoken").textContent() ?? "",
       ),
   );
@@ -54,10 +54,13 @@ tests.test("a crowd comes and goes with a button", async () => {
   await page.getByRole("button", { name: "Remove all" }).click();
   await ada.listShows(["ada", "bob"]);
   await bob.listShows(["ada", "bob"]);
-  match(await page.locator("#crowd-state").textContent() ?? "", /^Nobody/);
+  match(
+    await page.locator("#crowd-state").textContent() ?? "",
+    /^No simulated users/,
+  );
 });
 
-tests.test("past its limit the crowd is refused in words", async () => {
+tests.test("if the server refuses simulated users the page shows why", async () => {
   await using ada = await tests.open("", {
     prepare: (page) =>
       page.route("**/demo/crowd", (route) => {
@@ -70,23 +73,23 @@ tests.test("past its limit the crowd is refused in words", async () => {
   });
   await ada.page.getByRole("button", { name: "+500 simulated users" }).click();
   await until(
-    "it says so",
+    "the panel shows the error",
     async () =>
       await ada.page.locator("#crowd-state").textContent() ===
-        "That did not work: 4500 are the most",
+        "Cannot change the simulated users: 4500 are the most",
   );
 });
 
-interface Seen {
+interface Observed {
   readonly frames: number;
   readonly listChanges: number;
   readonly tasksMs: readonly number[];
   readonly sentences: readonly string[];
 }
 
-const seenBy = (page: Page) => page.evaluate<Seen>("seen");
+const observedBy = (page: Page) => page.evaluate<Observed>("seen");
 
-/** Counts what the page does from its first moment on. */
+/** Records what the page does, from its first moment on. */
 async function observe(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const seen = {
@@ -104,7 +107,7 @@ async function observe(page: Page): Promise<void> {
   });
 }
 
-tests.test("5,000 users and their churn do not stop the page", async () => {
+tests.test("the page stays responsive while 5,000 users come online and go offline", async () => {
   let server: WebSocketRoute | undefined;
   const socket = playSocket((socket) => {
     server = socket;
@@ -134,9 +137,9 @@ tests.test("5,000 users and their churn do not stop the page", async () => {
     count();
   `);
   const startedAt = Date.now();
-  for (let nth = 0; nth < DIFFERENCES; nth++) {
-    // All over the list, a few of them where it can be seen.
-    const changed = ids(CHANGES_PER_DIFFERENCE).map((id) =>
+  for (let nth = 0; nth < DIFFS; nth++) {
+    // Spread over all users, so that a few of them are among the rows on the page.
+    const changed = ids(CHANGES_PER_DIFF).map((id) =>
       id * STRIDE - (nth >> 1) % STRIDE
     );
     ok(server !== undefined);
@@ -146,29 +149,29 @@ tests.test("5,000 users and their churn do not stop the page", async () => {
       online: nth % 2 === 1 ? changed.map(user) : [],
       offline: nth % 2 === 0 ? changed : [],
     });
-    // The server's own pace for differences.
+    // The least time between two diffs of the server, by default.
     await page.evaluate("new Promise((done) => setTimeout(done, 50))");
   }
   await ada.countIs("5,000 again", (count) => count === USERS);
   const seconds = (Date.now() - startedAt) / 1_000;
-  const seen = await seenBy(page);
+  const seen = await observedBy(page);
   ok(seen.listChanges <= seen.frames, "the list is drawn once per frame");
   const tooLong = seen.tasksMs.filter((ms) => ms > LONG_TASK_MS);
   ok(tooLong.length <= LONG_TASKS_MAX, `too long, in ms: ${tooLong}`);
-  ok(seen.sentences.length <= 1 + seconds / 5, "sentences have pauses");
+  ok(seen.sentences.length <= 1 + seconds / 5, "announcements have pauses");
   equal(await page.locator("#online li").count(), 200);
   equal(await page.locator("#log li").count(), 200);
   await page.evaluate(`setTimeout(() => {
     const end = performance.now() + 150;
     while (performance.now() < end);
   })`);
-  await until("a long task would have been seen", async () => {
-    const { tasksMs } = await seenBy(page);
+  await until("the observer reports a long task", async () => {
+    const { tasksMs } = await observedBy(page);
     return tasksMs.length > seen.tasksMs.length;
   });
 });
 
-tests.test("where they are too many to be named, their number is shown", async () => {
+tests.test("the page shows a count if the server sends no names", async () => {
   const socket = playSocket((socket) => {
     const message = "more than 20000 users are online";
     say(socket, { type: "error", code: "too_many_online", message });
@@ -182,6 +185,6 @@ tests.test("where they are too many to be named, their number is shown", async (
   equal(await page.locator("#more").isVisible(), false);
   match(
     await page.locator("#online").getAttribute("data-empty") ?? "",
-    /^More/,
+    /^Too many users/,
   );
 });

@@ -1,4 +1,4 @@
-/** The demo's page when something ends its connection: the network, the server, the token. */
+/** The demo page when its connection ends because of the network, the server or the token. */
 import { deepEqual, equal } from "node:assert/strict";
 import { signToken } from "../../src/access/token/sign_token.ts";
 import { CLOSE } from "../../src/protocol/close.ts";
@@ -8,12 +8,12 @@ import { pageTests, playSocket, say, scratchFolder } from "../support/tab.ts";
 
 const tests = pageTests();
 
-tests.test("without a network the page pauses, and then its list is right again", async () => {
+tests.test("without a network the page is offline, and with one its list is correct again", async () => {
   await using ada = await tests.open("?user=ada");
   await using bob = await tests.open("?user=bob");
   await ada.listShows(["ada", "bob"]);
   await ada.page.context().setOffline(true);
-  await ada.stateMatches(/^Paused: this browser is offline$/);
+  await ada.stateMatches(/^Offline: the browser has no network connection$/);
   await bob.page.close();
   await using chen = await tests.open("?user=chen");
   await chen.connected();
@@ -26,7 +26,7 @@ tests.test("without a network the page pauses, and then its list is right again"
 });
 
 tests.test(
-  "a server that restarts under the page is found again",
+  "the page reconnects to a server that restarts",
   async () => {
     await using folder = await scratchFolder();
     const first = await startServer({
@@ -53,7 +53,7 @@ tests.test(
   },
 );
 
-tests.test("a token is replaced before it ends, and the connection stays", async () => {
+tests.test("a token is refreshed before it expires, and the connection stays open", async () => {
   await using folder = await scratchFolder();
   await using demo = await startServer({ cwd: folder.path });
   const secret = await Deno.readTextFile(`${folder.path}/.data/secret`);
@@ -64,34 +64,34 @@ tests.test("a token is replaced before it ends, and the connection stays", async
     usernameClaims: [],
   };
   const short = await signToken(config, 1, 4);
-  const given: string[] = [];
+  const issued: string[] = [];
   let sockets = 0;
   await using ada = await tests.open("?user=ada", {
     url: demo.url,
     prepare: async (page) => {
       page.on("websocket", () => sockets += 1);
       await page.route("**/demo/token*", async (route) => {
-        const token = given.length === 0
+        const token = issued.length === 0
           ? short
           : await signToken(config, 1, 3_600);
-        given.push(token);
+        issued.push(token);
         await route.fulfill({ json: { userId: 1, username: "ada", token } });
       });
     },
   });
   await ada.connected();
-  // Nobody refreshes this one, so it shows when the first token's time is over.
+  // This connection is not refreshed, so its close shows that the first token has expired.
   const control = await connectWith(new WebSocket(socketUrl(demo.url, short)));
   equal((await control.closed).code, CLOSE.tokenExpired.code);
   await using bob = await tests.open("?user=bob", { url: demo.url });
   await bob.connected();
   await ada.listShows(["ada", "bob"]);
-  equal(given.length, 2);
+  equal(issued.length, 2);
   equal(sockets, 1);
   deepEqual(await ada.log(/^You/), ["You connected as ada"]);
 });
 
-tests.test("a token that cannot be had is asked for again", async () => {
+tests.test("if the page cannot get a token it tries again", async () => {
   let isBroken = true;
   await using ada = await tests.open("?user=ada", {
     prepare: (page) =>
@@ -100,7 +100,7 @@ tests.test("a token that cannot be had is asked for again", async () => {
         (route) => isBroken ? route.abort() : route.continue(),
       ),
   });
-  await ada.stateMatches(/^Reconnecting in \d+ s: the server does not answer$/);
+  await ada.stateMatches(/^Reconnecting in \d+ s: cannot reach the server$/);
   isBroken = false;
   await ada.connected();
 });
@@ -108,7 +108,9 @@ tests.test("a token that cannot be had is asked for again", async () => {
 for (const { code, meaning, reconnect } of Object.values(CLOSE)) {
   const isFinal = reconnect === "no";
   tests.test(
-    `closed with ${code}, the page ${isFinal ? "stays away" : "comes back"}`,
+    `closed with ${code}, the page ${
+      isFinal ? "stays disconnected" : "reconnects"
+    }`,
     async () => {
       const socket = playSocket((socket, nth) => {
         const users = [{ id: 1, username: "ada" }];

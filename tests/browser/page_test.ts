@@ -1,8 +1,8 @@
 /**
- * The demo's page, as people use it: real Chromium, a real server, two tabs.
+ * The demo page as users use it: a real browser, a real server, two tabs.
  *
- * Where the order of events matters, the page's requests are held back or its socket is
- * played by the test; everything else is real.
+ * If the order of events matters, a test delays the page's requests or scripts the server's end
+ * of its socket. Everything else is real.
  */
 import { deepEqual, equal, match } from "node:assert/strict";
 import { query } from "../support/database.ts";
@@ -18,7 +18,7 @@ import { until } from "../support/until.ts";
 
 const tests = pageTests();
 
-tests.test("[P2][P4] two tabs see each other come and go", async () => {
+tests.test("[P2][P4] each of two tabs shows when the other's user comes online and goes offline", async () => {
   await using ada = await tests.open("?user=ada");
   await ada.connected();
   await ada.listShows(["ada"]);
@@ -30,7 +30,7 @@ tests.test("[P2][P4] two tabs see each other come and go", async () => {
     await ada.logShows("bob came online");
     const since = bob.page.locator("#online .since").first();
     await until(
-      "ada's row tells since when",
+      "ada's row shows since when she is online",
       async () => /^since \d\d:\d\d/.test(await since.textContent() ?? ""),
     );
   }
@@ -38,7 +38,7 @@ tests.test("[P2][P4] two tabs see each other come and go", async () => {
   await ada.logShows("bob went offline");
 });
 
-tests.test("[P3] a second tab of the same user is no news", async () => {
+tests.test("[P3] a second tab of a user causes no event", async () => {
   await using ada = await tests.open("?user=ada");
   await using _first = await tests.open("?user=bob");
   await ada.listShows(["ada", "bob"]);
@@ -46,14 +46,14 @@ tests.test("[P3] a second tab of the same user is no news", async () => {
     await using second = await tests.open("?user=bob");
     await second.connected();
   }
-  // Transitions come in order, so with chen there, what the tab might have caused is over.
+  // Transitions arrive in order: an event caused by the second tab would come before chen.
   await using _chen = await tests.open("?user=chen");
   await ada.listShows(["ada", "bob", "chen"]);
   deepEqual(await ada.log(/bob/), ["bob came online"]);
 });
 
 tests.test(
-  "[P6] after a reload of one tab the other's list is right",
+  "[P6] after a reload of one tab the list in the other tab is correct",
   async () => {
     await using ada = await tests.open("?user=ada");
     await using bob = await tests.open("?user=bob");
@@ -67,9 +67,11 @@ tests.test(
   },
 );
 
-tests.test("[P8] with a grace, a reload never shows in the other's list", async () => {
-  await using calm = await startServer({ env: { OFFLINE_GRACE_MS: "10000" } });
-  const { url } = calm;
+tests.test("[P8] with OFFLINE_GRACE_MS a reload never shows in the list of the other tab", async () => {
+  await using graced = await startServer({
+    env: { OFFLINE_GRACE_MS: "10000" },
+  });
+  const { url } = graced;
   await using ada = await tests.open("?user=ada", { url });
   await using bob = await tests.open("?user=bob", { url });
   await ada.listShows(["ada", "bob"]);
@@ -89,7 +91,7 @@ tests.test("[P8] with a grace, a reload never shows in the other's list", async 
   deepEqual(await ada.log(/bob/), ["bob came online"]);
 });
 
-tests.test("who is not connected still sees who is online", async () => {
+tests.test("a tab that is not connected shows who is online", async () => {
   await using viewer = await tests.open("");
   await viewer.stateMatches(/^Not connected$/);
   {
@@ -104,7 +106,7 @@ tests.test("who is not connected still sees who is online", async () => {
   await viewer.listShows([]);
 });
 
-tests.test("the page works without a mouse", async () => {
+tests.test("the page works with the keyboard alone", async () => {
   await using tab = await tests.open("");
   await tab.page.context().grantPermissions([
     "clipboard-read",
@@ -136,7 +138,10 @@ tests.test("the page works without a mouse", async () => {
   await tab.listShows(["dora"]);
   await tabTo(/^Copy the command for the list$/);
   await keyboard.press("Enter");
-  await until("it says so", async () => /^Copied/.test(await focused()));
+  await until(
+    "the button says Copied",
+    async () => /^Copied/.test(await focused()),
+  );
   equal(await tab.page.locator("#spoken").textContent(), "Copied");
   equal(
     await tab.page.evaluate("navigator.clipboard.readText()"),
@@ -153,7 +158,7 @@ tests.test("the page works without a mouse", async () => {
   ]);
 });
 
-tests.test("a username is text, whatever is in it", async () => {
+tests.test("a username with HTML in it is shown as text", async () => {
   await using folder = await scratchFolder();
   await using demo = await startServer({ cwd: folder.path });
   const name = `</script><img src=x onerror=alert(1)> "quotes" \u{1F600}`;
@@ -167,7 +172,7 @@ tests.test("a username is text, whatever is in it", async () => {
     await ada.listShows(["ada", name]);
     await ada.logShows(`${name} came online`);
     await until(
-      "it is spoken",
+      "the announcement has the name",
       async () =>
         (await ada.page.locator("#spoken").textContent())?.includes(name),
     );
@@ -176,7 +181,7 @@ tests.test("a username is text, whatever is in it", async () => {
   equal(await ada.page.locator("img").count(), 0);
 });
 
-tests.test("what the server says of itself is text, too", async () => {
+tests.test("a close reason with HTML in it is shown as text", async () => {
   const socket = playSocket((socket, nth) => {
     say(socket, { type: "presence_state", seq: 1, users: [] });
     if (nth === 0) socket.close({ code: 1013, reason: "<img src=x>" });
@@ -186,7 +191,7 @@ tests.test("what the server says of itself is text, too", async () => {
   equal(await ada.page.locator("img").count(), 0);
 });
 
-tests.test("whoever disconnects while connecting stays so", async () => {
+tests.test("Disconnect while the page connects cancels the connection", async () => {
   const token = gate("**/demo/token*");
   let sockets = 0;
   await using tab = await tests.open("", token);
@@ -196,7 +201,7 @@ tests.test("whoever disconnects while connecting stays so", async () => {
   await token.held;
   await button.click();
   token.open();
-  // Once the second connection is there, the first is not merely late.
+  // When the second connection is open, the first one cannot still be on its way.
   await tab.page.locator("#user").selectOption("bob");
   await button.click();
   await tab.stateMatches(/^Connected as bob$/);
@@ -208,7 +213,7 @@ tests.test("whoever disconnects while connecting stays so", async () => {
   equal(sockets, 1);
 });
 
-tests.test("what can be copied works", async () => {
+tests.test("each snippet runs", async () => {
   await using ada = await tests.open("?user=ada");
   await ada.connected();
   const text = async (id: string) =>
@@ -228,13 +233,13 @@ tests.test("what can be copied works", async () => {
 });
 
 for (const width of [390, 1_280]) {
-  tests.test(`nothing is wider than a window of ${width} pixels`, async () => {
+  tests.test(`the page fits into a window ${width} pixels wide`, async () => {
     await using ada = await tests.open("?user=ada", {
       prepare: (page) => page.setViewportSize({ width, height: 844 }),
     });
     await ada.connected();
-    const room =
+    const overflow =
       "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-    equal(await ada.page.evaluate(room), 0);
+    equal(await ada.page.evaluate(overflow), 0);
   });
 }

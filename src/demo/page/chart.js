@@ -1,8 +1,8 @@
 /**
- * The chart: how many were online over the last minutes, as steps.
+ * The chart: how many users were online during the last five minutes, as steps.
  *
- * One sample a second, and drawn no more often. While nothing certain is known there is a
- * gap. Colors are the style sheet's.
+ * It takes one sample per second and draws once per sample. Where the number was not known,
+ * the line has a gap. The style sheet has the colors.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export class Chart {
   #samples = [];
   #read;
 
-  /** @param {() => number | undefined} read How many are online, if that is known. */
+  /** @param {() => number | undefined} read Returns how many users are online, or `undefined` if that is not known. */
   constructor(read) {
     this.#read = read;
     this.#sample();
@@ -28,7 +28,7 @@ export class Chart {
   }
 
   #sample() {
-    // By the clock and not by their number: in the background, timers are rare.
+    // Counting samples would be wrong: a browser slows down the timers of a page in the background.
     const now = Date.now();
     this.#samples.push({ at: now, count: this.#read() });
     while (this.#samples[0].at < now - SPAN_MS) this.#samples.shift();
@@ -46,7 +46,7 @@ export class Chart {
     const x = (at) => right - (now - at) / SPAN_MS * (right - MARGIN.left);
     const y = (count) => bottom - count / top * (bottom - MARGIN.top);
     chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    chart.setAttribute("aria-label", inWords(counts, this.#read()));
+    chart.setAttribute("aria-label", describe(counts, this.#read()));
     chart.replaceChildren(
       ...[0, top / 2, top].flatMap((count) => [
         shape("path", {
@@ -62,7 +62,7 @@ export class Chart {
     );
   }
 
-  /** A path for each stretch between gaps. */
+  /** One path for each part of the line between two gaps. */
   #steps(x, y, now) {
     const paths = [];
     let isOpen = false;
@@ -86,14 +86,14 @@ export class Chart {
   }
 }
 
-/** The next number above that is even and easy to read. */
+/** The top of the scale: the smallest round number with a whole half that is at least `count`. */
 function roundUp(count) {
   const unit = 10 ** Math.floor(Math.log10(count));
   const step = [1, 2, 4, 6, 8, 10].find((step) => step * unit >= count);
   return Math.max(4, step * unit);
 }
 
-function inWords(counts, now) {
+function describe(counts, now) {
   const current = now === undefined ? "unknown now" : `${now} now`;
   if (counts.length === 0) return `Online: ${current}`;
   return `Online: ${current}, in the last 5 minutes between ${

@@ -1,5 +1,5 @@
 /**
- * What every part of the page needs: elements, templates, answers, and a turn per frame.
+ * Helpers that every part of the page uses: elements, templates, requests, drawing once per frame.
  *
  * @module
  */
@@ -9,29 +9,33 @@ const FETCH_MS_MAX = 5_000;
 /** @param {string} id */
 export const element = (id) => document.getElementById(id);
 
-/** A copy of what a template holds. @param {string} id */
+/** A copy of the content of a template. @param {string} id */
 export const copyOf = (id) =>
   element(id).content.firstElementChild.cloneNode(true);
 
-/** The server's answer, or an error in its words or, if it has none, in ours. */
+/**
+ * Returns the JSON of a response.
+ *
+ * @throws {Error} with the server's error message, or if there is no JSON response in time.
+ */
 export async function getJson(path, options = {}) {
   const signal = AbortSignal.timeout(FETCH_MS_MAX);
   const init = { signal, cache: "no-store", ...options };
   const response = await fetch(path, init).catch(() => undefined);
   const body = await response?.json().catch(() => undefined);
-  if (body === undefined) throw new Error("the server does not answer");
+  if (body === undefined) throw new Error("cannot reach the server");
   if (!response.ok) throw new Error(body.error.message);
   return body;
 }
 
-/** A function that calls back with the next frame, however often it is called before. */
+/** Returns a function that calls `draw` in the next frame. Several calls before it cause one draw. */
 export function oncePerFrame(draw) {
-  let isDue = false;
+  let isScheduled = false;
   return () => {
-    if (isDue) return;
-    isDue = true;
+    if (isScheduled) return;
+    isScheduled = true;
     requestAnimationFrame(() => {
-      isDue = false;
+      isScheduled = false;
       draw();
     });
   };

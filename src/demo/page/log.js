@@ -1,18 +1,19 @@
 /**
- * The log: what happened, the newest first, and a summary of it for screen readers.
+ * The event log, newest first, and spoken summaries of it for screen readers.
  *
- * The list is for the eyes and is no live region: in a busy minute it would never be silent.
- * What is spoken is a sentence now and then that sums up who came and left.
+ * The list itself is no live region: with many events a screen reader would never be silent.
+ * Instead, one sentence every few seconds sums up who came online and who went offline.
  *
  * @module
  */
 import { copyOf, element, oncePerFrame } from "./dom.js";
 
 const ENTRIES_MAX = 200;
-/** After the first change others are waited for, and a sentence is given time to be heard. */
+/** A summary waits this long for more events after the first one. */
 const GATHER_MS = 1_000;
+/** The least time between two summaries, so that each can be spoken to its end. */
 const PAUSE_MS = 5_000;
-/** So few are named, more are counted. */
+/** A summary names this many users. If there are more, it gives their number. */
 const NAMED_MAX = 2;
 
 const clockTime = new Intl.DateTimeFormat([], {
@@ -22,69 +23,69 @@ const clockTime = new Intl.DateTimeFormat([], {
 });
 
 export class Log {
-  /** Not drawn yet, the oldest first. @type {{ at: Date, kind: string, who: string, what: string }[]} */
-  #due = [];
-  #draw = oncePerFrame(() => this.#drawDue());
+  /** Entries for the next frame, oldest first. @type {{ at: Date, kind: string, text: string }[]} */
+  #pending = [];
+  #draw = oncePerFrame(() => this.#drawPending());
 
-  note(what) {
-    this.#add("", "", what);
+  note(text) {
+    this.#add("", text);
   }
 
-  came({ username }) {
-    this.#add("online", username, " came online");
+  online({ username }) {
+    this.#add("online", `${username} came online`);
   }
 
-  left({ username }) {
-    this.#add("offline", username, " went offline");
+  offline({ username }) {
+    this.#add("offline", `${username} went offline`);
   }
 
-  #add(kind, who, what) {
-    this.#due.push({ at: new Date(), kind, who, what });
-    // A page in the background has no frames.
-    if (this.#due.length > ENTRIES_MAX) this.#due.shift();
+  #add(kind, text) {
+    this.#pending.push({ at: new Date(), kind, text });
+    // A page in the background draws no frames, so the list must not grow without a limit.
+    if (this.#pending.length > ENTRIES_MAX) this.#pending.shift();
     this.#draw();
   }
 
-  #drawDue() {
+  #drawPending() {
     const list = element("log");
-    const entries = this.#due.splice(0).reverse().map(toEntry);
+    const entries = this.#pending.splice(0).reverse().map(toEntry);
     list.prepend(...entries);
     while (list.children.length > ENTRIES_MAX) list.lastElementChild.remove();
   }
 }
 
-function toEntry({ at, kind, who, what }) {
+function toEntry({ at, kind, text }) {
   const entry = copyOf("entry");
   const [time, words] = entry.children;
   time.textContent = clockTime.format(at);
   words.className = kind;
-  words.textContent = who + what;
+  words.textContent = text;
   return entry;
 }
 
-/** Says who came and left in a polite live region, in one sentence every few seconds at most. */
+/** Speaks through a polite live region: a summary of the events, at most one every few seconds. */
 export class Announcer {
-  /** The first names of those who came and left since the last sentence, and how many. */
-  #came = { count: 0, names: [] };
-  #left = { count: 0, names: [] };
+  /** Since the last summary: how many users, and the names of the first of them. */
+  #online = { count: 0, names: [] };
+  #offline = { count: 0, names: [] };
   #timer = undefined;
-  #saidAt = -Infinity;
-  #read;
+  #spokenAt = -Infinity;
+  #readCount;
 
-  /** @param {() => number} read How many are online, when a sentence is said. */
-  constructor(read) {
-    this.#read = read;
+  /** @param {() => number} readCount Returns how many users are online now. */
+  constructor(readCount) {
+    this.#readCount = readCount;
   }
 
-  came({ username }) {
-    this.#gather(this.#came, username);
+  online({ username }) {
+    this.#gather(this.#online, username);
   }
 
-  left({ username }) {
-    this.#gather(this.#left, username);
+  offline({ username }) {
+    this.#gather(this.#offline, username);
   }
 
-  /** At once: somebody waits for it. */
+  /** Speaks at once: the answer to something that the user did. */
   say(text) {
     element("spoken").textContent = text;
   }
@@ -92,24 +93,27 @@ export class Announcer {
   #gather(group, username) {
     group.count += 1;
     if (group.names.length < NAMED_MAX) group.names.push(username);
-    const pauseEndsIn = this.#saidAt + PAUSE_MS - performance.now();
+    const pauseEndsIn = this.#spokenAt + PAUSE_MS - performance.now();
     this.#timer ??= setTimeout(
-      () => this.#sum(),
+      () => this.#summarize(),
       Math.max(GATHER_MS, pauseEndsIn),
     );
   }
 
-  #sum() {
-    const parts = [inWords(this.#came, "came"), inWords(this.#left, "left")];
-    const count = this.#read();
-    const verb = count === 1 ? "is" : "are";
-    this.say(
-      `${parts.filter((part) => part).join(", ")}. ${count} ${verb} online.`,
-    );
-    this.#came = { count: 0, names: [] };
-    this.#left = { count: 0, names: [] };
+  #summarize() {
+    const parts = [
+      inWords(this.#online, "came online"),
+      inWords(this.#offline, "went offline"),
+    ];
+    const count = this.#readCount();
+    const total = count === 1
+      ? "1 user is online"
+      : `${count} users are online`;
+    this.say(`${parts.filter((part) => part).join(", ")}. ${total}.`);
+    this.#online = { count: 0, names: [] };
+    this.#offline = { count: 0, names: [] };
     this.#timer = undefined;
-    this.#saidAt = performance.now();
+    this.#spokenAt = performance.now();
   }
 }
 

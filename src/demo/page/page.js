@@ -1,7 +1,9 @@
 /**
- * The demo page: a person's session, the list of who is online, and what happened.
+ * The demo page: a user's session, the list of online users, simulated users, and an event log.
  *
- * This file ties the parts together; each of them is a file of its own beside it.
+ * This file connects the parts; each part is a file beside it. With a session, the list
+ * follows the client library. Without one, or before its first snapshot, the page polls
+ * `GET /users/online`.
  *
  * @module
  */
@@ -13,28 +15,30 @@ import { Roster } from "./roster.js";
 import { Session, showState } from "./session.js";
 import { showSnippets, startCopying } from "./snippets.js";
 
-/** Between two looks at the list without a connection. The page says so. */
-const LOOK_UP_MS = 3_000;
+/** The time between two polls. The page shows it. */
+const POLL_MS = 3_000;
 
-/** After a disconnect: the server has written it by then. */
-const LOOK_AGAIN_MS = 250;
+/** After Disconnect the server has written the change by this time. */
+const POLL_AFTER_CLOSE_MS = 250;
 
-/** Who is online as last seen without a connection, or as the last one left it. */
-let seen = new Map();
-let isSeen = false;
-/** The last look was answered. */
-let isFresh = false;
+const NOT_LIVE = "Not live: the last known list.";
+
+/** The online users without a session: from the last poll, or from the session that ended. */
+let polled = new Map();
+let hasPolled = false;
+/** Whether the last poll was answered. */
+let isPollCurrent = false;
 let you = undefined;
 
-/** No count: nothing is known yet. */
+/** `count` is `undefined` while nothing is known. */
 const read = () => ({
-  users: session.users ?? seen,
-  count: session.count ?? (isSeen ? seen.size : undefined),
-  you: session.isWanted ? you : undefined,
+  users: session.users ?? polled,
+  count: session.count ?? (hasPolled ? polled.size : undefined),
+  you: session.isOpen ? you : undefined,
 });
-const known = () => {
-  const isKnown = session.isWanted ? session.isLive : isFresh;
-  return isKnown ? read().count : undefined;
+const readCurrentCount = () => {
+  const isCurrent = session.isOpen ? session.isConnected : isPollCurrent;
+  return isCurrent ? read().count : undefined;
 };
 
 const log = new Log();
@@ -42,71 +46,71 @@ const announcer = new Announcer(() => read().count ?? 0);
 const roster = new Roster(read);
 const session = new Session({
   note: (text) => log.note(text),
-  changed: showSession,
-  anew: () => {
+  onConnection: showSession,
+  onReset: () => {
     roster.draw();
-    // Where they are too many to be named, this comes with each new number.
-    if (session.users?.size > 0) learnSince();
+    // With counts instead of names, this event comes with each new count.
+    if (session.users?.size > 0) fetchSince();
   },
-  came: (user) => {
-    log.came(user);
-    announcer.came(user);
-    roster.draw();
-  },
-  left: (user) => {
-    log.left(user);
-    announcer.left(user);
-    roster.forget(user.id);
+  onOnline: (user) => {
+    log.online(user);
+    announcer.online(user);
     roster.draw();
   },
-  ended: (users) => {
-    seen = new Map(users);
-    isSeen = isFresh = true;
-    // Whether you are there still, in another tab, is the server's to say.
-    setTimeout(look, LOOK_AGAIN_MS);
+  onOffline: (user) => {
+    log.offline(user);
+    announcer.offline(user);
+    roster.forgetSince(user.id);
+    roster.draw();
   },
-  ticket: ({ userId, token }) => {
+  onClosed: (users) => {
+    polled = new Map(users);
+    hasPolled = isPollCurrent = true;
+    // The user may still be online, in another tab. Only the server knows.
+    setTimeout(poll, POLL_AFTER_CLOSE_MS);
+  },
+  onToken: ({ userId, token }) => {
     you = userId;
     showSnippets(token);
   },
 });
 
-/** The library knows it of those who come while it listens, the server of the others too. */
-async function learnSince() {
+/** The client library knows the time only for users who come online while it is connected. */
+async function fetchSince() {
   const list = await getJson("/demo/since").catch(() => undefined);
-  if (list !== undefined) roster.learn(list);
+  if (list !== undefined) roster.setSince(list);
 }
 
 function showSession() {
-  element("user").disabled = session.isWanted;
-  element("connect").textContent = session.isWanted ? "Disconnect" : "Connect";
+  element("user").disabled = session.isOpen;
+  element("connect").textContent = session.isOpen ? "Disconnect" : "Connect";
   showFreshness(
-    session.isLive ? "Live: every change is told." : "As last seen.",
+    session.isConnected ? "Live: changes appear at once." : NOT_LIVE,
   );
   roster.draw();
   showSecondTab();
 }
 
-/** Without a connection, and until one has told who is there, the list is only looked up. */
-async function look() {
-  const isWanted = () => session.users === undefined && !document.hidden;
-  const list = isWanted() && await getJson("/users/online").catch(() => false);
-  if (!isWanted()) return;
-  isFresh = Boolean(list);
+/** Fetches the online users, unless a session has them. */
+async function poll() {
+  const isNeeded = () => session.users === undefined && !document.hidden;
+  const list = isNeeded() && await getJson("/users/online").catch(() => false);
+  if (!isNeeded()) return;
+  isPollCurrent = Boolean(list);
   if (list) {
-    isSeen = true;
-    seen = new Map(list.online_users.map((user) => [user.id, user]));
-    learnSince();
+    hasPolled = true;
+    polled = new Map(list.online_users.map((user) => [user.id, user]));
+    fetchSince();
   }
   roster.draw();
   showSecondTab();
-  if (session.isWanted) return;
-  showFreshness(list ? "Looked up every 3 s." : "As last seen.");
+  if (session.isOpen) return;
+  showFreshness(list ? "Not live: updated every 3 s." : NOT_LIVE);
 }
 
-async function lookUp() {
-  await look();
-  setTimeout(lookUp, LOOK_UP_MS);
+async function keepPolling() {
+  await poll();
+  setTimeout(keepPolling, POLL_MS);
 }
 
 function showFreshness(text) {
@@ -114,7 +118,7 @@ function showFreshness(text) {
   if (freshness.textContent !== text) freshness.textContent = text;
 }
 
-/** The second tab is for the next of the demo's users who is not online. */
+/** The link to a second tab selects the first of the demo's users who is not online. */
 function showSecondTab() {
   const { options, value } = element("user");
   const { users } = read();
@@ -125,15 +129,15 @@ function showSecondTab() {
   element("second").href = `/?user=${encodeURIComponent(username)}`;
 }
 
-/** One button connects and disconnects, so that the focus never loses its place. */
-function press(event) {
+/** One button connects and disconnects, so that it keeps the keyboard focus. */
+function onSubmit(event) {
   event?.preventDefault();
   const { value } = element("user");
-  const isLeaving = session.isWanted;
-  // A reload of the page is the same person, or nobody, again.
-  const query = isLeaving ? "" : `?user=${encodeURIComponent(value)}`;
+  const isClosing = session.isOpen;
+  // After a reload the page connects as the same user, or does not connect, as now.
+  const query = isClosing ? "" : `?user=${encodeURIComponent(value)}`;
   history.replaceState(null, "", `/${query}`);
-  if (isLeaving) session.close();
+  if (isClosing) session.close();
   else session.open(value);
 }
 
@@ -141,8 +145,8 @@ async function start() {
   showSnippets("<token>");
   startCopying((text) => announcer.say(text));
   startCrowd();
-  new Chart(known);
-  lookUp();
+  new Chart(readCurrentCount);
+  keepPolling();
   const { users } = await getJson("/demo/users");
   for (const { id, username } of users) {
     const option = new Option(username);
@@ -151,17 +155,17 @@ async function start() {
   }
   showSecondTab();
   element("user").onchange = showSecondTab;
-  element("form").onsubmit = press;
+  element("form").onsubmit = onSubmit;
   element("connect").disabled = false;
   const wanted = new URL(location.href).searchParams.get("user");
   if (!users.some(({ username }) => username === wanted)) {
-    if (wanted !== null) log.note(`There is no user ${wanted} here`);
+    if (wanted !== null) log.note(`There is no demo user ${wanted}`);
     return;
   }
   element("user").value = wanted;
-  press();
+  onSubmit();
 }
 
 start().catch(({ message }) =>
-  showState("closed", `This page cannot start: ${message}`)
+  showState("closed", `Cannot start this page: ${message}`)
 );

@@ -1,17 +1,16 @@
 /**
- * The roster: the list of who is online, with names and since when.
+ * The roster: the list of online users, with names and since when.
  *
- * However much changes, it is drawn once per frame, and however many are there, it shows
- * the first of them by id: a list that nobody can read to its end need not be there to its
- * end. Names are data: they only ever become text.
+ * It is drawn at most once per frame, and shows the first users by id: nobody reads a longer
+ * list to its end. Usernames are data, so they are only ever set as text.
  *
  * @module
  */
 import { copyOf, element, oncePerFrame } from "./dom.js";
 
 const ROWS_MAX = 200;
-/** More that come at once, such as everybody at the beginning, come without a movement. */
-const MOVED_MAX = 12;
+/** If more rows are added in one frame, as with the first snapshot, they appear without animation. */
+const ANIMATED_MAX = 12;
 const DAY_MS = 24 * 3_600_000;
 
 const clockTime = new Intl.DateTimeFormat([], {
@@ -27,28 +26,28 @@ const whole = new Intl.NumberFormat("en");
 export class Roster {
   /** @type {() => { users: ReadonlyMap<number, { id: number, username: string, since?: Date }>, count?: number, you?: number }} */
   #read;
-  /** Since when those are online who came before we looked. @type {Map<number, Date>} */
-  #earlier = new Map();
+  /** Since when users are online who came online before this page connected. @type {Map<number, Date>} */
+  #since = new Map();
   /** @type {Map<number, HTMLElement>} */
   #rows = new Map();
 
-  /** Draws with the next frame. */
+  /** Draws in the next frame. */
   draw = oncePerFrame(() => this.#draw());
 
-  /** @param read Who is online, asked for with each frame that is drawn. */
+  /** @param read Returns who is online. Called in each frame that is drawn. */
   constructor(read) {
     this.#read = read;
   }
 
-  /** @param {{ id: number, since: string }[]} list */
-  learn(list) {
-    this.#earlier = new Map(list.map(({ id, since }) => [id, new Date(since)]));
+  /** @param {{ id: number, since: string }[]} list From the server. */
+  setSince(list) {
+    this.#since = new Map(list.map(({ id, since }) => [id, new Date(since)]));
     this.draw();
   }
 
-  /** Whoever left comes back as somebody else. */
-  forget(id) {
-    this.#earlier.delete(id);
+  /** The user went offline, so the time is no longer right when the user comes back. */
+  forgetSince(id) {
+    this.#since.delete(id);
   }
 
   #draw() {
@@ -58,7 +57,7 @@ export class Roster {
     const list = element("online");
     const added = ids.filter((id) => !this.#rows.has(id)).length;
     for (const [index, id] of ids.entries()) {
-      const row = this.#rows.get(id) ?? this.#addRow(id, added <= MOVED_MAX);
+      const row = this.#rows.get(id) ?? this.#addRow(id, added <= ANIMATED_MAX);
       this.#fill(row, users.get(id), id === you);
       const place = list.children[index] ?? null;
       if (row !== place) list.insertBefore(row, place);
@@ -66,10 +65,10 @@ export class Roster {
     const isKnown = count !== undefined;
     setText(element("count"), isKnown ? whole.format(count) : "");
     list.dataset.empty = !isKnown
-      ? "Looking who is here ..."
+      ? "Loading ..."
       : count > 0
-      ? "More are online than can be named."
-      : "Nobody is here.";
+      ? "Too many users are online to list them."
+      : "Nobody is online.";
     const more = (count ?? 0) - ids.length;
     element("more").hidden = ids.length === 0 || more <= 0;
     setText(element("more"), `and ${whole.format(more)} more`);
@@ -83,16 +82,16 @@ export class Roster {
     }
   }
 
-  #addRow(id, isMoved) {
+  #addRow(id, isAnimated) {
     const row = copyOf("item");
     row.dataset.id = String(id);
     row.style.setProperty("--hue", String(id * 67 % 360));
-    row.classList.toggle("arriving", isMoved);
+    row.classList.toggle("arriving", isAnimated);
     this.#rows.set(id, row);
     return row;
   }
 
-  #fill(row, { id, username, since = this.#earlier.get(id) }, isYou) {
+  #fill(row, { id, username, since = this.#since.get(id) }, isYou) {
     const [initial, words] = row.children;
     const [name, when, you] = words.children;
     setText(initial, [...username][0] ?? "?");
@@ -107,7 +106,7 @@ function timeOf(date) {
   return (isToday ? clockTime : calendarDay).format(date);
 }
 
-/** Writing what is there already would cost a layout. */
+/** Skips a text that does not change: writing it would cost a layout. */
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

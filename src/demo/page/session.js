@@ -1,75 +1,75 @@
 /**
- * The session: one person's connection, from Connect to Disconnect.
+ * The session: one user's connection, from the button Connect to the button Disconnect.
  *
- * The client library does the work: it asks for a token when it needs one, comes back by
- * itself, and says where it stands. Here that becomes words. How the page looks in each
- * state is the style sheet's to know.
+ * The client library does the work: it calls for a token, reconnects, and reports the state of
+ * the connection. This file turns that into words. It does not know how the page looks in each
+ * state; the style sheet does.
  *
  * @module
  */
 import { connect } from "/client.js";
 import { element, getJson } from "./dom.js";
 
-const CLOSED_BY_US = 1000;
+/** The close code after Disconnect. */
+const NORMAL_CLOSURE = 1000;
 
 export class Session {
   /** @type {import("/client.js").Rollcall | undefined} */
   #rollcall = undefined;
   #username = "";
   #state = "idle";
-  #isTold = false;
-  #parts;
+  #hasSnapshot = false;
+  #deps;
 
   /**
-   * @param {{ note: (text: string) => void, changed: () => void, anew: () => void,
-   *   came: (user: object) => void, left: (user: object) => void, ended: (users: Map) => void,
-   *   ticket: (ticket: object) => void }} parts Called back when there is something to tell.
+   * @param {{ note: (text: string) => void, onConnection: () => void, onReset: () => void,
+   *   onOnline: (user: object) => void, onOffline: (user: object) => void,
+   *   onClosed: (users: Map) => void,
+   *   onToken: (response: { userId: number, token: string }) => void }} deps
+   *   `onClosed` gets the last users, if there were any. `note` writes to the event log.
    */
-  constructor(parts) {
-    this.#parts = parts;
+  constructor(deps) {
+    this.#deps = deps;
     showState("idle", "Not connected");
   }
 
-  /** Who is online as the library knows; nothing before it was told, and without a session. */
+  /** The online users; `undefined` without a session, and before its first snapshot. */
   get users() {
-    return this.#isTold ? this.#rollcall?.users : undefined;
+    return this.#hasSnapshot ? this.#rollcall?.users : undefined;
   }
 
-  /** More than there are `users` where they are too many to be named. */
+  /** Larger than `users.size` if the server sends a count instead of names. */
   get count() {
-    return this.#isTold ? this.#rollcall?.count : undefined;
+    return this.#hasSnapshot ? this.#rollcall?.count : undefined;
   }
 
-  get isWanted() {
+  get isOpen() {
     return this.#rollcall !== undefined;
   }
 
-  /** Whether what is known is right, now. */
-  get isLive() {
+  /** Whether `users` is current. */
+  get isConnected() {
     return this.#state === "connected";
   }
 
   open(username) {
-    const { came, left, anew, changed } = this.#parts;
+    const { onOnline, onOffline, onReset, onConnection, note } = this.#deps;
     this.#username = username;
     this.#state = "connecting";
-    this.#isTold = false;
+    this.#hasSnapshot = false;
     const rollcall = connect("/ws", { token: () => this.#getToken(username) });
     this.#rollcall = rollcall;
-    // The button may be pressed twice while an old one still has something to say.
-    const ifMine = (tell) => (event) => {
-      if (rollcall === this.#rollcall) tell(event);
+    // Ignores events of an earlier connection: the button may be pressed twice.
+    const ifCurrent = (handle) => (event) => {
+      if (rollcall === this.#rollcall) handle(event);
     };
-    rollcall.on("status", ifMine((status) => this.#follow(status)));
-    rollcall.on("state", ifMine(anew));
-    rollcall.on("online", ifMine(({ user }) => came(user)));
-    rollcall.on("offline", ifMine(({ user }) => left(user)));
-    rollcall.on(
-      "error",
-      ifMine(({ message }) => this.#parts.note(asSentence(message))),
-    );
+    rollcall.on("connection", ifCurrent((info) => this.#onConnection(info)));
+    rollcall.on("state", ifCurrent(onReset));
+    rollcall.on("online", ifCurrent(({ user }) => onOnline(user)));
+    rollcall.on("offline", ifCurrent(({ user }) => onOffline(user)));
+    rollcall.on("error", ifCurrent(({ message }) => note(asSentence(message))));
     showState("connecting", `Connecting as ${username} ...`);
-    changed();
+    onConnection();
   }
 
   close() {
@@ -78,48 +78,47 @@ export class Session {
 
   async #getToken(username) {
     const path = `/demo/token?user=${encodeURIComponent(username)}`;
-    const ticket = await getJson(path);
-    // Somebody else may have been chosen meanwhile.
-    if (username === this.#username) this.#parts.ticket(ticket);
-    return ticket.token;
+    const response = await getJson(path);
+    // Ignores a response for a user who is no longer selected.
+    if (username === this.#username) this.#deps.onToken(response);
+    return response.token;
   }
 
-  #follow({ state, code, reason, retryMs }) {
+  #onConnection({ state, code, reason, retryMs }) {
     const wasConnected = this.#state === "connected";
-    const why = reasonOf(code, reason);
+    const why = inWords(code, reason);
     this.#state = state;
     switch (state) {
       case "connecting":
         showState(state, `Connecting as ${this.#username} ...`);
         break;
       case "connected":
-        this.#isTold = true;
-        this.#parts.note(`You connected as ${this.#username}`);
+        this.#hasSnapshot = true;
+        this.#deps.note(`You connected as ${this.#username}`);
         showState(state, `Connected as ${this.#username}`);
         break;
-      case "waiting":
+      case "reconnecting": {
         this.#noteEnd(wasConnected, why);
-        showState(
-          state,
-          `Reconnecting in ${Math.ceil(retryMs / 1000)} s: ${why}`,
-        );
+        const seconds = Math.ceil(retryMs / 1000);
+        showState(state, `Reconnecting in ${seconds} s: ${why}`);
         break;
-      case "paused":
-        this.#parts.note(`Paused: ${why}`);
-        showState(state, `Paused: ${why}`);
+      }
+      case "offline":
+        this.#deps.note(`Offline: ${why}`);
+        showState(state, `Offline: ${why}`);
         break;
       case "closed":
-        this.#end(code, why, wasConnected);
+        this.#onClosed(code, why, wasConnected);
         break;
     }
-    this.#parts.changed();
+    this.#deps.onConnection();
   }
 
-  #end(code, why, wasConnected) {
-    if (this.users !== undefined) this.#parts.ended(this.users);
+  #onClosed(code, why, wasConnected) {
+    if (this.users !== undefined) this.#deps.onClosed(this.users);
     this.#rollcall = undefined;
-    if (code === CLOSED_BY_US) {
-      this.#parts.note("You disconnected");
+    if (code === NORMAL_CLOSURE) {
+      this.#deps.note("You disconnected");
       showState("idle", "Not connected");
     } else {
       this.#noteEnd(wasConnected, why);
@@ -128,8 +127,8 @@ export class Session {
   }
 
   #noteEnd(wasConnected, why) {
-    const what = wasConnected ? "Your connection ended" : "No connection";
-    this.#parts.note(`${what}: ${why}`);
+    const what = wasConnected ? "Your connection ended" : "Cannot connect";
+    this.#deps.note(`${what}: ${why}`);
   }
 }
 
@@ -138,10 +137,9 @@ export function showState(state, text) {
   element("state").textContent = text;
 }
 
-/** Browsers tell no reason for a connection that was cut, or never came to be. */
-function reasonOf(code, reason) {
-  const words = reason?.replace(/^cannot connect: /, "") ||
-    (code === 1006 ? "the server does not answer" : "no reason given");
+/** The reason and the close code, for example `server going away (1001)`. */
+function inWords(code, reason) {
+  const words = reason?.replace(/^cannot connect: /, "") || "no reason given";
   return code === undefined ? words : `${words} (${code})`;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The snippets: what to write to get the same in other places, each with a button to copy it.
+ * The snippets: code and commands that do the same elsewhere, each with a button that copies it.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { element } from "./dom.js";
 
 const COPIED_MS = 2_000;
 
-/** @param {string} token Of whom the page connected as, so that a copy works at once. */
+/** @param {string} token A token of the connected user, so that a copied command runs as it is. */
 export function showSnippets(token) {
   const { origin } = location;
   const socketUrl = `${origin.replace("http", "ws")}/ws`;
@@ -18,28 +18,28 @@ const token = async () =>
   (await (await fetch("/demo/token?user=bob")).json()).token;
 const rollcall = connect("${socketUrl}", { token });
 rollcall.on("state", (users) => console.log([...users.values()]));
-rollcall.on("online", ({ user }) => console.log(user.username, "came"));
-rollcall.on("offline", ({ user }) => console.log(user.username, "left"));`;
+rollcall.on("online", ({ user }) => console.log(user.username, "is online"));
+rollcall.on("offline", ({ user }) => console.log(user.username, "is offline"));`;
   element("snippet-curl").textContent = `curl ${origin}/users/online`;
   element("snippet-wscat").textContent =
     `npx -y wscat -s rollcall.v2 -c '${socketUrl}?token=${token}'`;
 }
 
-/** @param {(text: string) => void} say Tells those who do not see the button. */
-export function startCopying(say) {
+/** @param {(text: string) => void} announce Speaks the result to users of a screen reader. */
+export function startCopying(announce) {
   for (const button of document.querySelectorAll("button[data-copies]")) {
-    const word = button.firstChild;
+    const label = button.firstChild;
     let timer = undefined;
     button.onclick = async () => {
       clearTimeout(timer);
-      word.data = await copy(element(button.dataset.copies));
-      say(word.data);
-      timer = setTimeout(() => word.data = "Copy", COPIED_MS);
+      label.data = await copy(element(button.dataset.copies));
+      announce(label.data);
+      timer = setTimeout(() => label.data = "Copy", COPIED_MS);
     };
   }
 }
 
-/** Where a page may not write to the clipboard, the text is selected for the keyboard's own way. */
+/** If the page may not write to the clipboard, the text is selected, so that the user can copy it. */
 async function copy(source) {
   try {
     await navigator.clipboard.writeText(source.textContent);

@@ -48,7 +48,7 @@ Deno.test("the former event and property `status` report the connection in their
     { ...lost, state: "waiting", retryMs: FAST.backoffFirstMs },
     { ...lost, state: "connecting" },
     { state: "connected" },
-    { state: "paused", reason: "the browser is offline" },
+    { state: "paused", reason: "the browser has no network connection" },
     { state: "closed", code: 1000, reason: "closed by the application" },
   ]);
   deepEqual(client.states, [
