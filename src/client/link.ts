@@ -154,7 +154,10 @@ export class Link {
   goOffline(): void {
     if (this.#isClosed) return;
     this.#dropSocket();
-    this.#report({ state: "offline", reason: "the browser has no network connection" });
+    this.#report({
+      state: "offline",
+      reason: "the browser has no network connection",
+    });
   }
 
   /** The browser has a network again: connects at once. */

@@ -17,6 +17,7 @@ const browser = await launchBrowser();
 try {
   const context = await browser.newContext({
     ...{ viewport: { width, height }, locale: "en-GB" },
+    reducedMotion: "reduce",
   });
   const open = async (username: string) => {
     const page = await context.newPage();
