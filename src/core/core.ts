@@ -1,23 +1,53 @@
 /**
- * The core: every part that decides who hears what, tied together.
+ * The core decides which user is reported online or offline, and which connections get a message.
  *
- * It knows a store, a clock and a hub by what they do, so that a simulation runs the same core
- * as a server.
+ * A change takes one way through it:
+ *
+ * ```
+ * a socket opens or ends
+ *   connections/   is it the user's first or last connection on this node?
+ *   presence/      marks the user as dirty; one flusher writes this node's claims in batches
+ *   store/         `apply`: one transaction over the claims of all nodes. It alone decides transitions
+ *   feed/          transitions in the order of their `seq`: own commits, and reads after notifications
+ *   roster/        this node's copy of who is online, and the ring of its last changes
+ *   fanout/        moves every connection's cursor to the head of the ring, in slices
+ * messages leave
+ * ```
+ *
+ * `eviction/` stands beside this way: it closes connections whose token expired or was revoked,
+ * and sends keepalives. The lease (in `presence/`) stands below it: without a lease the store
+ * refuses the node's writes.
+ *
+ * Some reports go against the direction:
+ *
+ * - The feed reports changes to presence before it reports them to the fan-out. A user who is
+ *   connected here and was reported offline is written again.
+ * - The feed asks presence to recheck its claims when the database may have lost some.
+ * - The lease reports a new node id to presence, which then claims every user again.
+ * - Presence wakes the fan-out when connections became live.
+ *
+ * Imports between these folders point down, in the order `eviction`, `presence`, `fanout` and
+ * `feed`, `roster`, `connections` and `store`. So these reports are functions that this file
+ * hands over.
+ *
+ * The core knows its store, clock, hub, log and metrics only as interfaces, and takes random
+ * numbers and ids as arguments. It uses no package. So a simulation runs the same core as a
+ * server, for many nodes in one process and with its own time.
  *
  * @module
  */
-import { Subscriptions } from "./fanout/subscriptions.ts";
 import type { Clock } from "../base/clock.ts";
-import { Fanout } from "./fanout/fanout.ts";
-import { Feed } from "./feed/feed.ts";
-import { Connections } from "./connections/connections.ts";
-import type { Hub } from "./connections/hub.ts";
-import { Lease } from "./presence/lease.ts";
 import { RING_TRANSITIONS_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Metrics } from "../base/metrics.ts";
-import { Presence } from "./presence/presence.ts";
+import { Connections } from "./connections/connections.ts";
+import type { Hub } from "./connections/hub.ts";
 import { Eviction } from "./eviction/eviction.ts";
+import { Fanout } from "./fanout/fanout.ts";
+import { Subscriptions } from "./fanout/subscriptions.ts";
+import { Feed } from "./feed/feed.ts";
+import { Lease } from "./presence/lease.ts";
+import { Presence } from "./presence/presence.ts";
 import { Roster } from "./roster/roster.ts";
 import type { NodeId, Store } from "./store/store.ts";
 
@@ -27,15 +57,24 @@ export interface CoreDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Milliseconds for which a lease lasts after a heartbeat. */
   readonly leaseMs: number;
+  /** Milliseconds between two heartbeats, of the lease and of the notification connection. */
   readonly heartbeatMs: number;
+  /** Milliseconds for which a user who left stays claimed. 0: not at all. */
   readonly offlineGraceMs: number;
   readonly fanout: {
+    /** Least time between two passes of version 2, in milliseconds. */
     readonly intervalMs: number;
+    /** Users online above which version 2 receives their number and not a snapshot. */
     readonly stateUsersMax: number;
   };
 }
 
+/**
+ * The parts. To start: `lease.join`, `eviction.start`, `feed.start`, in this order. To stop:
+ * `presence.stop`, then disconnect all, then the other parts in the opposite order.
+ */
 export interface Core {
   readonly connections: Connections;
   readonly roster: Roster;
@@ -47,6 +86,13 @@ export interface Core {
   readonly eviction: Eviction;
 }
 
+/**
+ * Builds the parts and connects them. Starts nothing.
+ *
+ * @param random A number from 0 to 1, for the jitter of retries.
+ * @param newId Makes the id of each lease. Default: a random UUID.
+ * @param ringTransitionsMax Changes that the ring keeps.
+ */
 export function createCore(
   deps: CoreDeps,
   random?: () => number,

@@ -84,7 +84,7 @@ export class Eviction {
     while (!signal.aborted) {
       await clock.sleep(CONNECTION_CHECK_MS, signal);
       if (signal.aborted) return;
-      // The same for all connections: each moment then belongs to exactly one walk.
+      // One time for all connections, so that a warning becomes due in exactly one walk.
       const now = clock.now();
       await forEachSliced(
         hub.connections(),

@@ -26,8 +26,10 @@ export class TokenExpiry {
   }
 
   /**
-   * Closes the connection if its token has expired, or warns it if that became due after the
+   * Closes the connection if its token has expired, or warns it if the warning became due since the
    * last check. Times are in milliseconds, by the clock of the core.
+   *
+   * @param checkedAt When the last check was.
    */
   check(
     connection: Connection,
