@@ -3,7 +3,8 @@ import { readConfig } from "../../src/config/config.ts";
 import { rateLimited } from "../../src/base/log.ts";
 import { createLog } from "../../src/telemetry/log_writer.ts";
 import { startNode } from "../../src/node.ts";
-import { MemoryDatabase, MemoryStore } from "../support/memory_store.ts";
+import { MemoryDatabase } from "../support/memory_database.ts";
+import { MemoryStore } from "../support/memory_store.ts";
 
 const USERS = 20_000;
 

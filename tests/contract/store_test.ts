@@ -9,7 +9,8 @@ import {
   silentLog,
   statusOf,
 } from "../support/database.ts";
-import { MemoryDatabase, MemoryStore } from "../support/memory_store.ts";
+import { MemoryDatabase } from "../support/memory_database.ts";
+import { MemoryStore } from "../support/memory_store.ts";
 import { storeContract, type Subject } from "./store_contract.ts";
 
 const postgres = postgresForThisFile();

@@ -1,8 +1,8 @@
 /**
- * Random opens, closes and faults against the core on one and two nodes, compared with a simple model.
+ * Runs of random steps against the core on one and two nodes, compared with a simple model.
  *
- * Time is simulated, so a minute of it costs a millisecond. A failing run prints its seed
- * and path; `fc.assert` with the two reproduces it.
+ * Time is simulated: a minute of it takes about a millisecond. A run that fails prints its seed and
+ * path; `fc.assert` with both repeats it. `RUNS` and `SEED` may be set in the environment.
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import fc from "fast-check";
@@ -10,126 +10,25 @@ import type { Clock } from "../../src/base/clock.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import { silentLog } from "../support/database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-import { MemoryDatabase } from "../support/memory_store.ts";
+import { NO_FAULTS } from "../support/faulty_store.ts";
+import { MemoryDatabase } from "../support/memory_database.ts";
 import { randomFrom } from "../support/random.ts";
-import {
-  type Faults,
-  NO_FAULTS,
-  type SimClient,
-  SimNode,
-} from "../support/sim_node.ts";
+import type { SimClient } from "../support/sim_client.ts";
+import { SimNode } from "../support/sim_node.ts";
+import { lossySteps, type Step, steps, UNKNOWN_USER, USERS } from "./steps.ts";
 
-const USERS: readonly UserId[] = [1, 2, 3, 4, 5];
-const STRANGER: UserId = 99;
 const RUNS = Number(Deno.env.get("RUNS") ?? 2_000);
 const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
 
-/** One step of a run. `node` is taken modulo the number of nodes. */
-type Step =
-  | {
-    readonly do: "open";
-    readonly userId: UserId;
-    readonly node: number;
-    readonly version: 1 | 2;
-    readonly watch: readonly UserId[] | undefined;
-  }
-  | { readonly do: "close"; readonly pick: number }
-  | {
-    readonly do: "resume";
-    readonly pick: number;
-    readonly node: number;
-    readonly ms: number;
-  }
-  | { readonly do: "wait"; readonly ms: number }
-  | { readonly do: "lock"; readonly userId: UserId }
-  | { readonly do: "unlock" }
-  | {
-    readonly do: "faults";
-    readonly faults: Partial<Faults>;
-    readonly node: number;
-  }
-  | { readonly do: "link broken"; readonly node: number }
-  | { readonly do: "down"; readonly node: number }
-  | { readonly do: "healed"; readonly node: number }
-  | { readonly do: "crash"; readonly node: number }
-  | { readonly do: "replicate" }
-  | { readonly do: "fail over" };
-
-const userId = fc.constantFrom(...USERS, STRANGER);
-const share = fc.constantFrom(0, 0.2, 0.6);
-const node = fc.nat(1);
-const kind = <const Name extends Step["do"]>(name: Name) => fc.constant(name);
-
-const step: fc.Arbitrary<Step> = fc.oneof(
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      do: kind("open"),
-      userId,
-      node,
-      version: fc.constantFrom(1 as const, 2 as const),
-      watch: fc.option(fc.subarray([...USERS, STRANGER]), { nil: undefined }),
-    }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      do: kind("resume"),
-      pick: fc.nat(20),
-      node,
-      ms: fc.constantFrom(0, 1, 400),
-    }),
-  },
-  { weight: 8, arbitrary: fc.record({ do: kind("close"), pick: fc.nat(20) }) },
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      do: kind("wait"),
-      ms: fc.constantFrom(0, 1, 20, 400, 12_000),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ do: kind("lock"), userId }) },
-  { weight: 1, arbitrary: fc.record({ do: kind("unlock") }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      do: kind("faults"),
-      faults: fc.record({
-        lostRequests: share,
-        lostAnswers: share,
-        lostNotifications: fc.constantFrom(0, 1),
-        doubledRequests: share,
-        delayMs: fc.constantFrom(0, 5, 300, 15_000),
-      }),
-      node,
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ do: kind("link broken"), node }) },
-  { weight: 1, arbitrary: fc.record({ do: kind("down"), node }) },
-  { weight: 3, arbitrary: fc.record({ do: kind("healed"), node }) },
-  { weight: 1, arbitrary: fc.record({ do: kind("crash"), node }) },
-);
-const steps = fc.array(step, { maxLength: 60, size: "max" });
-
-/** Whoever knows of what was lost lives on; else nobody could know. */
-const lossySteps = fc.array(
-  fc.oneof(
-    { weight: 20, arbitrary: step.filter((one) => one.do !== "crash") },
-    { weight: 2, arbitrary: fc.record({ do: kind("replicate") }) },
-    { weight: 1, arbitrary: fc.record({ do: kind("fail over") }) },
-  ),
-  { maxLength: 60, size: "max" },
-);
-
-/** Everything of one run. */
+/** The state of one run. */
 interface World {
   readonly clock: FakeClock;
   readonly database: MemoryDatabase;
   readonly nodes: SimNode[];
-  /** The model: whoever has a socket is online, but strangers. */
+  /** The model: a user with an open connection is online, except the unknown one. */
   open: { readonly client: SimClient; readonly node: SimNode }[];
   readonly boot: (place: number) => SimNode;
-  /** Lets the last replica take over. */
+  /** Makes the last replica take over. */
   failOver: () => void;
 }
 
@@ -141,7 +40,7 @@ function skewed(clock: FakeClock, ms: number): Clock {
   };
 }
 
-/** Runs the schedule, heals everything, waits for quiet, and compares with the model. */
+/** Performs the steps, ends all faults, waits for a minute, and compares with the model. */
 async function run(
   schedule: readonly Step[],
   randomSeed: number,
@@ -152,7 +51,7 @@ async function run(
   const database = new MemoryDatabase(USERS, () => clock.now());
   const random = randomFrom(randomSeed);
   let boots = 0;
-  // The clock of every further machine is a minute ahead; only the database's may matter.
+  // The clock of each further machine is a minute ahead: only the database's clock may matter.
   const boot = (place: number) =>
     new SimNode(
       `${place}.${++boots}.`,
@@ -173,7 +72,7 @@ async function run(
   for (const one of nodes) Object.assign(one.faults, NO_FAULTS);
   database.locked.clear();
   await clock.advance(60_000);
-  judge(world);
+  check(world);
 
   const stopped = Promise.all(nodes.map((one) => one.stop()));
   await clock.advance(1_000);
@@ -198,11 +97,12 @@ async function perform(one: Step, world: World): Promise<void> {
       const [entry] = open.splice(one.pick % Math.max(1, open.length), 1);
       entry?.node.close(entry.client);
       await clock.advance(one.ms);
-      if (entry === undefined || entry.client.wish.version === 1) break;
-      const { userId, users, seq, wish: { watch } } = entry.client;
+      if (entry === undefined || entry.client.subscription.version === 1) break;
+      const { userId, users, seq, subscription } = entry.client;
       const known = seq < 0 ? {} : { known: { seq, users } };
+      const { watch } = subscription;
       const node = at(one.node);
-      // It may take as long as the database does, and longer than this node lives.
+      // The database may answer late, after this node has crashed.
       void node.resume(userId, { version: 2, watch, ...known }).then(
         (client) => {
           if (client === undefined) return;
@@ -258,9 +158,9 @@ async function perform(one: Step, world: World): Promise<void> {
   }
 }
 
-function judge({ database, nodes, open }: World): void {
+function check({ database, nodes, open }: World): void {
   const users = new Set(open.map(({ client }) => client.userId));
-  const online = [...users].filter((id) => id !== STRANGER).sort();
+  const online = [...users].filter((id) => id !== UNKNOWN_USER).sort();
   const inDatabase = [...database.users].filter(([, { status }]) =>
     status === "online"
   );
@@ -272,62 +172,65 @@ function judge({ database, nodes, open }: World): void {
     deepEqual(one.roster.users().map(({ id }) => id), online, "roster");
     equal(one.roster.seq, database.seq, "roster seq");
   }
-  for (const { client } of open) judgeClient(client, database);
-  for (const id of USERS) judgeAlternation(database, id);
+  for (const { client } of open) checkClient(client, database);
+  for (const id of USERS) checkAlternation(database, id);
 }
 
-/** P2, P4, P6: exactly the feed since its registration, without its own user. */
-function judgeClient(client: SimClient, database: MemoryDatabase): void {
-  if (client.userId === STRANGER) {
-    equal(client.closed, 1008, "a stranger is closed");
-    deepEqual(client.heard, [], "a stranger hears nothing");
+/** P2, P4, P6: a version 1 connection received the feed since it was opened, without its own user. */
+function checkClient(client: SimClient, database: MemoryDatabase): void {
+  if (client.userId === UNKNOWN_USER) {
+    equal(client.closed, 1008, "an unknown user is closed");
+    deepEqual(client.received, [], "an unknown user receives nothing");
     return;
   }
   equal(client.closed, undefined, "a user is not closed");
-  if (client.wish.version === 2) return judgeFollower(client, database);
-  if (database.epoch > 0) return judgeListener(client, database);
-  const wanted = database.feed
+  if (client.subscription.version === 2) return checkV2(client, database);
+  if (database.epoch > 0) return checkAfterFailover(client, database);
+  const expected = database.feed
     .filter(({ seq, userId }) =>
-      seq > client.sinceSeq && userId !== client.userId
+      seq > client.openedSeq && userId !== client.userId
     )
     .map(({ userId, status }) => ({ type: `user_${status}`, userId }));
   deepEqual(
-    client.heard,
-    wanted,
-    `what a connection of ${client.userId} heard`,
+    client.received,
+    expected,
+    `messages of a connection of ${client.userId}`,
   );
 }
 
-/** P6, after a failover: what it heard of each user alternates, and ends with the truth. */
-function judgeListener({ userId, heard }: SimClient, database: MemoryDatabase) {
+/** P6, after a failover: the messages about each user alternate, and end with the user's status. */
+function checkAfterFailover(
+  { userId, received }: SimClient,
+  database: MemoryDatabase,
+): void {
   for (const id of USERS) {
-    const told = heard.filter((message) =>
+    const types = received.filter((message) =>
       "userId" in message && message.userId === id
     ).map(({ type }) => type);
-    if (id === userId || told.length === 0) continue;
+    if (id === userId || types.length === 0) continue;
     const isOnline = database.users.get(id)?.status === "online";
-    equal(told.at(-1) === "user_online", isOnline, `${userId} of ${id}`);
-    ok(told.every((type, index) => type !== told[index - 1]), "alternates");
+    equal(types.at(-1) === "user_online", isOnline, `${userId} of ${id}`);
+    ok(types.every((type, index) => type !== types[index - 1]), "alternates");
   }
 }
 
-/** S1, S2, S4: when it is quiet it holds the truth about whom it hears of. */
-function judgeFollower(client: SimClient, database: MemoryDatabase): void {
-  const { wish: { watch }, users, heard } = client;
-  ok(heard.length > 0, "[S2] never silence");
+/** S1, S2, S4: a version 2 client ends with a copy that equals the database. */
+function checkV2(client: SimClient, database: MemoryDatabase): void {
+  ok(client.received.length > 0, "[S2] a client gets a first message");
   const online = database.onlineAt(database.seq).filter((id) =>
-    watch === "*" || watch.has(id)
+    client.isWatching(id)
   );
-  deepEqual([...users].sort(), online, `what ${client.userId} holds`);
+  deepEqual([...client.users].sort(), online, `copy of ${client.userId}`);
 }
 
-function judgeAlternation(database: MemoryDatabase, id: UserId): void {
-  const told = database.feed.filter(({ userId }) => userId === id).map((
+/** P6: the feed has online and offline of a user in turn. */
+function checkAlternation(database: MemoryDatabase, id: UserId): void {
+  const statuses = database.feed.filter(({ userId }) => userId === id).map((
     { status },
   ) => status);
   deepEqual(
-    told,
-    told.map((_, index) => index % 2 === 0 ? "online" : "offline"),
+    statuses,
+    statuses.map((_, index) => index % 2 === 0 ? "online" : "offline"),
     `feed of ${id}`,
   );
 }
@@ -335,7 +238,7 @@ function judgeAlternation(database: MemoryDatabase, id: UserId): void {
 for (const nodeCount of [1, 2]) {
   for (const graceMs of [0, 500]) {
     const title =
-      `[P6] ${nodeCount} node(s) agree with a model over ${RUNS} random runs, grace ${graceMs} ms, seed ${SEED}`;
+      `[P6] ${nodeCount} node(s) agree with a model in ${RUNS} random runs, grace ${graceMs} ms, seed ${SEED}`;
     Deno.test(title, async () => {
       const property = fc.asyncProperty(
         steps,
@@ -349,7 +252,7 @@ for (const nodeCount of [1, 2]) {
 
 for (const nodeCount of [1, 2]) {
   const title =
-    `[C5] ${nodeCount} node(s) agree with a model although transitions are lost over ${RUNS} random runs, seed ${SEED}`;
+    `[C5] ${nodeCount} node(s) agree with a model in ${RUNS} random runs that lose transitions, seed ${SEED}`;
   Deno.test(title, async () => {
     const property = fc.asyncProperty(
       lossySteps,
@@ -360,7 +263,7 @@ for (const nodeCount of [1, 2]) {
   });
 }
 
-Deno.test("[C5] an outage longer than the lease causes no transition of users who stayed", async () => {
+Deno.test("[C5] an outage longer than the lease causes no transition of users who stay connected", async () => {
   const clock = new FakeClock();
   const database = new MemoryDatabase(USERS, () => clock.now());
   const alone = new SimNode("a", database, clock, silentLog, () => 0.5);
@@ -378,7 +281,7 @@ Deno.test("[C5] an outage longer than the lease causes no transition of users wh
   equal(alone.ready, true);
   equal(database.seq, USERS.length);
   deepEqual([...database.nodes.keys()], ["a2"]);
-  equal(clients[0]?.heard.length, USERS.length - 1);
+  equal(clients[0]?.received.length, USERS.length - 1);
 
   const stopped = alone.stop();
   await clock.advance(1_000);

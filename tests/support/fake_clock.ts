@@ -1,5 +1,5 @@
 /**
- * A clock that stands still until it is told to go on.
+ * A clock that stands still until a test advances it.
  *
  * @module
  */
@@ -35,16 +35,16 @@ export class FakeClock implements Clock {
     return this.sleep(0);
   }
 
-  /** Lets `ms` pass, timer by timer, with everything that follows from each. */
+  /** Advances by `ms`, timer by timer. After each timer it runs the promises that became due. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
-    await settle();
+    await runMicrotasks();
     while (true) {
       const next = this.#next();
       if (next === undefined || next.at > end) break;
       this.#now = Math.max(this.#now, next.at);
       next.fire();
-      await settle();
+      await runMicrotasks();
     }
     this.#now = end;
   }
@@ -58,7 +58,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Runs what promises have become due, and what follows from that, without any real time. */
-async function settle(): Promise<void> {
+/** Runs promises that are due, and those that become due through them. Takes no real time. */
+async function runMicrotasks(): Promise<void> {
   for (let turn = 0; turn < 50; turn++) await Promise.resolve();
 }

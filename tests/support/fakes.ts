@@ -11,14 +11,14 @@ import {
 import type { Log } from "../../src/base/log.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 
-/** A socket whose peer reads only when told to. */
+/** A socket whose peer reads or does not read, as the test says. */
 export class FakeSocket implements Socket {
   bufferedAmount = 0;
   readonly sent: string[] = [];
   readonly closes: string[] = [];
-  /** Whether the peer takes what is sent at once. */
+  /** Whether the peer reads every message at once. If not, messages stay buffered. */
   reading = true;
-  /** Thrown by `send`, if set. */
+  /** `send` throws this error if it is set. */
   failure: Error | undefined;
   /** Called before each message. */
   onSend: () => void = () => {};
@@ -35,7 +35,7 @@ export class FakeSocket implements Socket {
   }
 }
 
-/** A connection over a fake socket whose user is not claimed yet. */
+/** A connection over a fake socket. Its user is not claimed yet. */
 export function joiningConnection(userId: UserId): {
   connection: Connection;
   socket: FakeSocket;
@@ -61,7 +61,7 @@ export function liveConnection(
   return { connection, socket };
 }
 
-/** A log that remembers its events. */
+/** A log that keeps its events. */
 export function rememberingLog(): Log & { readonly events: string[] } {
   const events: string[] = [];
   const remember = (level: string) => (_fields: unknown, event: string) =>

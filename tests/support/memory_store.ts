@@ -1,179 +1,24 @@
 // deno-lint-ignore-file require-await -- a throw must be a rejection, as with a real database
 /**
- * The store's contract kept in memory, for runs that Postgres would be too slow for.
+ * The store over a database in memory, for runs that would be too slow with Postgres.
  *
- * Each call is one atomic step on a `MemoryDatabase`; several stores may share one, as
- * several nodes share Postgres. The contract suite holds it to the same sentences.
+ * Several stores may share one `MemoryDatabase`, as several nodes share Postgres. The contract
+ * suite holds this store to the same sentences as the one over Postgres.
  *
  * @module
  */
-import type { Status } from "../../src/protocol/messages.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
-import {
-  type Applied,
-  type FeedRead,
-  FencedError,
-  type NodeId,
-  type Revocation,
-  type Snapshot,
-  type Store,
-  type Subscription,
-  type Transition,
+import type {
+  Applied,
+  FeedRead,
+  NodeId,
+  Revocation,
+  Snapshot,
+  Store,
+  Subscription,
+  Transition,
 } from "../../src/core/store/store.ts";
-
-export class MemoryDatabase {
-  readonly users = new Map<UserId, { username: string; status: Status }>();
-  readonly claims = new Map<UserId, Set<NodeId>>();
-  readonly nodes = new Map<NodeId, { expiresAt: number; leaving: boolean }>();
-  /** Rows that an application keeps locked. */
-  readonly locked = new Set<UserId>();
-  /** Users that were deleted while online, until a heartbeat tells of it. */
-  readonly deleted = new Set<UserId>();
-  readonly listeners = new Set<(seq: number) => void>();
-  readonly renameListeners = new Set<() => void>();
-  readonly orderListeners = new Set<() => void>();
-  readonly orders: Revocation[] = [];
-  feed: Transition[] = [];
-  seq = 0;
-  /** How often another database took over: nothing that was asked before is answered after. */
-  epoch = 0;
-  readonly now: () => number;
-
-  constructor(users: readonly UserId[], now: () => number) {
-    this.now = now;
-    for (const id of users) {
-      this.users.set(id, { username: `user${id}`, status: "offline" });
-    }
-  }
-
-  /** A replica as of now. The returned function lets it take over. */
-  replicate(): () => void {
-    const { users, claims, nodes, deleted, feed, seq } = structuredClone({
-      ...{ users: this.users, claims: this.claims, nodes: this.nodes },
-      ...{ deleted: this.deleted, feed: this.feed, seq: this.seq },
-    });
-    return () => {
-      replace(this.users, users);
-      replace(this.claims, claims);
-      replace(this.nodes, nodes);
-      this.deleted.clear();
-      for (const userId of deleted) this.deleted.add(userId);
-      this.feed = [...feed];
-      this.seq = seq;
-      this.epoch += 1;
-    };
-  }
-
-  /** Makes status agree with the claims, and tells. */
-  settle(userIds: Iterable<UserId>): Transition[] {
-    const changes: Omit<Transition, "seq">[] = [];
-    for (const userId of [...userIds].sort((a, b) => a - b)) {
-      const user = this.users.get(userId);
-      const status = this.claims.has(userId) ? "online" : "offline";
-      if (user === undefined || user.status === status) continue;
-      user.status = status;
-      changes.push({ userId, username: user.username, status });
-    }
-    return this.#append(changes);
-  }
-
-  /** Who was online as of a `seq`, ids ascending. */
-  onlineAt(seq: number): UserId[] {
-    const online = new Set<UserId>();
-    for (const transition of this.feed) {
-      if (transition.seq > seq) break;
-      if (transition.status === "online") online.add(transition.userId);
-      else online.delete(transition.userId);
-    }
-    return [...online].sort();
-  }
-
-  renameUser(userId: UserId, username: string): void {
-    const user = this.users.get(userId);
-    if (user === undefined) return;
-    user.username = username;
-    for (const listener of this.renameListeners) listener();
-  }
-
-  deleteUser(userId: UserId): void {
-    if (this.users.get(userId)?.status === "online") this.deleted.add(userId);
-    this.users.delete(userId);
-  }
-
-  /** Tells that deleted users went offline, and drops their claims. */
-  forgetDeleted(): Transition[] {
-    const ids = [...this.deleted].sort((a, b) => a - b);
-    this.deleted.clear();
-    for (const userId of ids) this.claims.delete(userId);
-    return this.#append(
-      ids.map((userId) => ({ userId, username: "", status: "offline" })),
-    );
-  }
-
-  skipTo(seq: number): void {
-    if (seq <= this.seq) return;
-    this.seq = seq + 1_000 * this.epoch;
-    for (const listener of [...this.listeners]) listener(this.seq);
-  }
-
-  #append(changes: readonly Omit<Transition, "seq">[]): Transition[] {
-    const transitions = changes.map((change) => ({
-      ...change,
-      seq: ++this.seq,
-    }));
-    this.feed.push(...transitions);
-    if (transitions.length > 0) {
-      for (const listener of [...this.listeners]) listener(this.seq);
-    }
-    return transitions;
-  }
-
-  claim(userId: UserId, nodeId: NodeId): void {
-    this.claims.set(userId, (this.claims.get(userId) ?? new Set()).add(nodeId));
-  }
-
-  release(userId: UserId, nodeId: NodeId): void {
-    const nodes = this.claims.get(userId);
-    nodes?.delete(nodeId);
-    if (nodes?.size === 0) this.claims.delete(userId);
-  }
-
-  claimedBy(nodeId: NodeId): UserId[] {
-    return [...this.claims].filter(([, nodes]) => nodes.has(nodeId)).map((
-      [userId],
-    ) => userId);
-  }
-
-  /** @param sparedMs Nodes that did not leave are spared for so long after their lease ended. */
-  reap(sparedMs = 0): Transition[] {
-    const touched: UserId[] = [];
-    for (const [nodeId, { expiresAt, leaving }] of [...this.nodes]) {
-      if (expiresAt + (leaving ? 0 : sparedMs) > this.now()) continue;
-      for (const userId of this.claimedBy(nodeId)) {
-        if (this.locked.has(userId)) continue;
-        this.release(userId, nodeId);
-        touched.push(userId);
-      }
-      if (this.claimedBy(nodeId).length === 0) this.nodes.delete(nodeId);
-    }
-    return this.settle(touched);
-  }
-
-  requireLease(nodeId: NodeId): void {
-    const node = this.nodes.get(nodeId);
-    if (node === undefined || node.expiresAt <= this.now()) {
-      throw new FencedError(`node ${nodeId} holds no lease`);
-    }
-  }
-}
-
-function replace<Key, Value>(
-  map: Map<Key, Value>,
-  by: ReadonlyMap<Key, Value>,
-): void {
-  map.clear();
-  for (const [key, value] of structuredClone(by)) map.set(key, value);
-}
+import type { MemoryDatabase } from "./memory_database.ts";
 
 export class MemoryStore implements Store {
   readonly #database: MemoryDatabase;
@@ -197,14 +42,17 @@ export class MemoryStore implements Store {
       }
       nodes.delete(predecessor);
     }
-    const reaped = [
-      ...(predecessor === undefined ? this.#database.reap(leaseMs) : []),
-      ...this.#database.forgetDeleted(),
+    const swept = [
+      ...(predecessor === undefined ? this.#database.sweep(leaseMs) : []),
+      ...this.#database.releaseDeletedUsers(),
     ];
-    const stray = [...users].filter(([id, user]) =>
+    const unclaimed = [...users].filter(([id, user]) =>
       user.status === "online" && !claims.has(id)
     );
-    return [...reaped, ...this.#database.settle(stray.map(([id]) => id))];
+    return [
+      ...swept,
+      ...this.#database.flipStatus(unclaimed.map(([id]) => id)),
+    ];
   }
 
   async heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
@@ -216,7 +64,7 @@ export class MemoryStore implements Store {
   }
 
   async sweep(): Promise<Transition[]> {
-    return [...this.#database.reap(), ...this.#database.forgetDeleted()];
+    return [...this.#database.sweep(), ...this.#database.releaseDeletedUsers()];
   }
 
   async apply(
@@ -241,7 +89,7 @@ export class MemoryStore implements Store {
       this.#database.release(userId, nodeId);
     }
     return {
-      transitions: this.#database.settle(all.filter(free)),
+      transitions: this.#database.flipStatus(all.filter(free)),
       unknown,
       busy,
     };
@@ -266,7 +114,7 @@ export class MemoryStore implements Store {
       for (const userId of userIds) this.#database.release(userId, id);
       nodes.delete(id);
     }
-    this.#database.settle(userIds);
+    this.#database.flipStatus(userIds);
   }
 
   async readFeed(after: number, limit: number): Promise<FeedRead> {
@@ -290,17 +138,17 @@ export class MemoryStore implements Store {
     this.#database.skipTo(seq);
   }
 
-  async revoke(order: Omit<Revocation, "id">): Promise<void> {
-    const { orders, orderListeners } = this.#database;
-    orders.push({ ...order, id: orders.length + 1 });
-    for (const listener of orderListeners) listener();
+  async revoke(revocation: Omit<Revocation, "id">): Promise<void> {
+    const { revocations, revocationListeners } = this.#database;
+    revocations.push({ ...revocation, id: revocations.length + 1 });
+    for (const listener of revocationListeners) listener();
   }
 
   async readRevocations(
     after: number,
     limit: number,
   ): Promise<readonly Revocation[]> {
-    return this.#database.orders.slice(after, after + limit);
+    return this.#database.revocations.slice(after, after + limit);
   }
 
   async subscribe(
@@ -308,18 +156,19 @@ export class MemoryStore implements Store {
     onRenamed: () => void,
     onRevoked: () => void,
   ): Promise<Subscription> {
-    const { listeners, renameListeners, orderListeners } = this.#database;
-    orderListeners.add(onRevoked);
+    const { headListeners, renameListeners, revocationListeners } = this
+      .#database;
+    revocationListeners.add(onRevoked);
     const ended = Promise.withResolvers<void>();
-    listeners.add(onHead);
+    headListeners.add(onHead);
     renameListeners.add(onRenamed);
     return {
       ended: ended.promise,
       head: () => Promise.resolve(this.#database.seq),
       close: async () => {
-        listeners.delete(onHead);
+        headListeners.delete(onHead);
         renameListeners.delete(onRenamed);
-        orderListeners.delete(onRevoked);
+        revocationListeners.delete(onRevoked);
         ended.resolve();
       },
     };

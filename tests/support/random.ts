@@ -1,10 +1,10 @@
 /**
- * Random numbers that can be had again.
+ * Random numbers that a test can repeat.
  *
  * @module
  */
 
-/** A generator of numbers from 0 to 1 that a seed decides: mulberry32. */
+/** A generator of numbers from 0 to 1, determined by the seed. The algorithm is mulberry32. */
 export function randomFrom(seed: number): () => number {
   let state = seed;
   return () => {

@@ -12,7 +12,8 @@ import { RING_TRANSITIONS_MAX } from "../../../src/base/limits.ts";
 import { noMetrics } from "../../../src/base/metrics.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { FakeSocket, rememberingLog } from "../../support/fakes.ts";
-import { MemoryDatabase, MemoryStore } from "../../support/memory_store.ts";
+import { MemoryDatabase } from "../../support/memory_database.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
 
 const USERS = 2_500;
 

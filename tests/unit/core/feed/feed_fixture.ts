@@ -11,7 +11,8 @@ import type {
 } from "../../../../src/core/store/store.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { rememberingLog } from "../../../support/fakes.ts";
-import { MemoryDatabase, MemoryStore } from "../../../support/memory_store.ts";
+import { MemoryDatabase } from "../../../support/memory_database.ts";
+import { MemoryStore } from "../../../support/memory_store.ts";
 
 export const HEARTBEAT_MS = 3_000;
 

@@ -4,7 +4,8 @@ import { USERNAME_REFRESH_MS } from "../../../../src/core/feed/limits.ts";
 import { Roster } from "../../../../src/core/roster/roster.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { rememberingLog } from "../../../support/fakes.ts";
-import { MemoryDatabase, MemoryStore } from "../../../support/memory_store.ts";
+import { MemoryDatabase } from "../../../support/memory_database.ts";
+import { MemoryStore } from "../../../support/memory_store.ts";
 import { HEARTBEAT_MS, startFeed } from "./feed_fixture.ts";
 
 Deno.test("[P6] growth that a notification announces is read at once", async () => {
