@@ -13,7 +13,12 @@ import { WATCHED_USERS_MAX } from "../../src/protocol/messages.ts";
 import { USER_ID_MAX } from "../../src/protocol/user_id.ts";
 import { LoopMonitor } from "../../src/telemetry/loop_monitor.ts";
 import { PrometheusMetrics } from "../../src/telemetry/prometheus.ts";
-import { readDocument, sources, tableRows } from "../support/documents.ts";
+import {
+  documentPaths,
+  readDocument,
+  sources,
+  tableRows,
+} from "../support/documents.ts";
 import { ROOT } from "../support/server.ts";
 import { FLOORS } from "./imports_point_down.ts";
 
@@ -258,6 +263,24 @@ Deno.test("operations.md: the table of log events is the code's, with their leve
   );
 });
 
+Deno.test("close reasons and log events that a page quotes are the code's", async () => {
+  const reasons = Object.values(DISCONNECT).map(({ reason }) => reason);
+  const events = loggedEvents().map(({ event }) => event);
+  let quotes = 0;
+  for (const path of await documentPaths()) {
+    const text = (await readDocument(path)).replaceAll(/\s+/g, " ");
+    for (const [, reason = ""] of text.matchAll(/closed with `(\D[^`]*)`/g)) {
+      quotes += 1;
+      ok(reasons.includes(reason), `${path} quotes the reason "${reason}"`);
+    }
+    for (const [, event = ""] of text.matchAll(/log event `([^`]*)`/g)) {
+      quotes += 1;
+      ok(events.includes(event), `${path} quotes the event "${event}"`);
+    }
+  }
+  ok(quotes >= 5, `only ${quotes} quotes were found`);
+});
+
 Deno.test("operations.md: every alert is in the table", async () => {
   const rules = await readDocument("docs/alerts.yml");
   const alerts = [...rules.matchAll(/alert: (\w+)/g)]
@@ -278,6 +301,28 @@ Deno.test("operations.md: the runbook has a row for every check of /readyz", asy
   );
   ok(names.length >= 5);
   deepEqual(rows.slice(1).map(([name]) => name), names);
+});
+
+Deno.test("decisions.md: the tests that are named as evidence exist", async () => {
+  const text = (await readDocument("docs/decisions.md")).replaceAll(/\s+/g, " ")
+    .replaceAll("the simulation", "tests/simulation");
+  const tests = await sources("tests");
+  let checked = 0;
+  const claims = text.matchAll(
+    /((?:\[[A-Z]\d\](?: and )?)+) in ((?:tests\/[\w/]+(?: and(?: in)? )?)+)/g,
+  );
+  for (const [, ids = "", folders = ""] of claims) {
+    for (const [id] of ids.matchAll(/\[[A-Z]\d\]/g)) {
+      for (const [folder] of folders.matchAll(/tests\/[\w/]+\w/g)) {
+        checked += 1;
+        const isTested = [...tests].some(([path, source]) =>
+          path.startsWith(`${folder}/`) && source.includes(id)
+        );
+        ok(isTested, `no test of ${id} in ${folder}`);
+      }
+    }
+  }
+  ok(checked >= 25, `only ${checked} were found`);
 });
 
 Deno.test("src/README.md: the table of folders is the lint rule's", async () => {
