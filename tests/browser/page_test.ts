@@ -6,15 +6,10 @@
  */
 import { deepEqual, equal, match } from "node:assert/strict";
 import { query } from "../support/database.ts";
+import { scratchFolder } from "../support/scratch_folder.ts";
 import { startServer } from "../support/server.ts";
-import {
-  gate,
-  pageTests,
-  playSocket,
-  say,
-  scratchFolder,
-} from "../support/tab.ts";
-import { until } from "../support/until.ts";
+import { gate, pageTests, playSocket, say } from "../support/tab.ts";
+import { until, untilEqual } from "../support/until.ts";
 
 const tests = pageTests();
 
@@ -49,7 +44,7 @@ tests.test("[P3] a second tab of a user causes no event", async () => {
   // Transitions arrive in order: an event caused by the second tab would come before chen.
   await using _chen = await tests.open("?user=chen");
   await ada.listShows(["ada", "bob", "chen"]);
-  deepEqual(await ada.log(/bob/), ["bob came online"]);
+  await ada.logIs(/bob/, ["bob came online"]);
 });
 
 tests.test(
@@ -88,7 +83,7 @@ tests.test("[P8] with OFFLINE_GRACE_MS a reload never shows in the list of the o
   await chen.connected();
   await ada.listShows(["ada", "bob", "chen"]);
   deepEqual(await ada.page.evaluate("[...lists]"), ["ada,bob,chen"]);
-  deepEqual(await ada.log(/bob/), ["bob came online"]);
+  await ada.logIs(/bob/, ["bob came online"]);
 });
 
 tests.test("a tab that is not connected shows who is online", async () => {
@@ -98,10 +93,7 @@ tests.test("a tab that is not connected shows who is online", async () => {
     await using bob = await tests.open("?user=bob");
     await bob.connected();
     await viewer.listShows(["bob"]);
-    match(
-      await viewer.page.locator("#freshness").textContent() ?? "",
-      /every 3 s/,
-    );
+    await viewer.shows("#freshness", /every 3 s/);
   }
   await viewer.listShows([]);
 });
@@ -129,7 +121,7 @@ tests.test("the page works with the keyboard alone", async () => {
   await keyboard.press("Enter");
   await tab.stateMatches(/^Connected as dora$/);
   await tab.listShows(["dora"]);
-  equal(await focused(), "Disconnect");
+  await untilEqual("the button disconnects", focused, "Disconnect");
   await tabTo(/^\+5 simulated users$/);
   await keyboard.press("Enter");
   await tab.countIs("4 or more", (count) => count >= 4);
@@ -142,7 +134,7 @@ tests.test("the page works with the keyboard alone", async () => {
     "the button says Copied",
     async () => /^Copied/.test(await focused()),
   );
-  equal(await tab.page.locator("#spoken").textContent(), "Copied");
+  await tab.shows("#spoken", /^Copied$/);
   equal(
     await tab.page.evaluate("navigator.clipboard.readText()"),
     `curl ${tests.server.url}users/online`,
@@ -150,9 +142,9 @@ tests.test("the page works with the keyboard alone", async () => {
   await tab.page.locator("#connect").focus();
   await keyboard.press("Enter");
   await tab.stateMatches(/^Not connected$/);
-  equal(await focused(), "Connect");
+  await untilEqual("the button connects", focused, "Connect");
   await tab.logShows("You disconnected");
-  deepEqual(await tab.log(/^You /), [
+  await tab.logIs(/^You /, [
     "You disconnected",
     "You connected as dora",
   ]);
@@ -206,7 +198,7 @@ tests.test("Disconnect while the page connects cancels the connection", async ()
   await button.click();
   await tab.stateMatches(/^Connected as bob$/);
   await tab.logShows("You connected as bob");
-  deepEqual(await tab.log(/^You /), [
+  await tab.logIs(/^You /, [
     "You connected as bob",
     "You disconnected",
   ]);

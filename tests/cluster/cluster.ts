@@ -1,8 +1,9 @@
 /**
- * A cluster of real server processes, each with a link to Postgres that can break.
+ * A cluster of real server processes, each with a connection to Postgres that can fail.
  *
  * @module
  */
+import { freePort } from "../support/ports.ts";
 import { type Proxy, startProxy } from "../support/proxy.ts";
 import {
   startServer,
@@ -10,7 +11,7 @@ import {
   type TestServer,
 } from "../support/server.ts";
 
-/** Short, so that a test sees many leases end. */
+/** Short, so that leases end within a test. */
 export const TIMES = {
   LEASE_MS: "2000",
   HEARTBEAT_MS: "500",
@@ -18,13 +19,13 @@ export const TIMES = {
   DRAIN_GRACE_MS: "1500",
 } as const;
 
-/** A place for one server after another, as a machine has. */
+/** One server after another at the same address, as on a machine that is restarted. */
 export class Slot implements AsyncDisposable {
   readonly name: string;
   readonly proxy: Proxy;
   readonly #env: Record<string, string>;
   #server: TestServer | undefined;
-  /** Logs of all servers that ran here. */
+  /** The logs of all servers that ran here. */
   readonly logs: string[] = [];
 
   constructor(
@@ -39,6 +40,8 @@ export class Slot implements AsyncDisposable {
       DATABASE_URL: this.proxy.url,
       JWT_SECRET: TEST_SECRET,
       ROSTER_ACCESS: "public",
+      // Clients that reconnect by themselves find the next server at the same place.
+      PORT: String(freePort()),
       ...env,
     };
   }
@@ -48,10 +51,7 @@ export class Slot implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const server = await startServer({ env: this.#env });
-    this.#server = server;
-    // Clients that come back by themselves come back to the same place.
-    this.#env.PORT = new URL(server.url).port;
+    this.#server = await startServer({ env: this.#env });
   }
 
   signal(signal: Deno.Signal): void {

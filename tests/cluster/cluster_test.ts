@@ -7,6 +7,7 @@ import {
   nodeOf,
   postgresForThisFile,
   query,
+  renewals,
   silentLog,
   statusOf,
 } from "../support/database.ts";
@@ -36,24 +37,6 @@ async function twoNodes(url: string, env: Record<string, string> = {}) {
       await b[Symbol.asyncDispose]();
     },
   };
-}
-
-/**
- * Waits until every node that is not leaving has renewed its lease so often, counted from now.
- * A sweep starts after a renewal and is over before the next one.
- */
-async function renewals(url: string, count: number): Promise<void> {
-  const seen = new Map<string, Set<string>>();
-  await until(`each node has renewed its lease ${count} times`, async () => {
-    const rows = await query(
-      url,
-      "select id, expires_at::text from rollcall_internal.nodes where not leaving",
-    );
-    for (const { id, expires_at } of rows) {
-      seen.set(id, (seen.get(id) ?? new Set()).add(expires_at));
-    }
-    return rows.every(({ id }) => (seen.get(id)?.size ?? 0) > count);
-  });
 }
 
 async function nodeIds(url: string): Promise<string[]> {

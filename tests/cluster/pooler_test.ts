@@ -1,6 +1,7 @@
-/** A pooler in front of Postgres: LISTEN does not work through one in transaction mode. */
+/** A pooler in front of Postgres. LISTEN does not work through one in transaction mode. */
 import { equal, match, ok } from "node:assert/strict";
 import { postgresForThisFile } from "../support/database.ts";
+import { freePort } from "../support/ports.ts";
 import { runFile, TEST_SECRET } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
@@ -16,9 +17,7 @@ if (isMissing) {
 async function startPooler(databaseUrl: string) {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl);
   const directory = await Deno.makeTempDir({ prefix: "rollcall-pooler-" });
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const ownPort = listener.addr.port;
-  listener.close();
+  const ownPort = freePort();
   const database =
     `host=${hostname} port=${port} user=${username} password=${password}`;
   await Deno.writeTextFile(
@@ -73,7 +72,7 @@ async function startPooler(databaseUrl: string) {
 
 Deno.test({
   name:
-    "a pooler in transaction mode is noticed at start, and a direct connection asked for",
+    "a pooler in transaction mode ends the start with 2 and asks for a direct connection",
   ignore: isMissing,
   fn: async () => {
     await using pooler = await startPooler(await postgres.database());

@@ -4,10 +4,13 @@ import pg from "pg";
 import {
   connect,
   connectWith,
+  open,
   socketUrl,
   tokenFor,
 } from "../support/client.ts";
-import { postgresForThisFile, query } from "../support/database.ts";
+import { postgresForThisFile, query, renewals } from "../support/database.ts";
+import { v1Connected } from "../support/endpoints.ts";
+import { listed } from "../support/roster.ts";
 import { startServerOn } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
@@ -34,7 +37,10 @@ Deno.test("[P1] an administrator disconnects a user on every node, and the user 
   const env = { ADMIN_TOKEN };
   await using a = await startServerOn(databaseUrl, env);
   await using b = await startServerOn(databaseUrl, env);
-  const there = [await connect(a.url, 1), await connect(b.url, 1)];
+  const there = [await open(a.url, 1), await open(b.url, 1)];
+  await v1Connected(a, 1);
+  await v1Connected(b, 1);
+  await listed(b, [1]);
   await using bob = await connect(b.url, 2);
   equal((await revoke(a.url, { userId: 1 })).status, 202);
   for (const client of there) {
@@ -110,12 +116,15 @@ Deno.test("a revocation needs the admin token and a valid body", async () => {
       ...{ status: 202, code: undefined },
     });
     const logged = (event: string) =>
-      server.log.map((line) => JSON.parse(line)).filter(({ msg }) =>
-        msg === event
-      );
-    const [wrong] = logged("wrong ADMIN_TOKEN");
-    equal(wrong?.address, "127.0.0.1");
-    deepEqual(logged("revocation requested").map(({ userId }) => userId), [7]);
+      until(`"${event}" is logged`, () => {
+        const lines = server.log.map((line) => JSON.parse(line));
+        const found = lines.filter(({ msg }) => msg === event);
+        return found.length > 0 && found;
+      });
+    const [wrong] = await logged("wrong ADMIN_TOKEN");
+    equal(wrong.address, "127.0.0.1");
+    const requested = await logged("revocation requested");
+    deepEqual(requested.map(({ userId }) => userId), [7]);
     const got = await fetch(`${url}admin/disconnect`);
     equal(got.status, 405);
     equal(got.headers.get("allow"), "POST");
@@ -177,7 +186,7 @@ Deno.test("[L1] with AUTO_PROVISION a locked row or a refused name does not affe
     "alter table users add column name text, add column user_id integer; create unique index on users (username)",
   );
   await using server = await startServerOn(databaseUrl, {
-    ...{ AUTO_PROVISION: "true", LEASE_MS: "2000", HEARTBEAT_MS: "500" },
+    ...{ AUTO_PROVISION: "true", HEARTBEAT_MS: "300" },
   });
   await using watcher = await connectSync(server.url, 1);
   await watcher.holds([1]);
@@ -201,6 +210,8 @@ Deno.test("[L1] with AUTO_PROVISION a locked row or a refused name does not affe
     await client.hears("presence_state");
     await client[Symbol.asyncDispose]();
   }
+  // The locked row delays no heartbeat.
+  await renewals(databaseUrl, 3);
   await application.query("rollback");
   await application.end();
   // The user is renamed as soon as the row is not locked.

@@ -3,12 +3,12 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import pg from "pg";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { AUTHORIZATION_MS } from "../../src/access/limits.ts";
-import type { OnlineUsers } from "../../src/protocol/messages.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { openDescriptors } from "../support/process.ts";
 import { startProxy } from "../support/proxy.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
+import { listed } from "../support/roster.ts";
 import { startServer, startServerOn } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
@@ -71,8 +71,7 @@ Deno.test("[L1] a peer that leaves while its token is verified leaves no descrip
     "the descriptors are back",
     () => openDescriptors(server.pid) <= before + 1,
   );
-  const list = await fetch(`${server.url}users/online`);
-  deepEqual(await list.json(), { online_users: [] });
+  await listed(server, []);
   // The user may have one socket, so this one connects only if all slots are released.
   const url = socketUrl(server.url, token);
   await using again = await connectWith(new WebSocket(url));
@@ -114,9 +113,7 @@ Deno.test("messages that a client sends before it is authorized are handled afte
   await ada.holds([1]);
   await bob.holds([1, 2]);
   match((await bob.hears("error")).message, /expected "watch" or "refresh"/);
-  const list = await fetch(`${server.url}users/online`);
-  const { online_users: users }: OnlineUsers = await list.json();
-  deepEqual(users.map(({ id }) => id), [1, 2]);
+  await listed(server, [1, 2]);
 });
 
 Deno.test("a client that resumes from changes that the node cannot read is closed with 1013", async () => {

@@ -10,6 +10,8 @@ import {
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { sharedServer, startServerOn, TEST_SECRET } from "../support/server.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
+import { statusCode } from "../support/endpoints.ts";
+import { alternates, heardOf, listed, recorded } from "../support/roster.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -311,10 +313,7 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
   const headers = { authorization: `Bearer ${await tokenFor(1)}` };
   const list = `${server.url}users/online`;
   await using watcher = await connect(server.url, 9);
-  await until("only the watcher is listed", async () => {
-    const { online_users } = await (await fetch(list, { headers })).json();
-    return online_users.map(({ id }: { id: number }) => id).join() === "9";
-  });
+  await listed(server, [9], headers);
   const first = await fetch(list, { headers });
   await first.body?.cancel();
   const etag = first.headers.get("etag") ?? "";
@@ -332,20 +331,14 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
     server.databaseUrl,
     "update users set username = 'other' where id = 9",
   );
-  await until("the new name has another tag", async () => {
-    const response = await fetch(list, {
-      headers: { ...headers, "if-none-match": etag },
-    });
-    await response.body?.cancel();
-    return response.status === 200;
-  });
+  const conditional = { headers: { ...headers, "if-none-match": etag } };
+  await until(
+    "the new name has another tag",
+    async () => await statusCode(list, conditional) === 200,
+  );
   await using _bob = await connect(server.url, 2);
   await watcher.hears("user_online", 2);
-  const changed = await fetch(list, {
-    headers: { ...headers, "if-none-match": etag },
-  });
-  equal(changed.status, 200);
-  await changed.body?.cancel();
+  equal(await statusCode(list, conditional), 200);
 });
 
 Deno.test("[L1] messages of a v1 client are ignored up to CLIENT_MESSAGE_BYTES_MAX, and a larger one closes with 1009", async () => {
@@ -398,21 +391,8 @@ Deno.test("[P6] a socket that ends while it is registered leaves no claim and no
   }
   await using _chen = await connect(server.url, 3);
   await ada.hears("user_online", 3);
-  await until("nothing of user 2 is left", async () => {
-    const [{ count }] = await query(
-      server.databaseUrl,
-      "select count(*)::int from rollcall_internal.claims where user_id = 2",
-    );
-    return count === 0;
-  });
-  equal(await statusOf(server.databaseUrl, 2), "offline");
-  const heard = ada.messages.filter(({ userId }) => userId === 2).map((
-    { type },
-  ) => type);
-  deepEqual(
-    heard,
-    heard.map((_, index) => index % 2 === 0 ? "user_online" : "user_offline"),
-  );
+  await recorded(server.databaseUrl, [1, 3]);
+  alternates(heardOf(ada, 2));
 });
 
 Deno.test("a username with quotes, emoji and a closing script tag is data everywhere", async () => {

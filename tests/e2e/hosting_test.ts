@@ -2,8 +2,14 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { connect, type TestClient } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
+import { onlineIds, statusCode } from "../support/endpoints.ts";
 import { heardOf } from "../support/roster.ts";
-import { ROOT, runFile, startServer, TEST_SECRET } from "../support/server.ts";
+import {
+  ROOT,
+  runFile,
+  startServerOn,
+  TEST_SECRET,
+} from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -13,19 +19,10 @@ Deno.test({
   ignore: Deno.build.os !== "linux",
   fn: async () => {
     const url = await postgres.database(60);
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const port = String(listener.addr.port);
-    listener.close();
-    const env = {
-      ...{
-        DATABASE_URL: url,
-        JWT_SECRET: TEST_SECRET,
-        ROSTER_ACCESS: "public",
-      },
-      ...{ HOST: "127.0.0.1", PORT: port, REUSE_PORT: "true", DRAIN_MS: "100" },
-    };
-    await using first = await startServer({ env });
-    await using second = await startServer({ env });
+    const env = { HOST: "127.0.0.1", REUSE_PORT: "true", DRAIN_MS: "100" };
+    await using first = await startServerOn(url, env);
+    const { port } = new URL(first.url);
+    await using second = await startServerOn(url, { ...env, PORT: port });
     equal(first.url, second.url);
     const clients: TestClient[] = [];
     for (let userId = 1; userId <= 60; userId++) {
@@ -45,9 +42,7 @@ Deno.test({
     equal(await first.stop(), 0);
     await until("the open clients are those that are listed", async () => {
       const open = openIds(clients);
-      const response = await fetch(`${second.url}users/online`);
-      const { online_users } = await response.json();
-      const listed = online_users.map(({ id }: { id: number }) => id);
+      const listed = await onlineIds(second);
       return perNode.includes(open.length) && listed.join() === open.join();
     });
     for (const client of clients) await client.close();
@@ -67,15 +62,11 @@ Deno.test("the production permissions suffice, and allow neither writing files n
   deepEqual(Object.keys(permissions.production).sort(), [
     ...["env", "net", "read", "sys"],
   ]);
-  const env = {
-    DATABASE_URL: await postgres.database(),
-    JWT_SECRET: TEST_SECRET,
-    ROSTER_ACCESS: "public",
-    AUTO_PROVISION: "true",
-  };
-  await using server = await startServer({
-    ...{ env, permissions: "-P=production" },
-  });
+  await using server = await startServerOn(
+    postgres.database(),
+    { AUTO_PROVISION: "true" },
+    { permissions: "-P=production" },
+  );
   await using ada = await connect(server.url, 1);
   {
     await using _bob = await connect(server.url, 77);
@@ -83,9 +74,7 @@ Deno.test("the production permissions suffice, and allow neither writing files n
   }
   await ada.hears("user_offline", 77);
   for (const path of ["users/online", "metrics", "readyz", "client.js"]) {
-    const response = await fetch(`${server.url}${path}`);
-    equal(response.status, 200, path);
-    await response.body?.cancel();
+    equal(await statusCode(`${server.url}${path}`), 200, path);
   }
   equal(await server.stop(), 0);
   ok(!/"level":"(warn|error)"/.test(server.log.join("\n")));
@@ -142,7 +131,7 @@ Deno.test("[C7] as an isolate with PG* variables and without write and run permi
     },
   }).spawn();
   const listening = await until("the server listens", async () => {
-    const lines = (await Deno.readTextFile(output)).split("\n");
+    const lines = (await Deno.readTextFile(output)).split("\n").slice(0, -1);
     return lines.find((line) => line.includes('"msg":"listening"'));
   }, 30_000);
   const server = JSON.parse(listening);

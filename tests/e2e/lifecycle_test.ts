@@ -9,12 +9,19 @@ import {
   tokenFor,
 } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
-import { isRunning, postmasterPid } from "../support/process.ts";
+import { readiness, statusCode, v1Connected } from "../support/endpoints.ts";
+import { embeddedUrl, isRunning, postmasterPid } from "../support/process.ts";
 import { copyProject, ORDINARY_USER, startTask } from "../support/project.ts";
 import { startProxy } from "../support/proxy.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
 import { listed } from "../support/roster.ts";
-import { runFile, startServer, TEST_SECRET } from "../support/server.ts";
+import { scratchFolder } from "../support/scratch_folder.ts";
+import {
+  runFile,
+  startServer,
+  startServerOn,
+  TEST_SECRET,
+} from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -22,13 +29,14 @@ const embedded = { JWT_SECRET: TEST_SECRET, ROSTER_ACCESS: "public" };
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   Deno.test(`${signal}: sockets are closed with 1001, claims are released, users are offline, exit code 0`, async () => {
-    const url = await postgres.database();
-    const DRAIN_MS = signal === "SIGTERM" ? "300" : "0";
-    const env = { ...embedded, DATABASE_URL: url, DRAIN_MS };
-    await using server = await startServer({ env });
+    await using server = await startServerOn(postgres.database(), {
+      DRAIN_MS: signal === "SIGTERM" ? "300" : "0",
+    });
+    const url = server.databaseUrl;
     const clients = await Promise.all(
-      Array.from({ length: 60 }, (_, n) => connect(server.url, 1 + n % 3)),
+      Array.from({ length: 60 }, (_, n) => open(server.url, 1 + n % 3)),
     );
+    await v1Connected(server, 60);
     await listed(server, [1, 2, 3]);
     equal(await server.stop(signal), 0);
     for (const client of clients) {
@@ -46,31 +54,24 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 }
 
 Deno.test("while it drains, a node is not ready and refuses new sockets", async () => {
-  const env = {
-    ...embedded,
-    DATABASE_URL: await postgres.database(),
-    DRAIN_MS: "3000",
-  };
-  await using server = await startServer({ env });
-  await using _ada = await connect(server.url, 1);
-  await using _bob = await connect(server.url, 2);
-  const stopping = server.stop();
-  const body = await until("the node is not ready", async () => {
-    const response = await fetch(`${server.url}readyz`);
-    const body = await response.json();
-    return response.status === 503 && body;
+  // The last of eight sockets is closed after seven eighths of the time.
+  await using server = await startServerOn(postgres.database(), {
+    DRAIN_MS: "4000",
   });
-  match(body.error.message, /drain/);
+  for (let userId = 1; userId <= 8; userId++) await connect(server.url, userId);
+  const stopping = server.stop();
+  const { error } = await until("the node is not ready", async () => {
+    const answer = await readiness(server);
+    return answer.status === 503 && answer;
+  });
+  match(error?.message ?? "", /drain/);
   using refused = await rawHandshake(server.url);
   equal(refused.status, 503);
   equal(await stopping, 0);
 });
 
 Deno.test("a peer that never answers the close does not delay the stop beyond 10 s", async () => {
-  const url = await postgres.database();
-  await using server = await startServer({
-    env: { ...embedded, DATABASE_URL: url },
-  });
+  await using server = await startServerOn(postgres.database());
   using _mute = await rawHandshake(server.url, {
     authorization: `Bearer ${await tokenFor(1)}`,
   });
@@ -78,14 +79,12 @@ Deno.test("a peer that never answers the close does not delay the stop beyond 10
   const startedAt = performance.now();
   equal(await server.stop(), 0);
   ok(performance.now() - startedAt < 10_000);
-  equal(await statusOf(url, 1), "offline");
+  equal(await statusOf(server.databaseUrl, 1), "offline");
 });
 
 Deno.test("a database that does not answer does not delay the stop beyond 10 s", async () => {
   await using proxy = startProxy(await postgres.database());
-  await using server = await startServer({
-    env: { ...embedded, DATABASE_URL: proxy.url },
-  });
+  await using server = await startServerOn(proxy.url);
   await using _ada = await connect(server.url, 1);
   await listed(server, [1]);
   proxy.set("silent");
@@ -120,31 +119,29 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 }
 
 Deno.test("the embedded database stops with the server and keeps its data", async () => {
-  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
-  const first = await startServer({ cwd, env: embedded });
-  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await using folder = await scratchFolder();
+  const cwd = folder.path;
+  await using first = await startServer({ cwd, env: embedded });
+  const url = await embeddedUrl(cwd);
   await query(url, "insert into users (id, username) values (7, 'grace')");
   const pid = await postmasterPid(cwd);
   ok(await isRunning(pid));
   equal(await first.stop(), 0);
   equal(await isRunning(pid), false);
 
-  const second = await startServer({ cwd, env: embedded });
+  await using second = await startServer({ cwd, env: embedded });
   await using grace = await connect(second.url, 7);
   await listed(second, [7]);
   equal(await second.stop(), 0);
   equal((await grace.closed).code, 1001);
-  await Promise.all(
-    [first, second].map((server) => server[Symbol.asyncDispose]()),
-  );
-  await Deno.remove(cwd, { recursive: true });
 });
 
 Deno.test("[C3] after kill -9 of the server and a new start, users without a connection are offline", async () => {
-  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  await using folder = await scratchFolder();
+  const cwd = folder.path;
   const env = { ...embedded, LEASE_MS: "2000", HEARTBEAT_MS: "500" };
-  const first = await startServer({ cwd, env });
-  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await using first = await startServer({ cwd, env });
+  const url = await embeddedUrl(cwd);
   await query(
     url,
     "insert into users (id, username) values (1, 'ada'), (2, 'bob')",
@@ -156,24 +153,21 @@ Deno.test("[C3] after kill -9 of the server and a new start, users without a con
   for (const client of clients) await client.closed;
   ok(await isRunning(orphan), "the database of a killed server still runs");
 
-  const second = await startServer({ cwd, env });
+  await using second = await startServer({ cwd, env });
   equal(await isRunning(orphan), false);
   await using _ada = await connect(second.url, 1);
   await listed(second, [1]);
-  const again = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  const again = await embeddedUrl(cwd);
   equal(await statusOf(again, 1), "online");
   equal(await statusOf(again, 2), "offline");
   equal(await second.stop(), 0);
-  await Promise.all(
-    [first, second].map((server) => server[Symbol.asyncDispose]()),
-  );
-  await Deno.remove(cwd, { recursive: true });
 });
 
 Deno.test("[C5] after kill -9 of the embedded database it is restarted, and clients, list and status agree", async () => {
-  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
-  const server = await startServer({ cwd, env: embedded });
-  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await using folder = await scratchFolder();
+  const cwd = folder.path;
+  await using server = await startServer({ cwd, env: embedded });
+  const url = await embeddedUrl(cwd);
   await query(
     url,
     "insert into users select n, 'user' || n from generate_series(1, 3) n",
@@ -193,41 +187,37 @@ Deno.test("[C5] after kill -9 of the embedded database it is restarted, and clie
   equal(ada.socket.readyState, WebSocket.OPEN);
   equal(await server.stop(), 0);
   await Promise.all([ada.closed, chen.closed]);
-  await server[Symbol.asyncDispose]();
-  await Deno.remove(cwd, { recursive: true });
 });
 
 Deno.test("[C3] kill -9 of the server and its database at once loses no data at the next start", async () => {
-  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
-  const first = await startServer({ cwd, env: embedded });
-  const url = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await using folder = await scratchFolder();
+  const cwd = folder.path;
+  await using first = await startServer({ cwd, env: embedded });
+  const url = await embeddedUrl(cwd);
   await query(url, "insert into users (id, username) values (7, 'grace')");
   const database = await postmasterPid(cwd);
   await first.kill();
   Deno.kill(database, "SIGKILL");
-  const second = await startServer({ cwd, env: embedded });
-  const again = (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+  await using second = await startServer({ cwd, env: embedded });
+  const again = await embeddedUrl(cwd);
   equal(await statusOf(again, 7), "offline");
   equal(await second.stop(), 0);
-  await Promise.all(
-    [first, second].map((server) => server[Symbol.asyncDispose]()),
-  );
-  await Deno.remove(cwd, { recursive: true });
 });
 
 Deno.test("a demo secret that cannot be read ends the start with exit code 2 and its path", async () => {
-  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  await using folder = await scratchFolder();
+  const cwd = folder.path;
   // A folder in its place cannot be read as a file, not even by root.
   await Deno.mkdir(`${cwd}/.data/secret`, { recursive: true });
   const { code, stderr } = await runFile("main.ts", [], { cwd });
   equal(code, 2);
   match(stderr, /^Cannot keep the demo's secret in \.data\/secret: /);
-  await Deno.remove(cwd, { recursive: true });
 });
 
 Deno.test("a second server on the same data folder ends with exit code 2 and the id of the first process", async () => {
-  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
-  const first = await startServer({ cwd, env: embedded });
+  await using folder = await scratchFolder();
+  const cwd = folder.path;
+  await using first = await startServer({ cwd, env: embedded });
   const { code, stderr } = await runFile("main.ts", [], {
     cwd,
     env: { ...embedded, PORT: "0" },
@@ -239,18 +229,13 @@ Deno.test("a second server on the same data folder ends with exit code 2 and the
       `^Cannot use .*\\.data: another Rollcall server \\(process ${first.pid}\\)`,
     ),
   );
-  equal(
-    (await fetch(`${first.url}healthz`).then((response) => response.json()))
-      .status,
-    "ok",
-  );
-  await first[Symbol.asyncDispose]();
-  await Deno.remove(cwd, { recursive: true });
+  equal(await statusCode(`${first.url}healthz`), 200);
 });
 
 Deno.test("a port in use ends the start with exit code 2, and the embedded database is stopped", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const cwd = await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  await using folder = await scratchFolder();
+  const cwd = folder.path;
   const env = {
     ...embedded,
     HOST: "127.0.0.1",
@@ -269,7 +254,6 @@ Deno.test("a port in use ends the start with exit code 2, and the embedded datab
       .catch(() => undefined);
     return pidFile === undefined;
   });
-  await Deno.remove(cwd, { recursive: true });
 });
 
 Deno.test("deno task start runs demo mode without configuration, and a signal to the task stops the server and its database", async () => {

@@ -7,6 +7,7 @@ import pg from "pg";
 import type { Log } from "../../src/base/log.ts";
 import { type Embedded, startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
+import { until } from "./until.ts";
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -102,4 +103,22 @@ export async function endLease(url: string, nodeId: string): Promise<void> {
     "update rollcall_internal.nodes set expires_at = clock_timestamp() where id = $1",
     [nodeId],
   );
+}
+
+/**
+ * Waits until every node that is not leaving has renewed its lease so often, counted from now.
+ * A sweep starts after a renewal, and is over before the next but one.
+ */
+export async function renewals(url: string, count: number): Promise<void> {
+  const seen = new Map<string, Set<string>>();
+  await until(`each node has renewed its lease ${count} times`, async () => {
+    const rows = await query(
+      url,
+      "select id, expires_at::text from rollcall_internal.nodes where not leaving",
+    );
+    for (const { id, expires_at } of rows) {
+      seen.set(id, (seen.get(id) ?? new Set()).add(expires_at));
+    }
+    return rows.every(({ id }) => (seen.get(id)?.size ?? 0) > count);
+  });
 }

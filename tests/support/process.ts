@@ -1,5 +1,5 @@
 /**
- * Looking at processes from outside.
+ * Reads the state of processes from outside.
  *
  * @module
  */
@@ -10,19 +10,24 @@ export async function postmasterPid(cwd: string): Promise<number> {
   return Number(file.split("\n")[0]);
 }
 
-/** Whether a process is there and not merely waiting for its parent to notice its end. */
+/** The URL of the embedded database below a working directory. */
+export async function embeddedUrl(cwd: string): Promise<string> {
+  return (await Deno.readTextFile(`${cwd}/.data/url`)).trim();
+}
+
+/** Whether a process runs. One that has ended and was not waited for does not. */
 export async function isRunning(pid: number): Promise<boolean> {
   const state = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
   return state !== "" && !/\) Z /.test(state);
 }
 
-/** Memory that a process holds. Only on Linux. */
+/** Resident memory of a process. Linux only. */
 export function residentBytes(pid: number): number {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
 }
 
-/** How many files and sockets a process has open. Only on Linux. */
+/** Open files and sockets of a process. Linux only. */
 export function openDescriptors(pid: number): number {
   return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
 }

@@ -7,7 +7,7 @@ import { until } from "./until.ts";
 
 export const ROOT = new URL("../../", import.meta.url).pathname;
 
-/** Long enough for HS256, and no secret at all. */
+/** Long enough for HS256. */
 export const TEST_SECRET = "a-secret-that-every-test-knows-0123456789";
 
 export interface TestServer extends AsyncDisposable {
@@ -18,16 +18,16 @@ export interface TestServer extends AsyncDisposable {
   readonly log: readonly string[];
   /** Sends SIGTERM (or another signal) and resolves with the exit code. */
   stop(signal?: Deno.Signal): Promise<number>;
-  /** Sends SIGKILL. What the process started may live on. */
+  /** Sends SIGKILL. Its child processes may live on. */
   kill(): Promise<void>;
 }
 
 export interface ServerOptions {
-  /** Added to an environment that holds nothing of ours. Without any: demo mode. */
+  /** The whole configuration. Default: none, which is demo mode. */
   readonly env?: Record<string, string>;
-  /** The working directory, below which `.data/` lies. Default: a new folder. */
+  /** The working directory, which holds `.data/`. Default: a new folder. */
   readonly cwd?: string;
-  /** Flags of what it may do. Default: everything. */
+  /** Permission flags. Default: all. */
   readonly permissions?: string;
 }
 
@@ -39,7 +39,7 @@ const COMMAND = [
   `${ROOT}deno.json`,
 ];
 
-/** What is run to its end is over by then, or killed. */
+/** Time after which a program that should end by itself is killed. */
 const FILE_MS = 60_000;
 
 /** Runs a file of the project in its own process, and waits until it has ended. */
@@ -77,8 +77,10 @@ export async function startServer(
   ).spawn();
   let code: number | undefined;
   const ended = process.status.then((status) => code = status.code);
+  /** Whole lines: the last one may be half written. */
   const readLog = () =>
-    Deno.readTextFileSync(output).split("\n").filter((line) => line !== "");
+    Deno.readTextFileSync(output).split("\n").slice(0, -1)
+      .filter((line) => line !== "");
   const listening = await until("the server listens", () => {
     if (code !== undefined) {
       throw new Error(
@@ -86,7 +88,11 @@ export async function startServer(
       );
     }
     return readLog().find((line) => line.includes('"msg":"listening"'));
-  }, 60_000);
+  }, 60_000).catch(async (err) => {
+    if (code === undefined) process.kill("SIGKILL");
+    await ended;
+    throw err;
+  });
   const signal = async (name: Deno.Signal) => {
     if (code === undefined) process.kill(name);
     return await ended;
@@ -147,8 +153,8 @@ export function sharedServer<Server extends TestServer>(
 }
 
 /**
- * With an output file, both streams go there and not through a pipe: a server that several
- * tests share would otherwise be read across their borders.
+ * With an output file, both streams go there and not through a pipe. Reading a pipe of a server
+ * that several tests share would be an operation that outlives each of them.
  */
 function command(
   file: string,

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual } from "node:assert/strict";
 import type { Browser, Page, WebSocketRoute } from "playwright-core";
 import type { ServerMessage } from "../../src/protocol/messages.ts";
 import { browserIsMissing, launchBrowser } from "./browser.ts";
 import { type ServerOptions, startServer, type TestServer } from "./server.ts";
-import { until } from "./until.ts";
+import { until, untilEqual } from "./until.ts";
 
 export interface Tab extends AsyncDisposable {
   readonly page: Page;
@@ -17,8 +17,12 @@ export interface Tab extends AsyncDisposable {
   listShows(names: readonly string[]): Promise<void>;
   countIs(what: string, isRight: (count: number) => boolean): Promise<number>;
   logShows(text: string): Promise<void>;
-  /** The log's entries about this or that, the newest first. */
+  /** The entries of the log that match, newest first. */
   log(about: RegExp): Promise<string[]>;
+  /** Waits until these are the entries that match, newest first. */
+  logIs(about: RegExp, entries: readonly string[]): Promise<void>;
+  /** Waits until the text of an element matches. */
+  shows(selector: string, pattern: RegExp): Promise<void>;
 }
 
 export interface TabOptions {
@@ -84,10 +88,21 @@ function attend(page: Page): Tab {
   const texts = (selector: string) => page.locator(selector).allTextContents();
   const count = async () =>
     Number((await texts("#count")).join().replace(",", ""));
+  const logOf = async (about: RegExp) =>
+    (await texts("#log li > span")).filter((entry) => about.test(entry));
   return {
     page,
-    log: async (about) =>
-      (await texts("#log li > span")).filter((entry) => about.test(entry)),
+    log: logOf,
+    logIs: (about, entries) =>
+      untilEqual(`the log about ${about} is right`, () => logOf(about), [
+        ...entries,
+      ]),
+    shows: async (selector, pattern) => {
+      await until(
+        `${selector} shows ${pattern}`,
+        async () => pattern.test((await texts(selector)).join()),
+      );
+    },
     connected: () => page.locator("#state[data-state=connected]").waitFor(),
     stateMatches: async (pattern) => {
       await until(
@@ -95,18 +110,20 @@ function attend(page: Page): Tab {
         async () => pattern.test((await texts("#state")).join()),
       );
     },
-    listShows: async (names) => {
-      await until(
-        `the list is ${names}`,
-        async () => (await texts("#online .name")).join() === names.join(),
-      );
-      equal(await count(), names.length);
-    },
+    listShows: (names) =>
+      untilEqual(
+        `the list and its count show ${names.join() || "nobody"}`,
+        async () => ({
+          names: await texts("#online .name"),
+          count: await count(),
+        }),
+        { names: [...names], count: names.length },
+      ),
     countIs: (what, isRight) =>
       until(`${what} are online`, async () => {
         const now = await count();
         return isRight(now) && now;
-      }, 20_000),
+      }),
     logShows: async (text) => {
       await until(
         `the log shows ${text}`,
@@ -159,15 +176,4 @@ export function playSocket(
 
 export function say(socket: WebSocketRoute, message: ServerMessage): void {
   socket.send(JSON.stringify(message));
-}
-
-/** A folder for a server that is started more than once, or whose files a test reads. */
-export async function scratchFolder(): Promise<
-  AsyncDisposable & { readonly path: string }
-> {
-  const path = await Deno.makeTempDir({ prefix: "rollcall-test-" });
-  return {
-    path,
-    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
-  };
 }
