@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { deepEqual, ok } from "node:assert/strict";
 import { ROOT } from "./server.ts";
 
 /** Folders that hold no documents of the project. */
@@ -91,4 +92,21 @@ export async function sources(below: string): Promise<Map<string, string>> {
     }
   }
   return texts;
+}
+
+/** The row of a table that starts with a name. */
+export function rowOf(rows: readonly string[][], name: string): string[] {
+  const row = rows.find(([first]) => first === name);
+  ok(row !== undefined, `there is no row for ${name}`);
+  return row;
+}
+
+/** Both hold the same texts. Names those that only one of them has. */
+export function agree(
+  documented: readonly string[],
+  inCode: readonly string[],
+): void {
+  const missing = inCode.filter((text) => !documented.includes(text));
+  const unknown = documented.filter((text) => !inCode.includes(text));
+  deepEqual({ missing, unknown }, { missing: [], unknown: [] });
 }
