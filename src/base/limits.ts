@@ -11,11 +11,6 @@ export const CLIENT_MESSAGES_PER_SECOND_MAX = 2;
 /** Characters of a username that are shown. Longer names are cut, so that names cannot make messages large. */
 export const USERNAME_LENGTH_MAX = 128;
 
-/** Time between two probes of the event loop, number of probes that are kept, and lag at which the loop counts as stuck. */
-export const LOOP_PROBE_MS = 500;
-export const LOOP_LAG_WINDOWS = 20;
-export const LOOP_STUCK_MS = 5_000;
-
 /**
  * Transitions kept in memory for connections that are behind, about 10 MB. This is four times the
  * default maximum of connections, so that a storm of all of them does not outrun a healthy client.

@@ -12,3 +12,6 @@ export const ADMIN_BODY_BYTES_MAX = 2_048;
 
 /** Ids in one `GET /users/online?ids=`: a URL of at most about 11 KB. */
 export const FILTER_IDS_MAX = 1_000;
+
+/** Lag of the event loop at which `/healthz` fails: far more than any load causes. */
+export const LOOP_STUCK_MS = 5_000;

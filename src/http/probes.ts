@@ -8,11 +8,11 @@
  * @module
  */
 import type { Admission } from "../access/admission.ts";
-import { LOOP_STUCK_MS } from "../base/limits.ts";
 import type { Feed } from "../core/feed/feed.ts";
 import type { Lease } from "../core/presence/lease.ts";
 import type { LoopMonitor } from "../telemetry/loop_monitor.ts";
 import type { PrometheusMetrics } from "../telemetry/prometheus.ts";
+import { LOOP_STUCK_MS } from "./limits.ts";
 import { problem } from "./problem.ts";
 
 /** Each check is `"ok"`, or says what is wrong. */

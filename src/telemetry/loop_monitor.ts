@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { LOOP_LAG_WINDOWS, LOOP_PROBE_MS } from "../base/limits.ts";
+import { LOOP_LAG_WINDOWS, LOOP_PROBE_MS } from "./limits.ts";
 
 export class LoopMonitor {
   /** The delay of each of the last probes in milliseconds, newest last. */
