@@ -3,8 +3,8 @@
  *
  * `connect` returns a `Rollcall`. It holds a copy of the online users that is current as of one
  * `seq` of the server's feed. It reconnects by itself, resumes where it was, and reports only
- * what really changed: after a lost connection an application gets the differences, and a
- * user who left and came back meanwhile is not one.
+ * what really changed: after a lost connection an application gets the differences. A user who
+ * went offline and came back meanwhile is not among them.
  *
  * It costs one WebSocket, and memory for the users that are watched. A watch set is at most
  * 5,000 ids. Above the server's `MAX_STATE_USERS`, a client that watches everybody gets a
@@ -48,7 +48,11 @@ export type {
   TokenSource,
   User,
 };
-export type { ErrorMessage } from "../protocol/messages.ts";
+export type {
+  ErrorCode,
+  ErrorMessage,
+  OnlineUserInfo,
+} from "../protocol/messages.ts";
 export type { UserId } from "../protocol/user_id.ts";
 
 /** The events of a {@linkcode Rollcall}, and what each one delivers. */
@@ -74,6 +78,7 @@ export interface Events {
   readonly error: ErrorMessage;
 }
 
+/** The options of {@linkcode connect}. */
 export interface Options {
   /**
    * A JWT, or a function that returns one. The function is called for each connection, and again
@@ -270,7 +275,7 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
       try {
         (listener as (event: Events[Name]) => void)(event);
       } catch (err) {
-        // An uncaught error for the application, and no harm to other listeners.
+        // The error becomes an uncaught one, and the other listeners are still called.
         queueMicrotask(() => {
           throw err;
         });

@@ -4,15 +4,16 @@
  * @module
  */
 
-/**
- * - `connecting`: waits for a token, for the socket to open, or for the first snapshot.
- * - `connected`: `users` is current, and every change arrives.
- * - `reconnecting`: the connection ended; the next attempt starts in `retryMs` milliseconds.
- * - `offline`: the browser has no network. The client connects when the network is back.
- * - `closed`: final. The application closed the client, or the server refused it with a close
- *   code after which a client must not reconnect: see `code` and `reason`.
- */
+/** The state of a client's connection, and why the connection before it ended. */
 export interface ConnectionInfo {
+  /**
+   * - `connecting`: waits for a token, for the socket to open, or for the first snapshot.
+   * - `connected`: `users` is current, and every change arrives.
+   * - `reconnecting`: the connection ended; the next attempt starts in `retryMs` milliseconds.
+   * - `offline`: the browser has no network. The client connects when the network is back.
+   * - `closed`: final. The application closed the client, or the server refused it with a close
+   *   code after which a client must not reconnect: see `code` and `reason`.
+   */
   readonly state:
     | "connecting"
     | "connected"
@@ -21,7 +22,8 @@ export interface ConnectionInfo {
     | "closed";
   /**
    * Why the last connection ended: a close code of `protocol/close.ts`, 1000 if the application
-   * closed the client, 1006 if there was no close code. Absent if the client ended it.
+   * closed the client, 1006 if there was no close code. Absent if the client ended the
+   * connection itself, because of a timeout or an error.
    */
   readonly code?: number;
   /** The same in words. */
@@ -37,6 +39,7 @@ export interface ConnectionInfo {
  * @deprecated Use the `connection` event and property.
  */
 export interface ConnectionStatus extends Omit<ConnectionInfo, "state"> {
+  /** The states of {@linkcode ConnectionInfo}, two of them with their former names. */
   readonly state: "connecting" | "connected" | "waiting" | "paused" | "closed";
 }
 

@@ -262,7 +262,7 @@ function messageOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err);
 }
 
-/** A `TypeError` or `SyntaxError` means that a message was malformed; other errors speak for themselves. */
+/** A `TypeError` or `SyntaxError` means a malformed message. Other errors are reported as they are. */
 function describeError(err: unknown): string {
   const message = messageOf(err);
   const isMalformed = err instanceof TypeError || err instanceof SyntaxError;

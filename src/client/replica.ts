@@ -35,7 +35,9 @@ import {
 
 /** A user came online or went offline. */
 export interface PresenceChange {
+  /** What the user is now. */
   readonly type: "online" | "offline";
+  /** With `type` `offline`: the user as it was while online. */
   readonly user: User;
 }
 

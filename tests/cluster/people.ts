@@ -202,7 +202,7 @@ export class Follower implements Person {
   }
 
   get isOpen(): boolean {
-    return this.#rollcall.status.state === "connected";
+    return this.#rollcall.connection.state === "connected";
   }
 
   get heard(): number {
