@@ -2,7 +2,7 @@
 import { equal, ok } from "node:assert/strict";
 import type { Page, WebSocketRoute } from "playwright-core";
 import type { OnlineUserInfo } from "../../src/protocol/messages.ts";
-import { pageTests, playSocket, say } from "../support/tab.ts";
+import { fakeServer, pageTests, sendTo } from "../support/tab.ts";
 import { until, untilEqual } from "../support/until.ts";
 
 const tests = pageTests();
@@ -92,9 +92,9 @@ async function observe(page: Page): Promise<void> {
 
 tests.test("the page stays responsive while 5,000 users come online and go offline", async () => {
   let server: WebSocketRoute | undefined;
-  const socket = playSocket((socket) => {
+  const socket = fakeServer((socket) => {
     server = socket;
-    say(socket, {
+    sendTo(socket, {
       type: "presence_state",
       seq: 1,
       users: ids(USERS).map(user),
@@ -126,7 +126,7 @@ tests.test("the page stays responsive while 5,000 users come online and go offli
       id * STRIDE - (nth >> 1) % STRIDE
     );
     ok(server !== undefined);
-    say(server, {
+    sendTo(server, {
       type: "presence_diff",
       seq: 2 + nth,
       online: nth % 2 === 1 ? changed.map(user) : [],
@@ -159,10 +159,10 @@ tests.test("the page stays responsive while 5,000 users come online and go offli
 });
 
 tests.test("the page shows a count if the server sends no names", async () => {
-  const socket = playSocket((socket) => {
+  const socket = fakeServer((socket) => {
     const message = "more than 20000 users are online";
-    say(socket, { type: "error", code: "too_many_online", message });
-    say(socket, { type: "presence_count", seq: 9, online: 31_415 });
+    sendTo(socket, { type: "error", code: "too_many_online", message });
+    sendTo(socket, { type: "presence_count", seq: 9, online: 31_415 });
   });
   await using ada = await tests.open("?user=ada", socket);
   await ada.countIs("31,415", (count) => count === 31_415);

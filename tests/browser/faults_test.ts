@@ -6,7 +6,7 @@ import { connectWith, socketUrl } from "../support/client.ts";
 import { freePort } from "../support/ports.ts";
 import { scratchFolder } from "../support/scratch_folder.ts";
 import { startServer } from "../support/server.ts";
-import { pageTests, playSocket, say } from "../support/tab.ts";
+import { fakeServer, pageTests, sendTo } from "../support/tab.ts";
 
 const tests = pageTests();
 
@@ -114,9 +114,9 @@ for (const { code, meaning, reconnect } of Object.values(CLOSE)) {
       isFinal ? "stays disconnected" : "reconnects"
     }`,
     async () => {
-      const socket = playSocket((socket, nth) => {
+      const socket = fakeServer((socket, nth) => {
         const users = [{ id: 1, username: "ada" }];
-        say(socket, { type: "presence_state", seq: nth, users });
+        sendTo(socket, { type: "presence_state", seq: nth, users });
         if (nth === 0) socket.close({ code, reason: meaning });
       });
       await using ada = await tests.open("?user=ada", socket);

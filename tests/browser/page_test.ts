@@ -8,7 +8,7 @@ import { deepEqual, equal, match } from "node:assert/strict";
 import { query } from "../support/database.ts";
 import { scratchFolder } from "../support/scratch_folder.ts";
 import { startServer } from "../support/server.ts";
-import { gate, pageTests, playSocket, say } from "../support/tab.ts";
+import { fakeServer, gate, pageTests, sendTo } from "../support/tab.ts";
 import { until, untilEqual } from "../support/until.ts";
 
 const tests = pageTests();
@@ -174,8 +174,8 @@ tests.test("a username with HTML in it is shown as text", async () => {
 });
 
 tests.test("a close reason with HTML in it is shown as text", async () => {
-  const socket = playSocket((socket, nth) => {
-    say(socket, { type: "presence_state", seq: 1, users: [] });
+  const socket = fakeServer((socket, nth) => {
+    sendTo(socket, { type: "presence_state", seq: 1, users: [] });
     if (nth === 0) socket.close({ code: 1013, reason: "<img src=x>" });
   });
   await using ada = await tests.open("?user=ada", socket);

@@ -12,7 +12,7 @@ import {
   statusOf,
 } from "../support/database.ts";
 import { readiness, v1Connected } from "../support/endpoints.ts";
-import { heardOf, listed } from "../support/roster.ts";
+import { listed, transitionsOf } from "../support/roster.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { until, untilEqual } from "../support/until.ts";
 import { Slot, TIMES } from "./cluster.ts";
@@ -50,7 +50,7 @@ Deno.test("[C1][P2][P3][P4] a user on two nodes goes online once, and offline wh
   const { a, b, at } = cluster;
   await using ada = await cluster.connect(a, 1);
   await using bob = await cluster.connect(b, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   await listed(at(b), [1, 2]);
   const before = bob.messages.length;
   const chens = [
@@ -58,8 +58,8 @@ Deno.test("[C1][P2][P3][P4] a user on two nodes goes online once, and offline wh
     await cluster.open(b, 3),
     await cluster.open(b, 3),
   ];
-  await ada.hears("user_online", 3);
-  await bob.hears("user_online", 3);
+  await ada.receives("user_online", 3);
+  await bob.receives("user_online", 3);
   await v1Connected(at(a), 2);
   await v1Connected(at(b), 3);
   await until("both nodes have claimed chen", async () => {
@@ -72,14 +72,14 @@ Deno.test("[C1][P2][P3][P4] a user on two nodes goes online once, and offline wh
   await v1Connected(at(a), 1);
   await v1Connected(at(b), 2);
   await using _dora = await cluster.connect(a, 4);
-  await bob.hears("user_online", 4);
+  await bob.receives("user_online", 4);
   equal(await statusOf(url, 3), "online");
   await chens[2]?.close();
-  await ada.hears("user_offline", 3);
-  await bob.hears("user_offline", 3);
+  await ada.receives("user_offline", 3);
+  await bob.receives("user_offline", 3);
   equal(await statusOf(url, 3), "offline");
   for (const client of [ada, bob]) {
-    deepEqual(heardOf(client, 3), ["user_online", "user_offline"]);
+    deepEqual(transitionsOf(client, 3), ["user_online", "user_offline"]);
   }
   deepEqual(bob.messages.slice(before).map(({ userId }) => userId), [3, 4, 3]);
 });
@@ -94,7 +94,7 @@ Deno.test("[S1] the first snapshot includes its own user, also when several node
       ids.map((id) => connectSync(at(id % 2 === 0 ? a : b).url, id)),
     );
     for (const [index, client] of clients.entries()) {
-      const { users } = await client.hears("presence_state");
+      const { users } = await client.receives("presence_state");
       ok(users.some(({ id }) => id === ids[index]), `round ${round}`);
     }
     await Promise.all(clients.map((client) => client[Symbol.asyncDispose]()));
@@ -124,7 +124,7 @@ Deno.test("[C2] the users of a killed node go offline once each, except those wi
     "select expires_at::text from rollcall_internal.nodes where id = $1",
     [dead],
   );
-  await ada.hears("user_offline", 2);
+  await ada.receives("user_offline", 2);
   // By the database's clock, from the end of the lease: at most LEASE_MS after the kill.
   const [{ ms }] = await query(
     url,
@@ -134,8 +134,8 @@ Deno.test("[C2] the users of a killed node go offline once each, except those wi
   );
   ok(ms < HEARTBEAT_MS + 1_000, `offline ${ms} ms after the lease ended`);
   await listed(at(b), [1, 3]);
-  deepEqual(heardOf(ada, 2), ["user_online", "user_offline"]);
-  deepEqual(heardOf(ada, 3), ["user_online"]);
+  deepEqual(transitionsOf(ada, 2), ["user_online", "user_offline"]);
+  deepEqual(transitionsOf(ada, 3), ["user_online"]);
   await untilEqual(
     "one node is left",
     async () => (await nodeIds(url)).length,
@@ -167,18 +167,18 @@ Deno.test("[C4] a node that was paused past its lease is fenced, and claims its 
   await using ada = await cluster.connect(a, 1);
   await listed(at(b), [1]);
   await using bob = await cluster.connect(b, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   const before = await nodeIds(url);
   a.signal("SIGSTOP");
   await endLease(url, await nodeOf(url, 1));
-  await bob.hears("user_offline", 1);
+  await bob.receives("user_offline", 1);
   equal(await statusOf(url, 1), "offline");
   a.signal("SIGCONT");
-  await bob.hears("user_online", 1);
+  await bob.receives("user_online", 1);
   await listed(at(a), [1, 2]);
   await listed(at(b), [1, 2]);
-  deepEqual(heardOf(bob, 1), ["user_offline", "user_online"]);
-  deepEqual(heardOf(ada, 2), ["user_online"]);
+  deepEqual(transitionsOf(bob, 1), ["user_offline", "user_online"]);
+  deepEqual(transitionsOf(ada, 2), ["user_online"]);
   equal(ada.socket.readyState, WebSocket.OPEN);
   const after = await nodeIds(url);
   equal(after.length, 2);
@@ -202,7 +202,7 @@ Deno.test("[C6] a silent LISTEN connection is noticed, and the feed is read from
   }, HEARTBEAT_MS + 6_000);
   a.proxy.set("open");
   const openedAt = performance.now();
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   ok(performance.now() - openedAt < HEARTBEAT_MS + 5_000);
 });
 
@@ -212,15 +212,15 @@ Deno.test("[C6] a node that was away while the feed was emptied loads a snapshot
   const { a, b, at } = cluster;
   await using ada = await cluster.connect(a, 1);
   const bob = await cluster.connect(b, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   a.proxy.set("refusing");
   await using _chen = await cluster.connect(b, 3);
   await bob.close();
   await listed(at(b), [1, 3]);
   await query(url, "truncate rollcall_internal.feed");
   a.proxy.set("open");
-  await ada.hears("user_online", 3);
-  await ada.hears("user_offline", 2);
+  await ada.receives("user_online", 3);
+  await ada.receives("user_offline", 2);
   await listed(at(a), [1, 3]);
   equal(ada.messages.length, 3);
 });
@@ -279,12 +279,12 @@ Deno.test("[C7] users of a node that stops, who reconnect elsewhere within the g
   await listed(at(b), [1, 2, 3, 4, 5]);
   // The grace is over.
   await endLease(url, stopping);
-  await ada.hears("user_offline", 5);
+  await ada.receives("user_offline", 5);
   await listed(at(b), [1, 2, 3, 4]);
   for (const userId of [2, 3, 4]) {
-    deepEqual(heardOf(ada, userId), ["user_online"]);
+    deepEqual(transitionsOf(ada, userId), ["user_online"]);
   }
-  deepEqual(heardOf(ada, 5), ["user_online", "user_offline"]);
+  deepEqual(transitionsOf(ada, 5), ["user_online", "user_offline"]);
   await leaver.closed;
   for (const client of clients) await client.close();
 });
@@ -301,11 +301,11 @@ Deno.test("[P8] a user who leaves one node and returns on another within the gra
   await using _again = await cluster.open(b, 2);
   await v1Connected(at(b), 1);
   const chen = await cluster.connect(a, 3);
-  await ada.hears("user_online", 3);
+  await ada.receives("user_online", 3);
   await chen.close();
   // Chen's grace began after bob's: when chen is offline, bob's has passed too.
-  await ada.hears("user_offline", 3);
-  deepEqual(heardOf(ada, 2), ["user_online"]);
+  await ada.receives("user_offline", 3);
+  deepEqual(transitionsOf(ada, 2), ["user_online"]);
   equal(await statusOf(url, 2), "online");
 });
 
@@ -342,13 +342,13 @@ Deno.test("[C5] an outage longer than the lease takes only those offline who lef
   );
   for (const slot of [a, b]) slot.proxy.set("open");
   await until("both are back", async () => (await state()).min > 0);
-  await ada.hears("user_offline", 3);
-  await bob.hears("user_offline", 3);
+  await ada.receives("user_offline", 3);
+  await bob.receives("user_offline", 3);
   // Whatever a node would correct, its next sweeps correct.
   await renewals(url, 3);
   await using _dora = await cluster.connect(b, 4);
-  await ada.hears("user_online", 4);
-  await bob.hears("user_online", 4);
+  await ada.receives("user_online", 4);
+  await bob.receives("user_online", 4);
   // Chen went offline and dora online, and that is all.
   equal((await state()).seq, before.seq + 2);
   const after = await nodeIds(url);

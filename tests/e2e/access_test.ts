@@ -49,9 +49,9 @@ Deno.test("[P1] an administrator disconnects a user on every node, and the user 
       reason: "disconnected by an administrator",
     });
   }
-  await bob.hears("user_offline", 1);
+  await bob.receives("user_offline", 1);
   await using _again = await connect(b.url, 1);
-  await bob.hears("user_online", 1);
+  await bob.receives("user_online", 1);
   equal(bob.socket.readyState, WebSocket.OPEN);
 });
 
@@ -81,8 +81,8 @@ Deno.test("[P1] a revoked token closes its connections and is refused, also afte
     equal((await revoke(a.url, { jti: "stolen" })).status, 202);
     equal((await thief.closed).code, 1008);
     equal(owner.socket.readyState, WebSocket.OPEN);
-    owner.say({ type: "refresh", token: bad });
-    match((await owner.hears("error")).message, /revoked/);
+    owner.send({ type: "refresh", token: bad });
+    match((await owner.receives("error")).message, /revoked/);
     await refused(a.url);
     await refused(b.url);
   }
@@ -204,10 +204,10 @@ Deno.test("[L1] with AUTO_PROVISION a locked row or a refused name does not affe
   for (let userId = 2; userId <= 20; userId++) {
     const token = await named(userId, `new${userId}`);
     await using client = await connectSync(server.url, userId, { token });
-    await client.hears("presence_state");
+    await client.receives("presence_state");
   }
   for (const client of locked) {
-    await client.hears("presence_state");
+    await client.receives("presence_state");
     await client[Symbol.asyncDispose]();
   }
   // The locked row delays no heartbeat.

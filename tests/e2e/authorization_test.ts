@@ -102,9 +102,9 @@ Deno.test("messages that a client sends before it is authorized are handled afte
     "all are open",
     () => all.every(({ socket }) => socket.readyState === WebSocket.OPEN),
   );
-  ada.say({ type: "watch", userIds: [1, 3] });
-  bob.say({ type: "nonsense" });
-  for (let n = 0; n < 30; n++) loud.say({ type: "watch", userIds: [] });
+  ada.send({ type: "watch", userIds: [1, 3] });
+  bob.send({ type: "nonsense" });
+  for (let n = 0; n < 30; n++) loud.send({ type: "watch", userIds: [] });
   large.socket.send("x".repeat(70_000));
   equal((await loud.closed).code, 1008);
   equal((await large.closed).code, 1009);
@@ -112,7 +112,7 @@ Deno.test("messages that a client sends before it is authorized are handled afte
   held.answer();
   await ada.holds([1]);
   await bob.holds([1, 2]);
-  match((await bob.hears("error")).message, /expected "watch" or "refresh"/);
+  match((await bob.receives("error")).message, /expected "watch" or "refresh"/);
   await listed(server, [1, 2]);
 });
 

@@ -11,7 +11,12 @@ import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { sharedServer, startServerOn, TEST_SECRET } from "../support/server.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
 import { statusCode } from "../support/endpoints.ts";
-import { alternates, heardOf, listed, recorded } from "../support/roster.ts";
+import {
+  alternates,
+  listed,
+  recorded,
+  transitionsOf,
+} from "../support/roster.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -112,8 +117,8 @@ Deno.test("[P1] an unknown user does not keep other users of its batch from goin
   const clients = await Promise.all(
     users.map((userId) => connect(server.url, userId)),
   );
-  await watcher.hears("user_online", 5);
-  await watcher.hears("user_online", 6);
+  await watcher.receives("user_online", 5);
+  await watcher.receives("user_online", 6);
   equal((await clients[1]?.closed)?.code, 1008);
   for (const client of clients) await client.close();
 });
@@ -125,7 +130,7 @@ Deno.test("[P1] the largest user id is served like any other", async () => {
   );
   await using watcher = await connect(server.url, 9);
   await using _max = await connect(server.url, 2_147_483_647);
-  await watcher.hears("user_online", 2_147_483_647);
+  await watcher.receives("user_online", 2_147_483_647);
   equal(await statusOf(server.databaseUrl, 2_147_483_647), "online");
 });
 
@@ -337,7 +342,7 @@ Deno.test("an unchanged list is answered with 304 to its ETag", async () => {
     async () => await statusCode(list, conditional) === 200,
   );
   await using _bob = await connect(server.url, 2);
-  await watcher.hears("user_online", 2);
+  await watcher.receives("user_online", 2);
   equal(await statusCode(list, conditional), 200);
 });
 
@@ -347,7 +352,7 @@ Deno.test("[L1] messages of a v1 client are ignored up to CLIENT_MESSAGE_BYTES_M
   ada.socket.send(new Uint8Array(65_536));
   ada.socket.send("x".repeat(65_536));
   await using bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   for (
     const message of [
       "x".repeat(65_537),
@@ -359,7 +364,7 @@ Deno.test("[L1] messages of a v1 client are ignored up to CLIENT_MESSAGE_BYTES_M
     rude.socket.send(message);
     equal((await rude.closed).code, 1009);
   }
-  await ada.hears("user_offline", 3);
+  await ada.receives("user_offline", 3);
   equal(ada.socket.readyState, WebSocket.OPEN);
   equal(bob.socket.readyState, WebSocket.OPEN);
 });
@@ -375,9 +380,9 @@ Deno.test("[P4] a socket that is dropped without a close frame counts as closed"
   const { conn } = await rawHandshake(server.url, {
     authorization: `Bearer ${await tokenFor(2)}`,
   });
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   conn.close();
-  await ada.hears("user_offline", 2);
+  await ada.receives("user_offline", 2);
   equal(await statusOf(server.databaseUrl, 2), "offline");
 });
 
@@ -390,9 +395,9 @@ Deno.test("[P6] a socket that ends while it is registered leaves no claim and no
     conn.close();
   }
   await using _chen = await connect(server.url, 3);
-  await ada.hears("user_online", 3);
+  await ada.receives("user_online", 3);
   await recorded(server.databaseUrl, [1, 3]);
-  alternates(heardOf(ada, 2));
+  alternates(transitionsOf(ada, 2));
 });
 
 Deno.test("a username with quotes, emoji and a closing script tag is data everywhere", async () => {
@@ -405,7 +410,7 @@ Deno.test("a username with quotes, emoji and a closing script tag is data everyw
   );
   await using watcher = await connect(server.url, 9);
   await using _client = await connect(server.url, 4);
-  await watcher.hears("user_online", 4);
+  await watcher.receives("user_online", 4);
   const headers = { authorization: `Bearer ${await tokenFor(9)}` };
   const response = await fetch(`${server.url}users/online?ids=4`, { headers });
   equal(response.headers.get("content-type"), "application/json");

@@ -3,7 +3,7 @@ import { deepEqual, match, ok } from "node:assert/strict";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { ROOT, sharedServer, startServerOn } from "../support/server.ts";
-import { playNode } from "../support/transitions.ts";
+import { joinAsNode } from "../support/transitions.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -56,7 +56,7 @@ async function examplesIn(file: string): Promise<string[]> {
 
 /** User 2 comes online and goes offline again and again, until the program ends. */
 async function withUser2Changing<T>(running: Promise<T>): Promise<T> {
-  await using node = await playNode(server.databaseUrl);
+  await using node = await joinAsNode(server.databaseUrl);
   let isOver = false;
   void running.finally(() => isOver = true);
   for (let round = 0; !isOver; round++) {

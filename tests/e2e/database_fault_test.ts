@@ -13,14 +13,14 @@ import { startProxy } from "../support/proxy.ts";
 import {
   alternates,
   broadcasts,
-  heardOf,
   listed,
   receivedFeed,
   recorded,
+  transitionsOf,
 } from "../support/roster.ts";
 import { startServerOn, type TestServer } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
-import { playNode } from "../support/transitions.ts";
+import { joinAsNode } from "../support/transitions.ts";
 import { pause, until, untilEqual } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -65,8 +65,8 @@ async function agree(
   await receivedFeed(ada, databaseUrl, [1]);
   for (let userId = 2; userId <= USERS; userId++) {
     const last = userId % 2 === 0 ? "user_online" : "user_offline";
-    equal(heardOf(ada, userId).at(-1), last, `the last of ${userId}`);
-    alternates(heardOf(ada, userId));
+    equal(transitionsOf(ada, userId).at(-1), last, `the last of ${userId}`);
+    alternates(transitionsOf(ada, userId));
   }
   for (const client of stayed) equal(client.socket.readyState, WebSocket.OPEN);
 }
@@ -155,7 +155,7 @@ Deno.test("[C3] the first node that starts puts right what a whole cluster that 
     return (await query(databaseUrl, sql))[0].count;
   }, 2);
   await endLease(databaseUrl, dead);
-  await ada.hears("user_offline", 2);
+  await ada.receives("user_offline", 2);
   await listed(second, [1]);
   await recorded(databaseUrl, [1]);
   // Ada was back before the lease ended, so nothing happened to her.
@@ -171,11 +171,11 @@ Deno.test("[C3] a node that starts takes nobody offline", async () => {
   await using first = await startServerOn(postgres.database());
   await using ada = await connect(first.url, 1);
   await using _bob = await connect(first.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   await using second = await startServerOn(first.databaseUrl);
   await listed(second, [1, 2]);
   await using _chen = await connect(second.url, 3);
-  await ada.hears("user_online", 3);
+  await ada.receives("user_online", 3);
   deepEqual(ada.messages.map(({ userId, type }) => `${userId} ${type}`), [
     "2 user_online",
     "3 user_online",
@@ -189,13 +189,13 @@ Deno.test("[P4] a user whose row is deleted while online goes offline for others
   const { databaseUrl } = server;
   await using ada = await connect(server.url, 1);
   await using bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   await query(databaseUrl, "delete from users where id = 2");
   deepEqual(await bob.closed, { code: 1008, reason: "unknown user" });
-  await ada.hears("user_offline", 2);
+  await ada.receives("user_offline", 2);
   await listed(server, [1]);
   await recorded(databaseUrl, [1]);
-  deepEqual(heardOf(ada, 2), ["user_online", "user_offline"]);
+  deepEqual(transitionsOf(ada, 2), ["user_online", "user_offline"]);
 });
 
 for (const isLeaseLost of [false, true]) {
@@ -205,7 +205,7 @@ for (const isLeaseLost of [false, true]) {
       ...{ LEASE_MS: "3000", HEARTBEAT_MS: "500" },
     });
     const url = server.databaseUrl;
-    await using node = await playNode(url);
+    await using node = await joinAsNode(url);
     await using ada = await connectSync(server.url, 1);
     const bob = await connect(server.url, 2);
     await using _chen = await connect(server.url, 3);
@@ -251,7 +251,7 @@ async function cutLinks(url: string): Promise<void> {
 Deno.test("[C5] a database that took over without the newest transitions: server, clients and database agree again", async () => {
   await using server = await startServerOn(postgres.database(20));
   const url = server.databaseUrl;
-  await using node = await playNode(url);
+  await using node = await joinAsNode(url);
   await using ada = await connectSync(server.url, 1);
   const bob = await connect(server.url, 2);
   await using _chen = await connect(server.url, 3);

@@ -45,7 +45,7 @@ Deno.test("a role that may use the schema and not change it can serve", async ()
   await using server = await startServerOn(url.href);
   await using ada = await connect(server.url, 1);
   await using _bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   equal(await statusOf(owner, 2), "online");
 });
 

@@ -3,7 +3,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { connect, type TestClient } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { onlineIds, statusCode } from "../support/endpoints.ts";
-import { heardOf } from "../support/roster.ts";
+import { transitionsOf } from "../support/roster.ts";
 import {
   ROOT,
   runFile,
@@ -37,7 +37,7 @@ Deno.test({
       return counts.reduce((sum, count) => sum + count, 0) === 60 && counts;
     });
     equal(perNode.length, 2, "both processes have sockets");
-    await clients[0]?.hears("user_online", 60);
+    await clients[0]?.receives("user_online", 60);
     // One process stops. The other one still listens on the same port.
     equal(await first.stop(), 0);
     await until("the open clients are those that are listed", async () => {
@@ -70,9 +70,9 @@ Deno.test("the production permissions suffice, and allow neither writing files n
   await using ada = await connect(server.url, 1);
   {
     await using _bob = await connect(server.url, 77);
-    await ada.hears("user_online", 77);
+    await ada.receives("user_online", 77);
   }
-  await ada.hears("user_offline", 77);
+  await ada.receives("user_offline", 77);
   for (const path of ["users/online", "metrics", "readyz", "client.js"]) {
     equal(await statusCode(`${server.url}${path}`), 200, path);
   }
@@ -137,7 +137,7 @@ Deno.test("[C7] as an isolate with PG* variables and without write and run permi
   const server = JSON.parse(listening);
   const ada = await connect(server.url, 1);
   const bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   const signalledAt = performance.now();
   isolate.kill("SIGINT");
   equal((await isolate.status).code, 0);
@@ -146,7 +146,7 @@ Deno.test("[C7] as an isolate with PG* variables and without write and run permi
     "offline",
     "offline",
   ]);
-  deepEqual(heardOf(ada, 2), ["user_online"]);
+  deepEqual(transitionsOf(ada, 2), ["user_online"]);
   await Promise.all([ada.closed, bob.closed]);
   await Deno.remove(output);
   await Deno.remove(cwd, { recursive: true });

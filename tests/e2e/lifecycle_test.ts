@@ -180,8 +180,8 @@ Deno.test("[C5] after kill -9 of the embedded database it is restarted, and clie
   await bob.close();
   // The database does not run yet, so the list cannot contain chen.
   const chen = await open(server.url, 3);
-  await ada.hears("user_offline", 2);
-  await ada.hears("user_online", 3);
+  await ada.receives("user_offline", 2);
+  await ada.receives("user_online", 3);
   await listed(server, [1, 3]);
   equal(await statusOf(url, 2), "offline");
   equal(ada.socket.readyState, WebSocket.OPEN);

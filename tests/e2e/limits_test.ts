@@ -61,7 +61,7 @@ Deno.test("[L1] past MAX_CONNECTIONS_PER_USER a socket is closed with 4429", asy
   });
   equal(second.socket.readyState, WebSocket.OPEN);
   await using _bob = await connect(server.url, 2);
-  await second.hears("user_online", 2);
+  await second.receives("user_online", 2);
 });
 
 Deno.test("[L1] past MAX_CONNECTIONS_PER_ADDRESS an address gets 429, and other addresses are served", async () => {
@@ -111,7 +111,7 @@ Deno.test("[L1] peers with bad tokens that never answer the close do not use slo
   }
   await using ada = await connect(server.url, 1);
   await using _bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   for (const mute of mutes) mute[Symbol.dispose]();
 });
 
@@ -133,7 +133,7 @@ Deno.test("[L1] peers past MAX_CONNECTIONS_PER_USER that never answer the close 
     mutes.push(mute);
   }
   await using _bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   for (const mute of mutes) mute[Symbol.dispose]();
 });
 
@@ -162,9 +162,9 @@ Deno.test("[L1] without free descriptors the server logs an error, keeps its soc
     "bob is served",
     () => connect(server.url, 2).catch(() => undefined),
   );
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   await bob.close();
-  await ada.hears("user_offline", 2);
+  await ada.receives("user_offline", 2);
 });
 
 Deno.test("[P1] a damaged and a foreign signature are refused with the same code in the same time", async () => {

@@ -203,7 +203,7 @@ nginxTest(
     await using front = await startNginx([staying, moving]);
     const join = async (userId: number) => {
       const client = stack.use(await connectSync(front.url, userId));
-      await client.hears("presence_state");
+      await client.receives("presence_state");
       return client;
     };
     // One client on each node.

@@ -145,7 +145,7 @@ Deno.test("the log has no part of any token, valid or not", async () => {
         client.messages.length > 0 ||
         client.socket.readyState === WebSocket.CLOSED,
     );
-    if (client.messages.length > 0) client.say({ type: "refresh", token });
+    if (client.messages.length > 0) client.send({ type: "refresh", token });
     await statusCode(`${server.url}users/online?token=${token}`);
     await statusCode(`${server.url}nothing?token=${token}`);
   }

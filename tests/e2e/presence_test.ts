@@ -8,10 +8,10 @@ import { v1Connected } from "../support/endpoints.ts";
 import {
   alternates,
   broadcasts,
-  heardOf,
   listed,
   receivedFeed,
   recorded,
+  transitionsOf,
 } from "../support/roster.ts";
 import { startServerOn } from "../support/server.ts";
 import { until } from "../support/until.ts";
@@ -22,7 +22,7 @@ Deno.test("[P1] a connection with a valid token stays open", async () => {
   await using server = await startServerOn(postgres.database());
   await using ada = await connect(server.url, 1);
   await using bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   equal(ada.socket.readyState, WebSocket.OPEN);
   equal(bob.socket.readyState, WebSocket.OPEN);
 });
@@ -31,13 +31,13 @@ Deno.test("[P2][P4] other users receive one user_online and one user_offline, th
   await using server = await startServerOn(postgres.database());
   await using ada = await connect(server.url, 1);
   await using bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   const chen = await connect(server.url, 3);
-  await ada.hears("user_online", 3);
-  await bob.hears("user_online", 3);
+  await ada.receives("user_online", 3);
+  await bob.receives("user_online", 3);
   await chen.close();
-  await ada.hears("user_offline", 3);
-  await bob.hears("user_offline", 3);
+  await ada.receives("user_offline", 3);
+  await bob.receives("user_offline", 3);
   deepEqual(ada.messages, [
     { type: "user_online", userId: 2 },
     { type: "user_online", userId: 3 },
@@ -54,7 +54,7 @@ Deno.test("[P3] further connections of an online user send nothing to others, no
   await using server = await startServerOn(postgres.database());
   await using ada = await connect(server.url, 1);
   const bobs = [await connect(server.url, 2), await open(server.url, 2)];
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   bobs.push(await open(server.url, 2));
   await v1Connected(server, 4);
   await bobs[0]?.close();
@@ -62,11 +62,11 @@ Deno.test("[P3] further connections of an online user send nothing to others, no
   await v1Connected(server, 2);
   // A transition caused by the above would arrive before this one.
   await using _chen = await connect(server.url, 3);
-  await ada.hears("user_online", 3);
-  deepEqual(heardOf(ada, 2), ["user_online"]);
+  await ada.receives("user_online", 3);
+  deepEqual(transitionsOf(ada, 2), ["user_online"]);
   await bobs[2]?.close();
-  await ada.hears("user_offline", 2);
-  deepEqual(heardOf(ada, 2), ["user_online", "user_offline"]);
+  await ada.receives("user_offline", 2);
+  deepEqual(transitionsOf(ada, 2), ["user_online", "user_offline"]);
 });
 
 Deno.test("[P5] nothing is sent before it is committed", async () => {
@@ -80,13 +80,13 @@ Deno.test("[P5] nothing is sent before it is committed", async () => {
   await v1Connected(server, 2);
   // Bob's row is locked, so his status cannot be written. Nobody else waits for that.
   await using _chen = await connect(server.url, 3);
-  await ada.hears("user_online", 3);
-  deepEqual(heardOf(ada, 2), []);
+  await ada.receives("user_online", 3);
+  deepEqual(transitionsOf(ada, 2), []);
   equal(await statusOf(server.databaseUrl, 2), "offline");
 
   await application.query("rollback");
   await application.end();
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   equal(await statusOf(server.databaseUrl, 2), "online");
 });
 
@@ -137,7 +137,7 @@ Deno.test("[P6] every connection receives the feed, in order, from its registrat
   ok(feed.length > 27, `the churn caused ${feed.length} transitions`);
   for (const client of early) {
     await receivedFeed(client, server.databaseUrl, [1, 2, 3]);
-    for (const userId of others) alternates(heardOf(client, userId));
+    for (const userId of others) alternates(transitionsOf(client, userId));
     await client.close();
   }
 });
@@ -157,8 +157,8 @@ Deno.test("[P6] a thousand opens and closes of one user in quick succession end 
   await listed(server, [1]);
   await recorded(server.databaseUrl, [1]);
   await receivedFeed(ada, server.databaseUrl, [1]);
-  alternates(heardOf(ada, 2));
-  equal(heardOf(ada, 2).at(-1), "user_offline");
+  alternates(transitionsOf(ada, 2));
+  equal(transitionsOf(ada, 2).at(-1), "user_offline");
 });
 
 Deno.test("[P7] GET /users/online lists ids ascending, and [] when nobody is online", async () => {
@@ -187,7 +187,7 @@ Deno.test("[P8] a user who returns within the grace causes no transition and no 
   });
   await using ada = await connect(server.url, 1);
   const bob = await connect(server.url, 2);
-  await ada.hears("user_online", 2);
+  await ada.receives("user_online", 2);
   const written = () =>
     query(
       server.databaseUrl,
@@ -200,16 +200,16 @@ Deno.test("[P8] a user who returns within the grace causes no transition and no 
   const again = await open(server.url, 2);
   await v1Connected(server, 2);
   await using chen = await connect(server.url, 3);
-  await ada.hears("user_online", 3);
+  await ada.receives("user_online", 3);
   await chen.close();
   // Chen's grace began after bob's: when chen is offline, bob's has passed too.
-  await ada.hears("user_offline", 3);
-  deepEqual(heardOf(ada, 2), ["user_online"]);
+  await ada.receives("user_offline", 3);
+  deepEqual(transitionsOf(ada, 2), ["user_online"]);
   deepEqual(await written(), before);
 
   const closedAt = performance.now();
   await again.close();
-  await ada.hears("user_offline", 2);
+  await ada.receives("user_offline", 2);
   ok(
     performance.now() - closedAt >= GRACE_MS - 10,
     "offline before the grace was over",

@@ -9,7 +9,7 @@ import { residentBytes } from "../support/process.ts";
 import { rawHandshake, type RawSocket } from "../support/raw_socket.ts";
 import { startServerOn } from "../support/server.ts";
 import { connectSync, SyncModel } from "../support/sync_client.ts";
-import { playNode } from "../support/transitions.ts";
+import { joinAsNode } from "../support/transitions.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -72,7 +72,7 @@ Deno.test("[S3] a thousand peers that do not read cost their buffers, delay nobo
   await using server = await startServerOn(postgres.database(3_000), {
     MAX_CONNECTIONS_PER_USER: "1000",
   });
-  await using node = await playNode(server.databaseUrl);
+  await using node = await joinAsNode(server.databaseUrl);
   await using quick = await connectSync(server.url, 1);
   await quick.holds([1]);
   const crowd = range(1_000, CROWD);
@@ -124,7 +124,7 @@ Deno.test("[S3] a peer that reads again is right after one message", async () =>
   const url = await postgres.database(3_000);
   await query(url, "update users set username = repeat('x', 128)");
   await using server = await startServerOn(url);
-  await using node = await playNode(url);
+  await using node = await joinAsNode(url);
   await using quick = await connectSync(server.url, 1);
   using mute = await muteReader(server.url, 2);
   await quick.holds([1, 2]);
@@ -153,7 +153,7 @@ Deno.test("[S3] a peer that reads again is right after one message", async () =>
 
 Deno.test("[S3] a peer that reads nothing for SLOW_CONSUMER_MS is closed, and its user goes offline", async () => {
   await using server = await startServerOn(postgres.database(3_000));
-  await using node = await playNode(server.databaseUrl);
+  await using node = await joinAsNode(server.databaseUrl);
   await using quick = await connectSync(server.url, 1);
   using _mute = await muteReader(server.url, 2);
   await quick.holds([1, 2]);

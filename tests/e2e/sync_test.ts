@@ -6,7 +6,7 @@ import { postgresForThisFile, query } from "../support/database.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
 import { sharedServer, startServerOn } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
-import { playNode, storm } from "../support/transitions.ts";
+import { joinAsNode, storm } from "../support/transitions.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -28,7 +28,7 @@ async function headSeq(): Promise<number> {
 
 Deno.test("[S1] the first message is a snapshot, diffs follow, and together they equal the roster", async () => {
   await using ada = await connectSync(server.url, 1);
-  const state = await ada.hears("presence_state");
+  const state = await ada.receives("presence_state");
   equal(ada.messages[0], state);
   deepEqual(state.users, [{ id: 1, username: "user1" }]);
   {
@@ -37,13 +37,13 @@ Deno.test("[S1] the first message is a snapshot, diffs follow, and together they
     await ada.holds([1, 2]);
   }
   await ada.holds([1]);
-  const { seq, online, offline } = await ada.hears("presence_diff", 1);
+  const { seq, online, offline } = await ada.receives("presence_diff", 1);
   deepEqual([online, offline], [[], [2]]);
   equal(seq, await headSeq());
 });
 
 Deno.test("[S2] a client that resumes receives what changed meanwhile, in one message", async () => {
-  await using node = await playNode(server.databaseUrl);
+  await using node = await joinAsNode(server.databaseUrl);
   await node.apply([10, 11], []);
   const first = await connectSync(server.url, 1);
   await first.holds([1, 10, 11]);
@@ -56,14 +56,14 @@ Deno.test("[S2] a client that resumes receives what changed meanwhile, in one me
   equal(again.messages[0]?.type, "presence_diff");
   const { seq } = again.model;
   await using third = await connectSync(server.url, 1, { since: seq, known });
-  const { online, offline } = await third.hears("presence_diff");
+  const { online, offline } = await third.receives("presence_diff");
   deepEqual([online, offline], [[], []]);
   equal(third.model.seq, seq);
 });
 
 Deno.test("[S2] a server that restarted resumes clients from the feed, exactly as far back as it reaches", async () => {
   const url = await postgres.database(100);
-  await using node = await playNode(url);
+  await using node = await joinAsNode(url);
   await node.apply([5], []);
   await node.apply([6], []);
   const since = 2;
@@ -90,7 +90,7 @@ Deno.test("[S2] a client with a seq that the feed never reached receives a snaps
 });
 
 Deno.test("[S4] a watched set is given in the query or by message, and its client receives nothing else", async () => {
-  await using node = await playNode(server.databaseUrl);
+  await using node = await joinAsNode(server.databaseUrl);
   await node.apply([20, 21], []);
   await using ada = await connectSync(server.url, 1, { watch: [20, 22] });
   await ada.holds([20]);
@@ -98,15 +98,15 @@ Deno.test("[S4] a watched set is given in the query or by message, and its clien
   await nobody.holds([]);
   await node.apply([22, 23], [20, 21]);
   await ada.holds([22]);
-  ada.say({ type: "watch", userIds: [1, 21, 23] });
+  ada.send({ type: "watch", userIds: [1, 21, 23] });
   await ada.holds([1, 23]);
-  ada.say({ type: "watch", userIds: "*" });
+  ada.send({ type: "watch", userIds: "*" });
   await ada.holds([1, 22, 23]);
   deepEqual(nobody.messages.map(({ type }) => type), ["presence_state"]);
 });
 
 Deno.test("[S2][S4] a client that resumes with a watched set receives what changed in it", async () => {
-  await using node = await playNode(server.databaseUrl);
+  await using node = await joinAsNode(server.databaseUrl);
   await node.apply([30, 31], []);
   const watch = [30, 32];
   const first = await connectSync(server.url, 1, { watch });
@@ -146,7 +146,7 @@ Deno.test("[L1] each bad message is answered with an error that names what is wr
     ada.socket.send(
       typeof message === "string" ? message : JSON.stringify(message),
     );
-    const error = await ada.hears("error", index);
+    const error = await ada.receives("error", index);
     equal(error.code, "bad_message");
     match(error.message, pattern);
   }
@@ -155,17 +155,17 @@ Deno.test("[L1] each bad message is answered with an error that names what is wr
 });
 
 Deno.test("[L1] a watched set has a bound, and a larger one leaves the old one in force", async () => {
-  await using node = await playNode(server.databaseUrl);
+  await using node = await joinAsNode(server.databaseUrl);
   await using ada = await connectSync(server.url, 1, { watch: [40] });
   await ada.holds([]);
-  ada.say({ type: "watch", userIds: range(1, 1_001), ref: 7 });
-  const { code, message, ref } = await ada.hears("error");
+  ada.send({ type: "watch", userIds: range(1, 1_001), ref: 7 });
+  const { code, message, ref } = await ada.receives("error");
   deepEqual([code, ref], ["watch_too_large", 7]);
   match(message, /at most 1000 user ids, got 1001/);
   await node.apply([40, 41], []);
   await ada.holds([40]);
-  ada.say({ type: "watch", userIds: [41], ref: 8 });
-  equal((await ada.hears("watching")).ref, 8);
+  ada.send({ type: "watch", userIds: [41], ref: 8 });
+  equal((await ada.receives("watching")).ref, 8);
   await ada.holds([41]);
   deepEqual(ada.messages.slice(-2).map(({ type }) => type), [
     ...["watching", "presence_state"],
@@ -193,13 +193,13 @@ Deno.test("[P1] a refresh with a token of the same user prolongs the connection,
   const [own, bobs] = [await tokenFor(1, 6), await tokenFor(2, 6)];
   await using ada = await connectSync(server.url, 1, { token: own });
   await using bob = await connectSync(server.url, 2, { token: bobs });
-  const { code } = await ada.hears("error");
+  const { code } = await ada.receives("error");
   equal(code, "token_expiring");
-  ada.say({ type: "refresh", token: "nonsense" });
-  equal((await ada.hears("error", 1)).code, "bad_token");
-  ada.say({ type: "refresh", token: await tokenFor(2) });
-  match((await ada.hears("error", 2)).message, /same user/);
-  ada.say({ type: "refresh", token: await tokenFor(1) });
+  ada.send({ type: "refresh", token: "nonsense" });
+  equal((await ada.receives("error", 1)).code, "bad_token");
+  ada.send({ type: "refresh", token: await tokenFor(2) });
+  match((await ada.receives("error", 2)).message, /same user/);
+  ada.send({ type: "refresh", token: await tokenFor(1) });
   deepEqual(await bob.closed, { code: 4401, reason: "token expired" });
   await ada.holds([1]);
   equal(ada.socket.readyState, WebSocket.OPEN);

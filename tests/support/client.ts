@@ -1,5 +1,5 @@
 /**
- * A client that remembers everything it hears.
+ * A client of version 1 that keeps every message.
  *
  * @module
  */
@@ -13,8 +13,8 @@ export interface TestClient extends AsyncDisposable {
   readonly messages: readonly UserStatusBroadcast[];
   readonly socket: WebSocket;
   readonly closed: Promise<{ code: number; reason: string }>;
-  /** Resolves with the first message that fits, told before or after the call. */
-  hears(
+  /** Waits for the first message of this type and user, received before or after the call. */
+  receives(
     type: UserStatusBroadcast["type"],
     userId: UserId,
   ): Promise<UserStatusBroadcast>;
@@ -96,9 +96,9 @@ export async function connectWith(socket: WebSocket): Promise<TestClient> {
     messages,
     socket,
     closed,
-    hears: (type, userId) =>
+    receives: (type, userId) =>
       until(
-        `${type} of ${userId} is heard`,
+        `${type} of ${userId} is received`,
         () =>
           messages.find((message) =>
             message.type === type && message.userId === userId

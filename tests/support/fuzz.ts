@@ -1,5 +1,5 @@
 /**
- * What a client might say, damaged in one place or in many.
+ * Messages of a client, damaged in one place or in many.
  *
  * @module
  */

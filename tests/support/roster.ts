@@ -85,7 +85,7 @@ export async function receivedFeed(
 }
 
 /** The transitions of one user that a client received. */
-export function heardOf(client: TestClient, userId: number): string[] {
+export function transitionsOf(client: TestClient, userId: number): string[] {
   return client.messages.filter((message) => message.userId === userId).map((
     { type },
   ) => type);

@@ -1,5 +1,6 @@
 /**
- * A client of version 2 that holds what it was told, and is strict about it.
+ * A client of version 2 that keeps the presence it received, and fails where the protocol was
+ * broken.
  *
  * @module
  */
@@ -16,11 +17,11 @@ export interface SyncOptions {
   readonly since?: number;
   readonly watch?: readonly UserId[];
   readonly token?: string;
-  /** What is known as of `since`. */
+  /** The users who were online as of `since`. */
   readonly known?: Iterable<UserId>;
 }
 
-/** Applies one message to what is known. Throws where version 2 was not kept. */
+/** Applies messages to the users who are online. Throws where a message breaks the protocol. */
 export class SyncModel {
   readonly online: Set<UserId>;
   seq: number;
@@ -38,16 +39,16 @@ export class SyncModel {
       for (const { id } of message.users) this.online.add(id);
       this.seq = message.seq;
     } else if (message.type === "presence_diff") {
-      const isAnswer = this.#count === 1 && this.seq >= 0;
-      ok(isAnswer || this.#count > 1, "[S1] a difference came first");
-      ok(message.seq > this.seq || isAnswer, "[S1] seq did not grow");
+      const isResumed = this.#count === 1 && this.seq >= 0;
+      ok(isResumed || this.#count > 1, "[S1] the first message is a diff");
+      ok(message.seq > this.seq || isResumed, "[S1] seq did not grow");
       this.seq = message.seq;
       for (const { id } of message.online) {
-        ok(!this.online.has(id), `[S1] ${id} came twice`);
+        ok(!this.online.has(id), `[S1] ${id} came online twice`);
         this.online.add(id);
       }
       for (const id of message.offline) {
-        ok(this.online.delete(id), `[S1] ${id} left twice`);
+        ok(this.online.delete(id), `[S1] ${id} went offline twice`);
       }
     }
   }
@@ -62,17 +63,17 @@ export interface SyncClient extends AsyncDisposable {
   readonly model: SyncModel;
   readonly socket: WebSocket;
   readonly closed: Promise<{ code: number; reason: string }>;
-  say(message: ClientMessage | Record<string, unknown>): void;
+  send(message: ClientMessage | Record<string, unknown>): void;
   /** Waits until exactly these are online for this client. */
   holds(ids: readonly UserId[]): Promise<void>;
-  /** Waits for the nth message (from 0) of a type. */
-  hears<Type extends ServerMessage["type"]>(
+  /** Waits for the nth message of a type, counted from 0. */
+  receives<Type extends ServerMessage["type"]>(
     type: Type,
     nth?: number,
   ): Promise<Extract<ServerMessage, { type: Type }>>;
 }
 
-/** Connects a user. What goes wrong before the first message shows in `closed`. */
+/** Opens a socket for a user. A refusal shows in `closed`. */
 export async function connectSync(
   serverUrl: string,
   userId: UserId,
@@ -101,15 +102,18 @@ export async function connectSync(
   });
   return {
     ...{ messages, model, socket, closed },
-    say: (message) => socket.send(JSON.stringify(message)),
+    send: (message) => socket.send(JSON.stringify(message)),
     holds: async (ids) => {
       await until(`${userId} holds ${ids.join() || "nobody"}`, () => {
         if (fault !== undefined) throw fault;
         return messages.length > 0 && model.ids.join() === ids.join();
       });
     },
-    hears: async <Type extends ServerMessage["type"]>(type: Type, nth = 0) => {
-      const found = await until(`${userId} hears ${type} ${nth}`, () => {
+    receives: async <Type extends ServerMessage["type"]>(
+      type: Type,
+      nth = 0,
+    ) => {
+      const found = await until(`${userId} receives ${type} ${nth}`, () => {
         if (fault !== undefined) throw fault;
         return messages.filter((message) => message.type === type)[nth];
       });

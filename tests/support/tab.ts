@@ -157,8 +157,8 @@ export function gate(pattern: string): {
   };
 }
 
-/** Plays the server's end of each socket that the page opens. */
-export function playSocket(
+/** Plays the server for each socket that the page opens. */
+export function fakeServer(
   play: (socket: WebSocketRoute, nth: number) => void,
 ): {
   readonly prepare: (page: Page) => Promise<unknown>;
@@ -174,6 +174,6 @@ export function playSocket(
   };
 }
 
-export function say(socket: WebSocketRoute, message: ServerMessage): void {
+export function sendTo(socket: WebSocketRoute, message: ServerMessage): void {
   socket.send(JSON.stringify(message));
 }

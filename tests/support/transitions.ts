@@ -10,13 +10,13 @@ import { query, silentLog } from "./database.ts";
 /** Lasts for any test: nothing renews it. */
 const LEASE_MS = 600_000;
 
-export interface PlayedNode extends AsyncDisposable {
+export interface StoreNode extends AsyncDisposable {
   /** Writes one transaction. Resolves when it is committed. */
   apply(arriving: readonly UserId[], leaving: readonly UserId[]): Promise<void>;
 }
 
 /** Joins as a node. Disposing of it takes its users offline. */
-export async function playNode(databaseUrl: string): Promise<PlayedNode> {
+export async function joinAsNode(databaseUrl: string): Promise<StoreNode> {
   const store = new PostgresStore(databaseUrl, silentLog);
   const nodeId = crypto.randomUUID();
   await store.join(nodeId, LEASE_MS);
