@@ -11,7 +11,7 @@ import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { connect } from "../support/client.ts";
 import { query, silentLog, uniqueName } from "../support/database.ts";
 import { until } from "../support/until.ts";
-import { Slot } from "../cluster/cluster.ts";
+import { Machine } from "../cluster/cluster.ts";
 
 const RUNS = 20;
 const AT_ONCE = 5;
@@ -28,8 +28,8 @@ async function measure(server: string): Promise<number> {
     url.href,
     "insert into users (id, username) select n, 'user' || n from generate_series(1, 100) n",
   );
-  await using dying = new Slot("dying", url.href, DEFAULTS);
-  await using living = new Slot("living", url.href, DEFAULTS);
+  await using dying = new Machine("dying", url.href, DEFAULTS);
+  await using living = new Machine("living", url.href, DEFAULTS);
   await Promise.all([dying.start(), living.start()]);
   const ids = (first: number, count: number) =>
     Array.from({ length: count }, (_, index) => first + index);

@@ -1,29 +1,31 @@
 /**
- * Many clients on several nodes, faults of every kind, and a judgement when it is quiet.
+ * A chaos run: many clients on several nodes, faults of every kind, and in the end, when all is
+ * quiet, a check of every promise.
  *
- * Run by hand: `deno task chaos --minutes 10 --seed 7`. The seed decides who does what; it
- * does not decide how the operating system schedules it, so a failure may need some tries.
+ * By hand: `deno task chaos --minutes 10 --seed 7`. The seed decides which client does what. It
+ * does not decide how the operating system schedules it, so it may take several runs to see a
+ * failure again.
  *
  * @module
  */
-import { deepEqual, equal } from "node:assert/strict";
+import { equal } from "node:assert/strict";
 import { parseArgs } from "node:util";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, silentLog } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
-import { until } from "../support/until.ts";
-import { Slot, TIMES } from "./cluster.ts";
+import { pause, until, untilEqual } from "../support/until.ts";
+import { Machine, TIMES } from "./cluster.ts";
 import { type FeedRow, judgeFeed } from "./history.ts";
 import {
-  Follower,
-  Listener,
-  type Mover,
-  type Person,
+  type ChaosClient,
+  LibraryClient,
+  type MovingClient,
   seqOf,
-  Synced,
-} from "./people.ts";
+  V1Client,
+  V2Client,
+} from "./clients.ts";
 
 export interface ChaosOptions {
   readonly minutes: number;
@@ -34,7 +36,7 @@ export interface ChaosOptions {
 }
 
 const QUIET_MS = 60_000;
-const SDK_CLIENTS = 12;
+const LIBRARY_CLIENTS = 12;
 const LEASE_MS = Number(TIMES.LEASE_MS);
 
 export async function chaos(options: ChaosOptions): Promise<void> {
@@ -51,27 +53,27 @@ export async function chaos(options: ChaosOptions): Promise<void> {
     await Deno.remove(directory, { recursive: true });
   });
   await migrateDatabase(postgres.url);
-  const users = Math.ceil(clients * 0.7) + SDK_CLIENTS;
+  const users = Math.ceil(clients * 0.7) + LIBRARY_CLIENTS;
   await query(
     postgres.url,
     "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
     [users],
   );
-  const slots = Array.from(
+  const machines = Array.from(
     { length: nodes },
-    (_, n) => new Slot(`n${n + 1}`, postgres.url),
+    (_, n) => new Machine(`n${n + 1}`, postgres.url),
   );
-  for (const slot of slots) cleanup.use(slot);
-  await Promise.all(slots.map((slot) => slot.start()));
+  for (const machine of machines) cleanup.use(machine);
+  await Promise.all(machines.map((machine) => machine.start()));
 
-  const people = populate(clients, users - SDK_CLIENTS);
-  const followers = slots.flatMap((slot) =>
-    slot.url === undefined ? [] : [slot.url]
+  const moving = populate(clients, users - LIBRARY_CLIENTS);
+  const libraries = machines.flatMap((machine) =>
+    machine.url === undefined ? [] : [machine.url]
   )
     .flatMap((url, place) =>
-      Array.from({ length: Math.ceil(SDK_CLIENTS / nodes) }, (_, n) => {
-        const userId = users - (place + n * nodes) % SDK_CLIENTS;
-        return new Follower(
+      Array.from({ length: Math.ceil(LIBRARY_CLIENTS / nodes) }, (_, n) => {
+        const userId = users - (place + n * nodes) % LIBRARY_CLIENTS;
+        return new LibraryClient(
           url,
           userId,
           n % 3 === 0 ? watchSet(users, random) : "*",
@@ -79,30 +81,30 @@ export async function chaos(options: ChaosOptions): Promise<void> {
       })
     );
   cleanup.defer(async () => {
-    for (const follower of followers) await follower.leave();
+    for (const library of libraries) await library.leave();
   });
   const stop = new AbortController();
-  const driving = drive(people, slots, random, stop.signal);
-  await breakThings(slots, postgres.url, directory, random, minutes, print);
+  const driving = drive(moving, machines, random, stop.signal);
+  await causeFaults(machines, postgres.url, directory, random, minutes, print);
   stop.abort();
   await driving;
 
-  const everybody = [...people, ...followers];
-  await quiet(everybody, slots, postgres.url);
-  await judge(everybody, slots, postgres.url, print);
-  await Promise.all(people.map((person) => person.leave()));
+  const everyClient = [...moving, ...libraries];
+  await quiet(everyClient, machines, postgres.url);
+  await judge(everyClient, postgres.url, print);
+  await Promise.all(moving.map((client) => client.leave()));
 }
 
 /**
- * Half of the clients of each version, and more clients than users: some have several devices.
- * Every sixth watches some users instead of all.
+ * Half of the clients speak each version. There are more clients than users, so some users have
+ * several. Every sixth client watches some users instead of all.
  */
-function populate(clients: number, users: number): Mover[] {
+function populate(clients: number, users: number): MovingClient[] {
   return Array.from({ length: clients }, (_, index) => {
     const userId = index % users + 1;
-    if (index % 2 === 0) return new Listener(userId);
+    if (index % 2 === 0) return new V1Client(userId);
     const watch = index % 6 === 1 ? [userId, 1, 2, 3, 5, 8, 13, 21] : undefined;
-    return new Synced(userId, watch);
+    return new V2Client(userId, watch);
   });
 }
 
@@ -110,70 +112,74 @@ function watchSet(users: number, random: () => number): UserId[] {
   return Array.from({ length: 20 }, () => 1 + Math.floor(random() * users));
 }
 
-/** Opens, closes and moves people until told to stop. */
+/** Opens, closes and moves clients until the signal. */
 async function drive(
-  people: readonly Mover[],
-  slots: readonly Slot[],
+  moving: readonly MovingClient[],
+  machines: readonly Machine[],
   random: () => number,
   signal: AbortSignal,
 ): Promise<void> {
-  const working = new Map<Mover, Promise<void>>();
+  const working = new Map<MovingClient, Promise<void>>();
   while (!signal.aborted) {
-    const person = pick(people, random);
-    const slot = pick(slots, random);
+    const client = pick(moving, random);
+    const machine = pick(machines, random);
     const dice = random();
-    if (!working.has(person)) {
-      const work = act(person, slot, dice).finally(() =>
-        working.delete(person)
+    if (!working.has(client)) {
+      const work = act(client, machine, dice).finally(() =>
+        working.delete(client)
       );
-      working.set(person, work);
+      working.set(client, work);
     }
     await pause(10 + random() * 20);
   }
   await Promise.all(working.values());
 }
 
-async function act(person: Mover, slot: Slot, dice: number): Promise<void> {
-  const { isOpen } = person;
+async function act(
+  client: MovingClient,
+  machine: Machine,
+  dice: number,
+): Promise<void> {
+  const { isOpen } = client;
   if (isOpen && dice >= 0.9) return;
-  await person.leave();
-  if (!isOpen || dice >= 0.6) await person.enter(slot);
+  await client.leave();
+  if (!isOpen || dice >= 0.6) await client.enter(machine);
 }
 
 type Fault = (
-  slot: Slot,
+  machine: Machine,
   databaseUrl: string,
   directory: string,
 ) => Promise<void>;
 
 const FAULTS: Readonly<Record<string, Fault>> = {
-  "kill -9": async (slot) => {
-    await slot.end("SIGKILL");
+  "kill -9": async (machine) => {
+    await machine.end("SIGKILL");
     await pause(300);
-    await slot.start();
+    await machine.start();
   },
-  "SIGTERM": async (slot) => {
-    equal(await slot.end("SIGTERM"), 0);
-    await slot.start();
+  "SIGTERM": async (machine) => {
+    equal(await machine.end("SIGTERM"), 0);
+    await machine.start();
   },
-  "SIGSTOP past the lease": async (slot) => {
-    slot.signal("SIGSTOP");
+  "SIGSTOP past the lease": async (machine) => {
+    machine.signal("SIGSTOP");
     await pause(LEASE_MS * 1.7);
-    slot.signal("SIGCONT");
+    machine.signal("SIGCONT");
   },
-  "SIGSTOP within the lease": async (slot) => {
-    slot.signal("SIGSTOP");
+  "SIGSTOP within the lease": async (machine) => {
+    machine.signal("SIGSTOP");
     await pause(LEASE_MS / 3);
-    slot.signal("SIGCONT");
+    machine.signal("SIGCONT");
   },
-  "random backends terminated": async (_slot, url) => {
+  "random backends terminated": async (_machine, url) => {
     await query(
       url,
       `select pg_terminate_backend(pid) from pg_stat_activity
         where application_name = 'rollcall' and random() < 0.5`,
     );
   },
-  "listeners terminated": async (_slot, url) => {
+  "LISTEN connections terminated": async (_machine, url) => {
     await query(
       url,
       `select pg_terminate_backend(pid) from pg_stat_activity
@@ -181,17 +187,17 @@ const FAULTS: Readonly<Record<string, Fault>> = {
           and (query like 'listen%' or query like 'select seq from rollcall_internal.counter%')`,
     );
   },
-  "database refused": async (slot) => {
-    slot.proxy.set("refusing");
+  "database refused": async (machine) => {
+    machine.proxy.set("refusing");
     await pause(LEASE_MS * 0.8);
-    slot.proxy.set("open");
+    machine.proxy.set("open");
   },
-  "database silent past the lease": async (slot) => {
-    slot.proxy.set("silent");
+  "database silent past the lease": async (machine) => {
+    machine.proxy.set("silent");
     await pause(LEASE_MS * 1.7);
-    slot.proxy.set("open");
+    machine.proxy.set("open");
   },
-  "Postgres killed": async (_slot, url, directory) => {
+  "Postgres killed": async (_machine, url, directory) => {
     const file = await Deno.readTextFile(
       `${directory}/postgres/postmaster.pid`,
     );
@@ -202,7 +208,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       30_000,
     );
   },
-  "Postgres stopped and started": async (_slot, url, directory) => {
+  "Postgres stopped and started": async (_machine, url, directory) => {
     const file = await Deno.readTextFile(
       `${directory}/postgres/postmaster.pid`,
     );
@@ -216,9 +222,9 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** One fault after another, every kind in turn, on nodes as the dice fall. */
-async function breakThings(
-  slots: readonly Slot[],
+/** One fault after another. Every kind has its turn, and chance decides the node. */
+async function causeFaults(
+  machines: readonly Machine[],
   databaseUrl: string,
   directory: string,
   random: () => number,
@@ -231,35 +237,35 @@ async function breakThings(
     await pause(500 + random() * 1_500);
     if (names.length === 0) names = shuffled(Object.keys(FAULTS), random);
     const name = names.pop() ?? "";
-    const slot = pick(slots, random);
+    const machine = pick(machines, random);
     print(
       `${
         ((Date.now() - startedAt) / 1000).toFixed(1).padStart(6)
-      } s  ${slot.name}  ${name}`,
+      } s  ${machine.name}  ${name}`,
     );
-    await FAULTS[name]?.(slot, databaseUrl, directory);
+    await FAULTS[name]?.(machine, databaseUrl, directory);
   }
 }
 
-/** The truth: who has an open socket on a node that lives. */
-function truth(everybody: readonly Person[]): UserId[] {
-  const open = everybody.filter(({ isOpen }) => isOpen);
+/** The users with an open socket on a node that runs, ascending. */
+function connectedUsers(everyClient: readonly ChaosClient[]): UserId[] {
+  const open = everyClient.filter(({ isOpen }) => isOpen);
   return [...new Set(open.map(({ userId }) => userId))].sort((a, b) => a - b);
 }
 
-/** Waits until every node lists the truth and is at the head of the feed. */
+/** Waits until every node, the database and every client agree who is online. */
 async function quiet(
-  everybody: readonly Person[],
-  slots: readonly Slot[],
+  everyClient: readonly ChaosClient[],
+  machines: readonly Machine[],
   databaseUrl: string,
 ): Promise<void> {
   await until("all is quiet", async () => {
-    const wanted = truth(everybody).join();
+    const wanted = connectedUsers(everyClient).join();
     const [{ seq }] = await query(
       databaseUrl,
       "select seq::int from rollcall_internal.counter",
     );
-    for (const { url } of slots) {
+    for (const { url } of machines) {
       const response = await fetch(`${url}users/online`);
       const { online_users } = await response.json();
       if (online_users.map(({ id }: { id: number }) => id).join() !== wanted) {
@@ -269,49 +275,52 @@ async function quiet(
     }
     return true;
   }, QUIET_MS);
-  // What the rosters hold is on its way to the clients.
-  await until("everybody was told", async () => {
+  await untilEqual(
+    "the database agrees",
+    () => recordedState(databaseUrl),
+    () => {
+      const online = connectedUsers(everyClient);
+      return {
+        ...{ online, listed: online, claimed: online },
+        ...{ nodes: machines.length, strays: 0 },
+      };
+    },
+    QUIET_MS,
+  );
+  // The last changes of the rosters are on their way to the clients.
+  await until("every client is current", async () => {
     const feed = await readFeed(databaseUrl);
-    const online = truth(everybody);
-    return everybody.every((person) => person.isTold(feed, online));
+    const online = connectedUsers(everyClient);
+    return everyClient.every((client) => client.isCurrent(feed, online));
   }, QUIET_MS);
 }
 
-async function judge(
-  everybody: readonly Person[],
-  slots: readonly Slot[],
-  databaseUrl: string,
-  print: (line: string) => void,
-): Promise<void> {
-  const online = truth(everybody);
-  const ids = async (sql: string) =>
-    (await query(databaseUrl, sql)).map(({ id }) => id);
-  deepEqual(
-    await ids("select id from users where status = 'online' order by id"),
-    online,
-  );
-  deepEqual(await ids("select id from online_users order by id"), online);
-  deepEqual(
-    await ids(
-      "select distinct user_id as id from rollcall_internal.claims order by 1",
-    ),
-    online,
-  );
-  const [{ nodes, strays }] = await query(
+/** What the database says: users by status, by the view and by claim, nodes, and claims of no node. */
+async function recordedState(databaseUrl: string) {
+  const [row] = await query(
     databaseUrl,
-    `select (select count(*)::int from rollcall_internal.nodes) as nodes,
+    `select array(select id from users where status = 'online' order by id) as online,
+            array(select id from online_users order by id) as listed,
+            array(select distinct user_id from rollcall_internal.claims order by 1) as claimed,
+            (select count(*)::int from rollcall_internal.nodes) as nodes,
             (select count(*)::int from rollcall_internal.claims
               where node_id not in (select id from rollcall_internal.nodes)) as strays`,
   );
-  equal(nodes, slots.length, "rows of dead nodes remain");
-  equal(strays, 0, "claims of dead nodes remain");
+  return row;
+}
 
+async function judge(
+  everyClient: readonly ChaosClient[],
+  databaseUrl: string,
+  print: (line: string) => void,
+): Promise<void> {
+  const online = connectedUsers(everyClient);
   const feed = await readFeed(databaseUrl);
   judgeFeed(feed);
-  for (const person of everybody) person.judge(feed, online);
-  const messages = everybody.reduce((sum, { heard }) => sum + heard, 0);
+  for (const client of everyClient) client.judge(feed, online);
+  const messages = everyClient.reduce((sum, { received }) => sum + received, 0);
   print(
-    `judged: ${feed.length} transitions, ${everybody.length} clients, ${messages} messages, ${online.length} users online`,
+    `judged: ${feed.length} transitions, ${everyClient.length} clients, ${messages} messages, ${online.length} users online`,
   );
 }
 
@@ -329,10 +338,6 @@ function pick<T>(items: readonly T[], random: () => number): T {
 function shuffled<T>(items: readonly T[], random: () => number): T[] {
   return items.map((item) => ({ item, key: random() }))
     .sort((a, b) => a.key - b.key).map(({ item }) => item);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 if (import.meta.main) {

@@ -1,4 +1,4 @@
-/** The whole cluster under every kind of fault, for a minute. */
+/** A chaos run of a minute. */
 import { chaos } from "./chaos.ts";
 
 const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);

@@ -20,7 +20,7 @@ export const TIMES = {
 } as const;
 
 /** One server after another at the same address, as on a machine that is restarted. */
-export class Slot implements AsyncDisposable {
+export class Machine implements AsyncDisposable {
   readonly name: string;
   readonly proxy: Proxy;
   readonly #env: Record<string, string>;

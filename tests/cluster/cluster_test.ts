@@ -15,7 +15,7 @@ import { readiness, v1Connected } from "../support/endpoints.ts";
 import { listed, transitionsOf } from "../support/roster.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { until, untilEqual } from "../support/until.ts";
-import { Slot, TIMES } from "./cluster.ts";
+import { Machine, TIMES } from "./cluster.ts";
 import { judgeFeed } from "./history.ts";
 
 const postgres = postgresForThisFile();
@@ -23,15 +23,16 @@ const HEARTBEAT_MS = Number(TIMES.HEARTBEAT_MS);
 
 /** Two nodes that are up. Disposing of it stops them. */
 async function twoNodes(url: string, env: Record<string, string> = {}) {
-  const [a, b] = [new Slot("a", url, env), new Slot("b", url, env)];
+  const [a, b] = [new Machine("a", url, env), new Machine("b", url, env)];
   await Promise.all([a.start(), b.start()]);
-  const at = (slot: Slot) => ({ url: slot.url ?? "" });
+  const at = (machine: Machine) => ({ url: machine.url ?? "" });
   return {
     a,
     b,
     at,
-    connect: (slot: Slot, userId: number) => connect(at(slot).url, userId),
-    open: (slot: Slot, userId: number) => open(at(slot).url, userId),
+    connect: (machine: Machine, userId: number) =>
+      connect(at(machine).url, userId),
+    open: (machine: Machine, userId: number) => open(at(machine).url, userId),
     [Symbol.asyncDispose]: async () => {
       await a[Symbol.asyncDispose]();
       await b[Symbol.asyncDispose]();
@@ -146,7 +147,7 @@ Deno.test("[C2] the users of a killed node go offline once each, except those wi
 
 Deno.test("[C2] the view online_users leaves out the users of a dead node before any sweep", async () => {
   const url = await postgres.database();
-  const alone = new Slot("a", url);
+  const alone = new Machine("a", url);
   await alone.start();
   const ada = await connect(alone.url ?? "", 1);
   const online = async () =>
@@ -232,10 +233,10 @@ Deno.test("a user who is renamed while online is listed by the new name on every
   await using ada = await cluster.connect(a, 1);
   await listed(at(b), [1]);
   await query(url, "update users set username = 'lovelace' where id = 1");
-  for (const slot of [a, b]) {
+  for (const machine of [a, b]) {
     await until("the new name is listed", async () => {
       const { online_users } =
-        await (await fetch(`${at(slot).url}users/online`)).json();
+        await (await fetch(`${at(machine).url}users/online`)).json();
       return online_users[0].username === "lovelace";
     });
   }
@@ -334,13 +335,13 @@ Deno.test("[C5] an outage longer than the lease takes only those offline who lef
     return row;
   };
   const [before, idsBefore] = [await state(), await nodeIds(url)];
-  for (const slot of [a, b]) slot.proxy.set("refusing");
+  for (const machine of [a, b]) machine.proxy.set("refusing");
   await chen.close();
   await until(
     "both leases ended long ago",
     async () => (await state()).max < -times.LEASE_MS / 2,
   );
-  for (const slot of [a, b]) slot.proxy.set("open");
+  for (const machine of [a, b]) machine.proxy.set("open");
   await until("both are back", async () => (await state()).min > 0);
   await ada.receives("user_offline", 3);
   await bob.receives("user_offline", 3);

@@ -1,5 +1,5 @@
 /**
- * Judges what clients heard against what the feed says happened.
+ * Compares what clients of version 1 received with the feed.
  *
  * @module
  */
@@ -7,13 +7,13 @@ import { deepEqual, ok } from "node:assert/strict";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
 
-/** One connection's whole life, as its client saw it. */
+/** A connection from its open event to its end, as its client saw it. */
 export interface Life {
   readonly userId: UserId;
   readonly node: string;
-  /** The node's seq when the client knew that it was open; what came later must be heard. */
+  /** The seq of the node's roster after the open event. Every later transition must be received. */
   readonly openSeq: number;
-  readonly heard: readonly UserStatusBroadcast[];
+  readonly received: readonly UserStatusBroadcast[];
   /** Whether the connection is open at the end, when all is quiet. */
   readonly isOpen: boolean;
 }
@@ -25,7 +25,7 @@ export interface FeedRow {
   readonly status: "online" | "offline";
 }
 
-/** Seqs have no holes, and per user online and offline alternate. */
+/** Checks that seqs have no holes, and that online and offline alternate for each user. */
 export function judgeFeed(feed: readonly FeedRow[]): void {
   const last = new Map<UserId, string>();
   for (const [index, { seq, userId, status }] of feed.entries()) {
@@ -39,32 +39,34 @@ export function judgeFeed(feed: readonly FeedRow[]): void {
   }
 }
 
-/** What was heard is the feed in its order, without a gap or a repetition, from the opening on. */
+/** Checks that a client received the feed in its order, without a gap or a repetition. */
 export function judgeLife(life: Life, feed: readonly FeedRow[]): void {
   const rows = feed.filter(({ userId }) => userId !== life.userId);
-  const told = rows.map(({ userId, status }) => `${status} ${userId}`);
-  const heard = life.heard.map(({ type, userId }) =>
+  const expected = rows.map(({ userId, status }) => `${status} ${userId}`);
+  const received = life.received.map(({ type, userId }) =>
     `${type.slice(5)} ${userId}`
   );
   const who =
     `the connection of ${life.userId} on ${life.node}, open since seq ${life.openSeq}`;
-  // The registration was at or before the seq that was read after the opening.
+  // The cursor was set at the upgrade, so at or before the seq that was read after the open event.
   const newest = rows.filter(({ seq }) => seq <= life.openSeq).length;
   if (life.isOpen) {
-    const start = told.length - heard.length;
+    const start = expected.length - received.length;
     ok(
       start >= 0 && start <= newest,
-      `${who} heard ${heard.length} of ${told.length - newest}`,
+      `${who} received ${received.length} of ${expected.length - newest}`,
     );
-    deepEqual(heard, told.slice(start), who);
+    deepEqual(received, expected.slice(start), who);
     return;
   }
   for (let start = newest; start >= 0; start--) {
-    if (heard.every((message, index) => told[start + index] === message)) {
+    if (
+      received.every((message, index) => expected[start + index] === message)
+    ) {
       return;
     }
   }
   throw new Error(
-    `[P6] what ${who} heard is nowhere in the feed: ${heard.join(", ")}`,
+    `[P6] what ${who} received is nowhere in the feed: ${received.join(", ")}`,
   );
 }

@@ -1,5 +1,6 @@
 /**
- * Thousands of clients that come and go for a while; memory and descriptors must not grow.
+ * A soak run: thousands of clients connect and disconnect, and memory and descriptors must not
+ * grow.
  *
  * By hand: `deno task soak --minutes 15`.
  *
@@ -27,9 +28,9 @@ export interface SoakOptions {
 
 const MIB = 1_048_576;
 const SAMPLE_MS = 5_000;
-/** A client stays for half of this on average. */
+/** The longest time that a client stays. The average is half of it. */
 const STAY_MS = 20_000;
-/** Growth of the later half over the earlier one, after the warm-up, that is still noise. */
+/** Growth of the second half over the first one, after the warm-up, that is still noise. */
 const GROWTH_MAX = 1.15;
 
 export async function soak(options: SoakOptions): Promise<void> {
@@ -48,7 +49,7 @@ export async function soak(options: SoakOptions): Promise<void> {
     "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
     [clients],
   );
-  // Every collection is a whole one: memory shows what is held, and not when V8 last cleared up.
+  // Every collection is a full one, so that memory shows what is held and not when V8 collected.
   const server = await startServerOn(postgres.url, {
     DENO_V8_FLAGS: "--gc-global",
   });
@@ -57,12 +58,12 @@ export async function soak(options: SoakOptions): Promise<void> {
 
   const over = new AbortController();
   const random = randomFrom(seed);
-  let visits = 0;
+  let connects = 0;
   const living = Array.from({ length: clients }, async (_, index) => {
     await pause(random() * STAY_MS, over.signal);
     while (!over.signal.aborted) {
-      visits += 1;
-      const client = await visit(server.url, index + 1, random());
+      connects += 1;
+      const client = await connectOnce(server.url, index + 1, random());
       await pause(random() * STAY_MS, over.signal);
       await client?.[Symbol.asyncDispose]();
       await pause(random() * 500, over.signal);
@@ -76,21 +77,21 @@ export async function soak(options: SoakOptions): Promise<void> {
     print(
       `${samples.at(-1)?.toFixed(0)} MiB, ${
         openDescriptors(server.pid)
-      } descriptors, ${visits} visits`,
+      } descriptors, ${connects} connects`,
     );
   }
   over.abort();
   await Promise.all(living);
   await until(
     "the descriptors are back",
-    // The pool of database connections has filled meanwhile.
+    // The pool of database connections has grown meanwhile.
     () => openDescriptors(server.pid) <= atRest + POOL_CONNECTIONS_MAX,
     30_000,
   );
   judge(samples, print);
 }
 
-/** The first third fills pools, caches and heaps. */
+/** Compares two halves of the run, without its first third, which fills pools, caches and heaps. */
 function judge(
   samples: readonly number[],
   print: (line: string) => void,
@@ -108,8 +109,8 @@ function judge(
   ok(late < early * GROWTH_MAX, `memory grew from ${early} to ${late} MiB`);
 }
 
-/** Two of three speak version 2, and one of them watches. */
-async function visit(
+/** Two of three clients speak version 2, and one of these watches three users. */
+async function connectOnce(
   url: string,
   userId: number,
   dice: number,
@@ -122,7 +123,7 @@ async function visit(
       dice < 0.6 ? { watch: [1, 2, 3] } : {},
     );
   } catch {
-    // The server takes only so many at once.
+    // The server accepts only so many at once.
     return undefined;
   }
 }

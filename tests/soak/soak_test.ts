@@ -1,11 +1,11 @@
-/** Two minutes of churn. */
+/** A soak run of two minutes. */
 import { soak } from "./soak.ts";
 
 const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
 
 Deno.test({
   name:
-    `[L1] memory and descriptors stay bounded while 2,000 clients come and go, seed ${SEED}`,
+    `[L1] memory and descriptors stay bounded while 2,000 clients connect and disconnect, seed ${SEED}`,
   // Memory and descriptors are read from /proc.
   ignore: Deno.build.os !== "linux",
   fn: async () => {

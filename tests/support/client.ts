@@ -39,7 +39,10 @@ export function socketUrl(serverUrl: string, token?: string): string {
   return url.href;
 }
 
-/** Opens a socket for a user. The server may still be verifying the token. */
+/**
+ * Opens a socket for a user. The server may still be verifying the token, but the client receives
+ * every transition from here on.
+ */
 export async function open(
   serverUrl: string,
   userId: UserId,
@@ -52,8 +55,8 @@ export async function open(
 /**
  * Connects a user, and resolves when the server lists the user or has closed the socket.
  *
- * A user's first connection receives every later transition from then on. For a further one
- * the list proves nothing, because the user was in it before: see `v1Connected`.
+ * For a further connection of the same user the list proves nothing, because it named the user
+ * before: see `v1Connected`.
  */
 export async function connect(
   serverUrl: string,

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { deepEqual } from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 
 /** Ample on a busy machine, and short enough to see a failure. */
 const DEADLINE_MS = 20_000;
@@ -30,27 +32,29 @@ export async function until<T>(
 }
 
 /**
- * Waits until a value is the wanted one, compared as JSON. At the deadline the error shows
- * what the value was instead.
+ * Waits until a value is deeply equal to the wanted one, which may change too and is then a
+ * function. At the deadline the error shows the difference.
  */
 export async function untilEqual<T>(
   what: string,
   read: () => T | Promise<T>,
-  wanted: T,
+  wanted: T | (() => T | Promise<T>),
   deadlineMs?: number,
 ): Promise<void> {
-  const text = JSON.stringify(wanted);
-  let last = "";
+  let [expected, value]: unknown[] = [];
   try {
     await until(what, async () => {
-      last = JSON.stringify(await read());
-      return last === text;
+      value = await read();
+      expected = wanted instanceof Function ? await wanted() : wanted;
+      return isDeepStrictEqual(value, expected);
     }, deadlineMs);
   } catch (err) {
-    if (last === text || !(err instanceof Error)) throw err;
-    throw new Error(`${err.message}\n  wanted ${text}\n  got    ${last}`, {
-      cause: err,
-    });
+    try {
+      deepEqual(value, expected);
+    } catch (difference) {
+      throw new Error(`Timed out waiting until ${what}`, { cause: difference });
+    }
+    throw err;
   }
 }
 

@@ -1,41 +1,44 @@
 /**
- * People with devices: each connects somewhere, goes, comes back elsewhere, and is judged.
+ * The clients of a chaos run. Each connects to one node after another, and is judged by what it
+ * received.
  *
  * @module
  */
 import { deepEqual, ok } from "node:assert/strict";
-import { connect as follow, type Rollcall } from "../../src/client/client.ts";
+import {
+  connect as connectLibrary,
+  type Rollcall,
+} from "../../src/client/client.ts";
 import { within } from "../../src/base/clock.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import { open, type TestClient, tokenFor } from "../support/client.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
-import { until } from "../support/until.ts";
-import type { Slot } from "./cluster.ts";
+import { pause, until } from "../support/until.ts";
+import type { Machine } from "./cluster.ts";
 import { type FeedRow, judgeLife, type Life } from "./history.ts";
 
-/** A paused or cut-off server does not answer; what is left of a socket is not waited for. */
+/** Time for a close to be answered. A paused server does not answer. */
 const CLOSE_MS = 15_000;
 
-/** Whoever may be online. */
-export interface Person {
+export interface ChaosClient {
   readonly userId: UserId;
   readonly isOpen: boolean;
-  /** How many messages, or events of the library, it got. */
-  readonly heard: number;
-  /** Whether everything has reached it. */
-  isTold(feed: readonly FeedRow[], online: readonly UserId[]): boolean;
-  /** Throws if what it was told is not what happened. */
+  /** Messages, or events of the library, so far. */
+  readonly received: number;
+  /** Whether the client has received every transition that concerns it. */
+  isCurrent(feed: readonly FeedRow[], online: readonly UserId[]): boolean;
+  /** @throws if what it received is not what happened. */
   judge(feed: readonly FeedRow[], online: readonly UserId[]): void;
 }
 
-/** Somebody who is moved about. */
-export interface Mover extends Person {
-  enter(slot: Slot): Promise<void>;
+/** A client that the run moves from node to node. */
+export interface MovingClient extends ChaosClient {
+  enter(machine: Machine): Promise<void>;
   leave(): Promise<void>;
 }
 
 /** A client of version 1. */
-export class Listener implements Mover {
+export class V1Client implements MovingClient {
   readonly userId: UserId;
   readonly #ended: Life[] = [];
   #client: TestClient | undefined;
@@ -49,21 +52,24 @@ export class Listener implements Mover {
     return this.#client?.socket.readyState === WebSocket.OPEN;
   }
 
-  get heard(): number {
-    return this.#lives().reduce((sum, { heard }) => sum + heard.length, 0);
+  get received(): number {
+    return this.#lives().reduce(
+      (sum, { received }) => sum + received.length,
+      0,
+    );
   }
 
-  async enter({ url, name }: Slot): Promise<void> {
+  async enter({ url, name }: Machine): Promise<void> {
     if (url === undefined) return;
     try {
       const client = await open(url, this.userId);
       this.#client = client;
-      // A node that dies meanwhile leaves an open end.
+      // A node that dies meanwhile does not answer.
       const openSeq = await readSeq(url).catch(() => Infinity);
       const { userId } = this;
-      this.#life = { userId, node: name, openSeq, heard: client.messages };
+      this.#life = { userId, node: name, openSeq, received: client.messages };
     } catch {
-      // The node is not there at the moment.
+      // The node does not run at the moment.
     }
   }
 
@@ -76,13 +82,13 @@ export class Listener implements Mover {
     if (life !== undefined) this.#ended.push({ ...life, isOpen: false });
   }
 
-  isTold(feed: readonly FeedRow[]): boolean {
+  isCurrent(feed: readonly FeedRow[]): boolean {
     const last = feed.findLast(({ userId }) => userId !== this.userId);
     if (!this.isOpen || last === undefined) return true;
     if (this.#life === undefined || last.seq <= this.#life.openSeq) return true;
-    const heard = this.#client?.messages.at(-1);
-    return heard?.userId === last.userId &&
-      heard.type === `user_${last.status}`;
+    const received = this.#client?.messages.at(-1);
+    return received?.userId === last.userId &&
+      received.type === `user_${last.status}`;
   }
 
   judge(feed: readonly FeedRow[]): void {
@@ -95,13 +101,13 @@ export class Listener implements Mover {
   }
 }
 
-/** A client of version 2, which goes on from where it was, on whatever node. */
-export class Synced implements Mover {
+/** A client of version 2, which resumes on another node from where it was. */
+export class V2Client implements MovingClient {
   readonly userId: UserId;
   readonly #watch: readonly UserId[] | undefined;
   #client: SyncClient | undefined;
   #known: { readonly since: number; readonly known: UserId[] } | undefined;
-  #heardBefore = 0;
+  #receivedBefore = 0;
 
   constructor(userId: UserId, watch?: readonly UserId[]) {
     this.userId = userId;
@@ -112,11 +118,11 @@ export class Synced implements Mover {
     return this.#client?.socket.readyState === WebSocket.OPEN;
   }
 
-  get heard(): number {
-    return this.#heardBefore + (this.#client?.messages.length ?? 0);
+  get received(): number {
+    return this.#receivedBefore + (this.#client?.messages.length ?? 0);
   }
 
-  async enter({ url }: Slot): Promise<void> {
+  async enter({ url }: Machine): Promise<void> {
     if (url === undefined) return;
     const watch = this.#watch === undefined ? {} : { watch: this.#watch };
     const client = await connectSync(url, this.userId, {
@@ -127,15 +133,17 @@ export class Synced implements Mover {
     const { messages, socket } = client;
     const isClosed = () => socket.readyState === WebSocket.CLOSED;
     const isSettled = () => messages.length > 0 || isClosed();
-    await until("it is told or closed", isSettled, 1_000).catch(() => {});
+    await until("a message or the close arrives", isSettled, 1_000).catch(
+      () => {},
+    );
   }
 
-  /** @throws what the model found wrong. */
+  /** @throws if a message broke the protocol. */
   async leave(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
     if (client === undefined) return;
-    this.#heardBefore += client.messages.length;
+    this.#receivedBefore += client.messages.length;
     const { seq, ids } = client.model;
     if (client.messages.length > 0) this.#known = { since: seq, known: ids };
     const closing = Promise.resolve(client[Symbol.asyncDispose]());
@@ -148,14 +156,18 @@ export class Synced implements Mover {
     clearTimeout(timer);
   }
 
-  isTold(_feed: readonly FeedRow[], online: readonly UserId[]): boolean {
+  isCurrent(_feed: readonly FeedRow[], online: readonly UserId[]): boolean {
     if (!this.isOpen) return true;
     return this.#client?.model.ids.join() === this.#wanted(online).join();
   }
 
   judge(_feed: readonly FeedRow[], online: readonly UserId[]): void {
     if (!this.isOpen) return;
-    deepEqual(this.#client?.model.ids, this.#wanted(online), "[S1] at quiet");
+    deepEqual(
+      this.#client?.model.ids,
+      this.#wanted(online),
+      "[S1] when it is quiet",
+    );
   }
 
   #wanted(online: readonly UserId[]): UserId[] {
@@ -163,13 +175,13 @@ export class Synced implements Mover {
   }
 }
 
-/** The client library: connected once, it comes back by itself. */
-export class Follower implements Person {
+/** The client library, which reconnects by itself. */
+export class LibraryClient implements ChaosClient {
   readonly userId: UserId;
   readonly #rollcall: Rollcall;
   readonly #watch: readonly UserId[] | "*";
-  /** As the events tell it. */
-  readonly #told = new Set<UserId>();
+  /** Who is online by the events alone. */
+  readonly #byEvents = new Set<UserId>();
   readonly #faults: string[] = [];
   #events = 0;
 
@@ -180,23 +192,25 @@ export class Follower implements Person {
   ) {
     this.userId = userId;
     this.#watch = watch;
-    this.#rollcall = follow(new URL("ws", serverUrl), {
+    this.#rollcall = connectLibrary(new URL("ws", serverUrl), {
       token: () => tokenFor(userId),
       watch,
     });
     this.#rollcall.on("state", (users) => {
-      this.#told.clear();
-      for (const id of users.keys()) this.#told.add(id);
+      this.#byEvents.clear();
+      for (const id of users.keys()) this.#byEvents.add(id);
     });
     this.#rollcall.on("online", ({ user }) => {
       this.#events += 1;
-      if (this.#told.has(user.id)) this.#faults.push(`${user.id} came twice`);
-      this.#told.add(user.id);
+      if (this.#byEvents.has(user.id)) {
+        this.#faults.push(`${user.id} came online twice`);
+      }
+      this.#byEvents.add(user.id);
     });
     this.#rollcall.on("offline", ({ user }) => {
       this.#events += 1;
-      if (!this.#told.delete(user.id)) {
-        this.#faults.push(`${user.id} left twice`);
+      if (!this.#byEvents.delete(user.id)) {
+        this.#faults.push(`${user.id} went offline twice`);
       }
     });
   }
@@ -205,19 +219,27 @@ export class Follower implements Person {
     return this.#rollcall.connection.state === "connected";
   }
 
-  get heard(): number {
+  get received(): number {
     return this.#events;
   }
 
-  isTold(_feed: readonly FeedRow[], online: readonly UserId[]): boolean {
+  isCurrent(_feed: readonly FeedRow[], online: readonly UserId[]): boolean {
     return this.isOpen && this.#ids().join() === this.#wanted(online).join();
   }
 
   judge(_feed: readonly FeedRow[], online: readonly UserId[]): void {
     ok(this.isOpen, `the library of ${this.userId} is not connected`);
-    deepEqual(this.#faults, [], "[S2] only real differences");
-    deepEqual(this.#ids(), this.#wanted(online), "[S1] the library at quiet");
-    deepEqual([...this.#told].sort((a, b) => a - b), this.#ids(), "its events");
+    deepEqual(this.#faults, [], "[S2] every event is a change");
+    deepEqual(
+      this.#ids(),
+      this.#wanted(online),
+      "[S1] the library when it is quiet",
+    );
+    deepEqual(
+      [...this.#byEvents].sort((a, b) => a - b),
+      this.#ids(),
+      "the events of the library",
+    );
   }
 
   async leave(): Promise<void> {
@@ -244,11 +266,7 @@ async function readSeq(url: string): Promise<number> {
   return seqOf(response);
 }
 
-/** The ETag begins with the roster's seq. */
+/** The seq of the roster, with which the ETag begins. */
 export function seqOf(response: Response): number {
   return parseInt((response.headers.get("etag") ?? "").slice(1));
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
