@@ -8,7 +8,7 @@
 export const CLIENT_MESSAGES_MAX = 20;
 export const CLIENT_MESSAGES_PER_SECOND_MAX = 2;
 
-/** Characters of a username that are shown. Longer names are cut, so that names cannot make messages large. */
+/** Characters of a username that are shown. Longer names are cut, so that they cannot make messages large. */
 export const USERNAME_LENGTH_MAX = 128;
 
 /**
@@ -21,7 +21,10 @@ export const RING_TRANSITIONS_MAX = 65_536;
 export const RETRY_FIRST_MS = 50;
 export const RETRY_LAST_MS = 2_000;
 
-/** Time in which a notification connection must answer a heartbeat, or deliver the first notification. After it the connection is replaced. */
+/**
+ * Time in which a notification connection must answer a heartbeat, and deliver its first
+ * notification. A connection that does not is replaced.
+ */
 export const NOTIFICATION_ANSWER_MS = 5_000;
 
 /** Characters of a token's id (`jti`). Revocations name it and nodes keep it in memory. */
