@@ -93,25 +93,9 @@ async function perform(one: Step, world: World): Promise<void> {
       open.push({ client, node: at(one.node) });
       break;
     }
-    case "resume": {
-      const [entry] = open.splice(one.pick % Math.max(1, open.length), 1);
-      entry?.node.close(entry.client);
-      await clock.advance(one.ms);
-      if (entry === undefined || entry.client.subscription.version === 1) break;
-      const { userId, users, seq, subscription } = entry.client;
-      const known = seq < 0 ? {} : { known: { seq, users } };
-      const { watch } = subscription;
-      const node = at(one.node);
-      // The database may answer late, after this node has crashed.
-      void node.resume(userId, { version: 2, watch, ...known }).then(
-        (client) => {
-          if (client === undefined) return;
-          if (nodes.includes(node)) world.open.push({ client, node });
-          else node.close(client);
-        },
-      );
+    case "resume":
+      await resume(one, world);
       break;
-    }
     case "close": {
       const [entry] = open.splice(one.pick % Math.max(1, open.length), 1);
       entry?.node.close(entry.client);
@@ -156,6 +140,27 @@ async function perform(one: Step, world: World): Promise<void> {
       break;
     }
   }
+}
+
+/** Closes a connection. A version 2 client reconnects after a pause, and resumes. */
+async function resume(
+  { pick, node: index, ms }: Step & { readonly do: "resume" },
+  world: World,
+): Promise<void> {
+  const { clock, nodes, open } = world;
+  const [entry] = open.splice(pick % Math.max(1, open.length), 1);
+  entry?.node.close(entry.client);
+  await clock.advance(ms);
+  if (entry === undefined || entry.client.subscription.version === 1) return;
+  const { userId, users, seq, subscription: { watch } } = entry.client;
+  const known = seq < 0 ? {} : { known: { seq, users } };
+  const node = nodes[index % nodes.length] as SimNode;
+  // The database may answer late, after this node has crashed.
+  void node.resume(userId, { version: 2, watch, ...known }).then((client) => {
+    if (client === undefined) return;
+    if (nodes.includes(node)) world.open.push({ client, node });
+    else node.close(client);
+  });
 }
 
 function check({ database, nodes, open }: World): void {
