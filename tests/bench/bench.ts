@@ -1,8 +1,9 @@
 /**
- * Rollcall beside other servers: `deno task bench [--quick] [--only storm] [--json FILE]`.
+ * Compares Rollcall with other servers: `deno task bench [--quick] [--only storm] [--json FILE]`.
  *
- * Starts each server itself, one at a time, loads it, and prints what was seen and the ratios to
- * the plan's plain loop on Deno. Figures of one run are comparable; those of two are not.
+ * It starts one server at a time, loads it, and prints the figures and their ratios to those of
+ * the plain loop on Deno. Compare figures of one run only: those of two runs differ by what else
+ * the machine did.
  *
  * @module
  */
@@ -19,6 +20,7 @@ import {
   plainLoop,
 } from "./contenders.ts";
 import { transitions } from "./transitions.ts";
+import { constantBody, list } from "./list_workload.ts";
 import * as workloads from "./workloads.ts";
 import type { Result, Stage } from "./workloads.ts";
 
@@ -27,14 +29,14 @@ const USERS = 20_000;
 interface Row extends Result {
   readonly workload: string;
   readonly contender: string;
-  /** Of the load generator, all threads, in the wall time of the workload. */
+  /** CPU of the load generator, all threads together, during `wallSeconds`. */
   readonly loadCpuSeconds: number;
   readonly wallSeconds: number;
 }
 
 interface Task {
   readonly workload: string;
-  /** Which contenders; all by default. */
+  /** Whether a contender takes part. Without it all do, except the constant text. */
   readonly among?: (contender: Contender) => boolean;
   run(contender: Contender): Promise<Result>;
 }
@@ -43,61 +45,38 @@ function print(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
-/** Half an hour, or three minutes. */
+const isOurs = ({ name }: Contender) => name.startsWith("rollcall");
+const onPostgres = ({ storage }: Contender) => storage === "postgres";
+const isFast = ({ dialect, name }: Contender) =>
+  dialect === "v2" || name.startsWith("Bun");
+
+/** All workloads: they take half an hour, or with `--quick` three minutes. */
 function plan(stage: Stage, isQuick: boolean): Task[] {
-  const isOurs = ({ name }: Contender) => name.startsWith("rollcall");
-  const onPostgres = ({ storage }: Contender) => storage === "postgres";
-  const hasList = ({ name }: Contender) => name !== "Socket.IO";
-  const isFast = ({ dialect, name }: Contender) =>
-    dialect === "v2" || name.startsWith("Bun");
-  const storm = (users: number, among?: Task["among"]): Task => ({
-    workload: `storm of ${users}`,
-    ...among === undefined ? {} : { among },
-    run: (contender) => workloads.storm(contender, stage, users),
-  });
-  const list = (users: number): Task => ({
-    workload: `list of ${users}`,
-    // Ten thousand who come by the plan's loop would take longer than all else here.
-    among: (contender) =>
-      contender.name === constant.name ||
-      hasList(contender) && !contender.name.startsWith("rollcall.v1") &&
-        (users < 10_000 || isFast(contender)),
-    run: (contender) => {
-      const options = { users, requests: isQuick ? 2_000 : 20_000 };
-      return contender.name === constant.name
-        ? workloads.constantBody(contender, options)
-        : workloads.list(contender, stage, options);
-    },
-  });
-  const [listeners, rounds, times] = isQuick ? [500, 1, 10] : [1_000, 5, 200];
-  const spread = (nodes: number): Task => ({
-    workload: `churn over ${nodes} node${nodes > 1 ? "s" : ""}`,
-    among: (contender) => onPostgres(contender) && contender.dialect === "v1",
-    run: (contender) =>
-      workloads.spread(contender, stage, {
-        ...{ nodes, listeners: 2_000, comers: 200, rounds },
-      }),
-  });
+  const stormOf = (users: number, among?: Task["among"]) =>
+    stormTask(stage, users, among);
+  const listOf = (users: number) =>
+    listTask(stage, users, isQuick ? 2_000 : 20_000);
+  const [receivers, rounds, times] = isQuick ? [500, 1, 10] : [1_000, 5, 200];
   const full: Task[] = isQuick ? [] : [
-    storm(5_000),
-    storm(10_000, isFast),
-    storm(2_000, isOurs),
-    storm(15_000, (contender) => isOurs(contender) && isFast(contender)),
-    list(10_000),
-    spread(1),
-    spread(2),
+    stormOf(5_000),
+    stormOf(10_000, isFast),
+    stormOf(2_000, isOurs),
+    stormOf(15_000, (contender) => isOurs(contender) && isFast(contender)),
+    listOf(10_000),
+    spreadTask(stage, 1, rounds),
+    spreadTask(stage, 2, rounds),
   ];
   return [
-    storm(1_000),
+    stormOf(1_000),
     {
-      workload: `churn of 200 before ${listeners}`,
+      workload: `churn of 200, ${receivers} receive`,
       run: (contender) =>
-        workloads.churn(contender, stage, { listeners, comers: 200, rounds }),
+        workloads.churn(contender, stage, { receivers, visitors: 200, rounds }),
     },
     {
-      workload: `one comes, ${listeners} hear`,
+      workload: `lone transition, ${receivers} receive`,
       run: (contender) =>
-        workloads.lone(contender, stage, { listeners, times }),
+        workloads.lone(contender, stage, { receivers, times }),
     },
     {
       workload: "idle connections",
@@ -106,7 +85,7 @@ function plan(stage: Stage, isQuick: boolean): Task[] {
       run: (contender) =>
         workloads.idle(contender, stage, isQuick ? 3_000 : 10_000),
     },
-    list(1_000),
+    listOf(1_000),
     {
       workload: "a node is killed",
       among: (contender) => isOurs(contender) && onPostgres(contender),
@@ -117,7 +96,42 @@ function plan(stage: Stage, isQuick: boolean): Task[] {
   ];
 }
 
-/** What was measured, one line for each contender, and its ratio to the plain loop. */
+function stormTask(stage: Stage, users: number, among?: Task["among"]): Task {
+  return {
+    workload: `storm of ${users}`,
+    ...among === undefined ? {} : { among },
+    run: (contender) => workloads.storm(contender, stage, users),
+  };
+}
+
+function listTask(stage: Stage, users: number, requests: number): Task {
+  return {
+    workload: `list of ${users}`,
+    // Ten thousand connects by the plain loop would take longer than all other workloads together.
+    among: (contender) =>
+      contender.name === constant.name ||
+      contender.name !== "Socket.IO" &&
+        !contender.name.startsWith("rollcall.v1") &&
+        (users < 10_000 || isFast(contender)),
+    run: (contender) =>
+      contender.name === constant.name
+        ? constantBody(contender, { users, requests })
+        : list(contender, stage, { users, requests }),
+  };
+}
+
+function spreadTask(stage: Stage, nodes: number, rounds: number): Task {
+  return {
+    workload: `churn over ${nodes} node${nodes > 1 ? "s" : ""}`,
+    among: (contender) => onPostgres(contender) && contender.dialect === "v1",
+    run: (contender) =>
+      workloads.spread(contender, stage, {
+        ...{ nodes, receivers: 2_000, visitors: 200, rounds },
+      }),
+  };
+}
+
+/** One line for each contender: its figures, and their ratios to those of the plain loop. */
 function report(workload: string, rows: readonly Row[]): string[] {
   const basis = rows.find(({ contender }) => contender === plainLoop.name)
     ?.metrics;
@@ -128,7 +142,7 @@ function report(workload: string, rows: readonly Row[]): string[] {
     const cells = Object.entries(metrics).map(([name, value]) => {
       const other = basis?.[name];
       const ratio = other === undefined || contender === plainLoop.name ||
-          /^(told|messages)$/.test(name)
+          /^(received|messages)$/.test(name)
         ? ""
         : ` (${digits(value / other)}x)`;
       return `${name} ${digits(value)}${ratio}`;
@@ -142,15 +156,15 @@ function report(workload: string, rows: readonly Row[]): string[] {
   return lines;
 }
 
-/** The table at the end: how a workload's name begins, what was measured of it, and its heading. */
+/** The columns of the table at the end: the start of a workload's name, a figure of it, and the heading. */
 const COLUMNS = [
   ["storm of 1000", "cpuSeconds", "storm of 1,000: CPU"],
   ["storm of 5000", "cpuSeconds", "of 5,000: CPU"],
   ["storm of 5000", "allMs", "until all know of all"],
   ["storm of 5000", "memoryPerConnectionKiB", "memory after it"],
-  ["churn of 200", "cpuPerToldMicroseconds", "churn: CPU"],
-  ["one comes", "medianMs", "one comes: p50"],
-  ["one comes", "p99Ms", "p99"],
+  ["churn of 200", "cpuPerReceivedMicroseconds", "churn: CPU"],
+  ["lone transition", "medianMs", "lone transition: p50"],
+  ["lone transition", "p99Ms", "p99"],
   ["idle connections", "memoryPerConnectionKiB", "idle: memory"],
   ["list of 1000", "cpuMicroseconds", "list of 1,000: CPU"],
 ] as const;
@@ -186,7 +200,7 @@ function table(rows: readonly Row[]): string[] {
   ];
 }
 
-/** It is at the end of a metric's name. */
+/** The unit of a figure: the end of its name. */
 function unitOf(metric: string): string {
   if (metric.endsWith("Ms")) return "ms";
   if (metric.endsWith("KiB")) return "KiB";
@@ -277,7 +291,7 @@ async function main(): Promise<void> {
   for (const line of table(rows)) print(line);
   await Deno.mkdir(new URL(".", json), { recursive: true });
   await Deno.writeTextFile(json, `${JSON.stringify(rows, null, 2)}\n`);
-  print(`\nEverything that was measured is in ${json.pathname}`);
+  print(`\nAll figures are in ${json.pathname}`);
 }
 
 if (import.meta.main) {

@@ -1,5 +1,5 @@
 /**
- * The servers that are compared: each started as a process of its own, and ended by its id.
+ * The servers that are compared. Each runs as a process of its own, which is killed by its id.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const DENO = [
   ...["--config", `${ROOT}deno.json`],
 ];
 
-/** Limits that no workload is to reach. */
+/** Limits that no workload reaches. */
 const ROOM = {
   MAX_CONNECTIONS: "20000",
   MAX_CONNECTIONS_PER_ADDRESS: "20000",
@@ -27,7 +27,7 @@ const ROOM = {
   ROSTER_ACCESS: "public",
 };
 
-/** - `postgres`: what a user gets. - `memory`: like with like. */
+/** - `postgres`: as in production. - `memory`: as the other servers, which have no database. */
 export type Storage = "postgres" | "memory";
 
 export interface Contender {
@@ -41,13 +41,13 @@ export interface Contender {
 
 export interface Running extends Target, AsyncDisposable {
   readonly pid: number;
-  /** Seconds of all its threads, in user mode and in the kernel, so far. */
+  /** Seconds of CPU so far: all threads, in user mode and in the kernel. */
   cpuSeconds(): number;
   residentBytes(): number;
   descriptors(): number;
 }
 
-/** Seconds that a process has used, as the operating system counts them. Only on Linux. */
+/** Seconds of CPU that a process has used, from `/proc`: only on Linux. */
 export function cpuSeconds(pid: number | "self"): number {
   const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -93,21 +93,21 @@ export async function contenders(): Promise<Contender[]> {
   ];
 }
 
-/** The plan's own way, which the others are compared with. */
+/** A Map, a loop and `send`. The figures of all others are ratios to those of this server. */
 export const plainLoop: Contender = {
   ...{ name: "Deno, plain loop", dialect: "v1", storage: "memory" },
   command: [...DENO, `${PEERS}deno_loop.js`],
   missing: undefined,
 };
 
-/** One text instead of a list. */
+/** Answers with a constant text instead of a list. */
 export const constant: Contender = {
   ...{ name: "Deno, constant text", dialect: "v1", storage: "memory" },
   command: [...DENO, `${PEERS}constant.js`],
   missing: undefined,
 };
 
-/** What stands in the lock file beside the peers. */
+/** Installs the packages of the lock file beside the peers. Returns why that failed. */
 async function installPackages(): Promise<string | undefined> {
   try {
     const { success, stderr } = await new Deno.Command("npm", {
@@ -149,7 +149,7 @@ export async function start(
   const [program = "", ...args] = command;
   const output = await Deno.makeTempFile({ prefix: "rollcall-bench-" });
   const directory = await Deno.makeTempDir({ prefix: "rollcall-bench-" });
-  // The output is a file: a pipe would have to be read meanwhile.
+  // The output goes into a file. A pipe would block the server when nothing reads it.
   const process = new Deno.Command("sh", {
     args: ["-c", 'exec "$@" >"$OUTPUT" 2>&1', "sh", program, ...args],
     cwd: directory,
@@ -160,8 +160,10 @@ export async function start(
   }).spawn();
   let isOver = false;
   void process.status.then(() => isOver = true);
-  const port = await until("it listens", () => {
-    if (isOver) throw new Error(`It ended: ${Deno.readTextFileSync(output)}`);
+  const port = await until("the server listens", () => {
+    if (isOver) {
+      throw new Error(`the server ended: ${Deno.readTextFileSync(output)}`);
+    }
     const text = Deno.readTextFileSync(output);
     return /^listening (\d+)$|"url":"http:\/\/[^"]*:(\d+)\/".*"listening"/m
       .exec(text)?.slice(1).find((group) => group !== undefined);

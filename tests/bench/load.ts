@@ -1,16 +1,15 @@
 /**
- * The load generator: threads that hold clients, and what they were told all together.
+ * The load generator: threads that hold clients, and the transitions that all of them received.
  *
  * @module
  */
-import type { UserId } from "../../src/protocol/user_id.ts";
 import { TEST_SECRET } from "../support/server.ts";
 import type { Request, Summary } from "./load_worker.ts";
-import type { Dialect, Told } from "./raw_client.ts";
+import type { Dialect, Transition } from "./raw_client.ts";
 
 const THREADS = 3;
 const QUIET_MS = 300;
-/** Handshakes under way at once, all together. */
+/** Handshakes that run at once, in all threads together. */
 const AT_ONCE = 192;
 
 interface Thread {
@@ -27,16 +26,16 @@ export class Load implements Disposable {
   readonly #threads: readonly Thread[];
   readonly #users: number;
 
-  /** @param users Largest user id that there will be. */
+  /** @param users The largest user id of the workload. */
   constructor(users: number, threads = THREADS) {
     this.#users = users;
     this.#threads = Array.from({ length: threads }, startThread);
   }
 
-  /** Opens a connection for each user. Resolves with the time of the last 101. */
+  /** Opens a connection for each user. Resolves with the time of the last 101, in milliseconds since 1970. */
   async connect(
     { url, dialect }: Target,
-    userIds: readonly UserId[],
+    userIds: readonly number[],
     atOnce = AT_ONCE,
   ): Promise<number> {
     const times = await this.#each(userIds, (share) => ({
@@ -47,28 +46,31 @@ export class Load implements Disposable {
     return Math.max(...times as number[]);
   }
 
-  async close(userIds: readonly UserId[]): Promise<void> {
+  async close(userIds: readonly number[]): Promise<void> {
     await this.#each(userIds, (share) => ({ op: "close", userIds: share }));
   }
 
-  /** Resolves when all others know this of a user, with when each was told. */
-  async hears(told: Told): Promise<number[]> {
-    const times = await this.#all({ op: "hears", told });
+  /**
+   * Resolves when each client of each other user knows this status of the user. The result has
+   * the times at which they received it; clients that knew it before are not in it.
+   */
+  async awaitStatus(status: Transition): Promise<number[]> {
+    const times = await this.#all({ op: "awaitStatus", status });
     return (times as number[][]).flat();
   }
 
-  /** Resolves when each client of users up to `upTo` was told of so many since the last reset. */
-  async counts(count: number, upTo: UserId): Promise<void> {
-    await this.#all({ op: "counts", count, upTo });
+  /** Resolves when each client of users up to `upTo` received `count` transitions since the last reset. */
+  async awaitCount(count: number, upTo: number): Promise<void> {
+    await this.#all({ op: "awaitCount", count, upTo });
   }
 
-  /** Resolves when nobody was told anything for a while. */
+  /** Resolves when no client has received a transition for `quietMs`. */
   async quiet(quietMs = QUIET_MS): Promise<Summary> {
     let before = await this.summary();
     while (true) {
       await new Promise((resolve) => setTimeout(resolve, quietMs));
       const after = await this.summary();
-      if (after.told === before.told) return after;
+      if (after.received === before.received) return after;
       before = after;
     }
   }
@@ -78,16 +80,16 @@ export class Load implements Disposable {
   }
 
   async summary(): Promise<Summary> {
-    const deps = await this.#all({ op: "summary" }) as Summary[];
-    const sum = (key: Exclude<keyof Summary, "clientsTold">) =>
-      deps.reduce((total, part) => total + part[key], 0);
+    const summaries = await this.#all({ op: "summary" }) as Summary[];
+    const sum = (key: Exclude<keyof Summary, "each">) =>
+      summaries.reduce((total, summary) => total + summary[key], 0);
     return {
       clients: sum("clients"),
       messages: sum("messages"),
-      told: sum("told"),
+      received: sum("received"),
       repeated: sum("repeated"),
       lost: sum("lost"),
-      clientsTold: deps.flatMap(({ clientsTold }) => clientsTold),
+      each: summaries.flatMap(({ each }) => each),
     };
   }
 
@@ -95,10 +97,10 @@ export class Load implements Disposable {
     for (const { worker } of this.#threads) worker.terminate();
   }
 
-  /** A user is always held by the same thread. */
+  /** All clients of one user are in the same thread. */
   async #each(
-    userIds: readonly UserId[],
-    request: (share: UserId[]) => Request,
+    userIds: readonly number[],
+    request: (share: number[]) => Request,
   ): Promise<unknown[]> {
     const { length } = this.#threads;
     return await Promise.all(

@@ -1,61 +1,66 @@
 /**
- * A thread of the load generator: holds clients, and knows what each was told.
+ * A thread of the load generator: holds clients, and counts the transitions that each receives.
  *
  * @module
  */
 /// <reference lib="deno.worker" />
 import { createHmac } from "node:crypto";
-import type { UserId } from "../../src/protocol/user_id.ts";
-import { type Dialect, RawClient, Reader, type Told } from "./raw_client.ts";
+import {
+  type Dialect,
+  RawClient,
+  Reader,
+  type Transition,
+} from "./raw_client.ts";
 
-/** What the driver asks for. Every request is answered with its number. */
+/** A request of the load generator. The answer carries the request's number. */
 export type Request =
   | {
     readonly op: "connect";
     readonly url: string;
     readonly dialect: Dialect;
     readonly secret: string;
-    readonly userIds: readonly UserId[];
-    /** Handshakes under way at once. */
+    readonly userIds: readonly number[];
+    /** Handshakes that run at once. */
     readonly atOnce: number;
-    /** Largest user id that there will be. */
+    /** The largest user id of the workload. */
     readonly users: number;
   }
-  | { readonly op: "close"; readonly userIds: readonly UserId[] }
-  /** Resolves when every client but the user's own was told this. */
-  | { readonly op: "hears"; readonly told: Told }
-  /** Resolves when each client of users up to `upTo` was told of so many transitions since the last reset. */
-  | { readonly op: "counts"; readonly count: number; readonly upTo: UserId }
+  | { readonly op: "close"; readonly userIds: readonly number[] }
+  /** Resolves when each client of each other user knows this status of the user. */
+  | { readonly op: "awaitStatus"; readonly status: Transition }
+  /** Resolves when each client of users up to `upTo` received `count` transitions since the last reset. */
+  | { readonly op: "awaitCount"; readonly count: number; readonly upTo: number }
   | { readonly op: "reset" }
   | { readonly op: "summary" };
 
 export interface Summary {
   readonly clients: number;
   readonly messages: number;
-  readonly told: number;
-  /** Transitions that said what was so already. */
+  /** Transitions that clients received, all clients together. */
+  readonly received: number;
+  /** Received transitions that changed nothing: the client knew this status already. */
   readonly repeated: number;
-  /** Clients that the server ended. */
+  /** Clients whose connection the server ended. */
   readonly lost: number;
-  /** What each client knows of each user: 1 is online, 0 offline. */
-  readonly clientsTold: readonly {
-    readonly userId: UserId;
+  readonly each: readonly {
+    readonly userId: number;
+    /** The status of each user, by id: 1 is online, 0 offline, 2 not received yet. */
     readonly known: Uint8Array;
-    /** Since the last reset. */
-    readonly told: number;
+    /** Transitions received since the last reset. */
+    readonly received: number;
   }[];
 }
 
 interface Held {
-  readonly userId: UserId;
+  readonly userId: number;
   client: RawClient | undefined;
   readonly known: Uint8Array;
-  told: number;
+  received: number;
 }
 
 const UNKNOWN = 2;
-const held = new Map<UserId, Held[]>();
-const totals = { messages: 0, told: 0, repeated: 0, lost: 0 };
+const held = new Map<number, Held[]>();
+const totals = { messages: 0, received: 0, repeated: 0, lost: 0 };
 let waiting:
   | {
     readonly isDone: (entry: Held) => boolean;
@@ -65,24 +70,23 @@ let waiting:
   }
   | undefined;
 
-function* everybody(): Generator<Held> {
+function* allHeld(): Generator<Held> {
   for (const entries of held.values()) yield* entries;
 }
 
-function tell(entry: Held, told: Told): void {
-  const { userId, isOnline } = told;
+function receive(entry: Held, { userId, isOnline }: Transition): void {
   const value = isOnline ? 1 : 0;
   if (entry.known[userId] === value) totals.repeated += 1;
   entry.known[userId] = value;
-  entry.told += 1;
-  totals.told += 1;
+  entry.received += 1;
+  totals.received += 1;
   if (waiting?.left.has(entry) && waiting.isDone(entry)) {
     waiting.at.push(performance.timeOrigin + performance.now());
-    waitNoMoreFor(entry);
+    stopWaitingFor(entry);
   }
 }
 
-function waitNoMoreFor(entry: Held): void {
+function stopWaitingFor(entry: Held): void {
   if (waiting === undefined) return;
   waiting.left.delete(entry);
   if (waiting.left.size > 0) return;
@@ -90,16 +94,16 @@ function waitNoMoreFor(entry: Held): void {
   waiting = undefined;
 }
 
-/** A client that the server ended is not waited for. It shows in the summary. */
+/** The server ended this client. Nothing waits for it any longer, and the summary counts it. */
 function lose(entry: Held): void {
   const entries = held.get(entry.userId);
   if (entries?.includes(entry) !== true) return;
   held.set(entry.userId, entries.filter((other) => other !== entry));
   totals.lost += 1;
-  waitNoMoreFor(entry);
+  stopWaitingFor(entry);
 }
 
-function tokenFor(userId: UserId, secret: string): string {
+function tokenFor(userId: number, secret: string): string {
   const encode = (value: unknown) =>
     btoa(JSON.stringify(value)).replace(/=+$/, "");
   const exp = Math.floor(Date.now() / 1_000) + 3_600;
@@ -127,10 +131,10 @@ async function connect(
       const userId = id;
       const token = tokenFor(userId, secret);
       const known = new Uint8Array(users + 1).fill(UNKNOWN);
-      const entry: Held = { userId, known, told: 0, client: undefined };
+      const entry: Held = { userId, known, received: 0, client: undefined };
       const client = entry.client = await RawClient.connect(
         ...[server, dialect, token, reader] as const,
-        (told) => tell(entry, told),
+        (transition) => receive(entry, transition),
         onMessage,
       );
       held.set(userId, [...held.get(userId) ?? [], entry]);
@@ -142,19 +146,19 @@ async function connect(
   return openedAt;
 }
 
-async function close(userIds: readonly UserId[]): Promise<void> {
+async function close(userIds: readonly number[]): Promise<void> {
   const leaving = userIds.flatMap((id) => held.get(id) ?? []);
   for (const id of userIds) held.delete(id);
   await Promise.all(leaving.map(({ client }) => client?.close()));
 }
 
-/** When each client was done, in milliseconds since 1970. */
+/** Resolves with the times at which the clients were done, in milliseconds since 1970. */
 function waitFor(
   isDone: (entry: Held) => boolean,
   concerns: (entry: Held) => boolean,
 ): Promise<number[]> {
   const left = new Set(
-    [...everybody()].filter((entry) => concerns(entry) && !isDone(entry)),
+    [...allHeld()].filter((entry) => concerns(entry) && !isDone(entry)),
   );
   if (left.size === 0) return Promise.resolve([]);
   return new Promise((done) => {
@@ -163,31 +167,31 @@ function waitFor(
 }
 
 function summary(): Summary {
-  const clientsTold = [...everybody()]
-    .map(({ userId, known, told }) => ({ userId, known, told }));
-  return { ...totals, clients: clientsTold.length, clientsTold };
+  const each = [...allHeld()]
+    .map(({ userId, known, received }) => ({ userId, known, received }));
+  return { ...totals, clients: each.length, each };
 }
 
 async function answer(request: Request): Promise<unknown> {
   if (request.op === "connect") return await connect(request);
   if (request.op === "close") return await close(request.userIds);
-  if (request.op === "hears") {
-    const { userId, isOnline } = request.told;
+  if (request.op === "awaitStatus") {
+    const { userId, isOnline } = request.status;
     return await waitFor(
       ({ known }) => known[userId] === (isOnline ? 1 : 0),
       (entry) => entry.userId !== userId,
     );
   }
-  if (request.op === "counts") {
+  if (request.op === "awaitCount") {
     const { count, upTo } = request;
     return await waitFor(
-      ({ told }) => told >= count,
+      ({ received }) => received >= count,
       ({ userId }) => userId <= upTo,
     );
   }
   if (request.op === "reset") {
-    for (const entry of everybody()) entry.told = 0;
-    totals.messages = totals.told = totals.repeated = 0;
+    for (const entry of allHeld()) entry.received = 0;
+    totals.messages = totals.received = totals.repeated = 0;
     return;
   }
   return summary();

@@ -1,6 +1,8 @@
 /**
- * `apply` with 1,000,000 users of whom 100,000 are online, by batch size, while the feed is
- * pruned: `deno run -A tests/bench/million.ts`. And how transitions/s grow with nodes.
+ * Measures `apply` with 1,000,000 users, 100,000 of them online: by batch size while the feed is
+ * pruned, and by number of nodes.
+ *
+ * Run by hand: `deno run -A tests/bench/million.ts`.
  *
  * @module
  */
@@ -24,16 +26,60 @@ function quantile(sorted: readonly number[], share: number): string {
   return (sorted[Math.floor(sorted.length * share)] ?? NaN).toFixed(1);
 }
 
-async function joined(url: string) {
+interface Node {
+  readonly store: PostgresStore;
+  readonly nodeId: string;
+}
+
+async function join(url: string): Promise<Node> {
   const store = new PostgresStore(url, silentLog);
   const nodeId = crypto.randomUUID();
   await store.join(nodeId, LEASE_MS);
   return { store, nodeId };
 }
 
-/** Comes and goes in batches of random users who are offline at first. */
-async function measureBatch(
-  { store, nodeId }: Awaited<ReturnType<typeof joined>>,
+/** Creates the users, and sets the first `ONLINE` of them online. */
+async function prepare(url: string): Promise<Node> {
+  await migrateDatabase(url);
+  await query(
+    url,
+    "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
+    [USERS],
+  );
+  await query(url, "vacuum analyze users");
+  const node = await join(url);
+  const startedAt = performance.now();
+  for (let id = 1; id <= ONLINE; id += 1_000) {
+    const batch = Array.from({ length: 1_000 }, (_, n) => id + n);
+    await node.store.apply(node.nodeId, batch, []);
+  }
+  const seconds = (performance.now() - startedAt) / 1_000;
+  print(`${ONLINE} users went online in ${seconds.toFixed(1)} s`);
+  return node;
+}
+
+/** Prunes the feed until the signal aborts. Returns the number of deleted rows. */
+async function prune(url: string, { signal }: AbortController) {
+  let pruned = 0;
+  while (!signal.aborted) {
+    const [row] = await query(
+      url,
+      `with gone as (
+         delete from rollcall_internal.feed
+          where seq < (select seq - 50000 from rollcall_internal.counter)
+            and seq in (select seq from rollcall_internal.feed order by seq limit 10000)
+      returning 1
+       ) select count(*)::int as gone from gone`,
+    );
+    pruned += row?.gone ?? 0;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  return pruned;
+}
+
+/** Sets random users online and offline again, in batches. Returns the time of each, ascending. */
+async function timeBatches(
+  { store, nodeId }: Node,
   size: number,
   random: () => number,
 ): Promise<number[]> {
@@ -43,100 +89,72 @@ async function measureBatch(
     while (ids.size < size) {
       ids.add(ONLINE + 1 + Math.floor(random() * (USERS - ONLINE)));
     }
-    for (const isComing of [true, false]) {
+    for (const isOnline of [true, false]) {
       const startedAt = performance.now();
       const batch = [...ids];
-      await store.apply(nodeId, isComing ? batch : [], isComing ? [] : batch);
+      await store.apply(nodeId, isOnline ? batch : [], isOnline ? [] : batch);
       times.push(performance.now() - startedAt);
     }
   }
   return times.sort((a, b) => a - b);
 }
 
+async function measureBatches(node: Node): Promise<void> {
+  const random = randomFrom(1);
+  for (const size of BATCHES) {
+    const times = await timeBatches(node, size, random);
+    const total = times.reduce((sum, ms) => sum + ms, 0);
+    print(
+      `batch of ${size}: median ${quantile(times, 0.5)} ms, p99 ${
+        quantile(times, 0.99)
+      } ms, ${(size * times.length / total * 1_000).toFixed(0)} transitions/s`,
+    );
+  }
+}
+
+/** Several nodes write at once, each batches of neighbouring users of its own. */
+async function measureNodes(url: string, count: number): Promise<void> {
+  const nodes = await Promise.all(
+    Array.from({ length: count }, () => join(url)),
+  );
+  const startedAt = performance.now();
+  await Promise.all(nodes.map(async ({ store, nodeId }, index) => {
+    for (let n = 0; n < 10; n++) {
+      const first = ONLINE + 1 + (index * 10 + n) * 1_000;
+      const batch = Array.from({ length: 1_000 }, (_, at) => first + at);
+      await store.apply(nodeId, batch, []);
+      await store.apply(nodeId, [], batch);
+    }
+  }));
+  const rate = count * 20_000 / (performance.now() - startedAt) * 1_000;
+  print(`${count} nodes: ${rate.toFixed(0)} transitions/s`);
+  for (const { store, nodeId } of nodes) {
+    await store.leave(nodeId, 0);
+    await store.close();
+  }
+}
+
 async function main(): Promise<void> {
   const directory = await Deno.makeTempDir({ prefix: "rollcall-million-" });
   const postgres = await startEmbedded(directory, silentLog);
   const { url } = postgres;
-  const random = randomFrom(1);
   try {
-    await migrateDatabase(url);
-    await query(
-      url,
-      "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
-      [USERS],
-    );
-    await query(url, "vacuum analyze users");
-    const node = await joined(url);
-    const startedAt = performance.now();
-    for (let id = 1; id <= ONLINE; id += 1_000) {
-      const batch = Array.from({ length: 1_000 }, (_, n) => id + n);
-      await node.store.apply(node.nodeId, batch, []);
-    }
-    const seconds = (performance.now() - startedAt) / 1_000;
-    print(`${ONLINE} came in ${seconds.toFixed(1)} s`);
-
+    const node = await prepare(url);
     const pruning = new AbortController();
-    let pruned = 0;
-    const prune = async () => {
-      while (!pruning.signal.aborted) {
-        const [row] = await query(
-          url,
-          `with gone as (
-             delete from rollcall_internal.feed
-              where seq < (select seq - 50000 from rollcall_internal.counter)
-                and seq in (select seq from rollcall_internal.feed order by seq limit 10000)
-          returning 1
-           ) select count(*)::int as gone from gone`,
-        );
-        pruned += row?.gone ?? 0;
-        await new Promise((resolve) => setTimeout(resolve, 200));
-      }
-    };
-    const running = prune();
-    for (const size of BATCHES) {
-      const times = await measureBatch(node, size, random);
-      const total = times.reduce((sum, ms) => sum + ms, 0);
-      print(
-        `batch of ${size}: median ${quantile(times, 0.5)} ms, p99 ${
-          quantile(times, 0.99)
-        } ms, ${
-          (size * times.length / total * 1_000).toFixed(0)
-        } transitions/s`,
-      );
-    }
+    const pruned = prune(url, pruning);
+    await measureBatches(node);
     pruning.abort();
-    await running;
-    print(`${pruned} rows of the feed were pruned meanwhile`);
+    print(`${await pruned} rows of the feed were pruned meanwhile`);
     const [hot] = await query(
       url,
       "select n_tup_upd::int as updates, n_tup_hot_upd::int as hot from pg_stat_user_tables where relname = 'users'",
     );
     print(`${hot?.hot} of ${hot?.updates} updates of users were HOT`);
-    const began = performance.now();
+    const startedAt = performance.now();
     await node.store.snapshot();
-    print(`a snapshot took ${(performance.now() - began).toFixed(0)} ms`);
+    print(`a snapshot took ${(performance.now() - startedAt).toFixed(0)} ms`);
     await node.store.close();
-
-    for (const count of [1, 2, 4]) {
-      const nodes = await Promise.all(
-        Array.from({ length: count }, () => joined(url)),
-      );
-      const before = performance.now();
-      await Promise.all(nodes.map(async ({ store, nodeId }, index) => {
-        for (let n = 0; n < 10; n++) {
-          const first = ONLINE + 1 + (index * 10 + n) * 1_000;
-          const batch = Array.from({ length: 1_000 }, (_, at) => first + at);
-          await store.apply(nodeId, batch, []);
-          await store.apply(nodeId, [], batch);
-        }
-      }));
-      const rate = count * 20_000 / (performance.now() - before) * 1_000;
-      print(`${count} nodes: ${rate.toFixed(0)} transitions/s`);
-      for (const { store, nodeId } of nodes) {
-        await store.leave(nodeId, 0);
-        await store.close();
-      }
-    }
+    for (const count of [1, 2, 4]) await measureNodes(url, count);
   } finally {
     await postgres.stop();
     await Deno.remove(directory, { recursive: true });

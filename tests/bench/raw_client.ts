@@ -1,16 +1,14 @@
 /**
- * A WebSocket client that costs a load generator little: plain TCP, frames read in place, and a
- * byte for each user that it was told of.
+ * A WebSocket client that costs the load generator little: plain TCP, and frames read in place.
  *
  * @module
  */
-import type { UserId } from "../../src/protocol/user_id.ts";
 
-/** How a contender is spoken to. */
+/** The protocol of a server. */
 export type Dialect = "v1" | "v2" | "socket.io";
 
-export interface Told {
-  readonly userId: UserId;
+export interface Transition {
+  readonly userId: number;
   readonly isOnline: boolean;
 }
 
@@ -18,18 +16,18 @@ const OPCODE = { text: 1, close: 8, ping: 9, pong: 10 };
 const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array();
 const READ_BYTES = 16_384;
 
-/** What the text messages of a server say, each text read once. */
+/** Reads the text messages of a server. A text that comes again is not parsed again. */
 export class Reader {
   readonly #dialect: Dialect;
-  readonly #known = new Map<string, readonly Told[]>();
+  readonly #known = new Map<string, readonly Transition[]>();
   readonly #decoder = new TextDecoder();
 
   constructor(dialect: Dialect) {
     this.#dialect = dialect;
   }
 
-  /** The transitions in a message; for a state, everybody who is online. */
-  *read(bytes: Uint8Array, start: number, end: number): Generator<Told> {
+  /** The transitions in a message. A state counts as one transition to online for each of its users. */
+  *read(bytes: Uint8Array, start: number, end: number): Generator<Transition> {
     if (this.#dialect === "v2") {
       yield* this.#merged(this.#decoder.decode(bytes.subarray(start, end)));
       return;
@@ -46,31 +44,33 @@ export class Reader {
     yield { userId, isOnline: bytes[start + word] === 110 };
   }
 
-  #merged(text: string): readonly Told[] {
+  #merged(text: string): readonly Transition[] {
     const known = this.#known.get(text);
     if (known !== undefined) return known;
     const { users = [], online = [], offline = [] } = JSON.parse(text);
-    const told: Told[] = [];
+    const transitions: Transition[] = [];
     for (const { id } of [...users, ...online]) {
-      told.push({ userId: id, isOnline: true });
+      transitions.push({ userId: id, isOnline: true });
     }
-    for (const userId of offline) told.push({ userId, isOnline: false });
+    for (const userId of offline) {
+      transitions.push({ userId, isOnline: false });
+    }
     if (this.#known.size > 100) this.#known.clear();
-    this.#known.set(text, told);
-    return told;
+    this.#known.set(text, transitions);
+    return transitions;
   }
 }
 
 export class RawClient {
-  /** When the server's 101 was here, by `performance.now()`. */
+  /** When the server's 101 arrived, by `performance.now()`. */
   openedAt = 0;
   readonly #conn: Deno.TcpConn;
   readonly #reader: Reader;
-  readonly #onTold: (told: Told) => void;
+  readonly #onTransition: (transition: Transition) => void;
   readonly #onMessage: () => void;
-  /** Resolves when the connection is over, whoever ended it. */
+  /** Resolves when the connection has ended, by the client, the server or the network. */
   readonly ended: Promise<void>;
-  /** What came of a frame that is not whole yet: so many bytes, and so many are needed. */
+  /** The first `#filled` bytes of a frame that is not complete yet. It has `#needed` bytes. */
   #rest: Uint8Array = NOTHING;
   #filled = 0;
   #needed = 0;
@@ -78,13 +78,13 @@ export class RawClient {
   private constructor(
     conn: Deno.TcpConn,
     reader: Reader,
-    onTold: (told: Told) => void,
+    onTransition: (transition: Transition) => void,
     onMessage: () => void,
     rest: Uint8Array,
   ) {
     this.#conn = conn;
     this.#reader = reader;
-    this.#onTold = onTold;
+    this.#onTransition = onTransition;
     this.#onMessage = onMessage;
     this.openedAt = performance.now();
     this.ended = this.#readAll(rest);
@@ -96,7 +96,7 @@ export class RawClient {
     dialect: Dialect,
     token: string,
     reader: Reader,
-    onTold: (told: Told) => void,
+    onTransition: (transition: Transition) => void,
     onMessage: () => void,
   ): Promise<RawClient> {
     const { hostname, port } = server;
@@ -114,7 +114,7 @@ export class RawClient {
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     ));
     const rest = await readHead(conn);
-    const client = new RawClient(conn, reader, onTold, onMessage, rest);
+    const client = new RawClient(conn, reader, onTransition, onMessage, rest);
     if (dialect === "socket.io") await client.#send("40");
     return client;
   }
@@ -126,7 +126,7 @@ export class RawClient {
         clientFrame(OPCODE.close, new Uint8Array([3, 232])),
       );
     } catch {
-      // The server was faster.
+      // The server has ended the connection already.
     }
     await this.ended;
   }
@@ -152,7 +152,7 @@ export class RawClient {
     this.#conn.close();
   }
 
-  /** `false` after a close frame. */
+  /** Returns `false` after a close frame. */
   #take(chunk: Uint8Array): boolean {
     if (this.#filled === 0) return this.#readFrames(chunk);
     this.#append(chunk);
@@ -181,7 +181,7 @@ export class RawClient {
       }
       const opcode = (bytes[at] ?? 0) & 15;
       if (opcode === OPCODE.close) return false;
-      if (opcode === OPCODE.text) this.#hear(bytes, at + head, end);
+      if (opcode === OPCODE.text) this.#readText(bytes, at + head, end);
       else if (opcode === OPCODE.ping) {
         void this.#conn.write(clientFrame(OPCODE.pong, NOTHING))
           .catch(() => {});
@@ -206,14 +206,16 @@ export class RawClient {
     this.#filled = length;
   }
 
-  #hear(bytes: Uint8Array, start: number, end: number): void {
-    // Engine.IO: 2 is a ping, 3 its answer; 0 and 40 are greetings.
+  #readText(bytes: Uint8Array, start: number, end: number): void {
+    // Engine.IO: 2 is a ping, 3 its answer; 0 and 40 open the connection.
     if (bytes[start] === 50 && end - start === 1) {
       void this.#send("3").catch(() => {});
       return;
     }
     this.#onMessage();
-    for (const told of this.#reader.read(bytes, start, end)) this.#onTold(told);
+    for (const transition of this.#reader.read(bytes, start, end)) {
+      this.#onTransition(transition);
+    }
   }
 }
 
@@ -235,7 +237,7 @@ async function readHead(conn: Deno.TcpConn): Promise<Uint8Array> {
   }
 }
 
-/** Masked with zeros, as a client must mask and need not hide anything. */
+/** A client must mask its frames. The mask is zeros: nothing has to be hidden. */
 function clientFrame(opcode: number, payload: Uint8Array): Uint8Array {
   return new Uint8Array([
     128 | opcode,

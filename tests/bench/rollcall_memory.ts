@@ -1,4 +1,4 @@
-/** Rollcall without Postgres, to be compared with what has no database either. */
+/** Rollcall on a store in memory, for the comparison with servers that have no database. */
 import { readConfig } from "../../src/config/config.ts";
 import { rateLimited } from "../../src/base/log.ts";
 import { createLog } from "../../src/telemetry/log_writer.ts";

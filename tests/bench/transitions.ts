@@ -1,5 +1,5 @@
 /**
- * Transitions through Postgres: in batches as presence writes them, against one UPDATE each.
+ * Transitions per second in Postgres: in batches, as presence writes them, and with one UPDATE each.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Result } from "./workloads.ts";
 
 const LEASE_MS = 60_000;
 
-/** @param users How many come and go, of those in the database. */
+/** @param users How many users of the database go online, and then offline. */
 export async function transitions(
   databaseUrl: string,
   users: number,
@@ -36,16 +36,16 @@ export async function transitions(
   };
 }
 
-/** Seconds for all to come and all to go. */
+/** Returns the seconds until all users were online and offline again. */
 async function timeBatches(url: string, ids: readonly number[]) {
   const store = new PostgresStore(url, silentLog);
   const nodeId = crypto.randomUUID();
   await store.join(nodeId, LEASE_MS);
   const startedAt = performance.now();
-  for (const isComing of [true, false]) {
+  for (const isOnline of [true, false]) {
     for (let at = 0; at < ids.length; at += BATCH_USERS_MAX) {
       const batch = ids.slice(at, at + BATCH_USERS_MAX);
-      await store.apply(nodeId, isComing ? batch : [], isComing ? [] : batch);
+      await store.apply(nodeId, isOnline ? batch : [], isOnline ? [] : batch);
     }
   }
   const seconds = (performance.now() - startedAt) / 1_000;
@@ -54,14 +54,14 @@ async function timeBatches(url: string, ids: readonly number[]) {
   return seconds;
 }
 
-/** The plan's way, over so many connections: a statement and a commit for each. */
+/** The same with one statement and one commit for each transition, over `max` connections. */
 async function timeUpdates(
   connectionString: string,
   ids: readonly number[],
   max: number,
 ) {
   const pool = new pg.Pool({ connectionString, max });
-  // The database may be stopped while the pool still says goodbye.
+  // The database may stop before the pool has closed its connections.
   pool.on("connect", (client) => client.on("error", () => {}));
   const startedAt = performance.now();
   for (const status of ["online", "offline"]) {

@@ -1,19 +1,18 @@
 /**
- * What servers are put through, and what is measured of it.
+ * The workloads on connections: what a server has to do, and what is measured.
  *
  * @module
  */
-import type { UserId } from "../../src/protocol/user_id.ts";
 import { type Contender, type Running, start } from "./contenders.ts";
 import { Load } from "./load.ts";
 import type { Summary } from "./load_worker.ts";
 
-/** What was seen, by name; the unit is at the end of the name. */
-export type PrometheusMetrics = Readonly<Record<string, number>>;
+/** The figures by name. The unit is at the end of the name. */
+export type Figures = Readonly<Record<string, number>>;
 
 export interface Result {
-  readonly metrics: PrometheusMetrics;
-  /** What was not as it must be: events lost or repeated, clients dropped. */
+  readonly metrics: Figures;
+  /** Each deviation from the protocol: transitions lost or repeated, clients dropped. */
   readonly faults: readonly string[];
 }
 
@@ -23,15 +22,18 @@ export interface Stage {
 }
 
 const KIB = 1_024;
-const SETTLE_MS = 2_000;
-const STILL_MS = 5_000;
+/** Memory is measured after this pause, when the server has had time to free some. */
+const PAUSE_MS = 2_000;
+/** In a storm, after this time without a transition, the rest is regarded as lost. */
+const NO_PROGRESS_MS = 5_000;
 
-const range = (from: number, count: number): UserId[] =>
+/** The ids from `from` on. */
+export const range = (from: number, count: number): number[] =>
   Array.from({ length: count }, (_, index) => from + index);
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** So many users connect as fast as they can, and all must learn of all. */
+/** This many users connect as fast as they can. Each pair of them must learn of each other. */
 export async function storm(
   contender: Contender,
   stage: Stage,
@@ -46,18 +48,18 @@ export async function storm(
   const startedAt = performance.now();
   await load.connect(server, range(1, users));
   const openMs = performance.now() - startedAt;
-  // Whatever is told of the last one comes after all else, at least where there is an order.
+  // Where transitions are ordered, that of the last user arrives after all others.
   await load.connect(server, [users + 1]);
-  const told = load.hears({ userId: users + 1, isOnline: true })
+  const lastReceived = load.awaitStatus({ userId: users + 1, isOnline: true })
     .then(() => performance.now() - startedAt);
-  // Where there is no order, somebody may be registered too late to hear of the last one at all.
+  // Where they are not, a client may be registered too late to receive the last one.
   const allMs = await Promise.race([
-    told,
-    load.quiet(STILL_MS).then(() => NaN),
+    lastReceived,
+    load.quiet(NO_PROGRESS_MS).then(() => NaN),
   ]);
   const summary = await load.quiet();
   const after = usage(server);
-  await pause(SETTLE_MS);
+  await pause(PAUSE_MS);
   const cpuSeconds = after.cpuSeconds - before.cpuSeconds;
   return {
     metrics: {
@@ -70,19 +72,21 @@ export async function storm(
     },
     faults: [
       ...lossesOf(summary),
-      ...strangersOf(summary, users + 1),
-      ...Number.isNaN(allMs) ? ["the last one was not told to all"] : [],
+      ...missedPairsOf(summary, users + 1),
+      ...Number.isNaN(allMs)
+        ? ["not all clients received the last transition"]
+        : [],
     ],
   };
 }
 
-/** Some users come and go before many who stay. */
+/** Some users connect and disconnect, while others stay connected and receive the transitions. */
 export async function churn(
   contender: Contender,
   stage: Stage,
-  { listeners, comers, rounds }: {
-    listeners: number;
-    comers: number;
+  { receivers, visitors, rounds }: {
+    receivers: number;
+    visitors: number;
     rounds: number;
   },
 ): Promise<Result> {
@@ -90,56 +94,56 @@ export async function churn(
     contender,
     await stage.environment(contender),
   );
-  using load = new Load(listeners + comers);
-  await load.connect(server, range(1, listeners));
+  using load = new Load(receivers + visitors);
+  await load.connect(server, range(1, receivers));
   await load.quiet();
   await load.reset();
   const before = usage(server);
   const startedAt = performance.now();
-  const coming = range(listeners + 1, comers);
+  const visitorIds = range(receivers + 1, visitors);
   for (let round = 0; round < rounds; round++) {
-    await load.connect(server, coming);
-    await load.counts(comers * (2 * round + 1), listeners);
-    await load.close(coming);
-    await load.counts(comers * (2 * round + 2), listeners);
+    await load.connect(server, visitorIds);
+    await load.awaitCount(visitors * (2 * round + 1), receivers);
+    await load.close(visitorIds);
+    await load.awaitCount(visitors * (2 * round + 2), receivers);
   }
   const wallMs = performance.now() - startedAt;
   const summary = await load.quiet();
   const cpuSeconds = usage(server).cpuSeconds - before.cpuSeconds;
-  const wanted = comers * 2 * rounds;
-  const wrong = summary.clientsTold.filter(({ told }) => told !== wanted);
+  const wanted = visitors * 2 * rounds;
+  const wrong = summary.each.filter(({ received }) => received !== wanted);
   return {
     metrics: { wallMs, cpuSeconds, ...perTransition(cpuSeconds, summary) },
     faults: [
       ...lossesOf(summary),
       ...wrong.length > 0
-        ? [`${wrong.length} listeners were not told of ${wanted} each`]
+        ? [`${wrong.length} clients did not receive ${wanted} transitions`]
         : [],
     ],
   };
 }
 
-/** One user comes and goes again and again; how long until each of many has heard of it? */
+/** One user connects and disconnects repeatedly: the time from its 101 until each client received the transition. */
 export async function lone(
   contender: Contender,
   stage: Stage,
-  { listeners, times }: { listeners: number; times: number },
+  { receivers, times }: { receivers: number; times: number },
 ): Promise<Result> {
   await using server = await start(
     contender,
     await stage.environment(contender),
   );
-  using load = new Load(listeners + 1);
-  await load.connect(server, range(1, listeners));
+  using load = new Load(receivers + 1);
+  await load.connect(server, range(1, receivers));
   await load.quiet();
   const latencies: number[] = [];
-  const userId = listeners + 1;
+  const userId = receivers + 1;
   for (let n = 0; n < times; n++) {
-    const heard = load.hears({ userId, isOnline: true });
+    const received = load.awaitStatus({ userId, isOnline: true });
     const openedAt = await load.connect(server, [userId]);
-    for (const at of await heard) latencies.push(at - openedAt);
+    for (const at of await received) latencies.push(at - openedAt);
     await load.close([userId]);
-    await load.hears({ userId, isOnline: false });
+    await load.awaitStatus({ userId, isOnline: false });
     await pause(60);
   }
   latencies.sort((a, b) => a - b);
@@ -151,7 +155,7 @@ export async function lone(
   };
 }
 
-/** Memory of connections that do nothing: few users, each with many of them. */
+/** The memory of idle connections: few users, with many connections each. */
 export async function idle(
   contender: Contender,
   stage: Stage,
@@ -167,7 +171,7 @@ export async function idle(
   const ids = range(0, connections).map((n) => 1 + n % users);
   await load.connect(server, ids);
   await load.quiet();
-  await pause(SETTLE_MS);
+  await pause(PAUSE_MS);
   const bytes = server.residentBytes() - before.bytes;
   return {
     metrics: { memoryPerConnectionKiB: bytes / connections / KIB },
@@ -175,86 +179,7 @@ export async function idle(
   };
 }
 
-/** The list of who is online, asked for again and again. */
-export async function list(
-  contender: Contender,
-  stage: Stage,
-  { users, requests }: { users: number; requests: number },
-): Promise<Result> {
-  await using server = await start(
-    contender,
-    await stage.environment(contender),
-  );
-  using load = new Load(users);
-  await load.connect(server, range(1, users));
-  await load.quiet();
-  const listUrl = `${server.url}users/online`;
-  const { etag, ids } = await readList(listUrl);
-  const each = await costOfRequests(server, listUrl, requests);
-  const known = etag === null
-    ? undefined
-    : await costOfRequests(server, listUrl, requests, {
-      "if-none-match": etag,
-    });
-  const faults = ids.join() === range(1, users).join()
-    ? []
-    : [`the list has ${ids.length} users`];
-  return {
-    metrics: {
-      cpuMicroseconds: each,
-      ...known === undefined ? {} : { unchangedCpuMicroseconds: known },
-    },
-    faults,
-  };
-}
-
-/** A server that answers with nothing but a text of the list's size. */
-export async function constantBody(
-  contender: Contender,
-  { users, requests }: { users: number; requests: number },
-): Promise<Result> {
-  const online_users = range(1, users)
-    .map((id) => ({ id, username: `user${id}` }));
-  const body = JSON.stringify({ online_users });
-  await using server = await start(contender, { BODY_BYTES: `${body.length}` });
-  const each = await costOfRequests(
-    server,
-    `${server.url}users/online`,
-    requests,
-  );
-  return { metrics: { cpuMicroseconds: each }, faults: [] };
-}
-
-/** Microseconds of the server's CPU for one request. */
-async function costOfRequests(
-  server: Running,
-  url: string,
-  requests: number,
-  headers: Record<string, string> = {},
-): Promise<number> {
-  const ask = async (count: number) => {
-    for (let n = 0; n < count; n++) {
-      await (await fetch(url, { headers })).arrayBuffer();
-    }
-  };
-  await ask(50);
-  const before = server.cpuSeconds();
-  await Promise.all(Array.from({ length: 8 }, () => ask(requests / 8)));
-  return (server.cpuSeconds() - before) / requests * 1e6;
-}
-
-async function readList(
-  url: string,
-): Promise<{ etag: string | null; ids: UserId[] }> {
-  const response = await fetch(url);
-  const { online_users: users } = await response.json();
-  return {
-    etag: response.headers.get("etag"),
-    ids: users.map(({ id }: { id: UserId }) => id),
-  };
-}
-
-/** A node is killed, and its clients come to the other one all at once. */
+/** A node is killed, and all its clients connect to the other node at once. */
 export async function failover(
   contender: Contender,
   stage: Stage,
@@ -266,7 +191,7 @@ export async function failover(
   using load = new Load(users + 1);
   await load.connect(second, [users + 1]);
   await load.connect(first, range(1, users));
-  await load.hears({ userId: users, isOnline: true });
+  await load.awaitStatus({ userId: users, isOnline: true });
   await load.quiet();
   await load.reset();
   const before = usage(second);
@@ -275,25 +200,25 @@ export async function failover(
   await load.connect(second, range(1, users));
   const openMs = performance.now() - startedAt;
   const summary = await load.quiet();
-  const witness = summary.clientsTold.find(({ userId }) => userId > users);
+  const witness = summary.each.find(({ userId }) => userId > users);
   return {
     metrics: {
       openMs,
       cpuSeconds: usage(second).cpuSeconds - before.cpuSeconds,
-      flaps: witness?.told ?? NaN,
+      flaps: witness?.received ?? NaN,
     },
     faults: [],
   };
 }
 
-/** The churn before twice as many listeners, who are spread over some nodes. */
+/** A churn while the connections are distributed over several nodes. */
 export async function spread(
   contender: Contender,
   stage: Stage,
-  { nodes, listeners, comers, rounds }: {
+  { nodes, receivers, visitors, rounds }: {
     nodes: number;
-    listeners: number;
-    comers: number;
+    receivers: number;
+    visitors: number;
     rounds: number;
   },
 ): Promise<Result> {
@@ -303,8 +228,8 @@ export async function spread(
   for (let n = 0; n < nodes; n++) {
     servers.push(stack.use(await start(contender, environment)));
   }
-  using load = new Load(listeners + comers);
-  const connect = async (ids: readonly UserId[]) => {
+  using load = new Load(receivers + visitors);
+  const connect = async (ids: readonly number[]) => {
     await Promise.all(
       servers.map((server, index) =>
         load.connect(
@@ -314,17 +239,17 @@ export async function spread(
       ),
     );
   };
-  await connect(range(1, listeners));
+  await connect(range(1, receivers));
   await load.quiet();
   await load.reset();
-  const coming = range(listeners + 1, comers);
+  const visitorIds = range(receivers + 1, visitors);
   const startedAt = performance.now();
   const cpuBefore = servers.map((server) => server.cpuSeconds());
   for (let round = 0; round < rounds; round++) {
-    await connect(coming);
-    await load.counts(comers * (2 * round + 1), listeners);
-    await load.close(coming);
-    await load.counts(comers * (2 * round + 2), listeners);
+    await connect(visitorIds);
+    await load.awaitCount(visitors * (2 * round + 1), receivers);
+    await load.close(visitorIds);
+    await load.awaitCount(visitors * (2 * round + 2), receivers);
   }
   const wallMs = performance.now() - startedAt;
   const cpus = servers.map((server, n) =>
@@ -340,27 +265,31 @@ function usage(server: Running): { cpuSeconds: number; bytes: number } {
   return { cpuSeconds: server.cpuSeconds(), bytes: server.residentBytes() };
 }
 
-function perTransition(cpuSeconds: number, { told, messages }: Summary) {
-  return { cpuPerToldMicroseconds: cpuSeconds / told * 1e6, told, messages };
+function perTransition(cpuSeconds: number, { received, messages }: Summary) {
+  return {
+    cpuPerReceivedMicroseconds: cpuSeconds / received * 1e6,
+    received,
+    messages,
+  };
 }
 
 function lossesOf({ lost, repeated }: Summary): string[] {
   return [
     ...lost > 0 ? [`${lost} clients were dropped`] : [],
-    ...repeated > 0 ? [`${repeated} transitions were told again`] : [],
+    ...repeated > 0 ? [`${repeated} transitions were repeated`] : [],
   ];
 }
 
-/** Of any two users at least the one who was there first must have heard of the other. */
-function strangersOf({ clientsTold }: Summary, users: number): string[] {
-  let strangers = 0;
-  for (const one of clientsTold) {
-    for (const other of clientsTold) {
+/** Of each two users, at least the one that was registered first must know that the other is online. */
+function missedPairsOf({ each }: Summary, users: number): string[] {
+  let missed = 0;
+  for (const one of each) {
+    for (const other of each) {
       if (one.userId >= other.userId || other.userId > users) continue;
       if (one.known[other.userId] !== 1 && other.known[one.userId] !== 1) {
-        strangers += 1;
+        missed += 1;
       }
     }
   }
-  return strangers > 0 ? [`${strangers} pairs of users never met`] : [];
+  return missed > 0 ? [`${missed} pairs of users do not know each other`] : [];
 }

@@ -77,7 +77,7 @@ export async function startTask(directory: string, user?: User): Promise<Task> {
     await collecting;
     return await ended;
   };
-  const url = await until("the server tells its URL", () => {
+  const url = await until("the server prints its URL", () => {
     if (code !== undefined) {
       throw new Error(`The task ended with ${code}: ${output}`);
     }

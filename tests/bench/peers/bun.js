@@ -1,4 +1,4 @@
-/** The plan on Bun, with its own publish and subscribe. In memory. */
+/** Version 1 on Bun, with its own publish and subscribe. In memory. */
 import process from "node:process";
 import { jwtVerify } from "jose";
 

@@ -1,4 +1,4 @@
-/** One text of a given size behind the same router: what a list of that size must cost at least. */
+/** A constant text behind the same router: the least that a list of that size can cost. */
 import { Hono } from "@hono/hono";
 
 const body = "x".repeat(Number(Deno.env.get("BODY_BYTES")));
@@ -9,7 +9,7 @@ const headers = {
   vary: "Origin",
 };
 const app = new Hono();
-// deno-lint-ignore require-await -- as a handler that may have to wait
+// deno-lint-ignore require-await -- Rollcall's handler is async too
 app.get("/users/online", async () => new Response(body, { headers }));
 
 Deno.serve({

@@ -1,4 +1,4 @@
-/** The plan on Deno, as one would write it: a Map, a loop, and send. In memory. */
+/** Version 1 on Deno, written plainly: a Map, a loop, and send. In memory. */
 import { jwtVerify } from "jose";
 
 const secret = new TextEncoder().encode(Deno.env.get("JWT_SECRET"));

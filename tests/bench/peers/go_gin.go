@@ -1,7 +1,7 @@
-// The plan in Go, with the packages that it names: gin and gorilla. In memory.
+// Version 1 in Go, written plainly, with gin and gorilla. In memory.
 //
-// The plan writes to a connection from whichever goroutine broadcasts, which gorilla forbids;
-// a mutex for each connection is the least that makes it run.
+// Any goroutine may broadcast, but gorilla allows one writer for a connection at a time.
+// Therefore each connection has a mutex.
 package main
 
 import (

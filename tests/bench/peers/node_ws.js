@@ -1,4 +1,4 @@
-/** The plan on Node with ws, as one would write it. In memory. */
+/** Version 1 on Node with ws, written plainly: a Map, a loop, and send. In memory. */
 import { createServer } from "node:http";
 import process from "node:process";
 import { jwtVerify } from "jose";

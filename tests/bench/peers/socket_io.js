@@ -1,4 +1,4 @@
-/** The plan on Socket.IO, with a room for each user. In memory. */
+/** The events of version 1 on Socket.IO, with a room for each user. In memory. */
 import { createServer } from "node:http";
 import process from "node:process";
 import { jwtVerify } from "jose";
