@@ -1,7 +1,7 @@
 /**
- * The drain sends every connection away before the node stops.
+ * The drain closes every connection before the node stops.
  *
- * From its begin the node is not ready and accepts no new socket, so that a load balancer and
+ * From its start the node is not ready and accepts no new socket, so that a load balancer and
  * reconnecting clients choose another node. The closes are spread over `DRAIN_MS`, so that the
  * other nodes do not have to accept all clients at once. It does not touch claims: they are
  * released when the node leaves.
@@ -40,7 +40,7 @@ export class Drain {
   }
 
   /** Closes every connection with 1001 and waits for the peers to answer. Takes at most `drainMs` and 1 s. */
-  async sendAllAway(): Promise<void> {
+  async run(): Promise<void> {
     await this.#closeAll();
     await this.#waitForPeers();
   }

@@ -109,7 +109,7 @@ export async function startNode(
       if (demo !== undefined) {
         await stopWithin(PART_STOP_MS, "demo", demo.stop(), log);
       }
-      await access.drain.sendAllAway();
+      await access.drain.run();
       await started.disposeAsync();
     },
   };

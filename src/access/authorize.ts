@@ -138,7 +138,7 @@ async function decide(
     return { disconnect: DISCONNECT.tooManyConnections, userId };
   }
   // Another node may have sent the client changes that this node has not read. The client must not
-  // go back in time. If the feed itself does not reach that `seq`, it is of another feed.
+  // go back in time. A `seq` that the feed itself does not reach is of another feed.
   if (since > roster.seq && await feed.catchUp() === "failed") {
     return { disconnect: DISCONNECT.nodeBehindClient };
   }

@@ -2,8 +2,8 @@
  * The client's address of a request, also behind proxies.
  *
  * Any client can send `X-Forwarded-For`, and each proxy appends the address of its own peer. So the
- * header is read from the right, and only the entries that trusted proxies wrote are used. What an
- * address is limited to is not known here.
+ * header is read from the right, and only the entries that trusted proxies wrote are used. The
+ * limits of an address are not known here.
  *
  * @module
  */

@@ -11,8 +11,8 @@
 export const PROVISIONS_AT_ONCE_MAX = 2;
 
 /**
- * Calls that wait for one of those. While the database hangs, they wait on after
- * `AUTHORIZATION_MS`.
+ * Calls that wait until they may write. While the database hangs, they go on waiting after
+ * `AUTHORIZATION_MS`, so their number needs a limit.
  */
 export const PROVISIONS_WAITING_MAX = 5_000;
 

@@ -13,7 +13,8 @@ export const USERNAME_LENGTH_MAX = 128;
 
 /**
  * Transitions kept in memory for connections that are behind, about 10 MB. This is four times the
- * default maximum of connections, so that a storm of all of them does not outrun a healthy client.
+ * default maximum of connections, so that no healthy client misses changes when all of them
+ * reconnect at once.
  */
 export const RING_TRANSITIONS_MAX = 65_536;
 

@@ -1,5 +1,5 @@
 /**
- * The log as the other parts see it: four levels, fields, and one sentence an event.
+ * The log as the other parts see it: four levels, fields, and one sentence for each event.
  *
  * It does not know where lines go or what they look like: `telemetry/log_writer.ts` does.
  *

@@ -16,7 +16,8 @@ export interface Metrics {
    */
   applied(users: number, transitions: number, ms: number): void;
   /**
-   * Every connection of a protocol version that could be sent to is up to date.
+   * A pass delivered everything to the connections of a protocol version, except to those whose
+   * peers do not read.
    *
    * @param ms Since the oldest event that was delivered.
    */

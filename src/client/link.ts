@@ -6,12 +6,12 @@
  *
  * @module
  */
+import { CLOSE } from "../protocol/close.ts";
 import {
   BEARER_SUBPROTOCOL_PREFIX,
   type ClientMessage,
   SUBPROTOCOL_V2,
 } from "../protocol/messages.ts";
-import { CLOSE } from "../protocol/close.ts";
 import type { ConnectionInfo } from "./connection_info.ts";
 
 /** A token, or a function that returns one. */

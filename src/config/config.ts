@@ -1,7 +1,7 @@
 /**
  * The configuration is read from the environment once, at the start. This is the door of `config/`.
  *
- * `environment.ts` validates the variables: the range of each, and what only several together show.
+ * `environment.ts` validates the variables: the range of each, and that they do not contradict.
  * All errors are reported at once, each with the variable, the value and what is expected, so that
  * an operator corrects them in one go. Values of secrets never appear in an error.
  *

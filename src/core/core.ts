@@ -14,8 +14,8 @@
  * messages leave
  * ```
  *
- * `eviction/` stands beside this way: it closes connections whose token expired or was revoked,
- * and sends keepalives. The lease (in `presence/`) stands below it: without a lease the store
+ * `eviction/` is not on this way: it closes connections whose token expired or was revoked, and
+ * sends keepalives. The lease (in `presence/`) is a condition of it: without a lease the store
  * refuses the node's writes.
  *
  * Some reports go against the direction:

@@ -54,7 +54,7 @@ export class Crowd {
   /** Users without a socket, and when to open it. */
   readonly #connectAt = new Map<UserId, number>();
   #size = 0;
-  /** Number of the first users that are in the database, as far as is known. */
+  /** This many users, from the first on, are known to be in the database. */
   #stored = 0;
 
   constructor(deps: CrowdDeps) {

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { DATA_DIRECTORY } from "../embedded/data_directory.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
+import { DATA_DIRECTORY } from "../embedded/data_directory.ts";
 
 const SECRET_FILE = `${DATA_DIRECTORY}/secret`;
 

@@ -21,9 +21,9 @@
  * @module
  */
 import { createRequire } from "node:module";
-import { EMBEDDED_START_MS } from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import { StartError } from "../base/start_error.ts";
+import { EMBEDDED_START_MS } from "./limits.ts";
 import { type Owner, ownerFor } from "./owner.ts";
 import { answers, DATABASE_USER, Postmaster, urlFor } from "./postmaster.ts";
 

@@ -22,7 +22,7 @@ const ACCOUNT = "postgres";
  * The server's own user, or `postgres` if that is root.
  *
  * @param paths What Postgres must be able to enter.
- * @throws {StartError} when `postgres` cannot be created, or cannot be let into the paths.
+ * @throws {StartError} when `postgres` cannot be created, or cannot be given access to the paths.
  */
 export async function ownerFor(paths: readonly string[]): Promise<Owner> {
   if (Deno.build.os === "windows" || Deno.uid() !== 0) {

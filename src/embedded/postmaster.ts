@@ -7,6 +7,8 @@
  */
 import pg from "pg";
 import { systemClock, within } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import { StartError } from "../base/start_error.ts";
 import {
   EMBEDDED_CONNECT_MS,
   EMBEDDED_POLL_MS,
@@ -15,8 +17,6 @@ import {
   EMBEDDED_STOP_MS,
   EMBEDDED_TAKEOVER_MS,
 } from "./limits.ts";
-import type { Log } from "../base/log.ts";
-import { StartError } from "../base/start_error.ts";
 import type { Owner } from "./owner.ts";
 
 /** The database's superuser, and the name of the database, which initdb creates. */

@@ -23,8 +23,8 @@
  */
 import { Hono } from "@hono/hono";
 import { cors } from "@hono/hono/cors";
-import type { Config } from "../config/config.ts";
 import type { Log } from "../base/log.ts";
+import type { Config } from "../config/config.ts";
 import type { LoopMonitor } from "../telemetry/loop_monitor.ts";
 import type { PrometheusMetrics } from "../telemetry/prometheus.ts";
 import { type AdminDeps, disconnect } from "./admin.ts";

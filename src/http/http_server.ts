@@ -7,10 +7,10 @@
  * @module
  */
 import type { Clock } from "../base/clock.ts";
-import { LISTEN_AGAIN_MS } from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
+import { LISTEN_AGAIN_MS } from "./limits.ts";
 
 export interface HttpServerDeps {
   readonly host: string;

@@ -1,8 +1,20 @@
 /**
  * The messages of both protocol versions, the HTTP bodies, and the subprotocol names.
  *
- * This folder imports nothing from outside it, so that the client library and the server share
- * it. Every message is one JSON object in one text frame. `seq` is a position in the feed.
+ * This is the door of `protocol/`: what clients and servers have to agree on. The folder imports
+ * nothing from outside it, so that the client library and the server share it. The parts:
+ *
+ * - `messages.ts`, this file: the shape of every message. Each is one JSON object in one text
+ *   frame. `seq` is a position in the feed.
+ * - `user_id.ts`: what a user id is.
+ * - `close.ts`: the close codes, and whether a client reconnects after each.
+ * - `disconnect.ts`: the reasons that go with them. Only the server needs it.
+ *
+ * Version 1 has one message for each transition. Version 2 has a snapshot and then merged diffs;
+ * its clients may also watch some users, resume, and refresh their token.
+ *
+ * Clients of any age meet servers of any age, so a message and its fields never change. New ones
+ * may be added: a client ignores types and fields that it does not know.
  *
  * @module
  */

@@ -95,7 +95,7 @@ export class SocketEndpoint {
     }
   }
 
-  /** Refuses what no client may have, without a slot and without waiting. */
+  /** Refuses what can be refused without a slot and without waiting. */
   #refuse(request: Request): Response | undefined {
     const { config: { allowedOrigins }, draining } = this.#deps;
     if (!isHandshake(request)) {

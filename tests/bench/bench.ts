@@ -19,8 +19,8 @@ import {
   cpuSeconds,
   plainLoop,
 } from "./contenders.ts";
-import { transitions } from "./transitions.ts";
 import { constantBody, list } from "./list_workload.ts";
+import { transitions } from "./transitions.ts";
 import * as workloads from "./workloads.ts";
 import type { Result, Stage } from "./workloads.ts";
 

@@ -1,8 +1,8 @@
 /** Rollcall on a store in memory, for the comparison with servers that have no database. */
-import { readConfig } from "../../src/config/config.ts";
 import { rateLimited } from "../../src/base/log.ts";
-import { createLog } from "../../src/telemetry/log_writer.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { startNode } from "../../src/node.ts";
+import { createLog } from "../../src/telemetry/log_writer.ts";
 import { MemoryDatabase } from "../support/memory_database.ts";
 import { MemoryStore } from "../support/memory_store.ts";
 

@@ -11,7 +11,7 @@ const USERS = 5_000;
 const DIFFS = 100;
 const CHANGES_PER_DIFF = 100;
 const STRIDE = USERS / CHANGES_PER_DIFF;
-/** A task longer than this is noticed by a user: the page does not respond. */
+/** During a task that is longer than this, a user notices that the page does not respond. */
 const LONG_TASK_MS = 100;
 /** On a busy machine a task also waits for the CPU, so a few may be longer. */
 const LONG_TASKS_MAX = DIFFS / 20;

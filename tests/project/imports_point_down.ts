@@ -4,7 +4,7 @@
  * @module
  */
 
-/** The floors of the house, from the bottom. A file may import from its own folder and from floors below. */
+/** The floors of `src/`, from the bottom. A file may import from its own folder and from floors below. */
 export const FLOORS: readonly (readonly string[])[] = [
   ["src/protocol", "src/base"],
   ["src/client", "src/core/store", "src/core/connections", "src/embedded"],
@@ -21,10 +21,10 @@ export const FLOORS: readonly (readonly string[])[] = [
   ["."],
 ];
 
-/** Touches no database, no HTTP, no environment and no clock of its own. */
+/** The core: it uses no database, no HTTP, no environment, and no clock of its own. */
 const CORE = /^src\/core\//;
 
-/** The client library runs in browsers: it travels with the protocol and nothing else. */
+/** The client library runs in browsers, so it imports the protocol and nothing else. */
 const CLIENT = /^src\/client\//;
 const PROTOCOL = /^src\/protocol\//;
 
@@ -64,7 +64,7 @@ export function faultOf(from: string, specifier: string): string | undefined {
   const target = resolve(from, specifier);
   if (!target.endsWith(".ts")) return undefined;
   if (floorOf(from) < 0) {
-    return `${from} stands on no floor: add it to tests/lint/imports_point_down.ts`;
+    return `${from} is on no floor: add its folder to tests/project/imports_point_down.ts`;
   }
   const isSameFolder = folderOf(target) === folderOf(from);
   if (!isSameFolder && floorOf(target) >= floorOf(from)) {

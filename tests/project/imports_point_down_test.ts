@@ -25,7 +25,7 @@ Deno.test("the core imports no package, and every file has a floor", () => {
   equal(faultOf("src/access/token/verifier.ts", "jose"), undefined);
   equal(
     faultOf("src/new/thing.ts", "../connections/hub.ts")?.includes(
-      "stands on no floor",
+      "is on no floor",
     ),
     true,
   );

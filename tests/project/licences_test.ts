@@ -1,4 +1,4 @@
-/** What everything is made of may be used by everybody. */
+/** Every dependency may be used by everyone, for every purpose. */
 import { deepEqual, ok } from "node:assert/strict";
 import { ROOT } from "../support/server.ts";
 

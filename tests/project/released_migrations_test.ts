@@ -12,11 +12,11 @@
  * `RELEASES` below.
  */
 import { deepEqual, equal } from "node:assert/strict";
+import project from "../../deno.json" with { type: "json" };
 import {
   type MigrationFile,
   readMigrationFiles,
 } from "../../src/postgres/migration_files.ts";
-import project from "../../deno.json" with { type: "json" };
 
 /** The SHA-256 of each file in `migrations/`, by its name. */
 type Hashes = Readonly<Record<string, string>>;

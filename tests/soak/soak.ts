@@ -8,8 +8,8 @@
  */
 import { ok } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import { POOL_CONNECTIONS_MAX } from "../../src/postgres/limits.ts";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
+import { POOL_CONNECTIONS_MAX } from "../../src/postgres/limits.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { open, type TestClient } from "../support/client.ts";
 import { query, silentLog } from "../support/database.ts";

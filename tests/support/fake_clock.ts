@@ -1,5 +1,5 @@
 /**
- * A clock that stands still until a test advances it.
+ * A clock that does not move until a test advances it.
  *
  * @module
  */

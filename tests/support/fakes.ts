@@ -3,12 +3,12 @@
  *
  * @module
  */
+import type { Log } from "../../src/base/log.ts";
 import {
   Connection,
   type ConnectionStart,
   type Socket,
 } from "../../src/core/connections/connection.ts";
-import type { Log } from "../../src/base/log.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 
 /** A socket whose peer reads or does not read, as the test says. */

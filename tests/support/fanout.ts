@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { Fanout } from "../../src/core/fanout/fanout.ts";
-import { Subscriptions } from "../../src/core/fanout/subscriptions.ts";
 import { noMetrics } from "../../src/base/metrics.ts";
 import type { Connection } from "../../src/core/connections/connection.ts";
+import { Fanout } from "../../src/core/fanout/fanout.ts";
+import { Subscriptions } from "../../src/core/fanout/subscriptions.ts";
 import { Roster } from "../../src/core/roster/roster.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { type FakeSocket, liveConnection, rememberingLog } from "./fakes.ts";
@@ -18,7 +18,7 @@ export interface Peer {
 }
 
 /** Above this number of online users, version 2 receives counts. */
-export const STATE_USERS_MAX = 10;
+const STATE_USERS_MAX = 10;
 
 /** What a client sent when it connected, as far as the fan-out needs it. */
 type Start = Parameters<Fanout["subscribeV2"]>[1];

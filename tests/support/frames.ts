@@ -9,7 +9,7 @@ export interface FrameOptions {
   readonly isFinal?: boolean;
   readonly reserved?: number;
   readonly isMasked?: boolean;
-  /** What the header says, whatever follows. */
+  /** The length in the header. Default: that of the payload. */
   readonly length?: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Ports for programs that must be told one, or that must come back on the same one.
+ * Free ports, for programs that need one as an argument or must restart on the same one.
  *
  * @module
  */

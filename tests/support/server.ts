@@ -133,7 +133,7 @@ export async function startServerOn(
     ...options,
     env: { ...defaults, ...env },
   });
-  // A copy would read the log once and for all.
+  // The object itself: a copy would read the getter `log` once, and not again.
   return Object.assign(server, { databaseUrl });
 }
 

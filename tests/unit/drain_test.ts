@@ -26,7 +26,7 @@ Deno.test("a drain spreads the closes over its time", async () => {
   const { clock, drain, sockets, closed } = drainOf(4, 400);
   drain.begin();
   equal(drain.isDraining, true);
-  void drain.sendAllAway();
+  void drain.run();
   const counts: number[] = [];
   for (let n = 0; n < 4; n++) {
     await clock.advance(n === 0 ? 0 : 100);
@@ -40,7 +40,7 @@ Deno.test("a drain ends when all peers have answered, or after a limit", async (
   for (const answers of [true, false]) {
     const { clock, admission, drain, closed } = drainOf(3, 0);
     let isOver = false;
-    void drain.sendAllAway().then(() => isOver = true);
+    void drain.run().then(() => isOver = true);
     await clock.advance(LAST_CLOSES_MS - 100);
     equal(closed(), 3);
     equal(isOver, false);

@@ -3,7 +3,7 @@
  *
  * Verifying a signature costs up to a millisecond, and when a thousand clients reconnect at once
  * their tokens are the same as before. Bad tokens are not cached, because a client can make any
- * number of them. The cache does not know revocations: `rejectingRevoked` goes around it.
+ * number of them. The cache does not know revocations: `rejectingRevoked` wraps it.
  *
  * @module
  */

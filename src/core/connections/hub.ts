@@ -7,8 +7,8 @@
  *
  * @module
  */
-import type { Connection } from "./connection.ts";
 import type { UserId } from "../../protocol/user_id.ts";
+import type { Connection } from "./connection.ts";
 
 /** Invariant: no set is empty. A user without connections has no entry. */
 const connectionsByUser = new Map<UserId, Set<Connection>>();

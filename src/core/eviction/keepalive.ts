@@ -2,7 +2,7 @@
  * Keepalive sends a message to version 2 connections that got none for a while.
  *
  * Browsers hide pings from a page. Without a keepalive, a client behind a dead link would show
- * its old state forever. When `check` is called is not known here.
+ * its old state forever. It does not know when `check` is called.
  *
  * @module
  */

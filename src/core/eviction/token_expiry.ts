@@ -2,7 +2,7 @@
  * Token expiry closes a connection when its token expires.
  *
  * A version 2 connection gets the error `token_expiring` before that, so that its client can
- * send a new token. When `check` is called is not known here.
+ * send a new token. It does not know when `check` is called.
  *
  * @module
  */

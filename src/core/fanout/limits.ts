@@ -7,7 +7,7 @@
 /** Ids watched by all connections of a node together, at about 200 bytes each. */
 export const WATCHED_IDS_MAX = 1_000_000;
 
-/** Least time between two `presence_count` messages: the number is no event, and changes all the time. */
+/** Least time between two `presence_count` messages, because the number changes all the time. */
 export const COUNT_INTERVAL_MS = 1_000;
 
 /**
@@ -23,8 +23,8 @@ export const STATE_USERS_RETURN_SHARE = 0.9;
 export const SEND_BUFFER_BYTES_MAX = 65_536;
 
 /**
- * Messages sent to one connection in one visit. Until it is written, Deno holds ten times the
- * size of a message, so a long series of messages to one connection costs much memory.
+ * Messages sent to one connection in one visit. Until a message is written, Deno holds ten times
+ * its size, so a long series of messages to one connection costs much memory.
  */
 export const SENDS_PER_VISIT_MAX = 128;
 
@@ -35,13 +35,15 @@ export const STALLED_RECHECK_MS = 100;
 export const SLOW_CONSUMER_MS = 10_000;
 
 /**
- * Unsent bytes above a full buffer that give a peer one more second. The socket counts all bytes
- * of a large snapshot as unsent until the last one has left; a slow mobile link reads this fast.
+ * Bytes a second that a peer must read at least: unsent bytes above a full buffer extend
+ * `SLOW_CONSUMER_MS` at this rate. The socket counts all bytes of a large snapshot as unsent until
+ * the last one has left. A slow mobile link reads this fast.
  */
 export const SLOW_CONSUMER_BYTES_PER_SECOND_MIN = 32_768;
 
 /**
  * How long the fan-out works before accepts, pings and HTTP requests are served. Until then each
- * message sent waits as a task of Deno: half a millisecond costs a sixth less CPU than five do.
+ * message that was sent waits as a task of Deno, so short slices also cost less: half a
+ * millisecond takes a sixth less CPU than five milliseconds.
  */
 export const FANOUT_SLICE_MS = 0.5;

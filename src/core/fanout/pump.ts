@@ -20,7 +20,7 @@ export type Visited = "idle" | "continue" | "retry later";
 export interface PumpDeps<Subscriber> {
   readonly clock: Clock;
   /**
-   * From the end of a pass to the begin of the next, in milliseconds. The first wake after this
+   * From the end of a pass to the start of the next, in milliseconds. The first wake after this
    * pause starts a pass at once.
    */
   readonly pauseMs: number;

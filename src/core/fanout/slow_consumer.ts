@@ -12,7 +12,7 @@ import {
   SLOW_CONSUMER_MS,
 } from "./limits.ts";
 
-/** Since when the peer reads nothing, in milliseconds, and the unsent bytes at the last visit. */
+/** Since when the peer has read nothing, in milliseconds, and the unsent bytes at the last visit. */
 export interface Stall {
   readonly since: number;
   readonly bytes: number;
@@ -34,7 +34,7 @@ export function recordStall(
 ): "waiting" | "timed out" {
   const bytes = subscriber.connection.bufferedBytes;
   const { since, bytes: before } = subscriber.stall ?? { since: now, bytes };
-  // More bytes than before are no sign of reading: a control message may have come on top.
+  // More bytes than before are no sign of reading: a control message may have been added.
   const stall = { since: bytes < before ? now : since, bytes };
   subscriber.stall = stall;
   // The socket counts a message as unsent until all of it has left, so a large one needs time.

@@ -90,7 +90,7 @@ export class Subscriptions {
     return this.#wildcards.get(connection) ?? this.#watchers.get(connection);
   }
 
-  /** Records changes with the watchers of their users. Costs one step for each of these. */
+  /** Records changes with the watchers of their users. Costs one step for each watcher. */
   recordChanges(changes: readonly Change[]): void {
     for (const change of changes) {
       for (const watcher of this.#watchersByUser.get(change.userId) ?? []) {

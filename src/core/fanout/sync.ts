@@ -107,7 +107,7 @@ export class Sync {
     const { connection, state } = subscriber;
     if (connection.state !== "live") return "idle";
     if (!subscriber.isBehind(this.#messages.head)) return "idle";
-    // A later message covers what one sent now would contain, so none waits behind unsent bytes.
+    // A later message will contain what this one would, so nothing is queued behind unsent bytes.
     if (connection.bufferedBytes > 0) {
       return this.#deps.sender.defer(subscriber);
     }

@@ -198,8 +198,8 @@ export class Feed {
       after,
       FEED_READ_ROWS_MAX,
     );
-    // A feed that is too short has lost transitions. It is not compared: until the comparison is
-    // read it may grow as far again, and hide the loss.
+    // A feed that is too short has lost transitions. It is not compared: while the comparison is
+    // read the feed may grow to the same length again, and hide the loss.
     const verdict = needsVerification && head >= committed
       ? await this.#compareWithRing()
       : "same";

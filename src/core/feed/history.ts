@@ -1,5 +1,5 @@
 /**
- * The history is the newest part of the feed, as far back as the ring reaches.
+ * The history is the newest part of the feed: as many transitions as the ring can hold.
  *
  * It fills the ring at the start, for clients that were connected elsewhere before. It also shows
  * whether the feed still has what this node took from it.

@@ -1,8 +1,8 @@
 /**
  * Claims are what this node knows of its own claims in the store.
  *
- * Of each user a claim is either held, in doubt or absent. Compared with which users are
- * connected, this says what the next write must contain. Nothing here awaits or writes:
+ * Each user's claim is either held, in doubt or absent. The difference between this and the users
+ * who are connected is what the next write must contain. Nothing here awaits or writes:
  * `presence.ts` does.
  *
  * @module
@@ -36,14 +36,14 @@ export interface BatchResult {
   readonly held: readonly UserId[];
   /** Ids that belong to no user. */
   readonly unknown: readonly UserId[];
-  /** Users whom the feed reported as offline during the write. They must be written again. */
+  /** Users that the feed reported as offline during the write. They must be written again. */
   readonly inDoubt: readonly UserId[];
 }
 
 export class Claims {
   /** A user without an entry has no claim. */
   readonly #states = new Map<UserId, "held" | "in doubt">();
-  /** Users whom the feed reported as offline since the current write began. None: no write is under way. */
+  /** Users that the feed reported as offline since the current write began. `undefined`: no write is under way. */
   #offlineDuringWrite: Set<UserId> | undefined;
 
   stateOf(userId: UserId): ClaimState {

@@ -48,7 +48,7 @@ export interface FeedRead {
 
 /** A connection on which the database announces that the feed has grown. */
 export interface Subscription {
-  /** The newest `seq`, asked over this connection. On a dead connection it rejects, or never resolves. */
+  /** Reads the newest `seq` over this connection. On a dead connection it rejects, or never resolves. */
   head(): Promise<number>;
   /** Resolves when the connection has ended, for any reason. */
   readonly ended: Promise<void>;

@@ -86,7 +86,7 @@ export class Announcer {
   }
 
   /** Speaks at once: the answer to something that the user did. */
-  say(text) {
+  speak(text) {
     element("spoken").textContent = text;
   }
 
@@ -109,7 +109,7 @@ export class Announcer {
     const total = count === 1
       ? "1 user is online"
       : `${count} users are online`;
-    this.say(`${parts.filter((part) => part).join(", ")}. ${total}.`);
+    this.speak(`${parts.filter((part) => part).join(", ")}. ${total}.`);
     this.#online = { count: 0, names: [] };
     this.#offline = { count: 0, names: [] };
     this.#timer = undefined;

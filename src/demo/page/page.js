@@ -143,7 +143,7 @@ function onSubmit(event) {
 
 async function start() {
   showSnippets("<token>");
-  startCopying((text) => announcer.say(text));
+  startCopying((text) => announcer.speak(text));
   startCrowd();
   new Chart(readCurrentCount);
   keepPolling();

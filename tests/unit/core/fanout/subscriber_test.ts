@@ -3,8 +3,8 @@ import {
   V1Subscriber,
   V2Subscriber,
 } from "../../../../src/core/fanout/subscriber.ts";
-import { Roster } from "../../../../src/core/roster/roster.ts";
 import type { Change } from "../../../../src/core/roster/ring.ts";
+import { Roster } from "../../../../src/core/roster/roster.ts";
 import { liveConnection } from "../../../support/fakes.ts";
 
 const { connection } = liveConnection(7, { version: 2 });

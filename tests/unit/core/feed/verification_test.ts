@@ -106,7 +106,7 @@ Deno.test("[C5] a hole without a verification replaces the roster, and skips no 
   await feed.stop();
 });
 
-Deno.test("[C5] a verification compares as far back as the ring reaches", async () => {
+Deno.test("[C5] a verification compares every transition that is still in the ring", async () => {
   const fixture = await startFeed();
   const { clock, feed, roster, online, write, cutLink } = fixture;
   await write([1, 2, 3]);

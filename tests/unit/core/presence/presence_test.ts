@@ -63,7 +63,7 @@ function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
   };
 }
 
-Deno.test("[P1] a user whom the feed reports offline during a write is written again", async () => {
+Deno.test("[P1] a user that the feed reports offline during a write is written again", async () => {
   const { connections, presence, clock, writes, reportOffline } =
     createPresence();
   const { connection, socket } = joiningConnection(7);
@@ -80,7 +80,7 @@ Deno.test("[P1] a user whom the feed reports offline during a write is written a
   await presence.stop();
 });
 
-Deno.test("[P1] a user whom the feed reports offline during the grace is written again on return", async () => {
+Deno.test("[P1] a user that the feed reports offline during the grace is written again on return", async () => {
   const { connections, presence, clock, writes, reportOffline } =
     createPresence(10_000);
   const first = joiningConnection(7);
