@@ -9,8 +9,8 @@ const FIRST = 15_000;
 const LAST = 32_000;
 
 /**
- * A port on which nothing listens, and which no outgoing connection takes in the meantime, as
- * it could take one that the system gave.
+ * A free port below the range of outgoing connections. A port that the system chose could be taken
+ * by one of these before the program listens.
  */
 export function freePort(): number {
   while (true) {

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy that can fail as networks fail.
+ * A TCP proxy that can fail as networks do.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export type ProxyMode = "open" | "refusing" | "silent";
 export interface Proxy extends AsyncDisposable {
   /** The given URL with the proxy's address in it. */
   readonly url: string;
-  /** Connections taken so far. */
+  /** Connections accepted so far. */
   readonly accepted: number;
   set(mode: ProxyMode): void;
 }
@@ -33,16 +33,7 @@ export function startProxy(targetUrl: string): Proxy {
     connection.close();
   };
   const pipe = async (from: Deno.TcpConn, to: Deno.TcpConn) => {
-    const buffer = new Uint8Array(65_536);
-    try {
-      while (true) {
-        const size = await from.read(buffer);
-        if (size === null) break;
-        if (mode !== "silent") await writeAll(to, buffer.subarray(0, size));
-      }
-    } catch {
-      // One end closed its connection. The other end is closed below.
-    }
+    await forward(from, to, () => mode !== "silent");
     drop(from);
     drop(to);
   };
@@ -98,6 +89,24 @@ export function startProxy(targetUrl: string): Proxy {
       await Promise.all(pipes);
     },
   };
+}
+
+/** Resolves when one end has closed its connection. Drops the bytes that may not pass. */
+async function forward(
+  from: Deno.TcpConn,
+  to: Deno.TcpConn,
+  mayPass: () => boolean,
+): Promise<void> {
+  const buffer = new Uint8Array(65_536);
+  try {
+    while (true) {
+      const size = await from.read(buffer);
+      if (size === null) return;
+      if (mayPass()) await writeAll(to, buffer.subarray(0, size));
+    }
+  } catch {
+    // A connection that is reset has ended too.
+  }
 }
 
 async function writeAll(
