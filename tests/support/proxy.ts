@@ -29,8 +29,7 @@ export function startProxy(targetUrl: string): Proxy {
   const pipes = new Set<Promise<void>>();
 
   const drop = (connection: Deno.TcpConn) => {
-    if (!connections.delete(connection)) return;
-    connection.close();
+    if (connections.delete(connection)) connection.close();
   };
   const pipe = async (from: Deno.TcpConn, to: Deno.TcpConn) => {
     await forward(from, to, () => mode !== "silent");
