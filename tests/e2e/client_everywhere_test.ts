@@ -15,7 +15,7 @@ function run(command: string, args: readonly string[]) {
     ...{ args: [...args], stdout: "piped", stderr: "piped" },
     env: { NO_COLOR: "1" },
   }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), 30_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
   const output = child.output().then(({ code, stdout, stderr }) => {
     clearTimeout(timer);
     const decoder = new TextDecoder();
