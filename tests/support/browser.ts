@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const FOLDERS = ["/usr/bin", ...(Deno.env.get("PATH") ?? "").split(":")];
@@ -40,4 +40,44 @@ function isFile(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+interface TraceEvent {
+  readonly name: string;
+  readonly cat: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly args: { readonly name?: string };
+  /** CPU time of the thread in microseconds. */
+  readonly tdur?: number;
+}
+
+/**
+ * The CPU time of each task on the main threads of pages while `work` runs, in milliseconds.
+ * Unlike their duration it does not grow on a busy machine, where a task waits for the CPU.
+ */
+export async function tasksCpuMs(
+  browser: Browser,
+  page: Page,
+  work: () => Promise<void>,
+): Promise<number[]> {
+  const categories = ["-*", "disabled-by-default-devtools.timeline"];
+  await browser.startTracing(page, { categories });
+  try {
+    await work();
+  } catch (err) {
+    await browser.stopTracing();
+    throw err;
+  }
+  const trace = new TextDecoder().decode(await browser.stopTracing());
+  const { traceEvents }: { traceEvents: TraceEvent[] } = JSON.parse(trace);
+  const threads = new Set(
+    traceEvents.filter(({ args }) => args.name === "CrRendererMain")
+      .map(({ pid, tid }) => `${pid} ${tid}`),
+  );
+  return traceEvents
+    .filter(({ name, pid, tid }) =>
+      name === "RunTask" && threads.has(`${pid} ${tid}`)
+    )
+    .map(({ tdur = 0 }) => tdur / 1_000);
 }

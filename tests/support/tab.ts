@@ -6,7 +6,7 @@
 import { deepEqual } from "node:assert/strict";
 import type { Browser, Page, WebSocketRoute } from "playwright-core";
 import type { ServerMessage } from "../../src/protocol/messages.ts";
-import { browserIsMissing, launchBrowser } from "./browser.ts";
+import { browserIsMissing, launchBrowser, tasksCpuMs } from "./browser.ts";
 import { type ServerOptions, startServer, type TestServer } from "./server.ts";
 import { until, untilEqual } from "./until.ts";
 
@@ -37,6 +37,8 @@ export interface PageTests {
   test(name: string, fn: () => Promise<void>): void;
   /** Disposing of it closes the page, and fails if there were errors on it. */
   open(path: string, options?: TabOptions): Promise<Tab>;
+  /** The CPU time of each task of a page while `work` runs, in milliseconds. */
+  tasksCpuMs(tab: Tab, work: () => Promise<void>): Promise<number[]>;
 }
 
 /** One browser and one server for a file's tests; without a browser they are skipped. */
@@ -69,6 +71,7 @@ export function pageTests(options: ServerOptions = {}): PageTests {
         sanitizeOps: false,
         sanitizeResources: false,
       }),
+    tasksCpuMs: ({ page }, work) => tasksCpuMs(browser, page, work),
     open: async (path, { url = server.url, prepare } = {}) => {
       const page = await browser.newPage();
       const tab = attend(page);
