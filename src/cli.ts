@@ -12,12 +12,12 @@ import { readDatabaseConfig, readTokenConfig } from "./config/config.ts";
 import { readDemoSecret } from "./demo/demo_secret.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { createLog } from "./telemetry/log_writer.ts";
-import { parseUserId, USER_ID_MAX } from "./protocol/user_id.ts";
 import { START_ERROR_EXIT_CODE, StartError } from "./base/start_error.ts";
 
 const USAGE = `Usage:
   deno task token <userId> [--ttl 1h]   print a token for a user (ttl: 30s, 15m, 1h, 7d)
-  deno task migrate                     bring the database's schema up to date`;
+  deno task migrate                     bring the database's schema up to date
+  deno task migrate --explain           say what that would read, write, make and need, and do nothing`;
 
 const SECONDS_PER_UNIT: Readonly<Record<string, number>> = {
   s: 1,
@@ -46,19 +46,19 @@ const DEMO_TOKEN_WARNING =
   "Warning: JWT_SECRET is not set, so this token is for demo mode: only a demo server that was started in this folder accepts it.";
 
 async function printToken(args: readonly string[], ttl: string): Promise<void> {
-  const userId = parseUserId(args[0]);
+  const { token: config, demo, ids } = readTokenConfig(
+    Deno.env.toObject(),
+    readDemoSecret,
+  );
+  const userId = ids.parse(args[0]);
   if (args.length !== 1 || userId === undefined) {
     throw new StartError(
       `Cannot sign a token for "${
         args.join(" ")
-      }": expected a user id from 1 to ${USER_ID_MAX}\n${USAGE}`,
+      }": expected ${ids.expected}\n${USAGE}`,
     );
   }
   const ttlSeconds = parseTtlSeconds(ttl);
-  const { token: config, demo } = readTokenConfig(
-    Deno.env.toObject(),
-    readDemoSecret,
-  );
   const { key } = config;
   if (key.kind !== "secret") {
     throw new StartError(
@@ -70,13 +70,15 @@ async function printToken(args: readonly string[], ttl: string): Promise<void> {
   writeLine(Deno.stdout, token);
 }
 
-async function migrateOnce(): Promise<void> {
-  const { database, log: { level, format } } = readDatabaseConfig(
+async function migrateOnce(isExplained: boolean): Promise<void> {
+  const { database, users, log: { level, format } } = readDatabaseConfig(
     Deno.env.toObject(),
     Deno.stdout.isTerminal(),
   );
   const log = createLog(level, format);
-  const { migrateDatabase } = await import("./postgres/migrate.ts");
+  const { logMigration, migrateDatabase } = await import(
+    "./postgres/migrate.ts"
+  );
   await using stack = new AsyncDisposableStack();
   let url: string | undefined;
   if (database.kind === "embedded") {
@@ -87,11 +89,13 @@ async function migrateOnce(): Promise<void> {
   } else {
     url = database.url;
   }
-  const applied = await migrateDatabase(url, log);
-  log.info(
-    { applied },
-    applied.length === 0 ? "schema is up to date" : "schema updated",
-  );
+  if (isExplained) {
+    const { explainMigration } = await import("./postgres/explain.ts");
+    return writeLine(Deno.stdout, await explainMigration(url, users));
+  }
+  const migrated = await migrateDatabase(url, users, log);
+  if (migrated.applied.length === 0) log.info({}, "schema is up to date");
+  logMigration(migrated, log);
 }
 
 function writeLine(
@@ -108,13 +112,15 @@ async function run(args: string[]): Promise<number> {
       allowPositionals: true,
       options: {
         ttl: { type: "string", default: "1h" },
+        explain: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
     });
     if (values.help) writeLine(Deno.stdout, USAGE);
     else if (command === "token") await printToken(rest, values.ttl);
-    else if (command === "migrate" && rest.length === 0) await migrateOnce();
-    else throw new StartError(USAGE);
+    else if (command === "migrate" && rest.length === 0) {
+      await migrateOnce(values.explain);
+    } else throw new StartError(USAGE);
     return 0;
   } catch (err) {
     const isUsage = err instanceof TypeError && "code" in err;

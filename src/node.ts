@@ -24,6 +24,7 @@ import type { Config } from "./config/config.ts";
 import { hub } from "./core/connections/hub.ts";
 import { type Core, createCore } from "./core/core.ts";
 import type { Store } from "./core/store/store.ts";
+import { INTEGER_IDS, type UserIds } from "./protocol/user_id.ts";
 import { createDemo, type Demo } from "./demo/demo.ts";
 import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";
@@ -53,6 +54,7 @@ interface Base {
   readonly config: Config;
   readonly store: NodeStore;
   readonly log: Log;
+  readonly ids: UserIds;
   readonly clock: Clock;
   readonly metrics: PrometheusMetrics;
   /** Registers how to stop a part. Parts stop in the reverse order of their registration. */
@@ -68,6 +70,7 @@ interface Base {
  *
  * @param store Belongs to the node from here on: the node closes it.
  * @param log Rate limited, because clients can cause lines.
+ * @param ids The user ids of the store.
  * @param databaseUrl For demo mode, which writes and reads users by itself.
  * @throws {StartError} when it cannot listen on `HOST` and `PORT`.
  */
@@ -75,12 +78,13 @@ export async function startNode(
   config: Config,
   store: NodeStore,
   log: Log,
+  ids: UserIds = INTEGER_IDS,
   databaseUrl?: string,
 ): Promise<Node> {
   useVectoredWrites();
   await using parts = new AsyncDisposableStack();
   const base: Base = {
-    ...{ config, store, log, clock: systemClock },
+    ...{ config, store, log, ids, clock: systemClock },
     metrics: new PrometheusMetrics(project.version),
     onStop: (part, stop, ms = PART_STOP_MS) =>
       parts.defer(() => stopWithin(ms, part, stop(), log)),
@@ -125,9 +129,10 @@ function useVectoredWrites(): void {
 
 /** When this resolves, the node has a lease and its roster is complete. */
 async function startCore(base: Base): Promise<Core> {
-  const { config, store, clock, log, metrics, onStop } = base;
+  const { config, store, clock, log, ids, metrics, onStop } = base;
   const core = createCore({
     ...config,
+    compareIds: ids.compare,
     ...{ hub, store, clock, log, metrics: metrics.recorder },
   });
   const { fanout, eviction, lease, feed } = core;
@@ -156,12 +161,12 @@ interface Access {
 }
 
 function createAccess(
-  { config, clock }: Base,
+  { config, clock, ids }: Base,
   { connections, eviction }: Core,
 ): Access {
   const admission = new Admission(config.admission);
   const verify = rejectingRevoked(
-    cached(createVerifier(config.token)),
+    cached(createVerifier(config.token, ids)),
     (tokenId) => eviction.isRevoked(tokenId),
   );
   const { drainMs } = config;
@@ -174,11 +179,11 @@ function createSocketEndpoint(
   core: Core,
   { admission, verify, drain }: Access,
 ): SocketEndpoint {
-  const { config, store, clock, log, metrics } = base;
+  const { config, store, clock, log, ids, metrics } = base;
   const { connections, roster, feed, fanout, eviction } = core;
   return new SocketEndpoint({
     ...{ config, admission, verify, connections, roster, feed, fanout },
-    ...{ clock, log, metrics: metrics.recorder },
+    ...{ clock, log, ids, metrics: metrics.recorder },
     provision: config.autoProvision
       ? coalesced((...user) => store.provision(...user))
       : undefined,
@@ -188,14 +193,14 @@ function createSocketEndpoint(
 }
 
 function startDemo(
-  { config, clock, log }: Base,
+  { config, clock, log, ids }: Base,
   databaseUrl: string | undefined,
   url: () => string,
 ): Demo {
   return createDemo({
-    ...{ token: config.token, clock, log, url },
-    addUsers: (...users) => addUsers(databaseUrl, ...users),
-    onlineSince: (limit) => onlineSince(databaseUrl, limit),
+    ...{ token: config.token, clock, log, ids, url },
+    addUsers: (...users) => addUsers(databaseUrl, ids, ...users),
+    onlineSince: (limit) => onlineSince(databaseUrl, ids, limit),
   });
 }
 

@@ -19,7 +19,8 @@ import { addUsers } from "./demo/demo_users.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { NODE_STOP_MS } from "./limits.ts";
 import { startNode } from "./node.ts";
-import { migrateDatabase } from "./postgres/migrate.ts";
+import { logMigration, migrateDatabase } from "./postgres/migrate.ts";
+import { userIds } from "./protocol/user_id.ts";
 import { PostgresStore } from "./postgres/postgres_store.ts";
 import { stopWithin } from "./stop_within.ts";
 
@@ -41,12 +42,14 @@ interface Database {
 export async function startServer(config: Config, log: Log): Promise<Server> {
   const database = await openDatabase(config, log);
   try {
-    const applied = await migrateDatabase(database.url, log);
-    if (applied.length > 0) log.info({ applied }, "schema updated");
-    if (config.demo) await addUsers(database.url, DEMO_USERS);
+    const { url } = database;
+    const migrated = await migrateDatabase(url, config.users, log);
+    logMigration(migrated, log);
+    const ids = userIds(migrated.users.idType, config.userIdJson);
+    if (config.demo) await addUsers(url, ids, DEMO_USERS);
     const limitedLog = rateLimited(log);
-    const store = new PostgresStore(database.url, limitedLog);
-    const node = await startNode(config, store, limitedLog, database.url);
+    const store = new PostgresStore(url, limitedLog, ids);
+    const node = await startNode(config, store, limitedLog, ids, url);
     return {
       url: node.url,
       stop: async () => {

@@ -1,172 +1,123 @@
--- The functions that decide transitions. Each is called in a transaction of its own, at READ COMMITTED, where
--- every statement sees what was committed before it began.
-
--- Writes one batch of a node: claims the arriving users, and releases the leaving ones.
--- Locks: the node's row (key share), then the user rows by id, then the counter, until commit. It skips user rows
--- that are locked already: a row that the application keeps locked must not delay the presence of others.
--- Returns: rows with status 'online' or 'offline' are transitions. 'unknown' means there is no such user. 'busy' means
--- nothing was written for the user, and the caller must retry: the row is locked, or it rejects the update, or its
--- deletion is not in the feed yet.
--- Raises: RC001 if the node holds no lease, RC002 if a later write of the node came first. Then nothing was written.
+-- The functions that decide transitions. Each is called in a transaction of its own at READ COMMITTED,
+-- where every statement sees what was committed before it began.
 --
--- A connection keeps the query plans for as long as it lives, and may have made them when the tables were nearly
--- empty. They must not read whole tables. So each statement names its ids in one array, which an index can serve,
--- and sequential scans are off. Before Postgres 18, a plan under "enable_seqscan = off" would be compiled at each call;
--- "jit = off" prevents it.
-create or replace function rollcall_internal.apply(node uuid, arriving integer[], leaving integer[], write_number bigint)
-returns table (seq bigint, user_id integer, username text, status text)
-language plpgsql set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+-- Their plans are kept for as long as a connection lives, perhaps from a time when the tables were nearly
+-- empty, and must not read a table as a whole: each statement names its ids in one array, which is the
+-- condition of an index, and sequential scans are off. Without "jit = off" Postgres before 18 would
+-- compile such a plan at each call.
+
+-- Claims the arriving users for a node and releases the leaving ones. Returns
+--   a row with a seq for each transition,
+--   'unknown' for an arriving id that is not in the users table,
+--   'deferred' for an arriving id that was never seen while the users table cannot be read.
+-- Raises RC001 if the node holds no lease, and RC002 if a later write of the node was committed before.
+create or replace function rollcall_internal.apply(node uuid, arriving :ID_TYPE[], leaving :ID_TYPE[], write_number bigint)
+returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
-  locked_ids integer[];
-  skipped integer[];
-  busy integer[];
-  single_id integer;
+  known :ID_TYPE[];
+  names text[];
+  is_readable boolean := true;
 begin
-  perform from rollcall_internal.nodes n
-    where n.id = node and n.expires_at > clock_timestamp()
-      for key share;
-  if not found then
-    raise exception 'node % holds no lease', node using errcode = 'RC001';
-  end if;
+  perform rollcall_internal.require_lease(node);
   insert into rollcall_internal.writes as w (node_id, last) values (node, write_number)
       on conflict (node_id) do update set last = excluded.last where w.last < excluded.last;
   if not found then
-    raise exception 'write % of node % was superseded', write_number, node using errcode = 'RC002';
+    raise exception 'write % of node % was overtaken', write_number, node using errcode = 'RC002';
   end if;
 
-  select coalesce(array_agg(locked.id), '{}') into locked_ids
-    from (
-      select u.id from users u
-       where u.id = any (arriving || leaving)
-       order by u.id
-         for no key update skip locked
-    ) locked
-   where locked.id not in (select d.user_id from rollcall_internal.deleted_users d);
+  if cardinality(arriving) > 0 then
+    begin
+      select coalesce(array_agg(u.user_id), '{}'), coalesce(array_agg(u.username), '{}') into known, names
+        from rollcall_internal.read_users(arriving) u;
+    exception when others then
+      -- The table is locked, is being replaced, or is gone. Users that were seen before come in as they were.
+      is_readable := false;
+      raise warning 'cannot read the users table: %', sqlerrm;
+      select coalesce(array_agg(p.user_id), '{}'), coalesce(array_agg(p.username), '{}') into known, names
+        from rollcall_internal.presence p
+       where p.user_id = any (arriving) and p.changed_at is not null;
+    end;
+    if cardinality(known) < cardinality(arriving) then
+      return query
+        select null::bigint, missing.id, null::text, case when is_readable then 'unknown' else 'deferred' end
+          from (select unnest(arriving) as id except select unnest(known)) missing;
+      -- A claim of a user who is gone is released like that of one who left.
+      if is_readable then
+        leaving := leaving || array(select unnest(arriving) except select unnest(known));
+      end if;
+    end if;
+  end if;
+  return query select * from rollcall_internal.write_claims(node, known, names, leaving, array[node]);
+end
+$$;
 
-  select array_agg(s.id) into skipped
-    from (select unnest(arriving || leaving) as id except select unnest(locked_ids)) s;
-  if skipped is not null then
-    select coalesce(array_agg(s.id), '{}') into busy
-      from unnest(skipped) as s (id)
-     where exists (select from users u where u.id = s.id)
-        or exists (select from rollcall_internal.deleted_users d where d.user_id = s.id);
-    -- A user that does not exist keeps no claims.
-    delete from rollcall_internal.claims c
-     where c.node_id = node
-       and c.user_id = any (array(
-         (select unnest(leaving) intersect select unnest(skipped)) except select unnest(busy)
-       ));
+-- Adds `node` to the claims of `coming` users and removes `gone` nodes from those of `going` users, copies
+-- the status of each user whose first claim came or last claim went, and appends the transitions.
+-- Locks the users' rows of presence in id order: an index scan over an array visits the ids in order,
+-- a bitmap scan would not. Only a batch that does both needs a statement for it.
+create or replace function rollcall_internal.write_claims(
+  node uuid, coming :ID_TYPE[], names text[], going :ID_TYPE[], gone uuid[]
+)
+returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  arrived :ID_TYPE[] := '{}';
+  arrived_names text[] := '{}';
+  departed :ID_TYPE[] := '{}';
+  departed_names text[] := '{}';
+begin
+  if coalesce(cardinality(coming), 0) > 0 then
+    if cardinality(going) > 0 then
+      perform from rollcall_internal.presence p
+        where p.user_id = any (coming || going)
+        order by p.user_id for update;
+    end if;
+    with claimed as (
+      insert into rollcall_internal.presence as p (user_id, username, nodes, changed_at)
+      select k.id, k.name, array[node], clock_timestamp()
+        from unnest(coming, names) as k (id, name)
+       order by k.id
+          on conflict on constraint presence_pkey do update
+             set username = excluded.username,
+                 nodes = p.nodes || node,
+                 changed_at = case when p.nodes = '{}' then excluded.changed_at else p.changed_at end
+           where node <> all (p.nodes)
+      returning p.user_id as id, p.username as name, cardinality(p.nodes) = 1 as is_first
+    )
+    select coalesce(array_agg(c.id order by c.id), '{}'), coalesce(array_agg(c.name order by c.id), '{}')
+      into arrived, arrived_names
+      from claimed c where c.is_first;
+  end if;
+
+  if cardinality(going) > 0 then
+    with released as (
+      update rollcall_internal.presence p
+         set nodes = case when cardinality(gone) = 1 then array_remove(p.nodes, gone[1])
+                          else array(select unnest(p.nodes) except select unnest(gone)) end,
+             changed_at = case when p.nodes <@ gone then clock_timestamp() else p.changed_at end
+       where p.user_id = any (going) and p.nodes && gone
+      returning p.user_id as id, p.username as name, p.nodes
+    )
+    select coalesce(array_agg(r.id order by r.id), '{}'), coalesce(array_agg(r.name order by r.id), '{}')
+      into departed, departed_names
+      from released r where r.nodes = '{}';
+  end if;
+
+  if cardinality(arrived) + cardinality(departed) > 0 then
+    perform rollcall_internal.copy_in_time(arrived, departed);
     return query
-      select null::bigint, s.id, null::text, case when b.id is null then 'unknown' else 'busy' end
-        from unnest(skipped) as s (id)
-        left join unnest(busy) as b (id) using (id);
+      select a.*
+        from (
+          select array_agg(c.id order by c.id) as ids, array_agg(c.name order by c.id) as names,
+                 array_agg(c.state order by c.id) as states
+            from (
+              select arrival.id, arrival.name, 'online' as state from unnest(arrived, arrived_names) as arrival (id, name)
+              union all
+              select departure.id, departure.name, 'offline' from unnest(departed, departed_names) as departure (id, name)
+            ) c
+        ) changed, rollcall_internal.append(changed.ids, changed.names, changed.states) a;
   end if;
-
-  begin
-    return query select * from rollcall_internal.write_claims(node, arriving, leaving, locked_ids);
-    return;
-  exception when others then
-    -- One of the rows rejects its update. The loop below writes each user alone, so that the others go through.
-  end;
-  foreach single_id in array locked_ids loop
-    begin
-      return query select * from rollcall_internal.write_claims(node, arriving, leaving, array[single_id]);
-    exception when others then
-      raise warning 'cannot write the status of user %: %', single_id, sqlerrm;
-      return query select null::bigint, single_id, null::text, 'busy';
-    end;
-  end loop;
-end
-$$;
-
--- Writes the claims of those users in a batch whose rows the caller has locked.
--- Returns: the transitions.
-create or replace function rollcall_internal.write_claims(node uuid, arriving integer[], leaving integer[], locked_ids integer[])
-returns table (seq bigint, user_id integer, username text, status text)
-language plpgsql as $$
-declare
-  claimed integer[] := array(select unnest(arriving) intersect select unnest(locked_ids));
-  released integer[] := array(select unnest(leaving) intersect select unnest(locked_ids));
-begin
-  insert into rollcall_internal.claims (user_id, node_id)
-  select a.id, node from unnest(claimed) as a (id)
-      on conflict do nothing;
-  delete from rollcall_internal.claims c where c.node_id = node and c.user_id = any (released);
-  return query select * from rollcall_internal.flip_status(locked_ids);
-end
-$$;
-
--- Deletes the claims that ended nodes hold on users whose rows the caller has locked. If a row rejects its update,
--- the claims on that user stay, and the next sweep tries again.
--- Returns: the transitions.
--- Its settings have the same reason as those of apply().
-create or replace function rollcall_internal.release(ended uuid[], locked_ids integer[])
-returns table (seq bigint, user_id integer, username text, status text)
-language plpgsql set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
-declare
-  single_id integer;
-begin
-  begin
-    delete from rollcall_internal.claims c where c.node_id = any (ended) and c.user_id = any (locked_ids);
-    return query select * from rollcall_internal.flip_status(locked_ids);
-    return;
-  exception when others then
-    -- One of the rows rejects its update. The loop below writes each user alone, so that the others go through.
-  end;
-  foreach single_id in array locked_ids loop
-    begin
-      delete from rollcall_internal.claims c where c.node_id = any (ended) and c.user_id = single_id;
-      return query select * from rollcall_internal.flip_status(array[single_id]);
-    exception when others then
-      raise warning 'cannot write the status of user %: %', single_id, sqlerrm;
-    end;
-  end loop;
-end
-$$;
-
--- Sets users.status to what the claims say, and appends each change to the feed. The caller has locked the user rows.
--- Locks: the counter, until commit.
--- Returns: the transitions.
--- Raises: an exception if a trigger of the application suppresses an update. Then nothing was written.
-create or replace function rollcall_internal.flip_status(user_ids integer[])
-returns table (seq bigint, user_id integer, username text, status text)
-language plpgsql as $$
-declare
-  ids integer[];
-  names text[];
-  statuses text[];
-  online_ids integer[];
-  offline_ids integer[];
-  online_count integer;
-  offline_count integer;
-begin
-  select array_agg(changed.id order by changed.id),
-         array_agg(changed.name order by changed.id),
-         array_agg(case when changed.is_claimed then 'online' else 'offline' end order by changed.id),
-         coalesce(array_agg(changed.id) filter (where changed.is_claimed), '{}'),
-         coalesce(array_agg(changed.id) filter (where not changed.is_claimed), '{}')
-    into ids, names, statuses, online_ids, offline_ids
-    from (
-      select u.id, coalesce(u.username, '') as name, coalesce(u.status, 'offline') = 'online' as is_online,
-             u.id in (
-               select c.user_id from rollcall_internal.claims c where c.user_id = any (user_ids)
-             ) as is_claimed
-        from users u
-       where u.id = any (user_ids)
-      offset 0
-    ) changed
-   where changed.is_online <> changed.is_claimed;
-  if ids is null then
-    return;
-  end if;
-
-  update users u set status = 'online', status_changed_at = clock_timestamp() where u.id = any (online_ids);
-  get diagnostics online_count = row_count;
-  update users u set status = 'offline', status_changed_at = clock_timestamp() where u.id = any (offline_ids);
-  get diagnostics offline_count = row_count;
-  if online_count + offline_count <> cardinality(ids) then
-    raise exception 'a trigger suppressed the update';
-  end if;
-  return query select * from rollcall_internal.append(ids, names, statuses);
 end
 $$;

@@ -1,137 +1,176 @@
--- The rows of users: what Rollcall writes for AUTO_PROVISION, and how it notices what the application writes.
+-- The application's users table: the only functions that name it. Placeholders beside those of the tables:
+--   :USERS       the table or view, with its schema, quoted
+--   :USER_ID     its column with the id
+--   :USER_NAME   its column with the name; the id where there is none
+--   :STATUS      its column that gets a copy of the status, if :HAS_STATUS is true
+--   :NAME_MAX    characters of a name; the rest is cut here, so that a long one costs no memory elsewhere
 
--- Creates the row of a user whose token was accepted, or gives it the username of the token. Without a username, an
--- existing row stays as it is.
--- Locks: the user's row, for at most 500 ms; a row that is right already is not locked.
--- Returns: 'there' if the user exists with this username. 'kept' if the username could not be written, because the row
--- is locked or the table rejects it: the user exists with another one. 'refused' if there is no such user and the
--- table rejects the row.
--- The parameters have names that no column of an application's table is likely to have.
-create or replace function rollcall_internal.provision(wanted_user_id integer, wanted_username text) returns text
-language plpgsql set lock_timeout = '500ms' as $$
+-- The users among `ids` that exist, with their names. Raises if the table cannot be read in time: every
+-- caller can do without, and none may wait for a transaction of the application.
+create or replace function rollcall_internal.read_users(ids :ID_TYPE[])
+returns table (user_id :ID_TYPE, username text)
+language plpgsql stable set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 begin
-  -- Checked first, because "on conflict" locks the row even if there is nothing to write.
-  if exists (select from users u
-              where u.id = wanted_user_id and (wanted_username is null or u.username is not distinct from wanted_username)) then
-    return 'there';
-  end if;
-  -- Updated before it is inserted, because Postgres checks the table's constraints on an insert before it looks
-  -- for a conflict. Other columns that want a value would make the insert fail for a user who exists.
-  update users u set username = wanted_username
-   where u.id = wanted_user_id and wanted_username is not null;
-  if found then
-    return 'there';
-  end if;
-  insert into users as u (id, username)
-  values (wanted_user_id, coalesce(wanted_username, 'user ' || wanted_user_id))
-      on conflict (id) do update set username = wanted_username
-   where wanted_username is not null and u.username is distinct from wanted_username;
-  return 'there';
-exception
-  when lock_not_available then
-    if exists (select from users u where u.id = wanted_user_id) then
-      return 'kept';
-    end if;
-    raise;
-  when integrity_constraint_violation or data_exception or raise_exception then
-    raise warning 'cannot write the name of user %: %', wanted_user_id, sqlerrm;
-    return case when exists (select from users u where u.id = wanted_user_id) then 'kept' else 'refused' end;
+  return query
+    select cast(u.:USER_ID as :ID_TYPE), coalesce(left(u.:USER_NAME::text, :NAME_MAX), '')
+      from :USERS u
+     where u.:USER_ID = any (ids);
 end
 $$;
 
--- Notifies all nodes that the username of an online user changed. Nodes then read the usernames again. A change of
--- username is not a transition.
-create or replace function rollcall_internal.notify_renamed() returns trigger
-language plpgsql as $$
-begin
-  perform pg_notify('rollcall', 'renamed');
-  return null;
-end
-$$;
-
-create or replace trigger rollcall_notify_renamed
-  after update of username on users
-  for each row when (new.status = 'online' and new.username is distinct from old.username)
-  execute function rollcall_internal.notify_renamed();
-
--- Records online users whose rows the application deletes.
--- Security definer, here and below: the application's role needs no rights on Rollcall's tables.
-create or replace function rollcall_internal.record_deleted_users() returns trigger
-language plpgsql security definer set search_path = pg_catalog as $$
-begin
-  insert into rollcall_internal.deleted_users (user_id)
-  select d.id from deleted_rows d where d.status = 'online'
-      on conflict do nothing;
-  return null;
-end
-$$;
-
-create or replace trigger rollcall_record_deleted_users
-  after delete on users referencing old table as deleted_rows
-  for each statement execute function rollcall_internal.record_deleted_users();
-
--- Records all claimed users when the application truncates the table.
-create or replace function rollcall_internal.record_all_deleted() returns trigger
-language plpgsql security definer set search_path = pg_catalog as $$
-begin
-  insert into rollcall_internal.deleted_users (user_id)
-  select distinct c.user_id from rollcall_internal.claims c
-      on conflict do nothing;
-  return null;
-end
-$$;
-
-create or replace trigger rollcall_record_all_deleted
-  after truncate on users
-  for each statement execute function rollcall_internal.record_all_deleted();
-
--- Handles a change of a user's id as the deletion of one user and the creation of another, who is offline.
-create or replace function rollcall_internal.record_changed_id() returns trigger
-language plpgsql security definer set search_path = pg_catalog as $$
-begin
-  if old.status = 'online' then
-    insert into rollcall_internal.deleted_users (user_id) values (old.id)
-        on conflict do nothing;
-  end if;
-  new.status := 'offline';
-  return new;
-end
-$$;
-
-create or replace trigger rollcall_record_changed_id
-  before update of id on users
-  for each row when (new.id is distinct from old.id)
-  execute function rollcall_internal.record_changed_id();
-
--- Deletes the claims of at most max_users users that the application deleted while they were online, and appends
--- their 'offline' to the feed. A node that still holds a connection of such a user receives the transition, claims
--- the user again, and gets 'unknown'.
--- Locks: the rows of deleted_users, skipping those that are locked already; then the counter, until commit.
--- Returns: the transitions.
-create or replace function rollcall_internal.release_deleted_users(max_users integer)
-returns table (seq bigint, user_id integer, username text, status text)
-language plpgsql as $$
+-- Copies the status as part of a write, within its time. What it leaves is due, and the sweep copies it.
+create or replace function rollcall_internal.copy_in_time(online :ID_TYPE[], offline :ID_TYPE[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  ids integer[];
+  budget_ms constant integer := 300;
+  started timestamptz := clock_timestamp();
+  due :ID_TYPE[];
 begin
-  with deleted as (
-    delete from rollcall_internal.deleted_users d
-     where d.user_id in (
-       select waiting.user_id from rollcall_internal.deleted_users waiting
-        order by waiting.user_id
-        limit max_users
-          for update skip locked
-     )
-    returning d.user_id
-  )
-  select array_agg(deleted.user_id order by deleted.user_id) into ids from deleted;
-  if ids is null then
+  if not :HAS_STATUS then
     return;
   end if;
-  delete from rollcall_internal.claims c where c.user_id = any (ids);
-  return query
-    select * from rollcall_internal.append(
-      ids, array_fill(''::text, array[cardinality(ids)]), array_fill('offline'::text, array[cardinality(ids)])
-    );
+  if exists (select from rollcall_internal.copy_pause where until > clock_timestamp()) then
+    due := online || offline;
+  else
+    due := rollcall_internal.copy_status(online, offline, budget_ms);
+    if clock_timestamp() > started + 3 * budget_ms * interval '1 millisecond' then
+      -- A single row took too long. The next writes do not even try, for a while.
+      update rollcall_internal.copy_pause set until = clock_timestamp() + interval '30 seconds';
+    end if;
+  end if;
+  if cardinality(due) > 0 then
+    update rollcall_internal.presence p set copy_due = true where p.user_id = any (due) and not p.copy_due;
+  end if;
+end
+$$;
+
+-- Writes 'online' and 'offline' into the application's table and returns the ids that were not written.
+-- Nothing of the application can fail or hold up the caller: rows that are locked are skipped; each step
+-- is a subtransaction that also runs the deferred constraints, and is halved when it fails until the row
+-- that refuses is alone; steps grow only while they are fast enough for the budget.
+create or replace function rollcall_internal.copy_status(online :ID_TYPE[], offline :ID_TYPE[], budget_ms integer)
+returns :ID_TYPE[]
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
+declare
+  ids :ID_TYPE[] := online || offline;
+  total integer := cardinality(ids);
+  started timestamptz := clock_timestamp();
+  step_started timestamptz;
+  step integer := 1;
+  at integer := 1;
+  upto integer;
+  written :ID_TYPE[];
+  due :ID_TYPE[] := '{}';
+  left_ms numeric;
+  row_ms numeric;
+begin
+  while at <= total loop
+    left_ms := budget_ms - extract(epoch from clock_timestamp() - started) * 1000;
+    if left_ms <= 0 then
+      return due || ids[at:total];
+    end if;
+    -- A step has one status: the array changes from 'online' to 'offline' once.
+    upto := least(at + step - 1, total);
+    if at <= cardinality(online) then
+      upto := least(upto, cardinality(online));
+    end if;
+    step_started := clock_timestamp();
+    begin
+      written := rollcall_internal.copy_step(ids[at:upto], at <= cardinality(online));
+      set constraints all immediate;
+    exception
+      when query_canceled then
+        -- The statement's time is over: the row is too slow for any budget.
+        raise warning 'cannot copy the status of % users in time', total - at + 1;
+        return due || ids[at:total];
+      when others then
+        if upto > at then
+          step := greatest(1, (upto - at + 1) / 2);
+          continue;
+        end if;
+        raise warning 'cannot copy the status of user %: %', ids[at], sqlerrm;
+        written := '{}';
+    end;
+    if cardinality(written) < upto - at + 1 then
+      due := due || array(select unnest(ids[at:upto]) except select unnest(written));
+    end if;
+    row_ms := greatest(extract(epoch from clock_timestamp() - step_started) * 1000 / (upto - at + 1), 0.001);
+    left_ms := budget_ms - extract(epoch from clock_timestamp() - started) * 1000;
+    step := greatest(1, least(4 * (upto - at + 1), floor(left_ms / row_ms)::integer));
+    at := upto + 1;
+  end loop;
+  return due;
+end
+$$;
+
+-- Writes one status into the rows that nobody has locked. Returns the ids whose rows now hold it.
+create or replace function rollcall_internal.copy_step(ids :ID_TYPE[], is_online boolean) returns :ID_TYPE[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  free :ID_TYPE[];
+  written :ID_TYPE[];
+begin
+  free := array(
+    select cast(u.:USER_ID as :ID_TYPE) from :USERS u
+     where u.:USER_ID = any (ids)
+       for no key update skip locked
+  );
+  if is_online then
+    with copied as (
+      update :USERS u set :STATUS = 'online' where u.:USER_ID = any (free)
+      returning cast(u.:USER_ID as :ID_TYPE) as id, u.:STATUS::text as status
+    )
+    select array_agg(c.id) into written from copied c where c.status = 'online';
+  else
+    with copied as (
+      update :USERS u set :STATUS = 'offline' where u.:USER_ID = any (free)
+      returning cast(u.:USER_ID as :ID_TYPE) as id, u.:STATUS::text as status
+    )
+    select array_agg(c.id) into written from copied c where c.status = 'offline';
+  end if;
+  return coalesce(written, '{}');
+end
+$$;
+
+-- Makes the row of a user whose token is good, or gives it the token's name. Returns
+--   'there'    the row is as wanted,
+--   'kept'     the row is there under another name: it is locked, or the table refuses the name,
+--   'refused'  there is no row and the table refuses to have one; `reason` says why.
+-- Raises 55P03 if it cannot be known in time.
+create or replace function rollcall_internal.provision(wanted_id :ID_TYPE, wanted_name text)
+returns table (outcome text, reason text)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
+declare
+  current_name text;
+  is_there boolean;
+begin
+  select u.:USER_NAME::text into current_name from :USERS u where u.:USER_ID = wanted_id;
+  is_there := found;
+  if is_there and (not :CAN_NAME or wanted_name is null or wanted_name is not distinct from current_name) then
+    return query select 'there', null::text;
+  elsif is_there then
+    -- "on conflict" would lock the row even where it has nothing to write.
+    update :USERS u set :NAME_TO_WRITE = wanted_name where u.:USER_ID = wanted_id;
+    return query select case when found then 'there' else 'kept' end, null::text;
+  elsif :CAN_NAME then
+    insert into :USERS (:USER_ID, :NAME_TO_WRITE) overriding system value
+    values (wanted_id, coalesce(wanted_name, 'user ' || wanted_id))
+        on conflict (:USER_ID) do nothing;
+    return query select 'there', null::text;
+  else
+    insert into :USERS (:USER_ID) overriding system value values (wanted_id)
+        on conflict (:USER_ID) do nothing;
+    return query select 'there', null::text;
+  end if;
+exception
+  when lock_not_available then
+    if not is_there then
+      raise;
+    end if;
+    return query select 'kept', null::text;
+  when query_canceled or serialization_failure or deadlock_detected or undefined_table then
+    raise;
+  when others then
+    return query select case when is_there then 'kept' else 'refused' end, sqlerrm;
 end
 $$;

@@ -146,7 +146,7 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
       ...{ token, timing },
       url: (wasRefused) => {
         const target = new URL(socketUrl);
-        replica.startConnection(target.searchParams, wasRefused);
+        replica.startConnection(target, wasRefused);
         return target;
       },
       onMessage: (data) => this.#receive(data),

@@ -21,7 +21,7 @@ import type {
   Watch,
   Watching,
 } from "../protocol/messages.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import { formatIdList, type UserId } from "../protocol/user_id.ts";
 import { Throttle } from "./throttle.ts";
 import {
   includes,
@@ -93,26 +93,27 @@ export class Replica {
   }
 
   /**
-   * A new connection starts: adds `watch` and `since` to the query of its URL.
+   * A new connection starts: adds `watch` and `since` to its URL.
    *
    * @param wasRefused The last socket never opened; the list of ids in its URL may be the reason.
    */
-  startConnection(query: URLSearchParams, wasRefused: boolean): void {
+  startConnection(url: URL, wasRefused: boolean): void {
     this.endConnection();
     this.#served = this.#wanted;
     this.#isSkipping = false;
-    const list = this.#wanted === "*" ? "*" : [...this.#wanted].join();
+    const list = this.#wanted === "*" ? "*" : formatIdList(this.#wanted);
     const isRisky = wasRefused && list !== "*" && list !== "";
     if (isRisky || list.length > WATCH_QUERY_LENGTH_MAX) {
       // Watches nobody first. A `watch` message with the list follows the first state.
       this.#served = NOBODY;
-      query.set("watch", "");
+      setWatch(url, "");
       return;
     }
-    if (list !== "*") query.set("watch", list);
     if (this.#held === this.#wanted && this.#seq !== undefined) {
-      query.set("since", String(this.#seq));
+      url.searchParams.set("since", String(this.#seq));
     }
+    // Last, because setting a parameter encodes all of them anew.
+    if (list !== "*") setWatch(url, list);
   }
 
   /** The connection ended: nothing is sent until the next one starts. */
@@ -288,4 +289,10 @@ export class Replica {
 function ignore(message: { readonly type?: unknown }): Update {
   if (typeof message.type === "string") return NO_UPDATE;
   throw new TypeError("a message has no type");
+}
+
+/** The list is encoded already, and `searchParams.set` would encode it once more. */
+function setWatch(url: URL, list: string): void {
+  url.searchParams.delete("watch");
+  url.search += `${url.search === "" ? "?" : "&"}watch=${list}`;
 }

@@ -7,7 +7,7 @@ import {
   type OnlineUserInfo,
   WATCHED_USERS_MAX,
 } from "../protocol/messages.ts";
-import { parseUserId, USER_ID_MAX, type UserId } from "../protocol/user_id.ts";
+import { type UserId, userIds } from "../protocol/user_id.ts";
 
 /** A user who is online. */
 export interface User extends OnlineUserInfo {
@@ -64,11 +64,17 @@ export function includes(set: WatchSet | undefined, id: UserId): boolean {
   return set === "*" || set?.has(id) === true;
 }
 
-/** @throws {TypeError} if the value is not a number that is a user id. */
+/** The client does not know the server's type: it takes every number and every text that may be an id. */
+const NUMBERS = userIds("bigint");
+const TEXTS = userIds("text");
+
+/** @throws {TypeError} if the value is not a user id of any type. */
 export function toUserId(value: unknown): UserId {
-  const id = typeof value === "number" ? parseUserId(value) : undefined;
+  const ids = typeof value === "number" ? NUMBERS : TEXTS;
+  const id = ids.parse(value);
   if (id !== undefined) return id;
-  const expected = `expected a whole number from 1 to ${USER_ID_MAX}`;
+  const expected =
+    `expected a whole number from 1 to ${Number.MAX_SAFE_INTEGER}, or text`;
   throw new TypeError(`Cannot use ${value} as a user id: ${expected}`);
 }
 

@@ -33,6 +33,8 @@ import {
 import type { AdmissionLimits } from "../access/admission.ts";
 import type { Network } from "../access/client_address.ts";
 import type { TokenConfig } from "../access/token/verifier.ts";
+import type { UsersConfig } from "../postgres/users_table.ts";
+import { type UserIds, userIds } from "../protocol/user_id.ts";
 import type { LogFormat, LogLevel } from "../base/log.ts";
 
 /** The standard claims for a user's name: OpenID Connect Core 1.0, section 5.1. */
@@ -60,6 +62,10 @@ export interface Config {
   readonly token: TokenConfig;
   /** Whether a verified token creates its user's row, or renames the user. */
   readonly autoProvision: boolean;
+  /** The application's users table, and where the status is copied. */
+  readonly users: UsersConfig;
+  /** How integer user ids are written in JSON. Others are always strings. */
+  readonly userIdJson: "number" | "string";
   /** The bearer token of administrators. `undefined`: there is no admin route. */
   readonly adminToken: string | undefined;
   /** Proxies whose `X-Forwarded-For` is used. */
@@ -105,16 +111,27 @@ export function readConfig(
 export function readDatabaseConfig(
   env: EnvVars,
   isTerminal = false,
-): Pick<Config, "database" | "log"> {
+): Pick<Config, "database" | "users" | "log"> {
   const schema = environment.pick({
     DATABASE_URL: true,
     PGHOST: true,
     PGDATABASE: true,
+    USERS_TABLE: true,
+    USERS_ID: true,
+    USERS_NAME: true,
+    USERS_STATUS: true,
+    USER_ID_TYPE: true,
+    CREATE_USERS: true,
+    AUTO_PROVISION: true,
     LOG_LEVEL: true,
     LOG_FORMAT: true,
   });
   const values = parse(schema, env, () => []);
-  return { database: toDatabase(values), log: toLog(values, isTerminal) };
+  return {
+    database: toDatabase(values),
+    users: toUsers(values),
+    log: toLog(values, isTerminal),
+  };
 }
 
 /**
@@ -126,7 +143,7 @@ export function readDatabaseConfig(
 export function readTokenConfig(
   env: EnvVars,
   readDemoSecret: () => string,
-): Pick<Config, "token" | "demo"> {
+): Pick<Config, "token" | "demo"> & { readonly ids: UserIds } {
   const schema = environment.pick({
     JWT_SECRET: true,
     JWT_JWKS_URL: true,
@@ -134,9 +151,18 @@ export function readTokenConfig(
     JWT_AUDIENCE: true,
     JWT_USER_CLAIM: true,
     JWT_USERNAME_CLAIM: true,
+    USERS_TABLE: true,
+    USER_ID_TYPE: true,
+    USER_ID_JSON: true,
   });
   const values = parse(schema, env, keyErrors);
-  return { token: toToken(values, readDemoSecret), demo: !hasKey(values) };
+  // The type of another table's ids is only known to the database: any text may be one.
+  const type = values.USERS_TABLE === undefined ? values.USER_ID_TYPE : "text";
+  return {
+    token: toToken(values, readDemoSecret),
+    demo: !hasKey(values),
+    ids: userIds(type, values.USER_ID_JSON),
+  };
 }
 
 function toConfig(
@@ -153,6 +179,8 @@ function toConfig(
     database: toDatabase(env),
     token: toToken(env, readDemoSecret),
     autoProvision: env.AUTO_PROVISION === "true",
+    users: toUsers(env),
+    userIdJson: env.USER_ID_JSON,
     adminToken: env.ADMIN_TOKEN,
     trustedProxies: env.TRUSTED_PROXIES ?? [],
     rosterAccess: env.ROSTER_ACCESS ?? (demo ? "public" : "token"),
@@ -175,6 +203,29 @@ function toConfig(
       failedTokensPerMinuteMax: env.MAX_FAILED_TOKENS_PER_MINUTE,
     },
     log: toLog(env, isTerminal),
+  };
+}
+
+type UsersVariables = Pick<
+  Environment,
+  | "USERS_TABLE"
+  | "USERS_ID"
+  | "USERS_NAME"
+  | "USERS_STATUS"
+  | "USER_ID_TYPE"
+  | "CREATE_USERS"
+  | "AUTO_PROVISION"
+>;
+
+function toUsers(env: UsersVariables): UsersConfig {
+  return {
+    table: env.USERS_TABLE,
+    id: env.USERS_ID,
+    name: env.USERS_NAME,
+    status: env.USERS_STATUS,
+    idType: env.USER_ID_TYPE,
+    create: env.CREATE_USERS === "true",
+    autoProvision: env.AUTO_PROVISION === "true",
   };
 }
 

@@ -10,6 +10,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import type { Network } from "../access/client_address.ts";
 import { WATCHED_USERS_MAX } from "../protocol/messages.ts";
+import { USER_ID_TYPES } from "../protocol/user_id.ts";
 import { StartError } from "../base/start_error.ts";
 
 /** RFC 7518, section 3.2: the key is at least as long as the hash of HS256, which is 256 bits. */
@@ -100,6 +101,14 @@ export const environment = z.object({
   JWT_USER_CLAIM: z.string().default("sub"),
   AUTO_PROVISION: oneOf(["true", "false"]).default("false"),
   JWT_USERNAME_CLAIM: z.string().optional(),
+  // The application's users table.
+  USERS_TABLE: z.string().optional(),
+  USERS_ID: z.string().default("id"),
+  USERS_NAME: z.string().optional(),
+  USERS_STATUS: z.string().optional(),
+  USER_ID_TYPE: oneOf(USER_ID_TYPES).default("integer"),
+  CREATE_USERS: oneOf(["true", "false"]).default("false"),
+  USER_ID_JSON: oneOf(["number", "string"]).default("number"),
   // Access over HTTP.
   ADMIN_TOKEN: z.string().refine(
     (token) => new TextEncoder().encode(token).length >= SECRET_BYTES_MIN,

@@ -50,6 +50,7 @@ import { Lease } from "./presence/lease.ts";
 import { Presence } from "./presence/presence.ts";
 import { Roster } from "./roster/roster.ts";
 import type { NodeId, Store } from "./store/store.ts";
+import type { UserIds } from "../protocol/user_id.ts";
 
 export interface CoreDeps {
   readonly hub: Hub;
@@ -63,6 +64,8 @@ export interface CoreDeps {
   readonly heartbeatMs: number;
   /** Milliseconds for which a user who left stays claimed. 0: not at all. */
   readonly offlineGraceMs: number;
+  /** The order of user ids in lists. Left out: that of integers. */
+  readonly compareIds?: UserIds["compare"];
   readonly fanout: {
     /** Least time between two passes of version 2, in milliseconds. */
     readonly intervalMs: number;
@@ -100,7 +103,7 @@ export function createCore(
   ringTransitionsMax = RING_TRANSITIONS_MAX,
 ): Core {
   const connections = new Connections(deps.hub, deps.metrics);
-  const roster = new Roster(ringTransitionsMax);
+  const roster = new Roster(ringTransitionsMax, deps.compareIds);
   const subscriptions = new Subscriptions();
   const feed: Feed = new Feed({
     ...{ ...deps, roster },

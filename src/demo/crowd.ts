@@ -15,26 +15,28 @@ import {
   BEARER_SUBPROTOCOL_PREFIX,
   SUBPROTOCOL_V2,
 } from "../protocol/messages.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import type { UserId, UserIds } from "../protocol/user_id.ts";
+import { demoUserId } from "./demo_users.ts";
 import { crowdName } from "./crowd_names.ts";
 import { CROWD_CONNECTS_PER_SECOND_MAX, CROWD_USERS_MAX } from "./limits.ts";
 
 export interface CrowdDeps {
   /** The URL of this server. Called only when the server listens. */
   readonly url: () => string;
+  readonly ids: UserIds;
   /** Signs a token for a user. */
   readonly sign: (userId: UserId) => Promise<string>;
-  /** Adds users with ascending ids to the database, without those that it has. */
+  /** Adds users from the nth on to the database, without those that it has. */
   readonly addUsers: (
     usernames: readonly string[],
-    firstId: UserId,
+    first: number,
   ) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Far above the ids of the demo's own users, so that a simulated user is easy to recognize. */
-const FIRST_ID = 1_001;
+/** The number of the first one. Far above those of the demo's own users, so that a simulated user is easy to recognize. */
+const FIRST = 1_001;
 
 /** Time between two steps of the task. */
 const STEP_MS = 50;
@@ -50,9 +52,10 @@ const PAUSED_SHARE_MAX = 1 / 5;
 export class Crowd {
   readonly #deps: CrowdDeps;
   readonly #task: BackgroundTask;
-  readonly #sockets = new Map<UserId, WebSocket>();
-  /** Users without a socket, and when to open it. */
-  readonly #connectAt = new Map<UserId, number>();
+  /** By the numbers of their users. */
+  readonly #sockets = new Map<number, WebSocket>();
+  /** Numbers of users without a socket, and when to open it. */
+  readonly #connectAt = new Map<number, number>();
   #size = 0;
   /** This many users, from the first on, are known to be in the database. */
   #stored = 0;
@@ -71,8 +74,10 @@ export class Crowd {
   add(count: number): "added" | "full" {
     if (this.#size + count > CROWD_USERS_MAX) return "full";
     const now = this.#deps.clock.now();
-    const next = FIRST_ID + this.#size;
-    for (let id = next; id < next + count; id++) this.#connectAt.set(id, now);
+    const next = FIRST + this.#size;
+    for (let nth = next; nth < next + count; nth++) {
+      this.#connectAt.set(nth, now);
+    }
     this.#size += count;
     this.#task.wake();
     return "added";
@@ -82,7 +87,7 @@ export class Crowd {
   clear(): void {
     this.#size = 0;
     this.#connectAt.clear();
-    for (const userId of [...this.#sockets.keys()]) this.#close(userId);
+    for (const nth of [...this.#sockets.keys()]) this.#close(nth);
   }
 
   async stop(): Promise<void> {
@@ -116,58 +121,60 @@ export class Crowd {
       { length: size - this.#stored },
       (_, index) => crowdName(this.#stored + index),
     );
-    await this.#deps.addUsers(names, FIRST_ID + this.#stored);
+    await this.#deps.addUsers(names, FIRST + this.#stored);
     this.#stored = size;
   }
 
   async #connectSome(): Promise<void> {
-    const { clock, sign } = this.#deps;
+    const { clock, ids, sign } = this.#deps;
     const now = clock.now();
     const due = [...this.#connectAt]
-      .filter(([userId, at]) => at <= now && userId < FIRST_ID + this.#stored)
+      .filter(([nth, at]) => at <= now && nth < FIRST + this.#stored)
       .slice(0, CONNECTS_PER_STEP)
-      .map(([userId]) => userId);
-    const tokens = await Promise.all(due.map(sign));
-    for (const [index, userId] of due.entries()) {
+      .map(([nth]) => nth);
+    const tokens = await Promise.all(
+      due.map((nth) => sign(demoUserId(ids, nth))),
+    );
+    for (const [index, nth] of due.entries()) {
       // The user may have been removed while the token was signed.
-      if (!this.#connectAt.delete(userId)) continue;
-      this.#open(userId, tokens[index] ?? "");
+      if (!this.#connectAt.delete(nth)) continue;
+      this.#open(nth, tokens[index] ?? "");
     }
   }
 
-  #open(userId: UserId, token: string): void {
+  #open(nth: number, token: string): void {
     const url = new URL("ws", this.#deps.url().replace("http", "ws"));
     // They watch no users: messages to thousands of them would be most of the load.
     url.searchParams.set("watch", "");
     const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
     const socket = new WebSocket(url, protocols);
-    this.#sockets.set(userId, socket);
+    this.#sockets.set(nth, socket);
     socket.onerror = (event) => event.preventDefault();
     socket.onclose = ({ code }) => {
-      if (this.#sockets.get(userId) !== socket) return;
+      if (this.#sockets.get(nth) !== socket) return;
       // The server does not know the user: the row was deleted. All are added again.
       if (code === CLOSE.policy.code) this.#stored = 0;
-      this.#pause(userId);
+      this.#pause(nth);
     };
   }
 
   #pauseOne(): void {
     if (this.#connectAt.size >= this.#size * PAUSED_SHARE_MAX) return;
     const connected = [...this.#sockets.keys()];
-    const userId = connected[Math.floor(Math.random() * connected.length)];
-    if (userId !== undefined) this.#pause(userId);
+    const nth = connected[Math.floor(Math.random() * connected.length)];
+    if (nth !== undefined) this.#pause(nth);
   }
 
   /** Closes the user's socket, and opens another one after a while. */
-  #pause(userId: UserId): void {
-    this.#close(userId);
+  #pause(nth: number): void {
+    this.#close(nth);
     const pauseMs = PAUSE_MS * (0.5 + Math.random());
-    this.#connectAt.set(userId, this.#deps.clock.now() + pauseMs);
+    this.#connectAt.set(nth, this.#deps.clock.now() + pauseMs);
   }
 
-  #close(userId: UserId): void {
-    const socket = this.#sockets.get(userId);
-    this.#sockets.delete(userId);
+  #close(nth: number): void {
+    const socket = this.#sockets.get(nth);
+    this.#sockets.delete(nth);
     socket?.close();
   }
 }

@@ -25,7 +25,8 @@ import {
   DEMO_SINCE_ROWS_MAX,
 } from "./limits.ts";
 import type { Log } from "../base/log.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import type { UserId, UserIds } from "../protocol/user_id.ts";
+import { demoUserId } from "./demo_users.ts";
 import { problem } from "../http/problem.ts";
 import { Crowd, type CrowdDeps } from "./crowd.ts";
 
@@ -69,6 +70,7 @@ export interface DemoDeps {
   readonly token: Config["token"];
   readonly clock: Clock;
   readonly log: Log;
+  readonly ids: UserIds;
   readonly url: CrowdDeps["url"];
   readonly addUsers: CrowdDeps["addUsers"];
   /** At most `limit` online users, and since when each is online (ISO 8601). */
@@ -85,7 +87,7 @@ export interface Demo {
 
 /** @throws {Error} without a secret to sign tokens with. Demo mode always has one. */
 export function createDemo(deps: DemoDeps): Demo {
-  const { token, onlineSince } = deps;
+  const { token, ids, onlineSince } = deps;
   const { key } = token;
   if (key.kind !== "secret") {
     throw new Error(
@@ -101,13 +103,16 @@ export function createDemo(deps: DemoDeps): Demo {
   for (const name of PAGE) addFile(app, `/demo/${name}`, name);
   app.get("/demo/users", () => {
     const users = DEMO_USERS.map((username, index) => ({
-      id: index + 1,
+      id: demoUserId(ids, index + 1),
       username,
     }));
     return Response.json({ users });
   });
   app.get("/demo/since", shared(() => onlineSince(DEMO_SINCE_ROWS_MAX)));
-  app.get("/demo/token", (c) => answerToken(c.req.query("user") ?? "", sign));
+  app.get(
+    "/demo/token",
+    (c) => answerToken(c.req.query("user") ?? "", ids, sign),
+  );
   addCrowd(app, crowd);
   return { routes: app, stop: () => crowd.stop() };
 }
@@ -157,15 +162,17 @@ function shared(read: () => Promise<unknown>): () => Promise<Response> {
 
 async function answerToken(
   username: string,
+  ids: UserIds,
   sign: (userId: UserId) => Promise<string>,
 ): Promise<Response> {
-  const userId = DEMO_USERS.indexOf(username) + 1;
-  if (userId === 0) {
+  const nth = DEMO_USERS.indexOf(username) + 1;
+  if (nth === 0) {
     const message = `there is no demo user ${
       JSON.stringify(username)
     }; expected one of ${DEMO_USERS.join(", ")}`;
     return problem(404, "unknown_demo_user", message);
   }
+  const userId = demoUserId(ids, nth);
   return Response.json({
     userId,
     username,

@@ -6,8 +6,8 @@
  * @module
  */
 import type pg from "pg";
-import type { UserId } from "../protocol/user_id.ts";
 import { connect } from "../postgres/connect.ts";
+import type { UserId, UserIds } from "../protocol/user_id.ts";
 
 export interface OnlineSince {
   readonly id: UserId;
@@ -15,37 +15,61 @@ export interface OnlineSince {
   readonly since: string;
 }
 
+/** The id of the nth user of the demo, from 1. */
+export function demoUserId(ids: UserIds, nth: number): UserId {
+  const value = ids.type === "uuid"
+    ? `00000000-0000-4000-8000-${nth.toString(16).padStart(12, "0")}`
+    : ids.type === "text"
+    ? `user-${nth}`
+    : nth;
+  const id = ids.parse(value);
+  if (id === undefined) {
+    throw new RangeError(`Cannot use ${value}: expected ${ids.expected}`);
+  }
+  return id;
+}
+
 /**
- * Adds users with ascending ids. Users that exist stay as they are. Rejects as the database does.
+ * Adds users from the nth on. Users that exist stay as they are. Rejects as the database does.
  *
  * @param url `undefined`: the `PG*` variables say where the database is.
  */
 export async function addUsers(
   url: string | undefined,
+  ids: UserIds,
   usernames: readonly string[],
-  firstId: UserId = 1,
+  first = 1,
 ): Promise<void> {
+  const userIds = usernames.map((_, index) => demoUserId(ids, first + index));
+  const type = ids.type;
   await runStatement(
     url,
-    `insert into users (id, username)
-     select $2::int + position - 1, name
-       from unnest($1::text[]) with ordinality as given (name, position)
-         on conflict do nothing`,
-    [usernames, firstId],
+    `select rollcall_internal.provision(given.id::${type}, given.name)
+       from unnest($1::text[], $2::text[]) as given (id, name)
+      where not exists (
+        select from rollcall_internal.read_users(array[given.id::${type}])
+      )`,
+    [userIds.map(String), usernames],
   );
 }
 
 /** The online users, ids ascending, at most `limit`. Rejects as the database does. */
 export async function onlineSince(
   url: string | undefined,
+  ids: UserIds,
   limit: number,
 ): Promise<OnlineSince[]> {
   const { rows } = await runStatement(
     url,
-    "select id, since from online_users where since is not null order by id limit $1",
+    "select id, since from rollcall.online_users order by id limit $1",
     [limit],
   );
-  return rows.map(({ id, since }) => ({ id, since: since.toISOString() }));
+  return rows.flatMap(({ id, since }) => {
+    const userId = ids.parse(id);
+    return userId === undefined
+      ? []
+      : [{ id: userId, since: since.toISOString() }];
+  });
 }
 
 /** Runs one statement on a database connection of its own. */

@@ -12,8 +12,8 @@ import type { Admission } from "../access/admission.ts";
 import { ADMIN_BODY_BYTES_MAX } from "./limits.ts";
 import { TOKEN_ID_LENGTH_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import { USER_ID_MAX } from "../protocol/user_id.ts";
-import type { Store } from "../core/store/store.ts";
+import type { UserIds } from "../protocol/user_id.ts";
+import type { Revocation, Store } from "../core/store/store.ts";
 import { problem, refused } from "./problem.ts";
 import { requestId } from "./request_id.ts";
 import { bearerToken } from "./request.ts";
@@ -22,13 +22,14 @@ export interface AdminDeps {
   readonly adminToken: string;
   readonly admission: Pick<Admission, "throttled" | "recordFailedToken">;
   readonly store: Pick<Store, "revoke">;
+  readonly ids: UserIds;
   readonly log: Log;
 }
 
 const EXPECTED = '{"userId": <user id>} or {"jti": "<token id>"}';
 
 const bodySchema = z.union([
-  z.strictObject({ userId: z.int().min(1).max(USER_ID_MAX) }),
+  z.strictObject({ userId: z.union([z.number(), z.string()]) }),
   z.strictObject({
     jti: z.string().min(1).max(TOKEN_ID_LENGTH_MAX).refine((id) =>
       id.isWellFormed() && !id.includes("\0")
@@ -42,7 +43,7 @@ const bodySchema = z.union([
 export async function disconnect(
   request: Request,
   address: string,
-  { adminToken, admission, store, log }: AdminDeps,
+  { adminToken, admission, store, ids, log }: AdminDeps,
 ): Promise<Response> {
   const about = { requestId: requestId(request), address };
   // The right token is never throttled: other clients behind the same address could lock the
@@ -55,20 +56,27 @@ export async function disconnect(
     const headers = { "www-authenticate": "Bearer" };
     return problem(401, "unauthorized", "expected the ADMIN_TOKEN", headers);
   }
-  const body = bodySchema.safeParse(await readJson(request));
-  if (!body.success) {
+  const revoked = readRevoked(await readJson(request), ids);
+  if (revoked === undefined) {
     const message =
-      `expected the body ${EXPECTED} of at most ${ADMIN_BODY_BYTES_MAX} bytes, and a content-length`;
+      `expected the body ${EXPECTED}, ${ids.expected}, of at most ${ADMIN_BODY_BYTES_MAX} bytes, and a content-length`;
     return problem(400, "bad_order", message);
   }
-  const { data } = body;
-  log.info({ ...about, ...data }, "revocation requested");
-  await store.revoke(
-    "userId" in data
-      ? { userId: data.userId, tokenId: undefined }
-      : { userId: undefined, tokenId: data.jti },
-  );
+  log.info({ ...about, ...revoked }, "revocation requested");
+  await store.revoke(revoked);
   return Response.json({ status: "ordered" }, { status: 202 });
+}
+
+/** `undefined` if the body names neither a user id nor a token id. */
+function readRevoked(
+  body: unknown,
+  ids: UserIds,
+): Omit<Revocation, "id"> | undefined {
+  const { data } = bodySchema.safeParse(body);
+  if (data === undefined) return undefined;
+  if ("jti" in data) return { userId: undefined, tokenId: data.jti };
+  const userId = ids.parseJson(data.userId);
+  return userId === undefined ? undefined : { userId, tokenId: undefined };
 }
 
 /** Compares digests, so that the time it takes depends on neither the length nor the content. */

@@ -15,16 +15,17 @@ import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { OnlineUsers } from "../protocol/messages.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
 import { FILTER_IDS_MAX } from "./limits.ts";
 import { cannotVerify, problem, refused } from "./problem.ts";
 import { type HttpEnv, requestToken } from "./request.ts";
 import { requestId } from "./request_id.ts";
-import { readUserIds } from "./user_ids.ts";
+import { rawQueryValue } from "./query.ts";
 
 export interface OnlineUsersDeps {
   readonly config: Pick<Config, "allowedOrigins" | "rosterAccess">;
   readonly roster: Pick<Roster, "seq" | "users" | "usersJson">;
+  readonly ids: UserIds;
   readonly verify: Verify;
   readonly admission: Pick<Admission, "throttled" | "recordFailedToken">;
   readonly log: Log;
@@ -72,9 +73,9 @@ export class OnlineUsersEndpoint {
   }
 
   #list(c: Context<HttpEnv>): List | Response {
-    const ids = c.req.query("ids");
-    if (ids === undefined) return this.#wholeList();
-    const filter = readUserIds(ids, FILTER_IDS_MAX);
+    const list = rawQueryValue(c.req.url, "ids");
+    if (list === undefined) return this.#wholeList();
+    const filter = parseIdList(list, this.#deps.ids, FILTER_IDS_MAX);
     if (filter !== undefined) return this.#listOf(filter);
     const message =
       `expected ids to be at most ${FILTER_IDS_MAX} user ids, separated by commas`;

@@ -14,8 +14,15 @@ export const FEED_KEEP_MS = 24 * 3_600_000;
 export const FEED_PRUNE_ROWS_MAX = 10_000;
 export const FEED_PRUNE_ROUNDS_MAX = 100;
 
-/** Users of ended nodes that one transaction sets offline. The rest wait for the next sweep. */
+/** Users of ended nodes that one transaction sets offline, and transactions in one sweep. */
 export const SWEEP_USERS_MAX = 10_000;
+export const SWEEP_ROUNDS_MAX = 100;
+
+/**
+ * Users that one sweep compares with the application's table, for each of its passes: a few
+ * milliseconds. With more users, a full round takes several heartbeats.
+ */
+export const SWEEP_SLICE_ROWS = 5_000;
 
 /**
  * Database connections of a node, for batches, heartbeats, provisioning and reads. The nodes of a cluster share

@@ -1,13 +1,15 @@
 /**
  * Brings the schema of a database up to date. `deno task migrate` and every start of a server run it.
  *
- * First come the numbered files of `migrations/`: each is applied once, in a transaction of its
- * own. Then come the files of `migrations/functions/` whose text differs from what was applied:
- * all in one transaction. Each of these holds the one definition of its functions, triggers and
- * views, as "create or replace". An advisory lock makes servers that start together wait for each
- * other.
+ * Everything happens in one transaction that holds a row lock, so that servers that start together
+ * wait for each other, and a start that fails changes nothing. In it:
+ * 1. The application's users table is found and checked (`users_table.ts`), or made.
+ * 2. The numbered files of `migrations/` are applied, each once.
+ * 3. The files of `migrations/functions/` are applied whose text differs from what was applied. Each
+ *    holds the one definition of its functions and views, as "create or replace". Placeholders
+ *    such as `:USERS` are filled before the text is compared.
  *
- * Rules for changes in `migrations/`:
+ * Rules for a change of `migrations/`:
  * - A numbered file never changes once it was released. `tests/project/released_migrations_test.ts`
  *   has the hashes of all releases.
  * - Put `-- breaking` into the first line of a numbered file that older servers cannot work with.
@@ -17,19 +19,21 @@
  * - "create or replace" cannot change a function's parameters or its result. A numbered file drops
  *   the old function then. It is breaking, because older servers call it.
  *
- * This runner is Rollcall's own because no package takes plain SQL files, holds a lock while it
- * works, and refuses files that were edited after they were applied.
+ * This runner is Rollcall's own because no package takes plain SQL files, fills placeholders, holds
+ * a lock while it works, and refuses files that were edited after they were applied.
  *
  * @module
  */
 import pg from "pg";
 import { systemClock } from "../base/clock.ts";
+import { USERNAME_LENGTH_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { connect } from "./connect.ts";
 import { MIGRATE_LOCK_MS, MIGRATE_MS } from "./limits.ts";
 import {
+  fillFile,
   type MigrationFile,
   MIGRATIONS_DIRECTORY,
   readMigrationFiles,
@@ -40,6 +44,28 @@ import {
   refusePreReleaseSchema,
 } from "./pre_release.ts";
 import { adviceOnRights } from "./rights.ts";
+import {
+  DEFAULT_USERS,
+  describeUsers,
+  placeholders,
+  type UsersConfig,
+  type UsersTable,
+} from "./users_table.ts";
+import { settleUsersTable } from "./mapping.ts";
+import {
+  BOOKKEEPING,
+  describeHolder,
+  REVOKE_DEFAULT_GRANTS,
+} from "./bookkeeping.ts";
+
+/** What a migration did. */
+export interface Migrated {
+  /** Names of the files that were applied now, in their order. */
+  readonly applied: readonly string[];
+  readonly users: UsersTable;
+  /** Whether the users table was made now. */
+  readonly madeUsers: boolean;
+}
 
 /** What the database says about a file that was applied. */
 interface Applied {
@@ -47,103 +73,138 @@ interface Applied {
   readonly isBreaking: boolean;
 }
 
-/** The table of applied files. Made here, because the first migration is recorded in it. */
-const CREATE_TABLE = `
-  create table rollcall_internal.migrations (
-    name text primary key,
-    sha256 text not null,
-    breaking boolean not null,
-    applied_at timestamptz not null default now()
-  )`;
-
 /** Postgres raises it when a lock is not available within `MIGRATE_LOCK_MS`. */
 const LOCK_NOT_AVAILABLE = "55P03";
+
+/** Of two servers that create the schema or a table at the same moment, one gets one of these. */
+const CREATED_MEANWHILE = ["23505", "42P06", "42P07", "XX000"];
 
 /**
  * Migrates over a connection of its own.
  *
- * @returns The names of the files applied now, in their order.
  * @throws {StartError} when the database cannot be reached, or as `migrate` does.
  */
 export async function migrateDatabase(
   url: string | undefined,
+  config: UsersConfig = DEFAULT_USERS,
   log?: Log,
-): Promise<string[]> {
+): Promise<Migrated> {
   const client = await connect(url);
   try {
     await client.query(`set statement_timeout = ${MIGRATE_MS}`);
-    const onWait = (migration: string) =>
-      log?.warn(
-        { migration },
-        "a migration waits for a lock",
-      );
-    return await migrate(client, MIGRATIONS_DIRECTORY, onWait);
+    const onWait = (holder: string) =>
+      log?.warn({ holder }, "waiting for a lock before the migration");
+    return await migrate(client, config, MIGRATIONS_DIRECTORY, onWait);
   } finally {
     await client.end();
   }
 }
 
-/**
- * Migrates over a given connection, and keeps the advisory lock until the connection ends.
- *
- * @param onWait Called with a file's name if another transaction has to end first.
- * @returns The names of the files applied now, in their order.
- * @throws {StartError} when a pre-release made the database, a newer server made it and marked a
- *   file as breaking, an applied file was edited, the role lacks a right, or a file fails.
- */
-export async function migrate(
-  client: pg.Client,
-  directory = MIGRATIONS_DIRECTORY,
-  onWait: (name: string) => void = () => {},
-): Promise<string[]> {
-  const { numbered, functions } = await readMigrationFiles(directory);
-  await client.query("select pg_advisory_lock(hashtext('rollcall.migrate'))");
-  await refusePreReleaseSchema(client);
-  const applied = await readApplied(client);
-  refusePreReleaseMigrations(applied.keys());
-  refuseEdited(numbered, applied);
-  if (isNewer(applied, numbered)) return [];
-
-  const pending = numbered.filter(({ name }) => !applied.has(name));
-  for (const file of pending) await applyWithRetry(client, [file], onWait);
-  const changed = functions.filter(({ name, sha256 }) =>
-    applied.get(name)?.sha256 !== sha256
-  );
-  if (changed.length > 0) await applyWithRetry(client, changed, onWait);
-  return [...pending, ...changed].map(({ name }) => name);
+/** Says what was done, and which table is read and written from now on. */
+export function logMigration(
+  { applied, users, madeUsers }: Migrated,
+  log: Log,
+): void {
+  if (madeUsers) log.info({ table: users.table }, `made table ${users.table}`);
+  if (applied.length > 0) log.info({ applied }, "schema updated");
+  log.info({}, describeUsers(users));
 }
 
 /**
- * The files that were applied, by name. Creates the schema and its table of migrations only if
- * they are missing: a role that only serves may not create anything.
+ * Migrates over a given connection.
+ *
+ * @param onWait Called once, with a description of the transaction that has to end first.
+ * @throws {StartError} when the users table does not fit, a pre-release made the database, a newer
+ *   server made it and marked a file as breaking, an applied file was edited, the role lacks a
+ *   right, or a file fails.
  */
-async function readApplied(client: pg.Client): Promise<Map<string, Applied>> {
-  try {
-    const { rows: [found] } = await client.query(
-      `select to_regnamespace('rollcall_internal') is not null as "hasSchema",
-              exists (select from pg_tables
-                       where schemaname = 'rollcall_internal' and tablename = 'migrations') as "hasTable"`,
-    );
-    // Not named "rollcall": "$user" comes first on the default search path, and a role may have
-    // that name.
-    if (!found.hasSchema) await client.query("create schema rollcall_internal");
-    if (!found.hasTable) await client.query(CREATE_TABLE);
-    const { rows } = await client.query(
-      "select name, sha256, breaking from rollcall_internal.migrations",
-    );
-    return new Map(rows.map(({ name, sha256, breaking }) => [
-      name,
-      { sha256, isBreaking: breaking },
-    ]));
-  } catch (cause) {
-    const advice = await adviceOnRights(client, cause);
-    throw new StartError(
-      `Cannot prepare the schema rollcall_internal: ${
-        messageOf(cause)
-      }${advice}`,
-      { cause },
-    );
+export async function migrate(
+  client: pg.Client,
+  config: UsersConfig = DEFAULT_USERS,
+  directory = MIGRATIONS_DIRECTORY,
+  onWait: (holder: string) => void = () => {},
+): Promise<Migrated> {
+  await refusePreReleaseSchema(client);
+  await prepareBookkeeping(client, config);
+  const startedAt = performance.now();
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await migrateOnce(client, config, directory);
+    } catch (err) {
+      await client.query("rollback").catch(() => {});
+      const isOver = performance.now() - startedAt > MIGRATE_MS;
+      if (isOver || !isLockFault(err)) throw await explain(client, config, err);
+      if (attempt === 1) onWait(await describeHolder(client));
+      // Statements that queued behind ours get their turn before the next try.
+      await systemClock.sleep(MIGRATE_LOCK_MS);
+    }
   }
+}
+
+/** Creates the schema and the tables of the bookkeeping if they are missing, and nothing otherwise. */
+async function prepareBookkeeping(
+  client: pg.Client,
+  config: UsersConfig,
+): Promise<void> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      const { rows: [found] } = await client.query(
+        `select to_regclass('rollcall_internal.settings') is not null as here`,
+      );
+      if (!found.here) await client.query(BOOKKEEPING);
+      return;
+    } catch (cause) {
+      await client.query("rollback").catch(() => {});
+      const code = cause instanceof pg.DatabaseError ? cause.code ?? "" : "";
+      if (attempt < 10 && CREATED_MEANWHILE.includes(code)) continue;
+      const advice = await adviceOnRights(client, cause, tableToMake(config));
+      throw new StartError(
+        `Cannot prepare the schema rollcall_internal: ${
+          messageOf(cause)
+        }${advice}`,
+        { cause },
+      );
+    }
+  }
+}
+
+/** One transaction. */
+async function migrateOnce(
+  client: pg.Client,
+  config: UsersConfig,
+  directory: URL,
+): Promise<Migrated> {
+  const files = await readMigrationFiles(directory);
+  await client.query("begin");
+  await client.query(`set local lock_timeout = ${MIGRATE_LOCK_MS}`);
+  await client.query("select from rollcall_internal.migration_lock for update");
+  const applied = await readApplied(client);
+  refusePreReleaseMigrations(applied.keys());
+  refuseEdited(files.numbered, applied);
+  const { users, madeUsers } = await settleUsersTable(client, config);
+  const values = placeholders(users, USERNAME_LENGTH_MAX);
+  const isFirst = applied.size === 0;
+  const changed = isNewer(applied, files.numbered) ? [] : [
+    ...files.numbered.filter(({ name }) => !applied.has(name)),
+    ...files.functions.filter((file) =>
+      applied.get(file.name)?.sha256 !== fillFile(file, values).sha256
+    ),
+  ];
+  await client.query("set local search_path = pg_catalog, pg_temp");
+  for (const file of changed) await applyFile(client, file, values);
+  if (isFirst) await client.query(REVOKE_DEFAULT_GRANTS);
+  await client.query("commit");
+  return { applied: changed.map(({ name }) => name), users, madeUsers };
+}
+
+async function readApplied(client: pg.Client): Promise<Map<string, Applied>> {
+  const { rows } = await client.query(
+    "select name, sha256, breaking from rollcall_internal.migrations",
+  );
+  return new Map(rows.map(({ name, sha256, breaking }) => [
+    name,
+    { sha256, isBreaking: breaking },
+  ]));
 }
 
 /** @throws {StartError} when the text of a numbered file is not what was applied. */
@@ -182,62 +243,63 @@ function isNewer(
   );
 }
 
-/**
- * Applies files, and retries until `MIGRATE_MS` have passed if a lock is not available. While a
- * statement waits for a lock on a table, every later statement on that table waits behind it. So
- * each try is short, and the others get their turn before the next one.
- */
-async function applyWithRetry(
+/** Numbered files are recorded by their own hash: their placeholders never change, see `mapping.ts`. */
+async function applyFile(
   client: pg.Client,
-  files: readonly MigrationFile[],
-  onWait: (name: string) => void,
+  file: MigrationFile,
+  values: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const startedAt = performance.now();
-  for (let attempt = 1;; attempt++) {
-    try {
-      return await apply(client, files);
-    } catch (err) {
-      const isOver = performance.now() - startedAt > MIGRATE_MS;
-      if (isOver || !isLockFault(err)) throw err;
-      if (attempt === 1) onWait(files.map(({ name }) => name).join());
-      await systemClock.sleep(MIGRATE_LOCK_MS);
-    }
+  const filled = fillFile(file, values);
+  const isFunctions = file.name.startsWith("functions/");
+  try {
+    await client.query(filled.sql);
+  } catch (cause) {
+    throw new StartError(
+      `Cannot apply migrations/${file.name}: ${messageOf(cause)}`,
+      { cause },
+    );
   }
+  await client.query(
+    `insert into rollcall_internal.migrations (name, sha256, breaking)
+     values ($1, $2, $3)
+         on conflict (name) do update
+            set sha256 = excluded.sha256, applied_at = now()`,
+    [file.name, isFunctions ? filled.sha256 : file.sha256, file.isBreaking],
+  );
+}
+
+function tableToMake({ table, create }: UsersConfig): string | undefined {
+  return table === undefined || create ? table ?? "users" : undefined;
+}
+
+function causeOf(err: unknown): unknown {
+  return err instanceof StartError && err.cause !== undefined ? err.cause : err;
 }
 
 function isLockFault(err: unknown): boolean {
-  const { cause } = err as Error;
+  const cause = causeOf(err);
   return cause instanceof pg.DatabaseError &&
     cause.code === LOCK_NOT_AVAILABLE;
 }
 
-/** Applies files and records them, all in one transaction. */
-async function apply(
+/** Adds what gives the role the right that it lacked, if that was the fault. */
+async function explain(
   client: pg.Client,
-  files: readonly MigrationFile[],
-): Promise<void> {
-  let current = "";
-  try {
-    await client.query("begin");
-    await client.query(`set local lock_timeout = ${MIGRATE_LOCK_MS}`);
-    for (const { name, sql, sha256, isBreaking } of files) {
-      current = name;
-      await client.query(sql);
-      await client.query(
-        `insert into rollcall_internal.migrations (name, sha256, breaking)
-         values ($1, $2, $3)
-             on conflict (name) do update
-                set sha256 = excluded.sha256, applied_at = now()`,
-        [name, sha256, isBreaking],
-      );
-    }
-    await client.query("commit");
-  } catch (cause) {
-    await client.query("rollback").catch(() => {});
-    const advice = await adviceOnRights(client, cause);
-    throw new StartError(
-      `Cannot apply migrations/${current}: ${messageOf(cause)}${advice}`,
-      { cause },
-    );
+  config: UsersConfig,
+  err: unknown,
+): Promise<unknown> {
+  const advice = await adviceOnRights(
+    client,
+    causeOf(err),
+    tableToMake(config),
+  );
+  if (err instanceof StartError) {
+    return advice === ""
+      ? err
+      : new StartError(`${err.message}${advice}`, { cause: err.cause });
   }
+  if (!(err instanceof pg.DatabaseError)) return err;
+  return new StartError(`Cannot migrate: ${messageOf(err)}${advice}`, {
+    cause: err,
+  });
 }

@@ -20,6 +20,29 @@ export interface MigrationFile {
   readonly isBreaking: boolean;
 }
 
+/**
+ * The text of a file with the values of placeholders such as `:USERS` in it. A name that is no
+ * placeholder stays as it is.
+ */
+export function fill(
+  sql: string,
+  values: Readonly<Record<string, string>>,
+): string {
+  return sql.replace(
+    /(?<!:):([A-Z_]+)\b/g,
+    (text, name: string) => values[name] ?? text,
+  );
+}
+
+/** A file of functions with its placeholders filled. Its hash is that of the filled text. */
+export function fillFile(
+  file: MigrationFile,
+  values: Readonly<Record<string, string>>,
+): MigrationFile {
+  const sql = fill(file.sql, values);
+  return { ...file, sql, sha256: hash(sql) };
+}
+
 /** Both lists are in the order of their names, in which they are applied. */
 export interface MigrationFiles {
   /** Tables, changed step by step. Each file is applied once. */
@@ -52,7 +75,7 @@ async function readFolder(
       files.push({
         name: folder + name,
         sql,
-        sha256: createHash("sha256").update(sql).digest("hex"),
+        sha256: hash(sql),
         isBreaking: /^-- breaking\b/.test(sql),
       });
     }
@@ -60,4 +83,8 @@ async function readFolder(
     if (!(err instanceof Deno.errors.NotFound)) throw err;
   }
   return files.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+function hash(sql: string): string {
+  return createHash("sha256").update(sql).digest("hex");
 }

@@ -40,10 +40,11 @@ export class Pool {
         "notice",
         ({ message }) => log.warn({ notice: message }, "the database warns"),
       );
-      // The functions in migrations/ rely on it: each of their statements must see what was
-      // committed before it began. A database may have another default.
-      client.query("set default_transaction_isolation to 'read committed'")
-        .catch(() => {});
+      // The functions in migrations/ rely on the isolation: each of their statements must see what
+      // was committed before it began. The search path keeps out objects of other roles.
+      client.query(
+        "set default_transaction_isolation to 'read committed'; set search_path = pg_catalog, pg_temp",
+      ).catch(() => {});
     });
     // The pool replaces an idle connection that broke at the next query.
     this.#pool.on(

@@ -34,13 +34,15 @@ import type {
   Transition,
 } from "../core/store/store.ts";
 import type { Status } from "../protocol/messages.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import { INTEGER_IDS, type UserId, type UserIds } from "../protocol/user_id.ts";
 import {
   FEED_KEEP_MS,
   FEED_KEEP_ROWS_MAX,
   FEED_PRUNE_ROUNDS_MAX,
   FEED_PRUNE_ROWS_MAX,
   REVOCATIONS_KEEP_MS,
+  SWEEP_ROUNDS_MAX,
+  SWEEP_SLICE_ROWS,
   SWEEP_USERS_MAX,
 } from "./limits.ts";
 import { listen } from "./listen.ts";
@@ -50,14 +52,15 @@ import { traced } from "./traced.ts";
 /** A row of a function that decides transitions. `pg` returns `bigint` as text. */
 interface TransitionRow {
   readonly seq: string;
-  readonly user_id: UserId;
+  readonly user_id: unknown;
   readonly username: string;
-  readonly status: Status;
+  /** `more`: no transition, there is more to do. */
+  readonly status: Status | "more";
 }
 
 /** A row of `apply`, which also returns the users for whom it wrote nothing. */
 interface ApplyRow extends Omit<TransitionRow, "status"> {
-  readonly status: Status | "unknown" | "busy";
+  readonly status: Status | "unknown" | "deferred";
 }
 
 export class PostgresStore implements Store {
@@ -67,8 +70,15 @@ export class PostgresStore implements Store {
   /** The number of the newest batch, by which the database rejects one that arrives too late. */
   #batchNumber = 0;
 
+  readonly #ids: UserIds;
+
   /** Connects when it is first used. The schema must be up to date. */
-  constructor(url: string | undefined, log: Log) {
+  constructor(
+    url: string | undefined,
+    log: Log,
+    ids: UserIds = INTEGER_IDS,
+  ) {
+    this.#ids = ids;
     this.#url = url;
     this.#log = log;
     this.#pool = new Pool(url, log);
@@ -97,22 +107,50 @@ export class PostgresStore implements Store {
     ]);
   }
 
-  async sweep(): Promise<readonly Transition[]> {
+  async sweep(nodeId: NodeId): Promise<readonly Transition[]> {
     // Each call is a transaction of its own, so that none keeps locks while the next one runs.
-    const maxUsers = [SWEEP_USERS_MAX];
-    const swept = await this.#decide(
-      "select * from rollcall_internal.sweep($1)",
-      maxUsers,
+    const transitions = await this.#sweepNodes(nodeId);
+    transitions.push(
+      ...await this.#decide(
+        "select * from rollcall_internal.sweep_users($1, $2)",
+        [nodeId, SWEEP_SLICE_ROWS],
+      ),
     );
-    const deleted = await this.#decide(
-      "select * from rollcall_internal.release_deleted_users($1)",
-      maxUsers,
-    );
+    await this.#copyDue(nodeId);
     await this.#prune();
     await this.#pool.query("select rollcall_internal.prune_revocations($1)", [
       REVOCATIONS_KEEP_MS,
     ]);
-    return [...swept, ...deleted];
+    return transitions;
+  }
+
+  /** Releases the claims of nodes that ended, in transactions of bounded size until none is left. */
+  async #sweepNodes(nodeId: NodeId): Promise<Transition[]> {
+    const transitions: Transition[] = [];
+    for (let round = 0; round < SWEEP_ROUNDS_MAX; round++) {
+      const rows = await this.#pool.query<TransitionRow>(
+        "select * from rollcall_internal.sweep_nodes($1, $2)",
+        [nodeId, SWEEP_USERS_MAX],
+      );
+      transitions.push(...this.#toTransitions(rows));
+      if (!rows.some(({ status }) => status === "more")) break;
+    }
+    return transitions;
+  }
+
+  /** Writes copies of the status that are due. Their debt is forgotten in a second transaction. */
+  async #copyDue(nodeId: NodeId): Promise<void> {
+    const copied = await this.#pool.query<
+      { user_id: unknown; changed_at: string | null }
+    >(
+      "select user_id, changed_at::text from rollcall_internal.copy_due($1, $2)",
+      [nodeId, SWEEP_SLICE_ROWS],
+    );
+    if (copied.length === 0) return;
+    await this.#pool.query("select rollcall_internal.copies_done($1, $2)", [
+      copied.map((row) => row.user_id),
+      copied.map((row) => row.changed_at),
+    ]);
   }
 
   async apply(
@@ -131,11 +169,13 @@ export class PostgresStore implements Store {
         ),
     );
     const idsWith = (status: string) =>
-      rows.filter((row) => row.status === status).map((row) => row.user_id);
+      rows.filter((row) => row.status === status).map((row) =>
+        this.#toId(row.user_id)
+      );
     return {
-      transitions: toTransitions(rows),
+      transitions: this.#toTransitions(rows),
       unknown: idsWith("unknown"),
-      busy: idsWith("busy"),
+      deferred: idsWith("deferred"),
     };
   }
 
@@ -165,32 +205,32 @@ export class PostgresStore implements Store {
     );
     return {
       head: Number(rows[0]?.head ?? 0),
-      transitions: toTransitions(rows),
+      transitions: this.#toTransitions(rows),
     };
   }
 
   async snapshot(): Promise<Snapshot> {
     const rows = await this.#pool.query<
-      { seq: string; id: UserId | null; username: string }
+      { seq: string; id: unknown; username: string }
     >(
       `select counter.seq, online.id, online.username
          from rollcall_internal.counter
          left join lateral (
-           select id, coalesce(username, '') as username from users where status = 'online'
+           select user_id as id, username from rollcall_internal.presence where nodes <> '{}'
          ) online on true`,
     );
     const users = rows.flatMap(({ id, username }) =>
-      id === null ? [] : [{ id, username }]
+      id === null ? [] : [{ id: this.#toId(id), username }]
     );
     return { seq: Number(rows[0]?.seq ?? 0), users };
   }
 
   async claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {
-    const rows = await this.#pool.query<{ user_id: UserId }>(
-      "select user_id from rollcall_internal.claims where node_id = $1",
+    const rows = await this.#pool.query<{ user_id: unknown }>(
+      "select user_id from rollcall_internal.presence where nodes <> '{}' and $1 = any (nodes)",
       [nodeId],
     );
-    return rows.map((row) => row.user_id);
+    return rows.map((row) => this.#toId(row.user_id));
   }
 
   async skipTo(seq: number): Promise<void> {
@@ -211,7 +251,7 @@ export class PostgresStore implements Store {
     limit: number,
   ): Promise<readonly Revocation[]> {
     const rows = await this.#pool.query<
-      { id: string; user_id: UserId | null; token_id: string | null }
+      { id: string; user_id: unknown; token_id: string | null }
     >(
       `select id, user_id, token_id from rollcall_internal.revocations
         where id > $1 order by id limit $2`,
@@ -219,7 +259,7 @@ export class PostgresStore implements Store {
     );
     return rows.map((row) => ({
       id: Number(row.id),
-      userId: row.user_id ?? undefined,
+      userId: row.user_id === null ? undefined : this.#toId(row.user_id),
       tokenId: row.token_id ?? undefined,
     }));
   }
@@ -232,10 +272,18 @@ export class PostgresStore implements Store {
     userId: UserId,
     username: string | undefined,
   ): Promise<Provisioned> {
-    const [row] = await this.#pool.query<{ outcome: Provisioned }>(
-      "select rollcall_internal.provision($1, $2) as outcome",
+    const [row] = await this.#pool.query<
+      { outcome: Provisioned; reason: string | null }
+    >(
+      "select outcome, reason from rollcall_internal.provision($1, $2)",
       [userId, username ?? null],
     );
+    if (row?.outcome === "refused") {
+      this.#log.warn(
+        { userId, reason: row.reason },
+        "the users table refuses a new user",
+      );
+    }
     return row?.outcome ?? "refused";
   }
 
@@ -275,24 +323,37 @@ export class PostgresStore implements Store {
     sql: string,
     values: unknown[],
   ): Promise<readonly Transition[]> {
-    return toTransitions(await this.#pool.query<TransitionRow>(sql, values));
+    return this.#toTransitions(
+      await this.#pool.query<TransitionRow>(sql, values),
+    );
   }
-}
 
-/** The rows that are transitions, in the feed's order. */
-function toTransitions(
-  rows: readonly (Omit<TransitionRow, "seq" | "status"> & {
-    seq: string | null;
-    status: string;
-  })[],
-): Transition[] {
-  return rows
-    .filter((row) => row.seq !== null)
-    .map((row) => ({
-      seq: Number(row.seq),
-      userId: row.user_id,
-      username: row.username,
-      status: row.status as Status,
-    }))
-    .sort((a, b) => a.seq - b.seq);
+  /** The rows that are transitions, in the feed's order. */
+  #toTransitions(
+    rows: readonly (Omit<TransitionRow, "seq" | "status"> & {
+      seq: string | null;
+      status: string;
+    })[],
+  ): Transition[] {
+    return rows
+      .filter((row) => row.seq !== null)
+      .map((row) => ({
+        seq: Number(row.seq),
+        userId: this.#toId(row.user_id),
+        username: row.username,
+        status: row.status as Status,
+      }))
+      .sort((a, b) => a.seq - b.seq);
+  }
+
+  /** `pg` returns a `bigint` as text, which may have to be a number. */
+  #toId(value: unknown): UserId {
+    const id = this.#ids.parse(value);
+    if (id !== undefined) return id;
+    throw new RangeError(
+      `Cannot use the user id ${
+        JSON.stringify(value)
+      } of the database: expected ${this.#ids.expected}`,
+    );
+  }
 }

@@ -22,6 +22,8 @@ const PRE_RELEASE_MIGRATIONS: ReadonlySet<string> = new Set([
   "0009_rename_before_insert.sql",
   "0010_first_to_come.sql",
   "0011_compile_no_plan.sql",
+  "0001_users_table.sql",
+  "0002_presence_tables.sql",
 ]);
 
 /**

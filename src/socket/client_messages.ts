@@ -21,7 +21,7 @@ import type { Fanout } from "../core/fanout/fanout.ts";
 import { encodeError } from "../core/fanout/sync_messages.ts";
 import { DISCONNECT } from "../protocol/disconnect.ts";
 import type { ErrorCode } from "../protocol/messages.ts";
-import { parseUserId, USER_ID_MAX, type UserId } from "../protocol/user_id.ts";
+import type { UserId, UserIds } from "../protocol/user_id.ts";
 import { BAD_MESSAGE_COST } from "./limits.ts";
 
 export interface ClientMessagesDeps {
@@ -29,6 +29,7 @@ export interface ClientMessagesDeps {
   readonly fanout: Pick<Fanout, "sendControl" | "watch">;
   readonly log: Log;
   readonly watchedUsersMax: number;
+  readonly ids: UserIds;
   /** When a token with this `exp` expires, in milliseconds of the core's clock. */
   readonly endOf: (exp: number) => number;
   readonly now: () => number;
@@ -72,7 +73,7 @@ export class ClientMessages {
 
   /** `"too many"`: the client exceeded its rate limit, and the message was ignored. */
   receive(data: string | ArrayBuffer): "received" | "too many" {
-    const message = parse(data, this.#deps.watchedUsersMax);
+    const message = parse(data, this.#deps);
     const isBad = typeof message === "string";
     const cost = isBad ? BAD_MESSAGE_COST : 1;
     if (this.#budget.take(cost) === "empty") return "too many";
@@ -137,7 +138,7 @@ export function messageBudget(now: () => number): TokenBucket {
  */
 function parse(
   data: string | ArrayBuffer,
-  watchedUsersMax: number,
+  { watchedUsersMax, ids }: Pick<ClientMessagesDeps, "watchedUsersMax" | "ids">,
 ): ParsedMessage | string {
   if (typeof data !== "string") return "expected text, got bytes";
   let value: unknown;
@@ -155,10 +156,11 @@ function parse(
   }
   if (message.type === "refresh" || message.userIds === "*") return message;
   if (message.userIds.length > watchedUsersMax) return message;
-  const bad = message.userIds.findIndex((id) => !isUserId(id));
+  const userIds = message.userIds.map((id) => ids.parseJson(id));
+  const bad = userIds.indexOf(undefined);
   return bad < 0
-    ? message
-    : `userIds.${bad}: expected a user id from 1 to ${USER_ID_MAX}, got ${
+    ? { ...message, userIds }
+    : `userIds.${bad}: expected ${ids.expected}, got ${
       excerpt(message.userIds, String(bad))
     }`;
 }
@@ -170,8 +172,4 @@ function excerpt(value: unknown, field: string): string {
     : (value as Record<string, unknown>)[field];
   const text = JSON.stringify(given) ?? "nothing";
   return text.length <= 40 ? text : `${text.slice(0, 40)}...`;
-}
-
-function isUserId(value: unknown): value is UserId {
-  return typeof value === "number" && parseUserId(value) !== undefined;
 }

@@ -9,13 +9,13 @@
 import { problem } from "../http/problem.ts";
 import { requestToken } from "../http/request.ts";
 import { requestId } from "../http/request_id.ts";
-import { readUserIds } from "../http/user_ids.ts";
+import { rawQueryValue } from "../http/query.ts";
 import {
   BEARER_SUBPROTOCOL_PREFIX,
   SUBPROTOCOL_V1,
   SUBPROTOCOL_V2,
 } from "../protocol/messages.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
 
 export interface SocketRequest {
   readonly version: 1 | 2;
@@ -37,6 +37,7 @@ const VERSIONS: ReadonlyMap<string, 1 | 2> = new Map([
 export function readSocketRequest(
   request: Request,
   watchedUsersMax: number,
+  ids: UserIds,
 ): SocketRequest | Response {
   const offered = (request.headers.get("sec-websocket-protocol") ?? "")
     .split(",").map((name) => name.trim()).filter((name) => name);
@@ -62,7 +63,11 @@ export function readSocketRequest(
     }: expected the last seq that you received, a whole number`;
     return problem(400, "bad_since", message);
   }
-  const watch = readWatch(query.get("watch"), watchedUsersMax);
+  const watch = readWatch(
+    rawQueryValue(request.url, "watch"),
+    watchedUsersMax,
+    ids,
+  );
   if (watch === "invalid") {
     return problem(
       400,
@@ -89,11 +94,13 @@ function isSeq(text: string): boolean {
 }
 
 function readWatch(
-  list: string | null,
+  list: string | undefined,
   watchedUsersMax: number,
+  ids: UserIds,
 ): ReadonlySet<UserId> | "*" | "invalid" {
-  if (list === null || list === "*") return "*";
-  return readUserIds(list, watchedUsersMax) ?? "invalid";
+  if (list === undefined || list === "*") return "*";
+  if (ids.type !== "text" && list === "%2A") return "*";
+  return parseIdList(list, ids, watchedUsersMax) ?? "invalid";
 }
 
 /** The first characters of a text, in quotes. */

@@ -78,7 +78,11 @@ export class SocketEndpoint {
     const { admission, config } = this.#deps;
     const refusal = this.#refuse(request);
     if (refusal !== undefined) return refusal;
-    const wanted = readSocketRequest(request, config.watchedUsersMax);
+    const wanted = readSocketRequest(
+      request,
+      config.watchedUsersMax,
+      this.#deps.ids,
+    );
     if (wanted instanceof Response) return wanted;
     const slot = admission.acquire(address);
     if ("status" in slot) return refused(slot);

@@ -44,7 +44,11 @@ import {
   type Disconnect,
   withDetail,
 } from "../../protocol/disconnect.ts";
-import { parseUserId, type UserId } from "../../protocol/user_id.ts";
+import {
+  INTEGER_IDS,
+  type UserId,
+  type UserIds,
+} from "../../protocol/user_id.ts";
 import { KeySetUnavailable, remoteKeySet } from "./key_set.ts";
 import { TOKEN_BYTES_MAX } from "./limits.ts";
 
@@ -86,7 +90,10 @@ export interface TokenConfig {
 }
 
 /** Makes a verifier for one key. With a key set, nothing is fetched before the first token. */
-export function createVerifier(config: TokenConfig): Verify {
+export function createVerifier(
+  config: TokenConfig,
+  ids: UserIds = INTEGER_IDS,
+): Verify {
   const { key, issuer, audience, userClaim, usernameClaims } = config;
   const options: JWTVerifyOptions = {
     algorithms: key.kind === "secret" ? ["HS256"] : ["RS256", "ES256", "EdDSA"],
@@ -106,7 +113,7 @@ export function createVerifier(config: TokenConfig): Verify {
     if (token.length > TOKEN_BYTES_MAX) return refuse(DISCONNECT.tokenTooLong);
     try {
       const { payload } = await jwtVerify(token, findKey, options);
-      const userId = parseUserId(payload[userClaim]);
+      const userId = ids.parse(payload[userClaim]);
       if (userId === undefined) {
         return refuse(DISCONNECT.tokenUserIdInvalid);
       }

@@ -30,7 +30,7 @@ export interface Batch {
   readonly leaving: readonly UserId[];
 }
 
-/** What became of the arriving users of a batch, without those who are busy. */
+/** What became of the arriving users of a batch, without those that were deferred. */
 export interface BatchResult {
   /** Users whose claims are held now. */
   readonly held: readonly UserId[];
@@ -99,21 +99,19 @@ export class Claims {
     this.#offlineDuringWrite = undefined;
   }
 
-  /** Applies the result of a committed write. Claims of busy users stay in doubt. */
+  /** Applies the result of a committed write. Claims of deferred users stay in doubt. */
   applyResult(
     { arriving, leaving }: Batch,
-    applied: Pick<Applied, "unknown" | "busy">,
+    applied: Pick<Applied, "unknown" | "deferred">,
   ): BatchResult {
-    const busy = new Set(applied.busy);
+    const deferred = new Set(applied.deferred);
     const unknownIds = new Set(applied.unknown);
-    for (const userId of leaving) {
-      if (!busy.has(userId)) this.#states.delete(userId);
-    }
+    for (const userId of leaving) this.#states.delete(userId);
     const held: UserId[] = [];
     const unknown: UserId[] = [];
     const inDoubt: UserId[] = [];
     for (const userId of arriving) {
-      if (busy.has(userId)) continue;
+      if (deferred.has(userId)) continue;
       if (unknownIds.has(userId)) {
         this.#states.delete(userId);
         unknown.push(userId);

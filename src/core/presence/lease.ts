@@ -187,7 +187,7 @@ export class Lease {
   async #sweep(): Promise<void> {
     const { store, log, feed } = this.#deps;
     try {
-      feed.ingest(await store.sweep());
+      feed.ingest(await store.sweep(this.nodeId));
     } catch (err) {
       log.warn(
         { reason: messageOf(err) },

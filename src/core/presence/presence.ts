@@ -85,8 +85,11 @@ export class Presence implements ConnectionObserver {
   readonly #flusher = new BackgroundTask((signal) => this.#flush(signal));
   /** Writes that failed in a row. */
   #failures = 0;
-  /** Writes in a row in which a user was busy. */
-  readonly #busyRounds = new Map<UserId, number>();
+  /** Users that the store could not look up. One pause for all of them, however often each returns. */
+  readonly #deferred = new Set<UserId>();
+  readonly #retrier = new BackgroundTask((signal) => this.#retry(signal));
+  /** Writes in a row that deferred a user. */
+  #deferrals = 0;
 
   constructor(deps: PresenceDeps, random = Math.random) {
     this.#deps = deps;
@@ -159,6 +162,7 @@ export class Presence implements ConnectionObserver {
   /** Starts no further write, and resolves when the current write has ended. */
   async stop(): Promise<void> {
     await this.#flusher.stop();
+    await this.#retrier.stop();
     await this.#grace.stop();
   }
 
@@ -249,11 +253,9 @@ export class Presence implements ConnectionObserver {
 
   #applyResult(batch: Batch, applied: Applied): void {
     const { held, unknown, inDoubt } = this.#claims.applyResult(batch, applied);
-    const busy = new Set(applied.busy);
-    for (const userId of [...batch.arriving, ...batch.leaving]) {
-      if (busy.has(userId)) void this.#markDirtyLater(userId);
-      else this.#busyRounds.delete(userId);
-    }
+    if (applied.deferred.length === 0) this.#deferrals = 0;
+    for (const userId of applied.deferred) this.#deferred.add(userId);
+    if (this.#deferred.size > 0) this.#retrier.wake();
     for (const userId of unknown) this.#refuse(userId);
     for (const userId of inDoubt) this.#markDirty(userId);
     this.#makeLiveOnceOnline(held);
@@ -289,12 +291,14 @@ export class Presence implements ConnectionObserver {
     }
   }
 
-  /** The user's row is locked, or refuses the update. Other users are written meanwhile. */
-  async #markDirtyLater(userId: UserId): Promise<void> {
-    const rounds = this.#busyRounds.get(userId) ?? 0;
-    this.#busyRounds.set(userId, rounds + 1);
-    const pauseMs = retryMs(rounds, this.#random);
-    await this.#deps.clock.sleep(pauseMs, this.#flusher.signal);
-    this.#markDirty(userId);
+  /** The users table cannot be read. Users that were seen before are written meanwhile. */
+  async #retry(signal: AbortSignal): Promise<void> {
+    await this.#deps.clock.sleep(
+      retryMs(this.#deferrals, this.#random),
+      signal,
+    );
+    this.#deferrals += 1;
+    for (const userId of this.#deferred) this.#markDirty(userId);
+    this.#deferred.clear();
   }
 }

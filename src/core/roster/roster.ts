@@ -25,7 +25,7 @@ import {
   type OnlineUsers,
   type Status,
 } from "../../protocol/messages.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import { INTEGER_IDS, type UserId } from "../../protocol/user_id.ts";
 import { type Change, Ring } from "./ring.ts";
 import type { Snapshot, Transition } from "../store/store.ts";
 
@@ -43,7 +43,14 @@ export class Roster {
   #snapshotRow: SnapshotRow = { seq: 0, row: undefined };
   #usersJson: string | undefined;
 
-  constructor(ringCapacity = RING_TRANSITIONS_MAX) {
+  readonly #compareIds: (a: UserId, b: UserId) => number;
+
+  /** @param compareIds The order of lists. */
+  constructor(
+    ringCapacity = RING_TRANSITIONS_MAX,
+    compareIds: (a: UserId, b: UserId) => number = INTEGER_IDS.compare,
+  ) {
+    this.#compareIds = compareIds;
     this.ring = new Ring(ringCapacity);
   }
 
@@ -180,7 +187,7 @@ export class Roster {
       const username = this.#users.get(id);
       if (username !== undefined) users.push({ id, username });
     }
-    return users.sort((a, b) => a.id - b.id);
+    return users.sort((a, b) => this.#compareIds(a.id, b.id));
   }
 
   /** The online users as a JSON array, made once for each change. */

@@ -30,8 +30,11 @@ export interface Applied {
   readonly transitions: readonly Transition[];
   /** Arriving ids that belong to no user. Nothing was written for them. */
   readonly unknown: readonly UserId[];
-  /** Users whose rows are locked by others, or reject the update. Nothing was written for them: try again. */
-  readonly busy: readonly UserId[];
+  /**
+   * Ids among the arriving that were never seen, while the users table cannot be read. Nothing was
+   * written for them; the caller retries.
+   */
+  readonly deferred: readonly UserId[];
 }
 
 /** Who is online as of one `seq`. */
@@ -95,7 +98,7 @@ export interface Store {
    * Releases the claims of nodes whose leases ended. Users without another claim go offline, and so
    * do users who were deleted while online. Also prunes the feed.
    */
-  sweep(): Promise<readonly Transition[]>;
+  sweep(nodeId: NodeId): Promise<readonly Transition[]>;
 
   /**
    * Claims the arriving users and releases the leaving ones, in one transaction. The transitions

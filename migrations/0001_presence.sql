@@ -1,0 +1,84 @@
+-- Rollcall's own tables. The application's users table is only read; a copy of the status is written
+-- into it where that is configured. No object here depends on an object of the application.
+--
+-- Placeholders, replaced before the file is executed:
+--   :ID_TYPE    smallint, integer, bigint, uuid or text
+--   :ID_COLUMN  the same, for a column: text sorts by code point, whatever the database's collation
+
+-- One row per running node. Its claims count until it is swept, which only the end of its lease allows.
+create table rollcall_internal.nodes (
+  id uuid primary key,
+  joined_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  leaving boolean not null default false
+);
+
+-- The newest write of each node. A write that its client gave up may still be on its way and arrive
+-- after a later one; its number shows that it was overtaken. A table of its own, because a renewal of
+-- the lease must never wait for a write.
+create table rollcall_internal.writes (
+  node_id uuid primary key references rollcall_internal.nodes (id) on delete cascade,
+  last bigint not null
+);
+
+-- Every user that was ever online. `nodes` are the claims: the nodes that hold a connection of the user.
+-- A user is online while there is one. Claims and status cannot differ, because they are one value.
+create table rollcall_internal.presence (
+  user_id :ID_COLUMN primary key,
+  username text not null,
+  nodes uuid[] not null default '{}',
+  -- When the user came online or went offline. Null: never seen, only a copy has to be corrected.
+  changed_at timestamptz,
+  -- The copy of the status in the application's table is not known to be right. The sweep writes it.
+  copy_due boolean not null default false
+);
+create index presence_online on rollcall_internal.presence (user_id) where nodes <> '{}';
+create index presence_copy_due on rollcall_internal.presence (user_id) where copy_due;
+
+-- The feed: transitions in commit order, without holes except those that `skip_to` leaves.
+create table rollcall_internal.feed (
+  seq bigint primary key,
+  user_id :ID_COLUMN not null,
+  username text not null,
+  status text not null check (status in ('online', 'offline')),
+  at timestamptz not null default clock_timestamp()
+);
+
+-- The newest seq. One row, locked last and until commit: seq order is commit order, and a rollback
+-- leaves no hole. It starts at a random high place: a client that knows a seq of another history of
+-- this database is either far behind it or ahead of it, and gets a snapshot.
+create table rollcall_internal.counter (
+  one_row boolean primary key default true check (one_row),
+  seq bigint not null
+);
+insert into rollcall_internal.counter (seq)
+values ((1::bigint << 32) + floor(random() * (1::bigint << 50))::bigint);
+
+-- Users and tokens that were disconnected by an administrator. Nodes read them in id order.
+create table rollcall_internal.revocations (
+  id bigint primary key,
+  user_id :ID_COLUMN,
+  token_id text,
+  at timestamptz not null default clock_timestamp(),
+  check ((user_id is null) <> (token_id is null))
+);
+
+-- Locks by name, as rows: no other role can take them, as it could take an advisory lock.
+insert into rollcall_internal.locks (name) values ('leave'), ('prune'), ('revoke');
+
+-- After which id each pass of the sweep goes on; null: at the first. Whoever holds the row sweeps.
+create table rollcall_internal.sweep_position (
+  one_row boolean primary key default true check (one_row),
+  online_after :ID_COLUMN,
+  seen_after :ID_COLUMN,
+  users_after :ID_COLUMN,
+  due_after :ID_COLUMN
+);
+insert into rollcall_internal.sweep_position default values;
+
+-- Until when a write leaves all copies to the sweep, because the application's table was too slow.
+create table rollcall_internal.copy_pause (
+  one_row boolean primary key default true check (one_row),
+  until timestamptz not null
+);
+insert into rollcall_internal.copy_pause (until) values ('-infinity');

@@ -1,0 +1,151 @@
+/**
+ * Says what a start would read, write and make in a database, and which rights it needs, without
+ * doing any of it.
+ *
+ * @module
+ */
+import type pg from "pg";
+import { connect } from "./connect.ts";
+import { mapColumns, refuseMissing } from "./find_users.ts";
+import { findRelation, type Relation } from "./users_catalog.ts";
+import { missingGrants, neededGrants } from "./users_rights.ts";
+import {
+  describeUsers,
+  quote,
+  type UsersConfig,
+  type UsersTable,
+} from "./users_table.ts";
+
+/** What the catalog says about the current role and Rollcall's own schemas. */
+interface Place {
+  readonly role: string;
+  readonly database: string;
+  readonly schema: string;
+  readonly createsSchemas: boolean;
+  readonly createsTables: boolean;
+  readonly ours: readonly string[];
+}
+
+const READ_PLACE = `
+  select current_user as "role", current_database() as "database",
+         coalesce(current_schema(), 'public') as "schema",
+         has_database_privilege(current_database(), 'create') as "createsSchemas",
+         coalesce(has_schema_privilege(current_schema(), 'create'), false) as "createsTables",
+         array(select nspname::text from pg_namespace where nspname in ('rollcall', 'rollcall_internal')) as "ours"`;
+
+/**
+ * The explanation, as lines of text.
+ *
+ * @throws {StartError} when the database cannot be reached, or the users table does not fit.
+ */
+export async function explainMigration(
+  url: string | undefined,
+  config: UsersConfig,
+): Promise<string> {
+  const client = await connect(url);
+  try {
+    await client.query("begin read only");
+    return await explain(client, config);
+  } finally {
+    await client.end();
+  }
+}
+
+async function explain(
+  client: pg.ClientBase,
+  config: UsersConfig,
+): Promise<string> {
+  const { rows: [place] } = await client.query<Place>(READ_PLACE);
+  if (place === undefined) throw new Error("Cannot read the catalog");
+  const relation = await findRelation(client, config.table ?? "users");
+  if (relation === undefined) await refuseMissing(client, config);
+  const users = relation && mapColumns(relation, config, await isOurs(client));
+  return [
+    `As ${place.role} in the database ${place.database}:`,
+    `  reads   ${users ? readsOf(users) : "nothing of the application"}`,
+    `  writes  ${writesOf(users, config)}`,
+    `  makes   ${makesOf(place, config, relation)}`,
+    ...users ? [`  log     ${describeUsers(users)}`] : [],
+    "A role of its own needs:",
+    ...neededOf(place, config, relation, users).map((grant) => `  ${grant};`),
+    "Of these, the current role lacks:",
+    ...missingOf(place, config, relation, users).map((grant) => `  ${grant}`),
+  ].join("\n");
+}
+
+async function isOurs(client: pg.ClientBase): Promise<boolean> {
+  const { rows: [found] } = await client.query(
+    "select to_regclass('rollcall_internal.settings') is not null as here",
+  );
+  if (!found.here) return false;
+  const { rows: [settings] } = await client.query(
+    "select made_users from rollcall_internal.settings",
+  );
+  return settings?.made_users === true;
+}
+
+function readsOf({ table, idColumn, idType, nameColumn }: UsersTable): string {
+  const name = nameColumn === undefined ? "" : `, ${nameColumn} as the name`;
+  return `${table}: ${idColumn} (${idType})${name}`;
+}
+
+function writesOf(
+  users: UsersTable | undefined,
+  { autoProvision }: UsersConfig,
+): string {
+  const written: string[] = [];
+  if (users?.statusColumn !== undefined) {
+    written.push(
+      `${users.table}.${users.statusColumn}, the copy of the status`,
+    );
+  }
+  if (autoProvision) written.push("a row for each new user (AUTO_PROVISION)");
+  return written.length === 0
+    ? "nothing of the application"
+    : written.join("; ");
+}
+
+function makesOf(
+  { schema, ours }: Place,
+  { table, idType }: UsersConfig,
+  relation: Relation | undefined,
+): string {
+  const made = ["rollcall_internal", "rollcall"]
+    .filter((name) => !ours.includes(name)).map((name) => `schema ${name}`);
+  if (relation === undefined) {
+    made.push(`table ${table ?? `${schema}.users`} with ids of type ${idType}`);
+  }
+  return made.length === 0 ? "nothing, the schemas are there" : made.join(", ");
+}
+
+function neededOf(
+  place: Place,
+  config: UsersConfig,
+  relation: Relation | undefined,
+  users: UsersTable | undefined,
+): string[] {
+  return [
+    `grant create on database ${quote(place.database)} to ${quote(place.role)}`,
+    ...relation && users ? neededGrants(relation, users, config) : [
+      `grant create on schema ${quote(place.schema)} to ${quote(place.role)}`,
+    ],
+  ];
+}
+
+function missingOf(
+  place: Place,
+  config: UsersConfig,
+  relation: Relation | undefined,
+  users: UsersTable | undefined,
+): string[] {
+  const [database = "", schema = ""] = neededOf(place, config, relation, users);
+  const lacking: string[] = [];
+  if (!place.createsSchemas && place.ours.length < 2) lacking.push(database);
+  if (relation && users) {
+    lacking.push(...missingGrants(relation, users, config));
+    if (relation.hidesRows) {
+      lacking.push(`alter role ${quote(place.role)} bypassrls`);
+    }
+  } else if (!place.createsTables) lacking.push(schema);
+  return lacking.length === 0 ? ["nothing"] : lacking.map((one) => `${one};`);
+}

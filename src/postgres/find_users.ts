@@ -1,0 +1,225 @@
+/**
+ * Finds the users table and the columns that are read and written, and says in one sentence what
+ * does not fit.
+ *
+ * @module
+ */
+import type pg from "pg";
+import { StartError } from "../base/start_error.ts";
+import { USER_ID_TYPES, type UserIdType } from "../protocol/user_id.ts";
+import {
+  type Column,
+  findRelation,
+  likelyUsersTables,
+  type Relation,
+} from "./users_catalog.ts";
+import { quote, type UsersConfig, type UsersTable } from "./users_table.ts";
+import { missingGrants } from "./users_rights.ts";
+
+const NAME_TYPES = ["text", "character varying", "citext", "character"];
+const STATUS_TYPES = ["text", "character varying"];
+
+/**
+ * Finds the table. `undefined`: there is none, and one may be made.
+ *
+ * @param isOurs Rollcall made the table.
+ * @throws {StartError} in one sentence: what is wrong, and what to set or to grant.
+ */
+export async function findUsersTable(
+  client: pg.ClientBase,
+  config: UsersConfig,
+  isOurs: boolean,
+): Promise<UsersTable | undefined> {
+  const relation = await findRelation(client, config.table ?? "users");
+  if (relation === undefined) {
+    await refuseMissing(client, config);
+    return undefined;
+  }
+  const users = mapColumns(relation, config, isOurs);
+  refuseWithoutRights(relation, users, config);
+  return await checkWords(client, relation.table, users, config, isOurs);
+}
+
+/**
+ * Which columns are read and written. Reads nothing of the table itself.
+ *
+ * @throws {StartError} when a column is missing or has a type that does not fit.
+ */
+export function mapColumns(
+  relation: Relation,
+  config: UsersConfig,
+  isOurs: boolean,
+): UsersTable {
+  const id = checkId(relation, config.id);
+  const name = checkName(relation, config.name);
+  const status = checkStatus(relation, config.status, isOurs);
+  return {
+    table: relation.table,
+    idColumn: id.name,
+    idType: idTypeOf(id.type) ?? "integer",
+    nameColumn: name?.name,
+    canWriteName: name !== undefined && !name.isGenerated,
+    statusColumn: status?.name,
+  };
+}
+
+/** @throws {StartError} when there is no table and none may be made. */
+export async function refuseMissing(
+  client: pg.ClientBase,
+  { table, create }: UsersConfig,
+): Promise<void> {
+  if (create) return;
+  if (table !== undefined) {
+    throw new StartError(
+      `Cannot find the users table ${table}: no such table or view is visible to this role; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make it`,
+    );
+  }
+  const tables = await likelyUsersTables(client);
+  if (tables.length === 0) return;
+  throw new StartError(
+    `Cannot find a table named users, but ${
+      tables.join(", ")
+    }: set USERS_TABLE=${
+      tables[0]
+    } and, where its columns have other names, USERS_ID, USERS_NAME and USERS_STATUS; or set CREATE_USERS=true to have Rollcall make a table users of its own`,
+  );
+}
+
+function refuseWithoutRights(
+  relation: Relation,
+  users: UsersTable,
+  config: UsersConfig,
+): void {
+  const { table, role } = relation;
+  const grants = missingGrants(relation, users, config);
+  if (grants.length > 0) {
+    throw new StartError(
+      `Cannot use the users table ${table}: the role ${role} lacks rights; run: ${
+        grants.join("; ")
+      }`,
+    );
+  }
+  if (!relation.hidesRows) return;
+  throw new StartError(
+    `Cannot read users from ${table}: row level security hides rows from the role ${role}; run: alter role ${
+      quote(role)
+    } bypassrls; or give Rollcall a role that has it`,
+  );
+}
+
+/**
+ * A status column with other words in it has another meaning. That is a fault where the column was
+ * named, and no copy otherwise.
+ */
+async function checkWords(
+  client: pg.ClientBase,
+  table: string,
+  users: UsersTable,
+  config: UsersConfig,
+  isOurs: boolean,
+): Promise<UsersTable> {
+  const { statusColumn } = users;
+  if (statusColumn === undefined) return users;
+  const column = quote(statusColumn);
+  const { rows: [row] } = await client.query(
+    `select ${column}::text as word from ${table}
+      where ${column}::text not in ('online', 'offline') limit 1`,
+  );
+  if (row === undefined) return users;
+  if (!isOurs && config.status === undefined) {
+    return { ...users, statusColumn: undefined };
+  }
+  throw new StartError(
+    `Cannot copy the status into ${table}.${statusColumn}: it holds ${
+      JSON.stringify(row.word)
+    }; expected 'online' and 'offline' only: set USERS_STATUS to another column, or to none`,
+  );
+}
+
+function idTypeOf(type: string): UserIdType | undefined {
+  if (type === "character varying") return "text";
+  return USER_ID_TYPES.find((known) => known === type);
+}
+
+function checkId({ table, kind, columns }: Relation, wanted: string): Column {
+  const column = columns.get(wanted);
+  if (column === undefined) {
+    throw new StartError(
+      `Cannot read users from ${table}: it has no column ${wanted}; set USERS_ID to one of ${
+        [...columns.keys()].join(", ")
+      }`,
+    );
+  }
+  if (idTypeOf(column.type) === undefined) {
+    throw new StartError(
+      `Cannot read users from ${table}: the column ${wanted} is ${column.declared}; expected ${
+        USER_ID_TYPES.join(", ")
+      }, character varying, or a domain over one: set USERS_ID to another column`,
+    );
+  }
+  // A view has no index to show it.
+  if (!column.isUnique && (kind === "r" || kind === "p")) {
+    throw new StartError(
+      `Cannot read users from ${table}: the column ${wanted} is not unique; expected a primary key or a unique index on it alone`,
+    );
+  }
+  return column;
+}
+
+function checkName(
+  { table, columns }: Relation,
+  wanted: string | undefined,
+): Column | undefined {
+  if (wanted === undefined) {
+    return ["username", "name"].map((name) => columns.get(name)).find((one) =>
+      one !== undefined && NAME_TYPES.includes(one.type)
+    );
+  }
+  const column = columns.get(wanted);
+  if (column === undefined) {
+    throw new StartError(
+      `Cannot read names from ${table}: it has no column ${wanted}; set USERS_NAME to one of ${
+        [...columns.keys()].join(", ")
+      }`,
+    );
+  }
+  if (!NAME_TYPES.includes(column.type)) {
+    throw new StartError(
+      `Cannot read names from ${table}: the column ${wanted} is ${column.declared}; expected text, character varying or citext: set USERS_NAME to another column`,
+    );
+  }
+  return column;
+}
+
+function checkStatus(
+  { table, columns }: Relation,
+  wanted: string | undefined,
+  isOurs: boolean,
+): Column | undefined {
+  if (wanted === "none") return undefined;
+  if (wanted === undefined) {
+    const column = columns.get("status");
+    const isOfThePlan = column !== undefined &&
+      STATUS_TYPES.includes(column.type) && !column.isGenerated &&
+      /^'offline'(::|$)/.test(column.defaultValue ?? "");
+    return isOurs || isOfThePlan ? column : undefined;
+  }
+  const column = columns.get(wanted);
+  if (column === undefined) {
+    throw new StartError(
+      `Cannot copy the status into ${table}: it has no column ${wanted}; set USERS_STATUS to one of ${
+        [...columns.keys()].join(", ")
+      }, or to none`,
+    );
+  }
+  const isEnum = column.labels?.includes("online") &&
+    column.labels.includes("offline");
+  if (column.isGenerated || !(STATUS_TYPES.includes(column.type) || isEnum)) {
+    throw new StartError(
+      `Cannot copy the status into ${table}.${wanted}: it is ${
+        column.isGenerated ? "a generated column" : column.declared
+      }; expected text, character varying, or an enum with 'online' and 'offline': set USERS_STATUS to another column, or to none`,
+    );
+  }
+  return column;
+}

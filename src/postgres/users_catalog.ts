@@ -1,0 +1,136 @@
+/**
+ * What the database's catalog says about a table: its columns, their types, and this role's rights.
+ *
+ * Reads the catalog alone, so that it works without any right on the table.
+ *
+ * @module
+ */
+import type pg from "pg";
+import { messageOf } from "../base/message_of.ts";
+import { StartError } from "../base/start_error.ts";
+
+export interface Column {
+  readonly name: string;
+  readonly type: string;
+  readonly declared: string;
+  readonly defaultValue: string | null;
+  readonly isGenerated: boolean;
+  readonly isUnique: boolean;
+  readonly canSelect: boolean;
+  readonly canUpdate: boolean;
+  readonly canInsert: boolean;
+  /** Of an enum. */
+  readonly labels: readonly string[] | null;
+}
+
+export interface Relation {
+  readonly oid: number;
+  readonly table: string;
+  readonly kind: string;
+  readonly schema: string;
+  readonly canUseSchema: boolean;
+  /** Row level security applies to this role. */
+  readonly hidesRows: boolean;
+  readonly role: string;
+  readonly columns: ReadonlyMap<string, Column>;
+}
+
+/** Names of tables that hold users in well-known frameworks. */
+const LIKELY_NAMES = [
+  ...["user", "users", "account", "accounts", "member", "members"],
+  ...["auth_user", "app_user", "app_users", "user_entity", "profile"],
+  ...[
+    "profiles",
+    "customer",
+    "customers",
+    "people",
+    "person",
+    "nextauth_users",
+  ],
+];
+
+const COLUMNS = `
+  with recursive base (oid, type, next) as (
+    select a.atttypid, a.atttypid, a.atttypid from pg_catalog.pg_attribute a where a.attrelid = $1
+    union
+    select b.oid, t.typbasetype, t.typbasetype from base b
+      join pg_catalog.pg_type t on t.oid = b.next and t.typtype = 'd'
+  )
+  select a.attname as name, pg_catalog.format_type(a.atttypid, null) as declared,
+         (select t.typname from pg_catalog.pg_type t where t.oid = real.type) as typname,
+         pg_catalog.format_type(real.type, null) as type,
+         pg_catalog.pg_get_expr(d.adbin, d.adrelid) as "defaultValue",
+         a.attgenerated <> '' as "isGenerated",
+         exists (
+           select from pg_catalog.pg_index i
+            where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indnkeyatts = 1
+              and i.indpred is null and i.indkey[0] = a.attnum
+         ) as "isUnique",
+         pg_catalog.has_column_privilege($1::oid, a.attnum, 'select') as "canSelect",
+         pg_catalog.has_column_privilege($1::oid, a.attnum, 'update') as "canUpdate",
+         pg_catalog.has_column_privilege($1::oid, a.attnum, 'insert') as "canInsert",
+         (select pg_catalog.array_agg(e.enumlabel::text) from pg_catalog.pg_enum e where e.enumtypid = real.type) as labels
+    from pg_catalog.pg_attribute a
+    join lateral (
+      select b.type from base b join pg_catalog.pg_type t on t.oid = b.type
+       where b.oid = a.atttypid and t.typtype <> 'd' limit 1
+    ) real on true
+    left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+   where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+   order by a.attnum`;
+
+export async function findRelation(
+  client: pg.ClientBase,
+  name: string,
+): Promise<Relation | undefined> {
+  const { rows: [found] } = await client.query(
+    `select c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as table, c.relkind as kind,
+            n.nspname as schema, pg_catalog.has_schema_privilege(n.oid, 'usage') as "canUseSchema",
+            pg_catalog.row_security_active(c.oid) as "hidesRows", current_user as role
+       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where case pg_catalog.array_length(pg_catalog.parse_ident($1), 1)
+              -- to_regclass wants usage of the schema, and which right is missing is said later.
+              when 2 then n.nspname = (pg_catalog.parse_ident($1))[1] and c.relname = (pg_catalog.parse_ident($1))[2]
+              else c.oid = pg_catalog.to_regclass($1)
+            end`,
+    [name],
+  ).catch((cause) => {
+    throw new StartError(
+      `Cannot look for the users table ${name}: ${
+        messageOf(cause)
+      }; expected USERS_TABLE as in SQL, for example auth.users or public."User"`,
+      { cause },
+    );
+  });
+  if (found === undefined) return undefined;
+  if (!["r", "p", "v", "m", "f"].includes(found.kind)) {
+    throw new StartError(
+      `Cannot read users from ${found.table}: expected a table or a view`,
+    );
+  }
+  const { rows } = await client.query<Column & { typname: string }>(COLUMNS, [
+    found.oid,
+  ]);
+  const columns = new Map(rows.map((row) => [
+    row.name,
+    // An extension's type is shown with its schema where that is not on the search path.
+    { ...row, type: row.typname === "citext" ? "citext" : row.type },
+  ]));
+  return { ...found, columns };
+}
+
+/** Tables that hold users by their names, at most ten. */
+export async function likelyUsersTables(
+  client: pg.ClientBase,
+): Promise<string[]> {
+  const { rows } = await client.query(
+    `select pg_catalog.format('%I.%I', n.nspname, c.relname) as table
+       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'p') and pg_catalog.lower(c.relname) = any ($1)
+        and n.nspname not in ('pg_catalog', 'information_schema', 'rollcall', 'rollcall_internal')
+        and n.nspname not like 'pg\\_%'
+      order by 1 limit 10`,
+    [LIKELY_NAMES],
+  );
+  return rows.map((row) => row.table);
+}

@@ -1,0 +1,94 @@
+/**
+ * The application's users table: what the operator says about it, and what is read and written.
+ *
+ * Where it is looked for is in `find_users.ts`, and which rights are needed in `users_rights.ts`. The
+ * functions in `migrations/functions/` get the names as placeholders.
+ *
+ * @module
+ */
+import type { UserIdType } from "../protocol/user_id.ts";
+
+/** What the operator set; `undefined` is the default of the variable. */
+export interface UsersConfig {
+  /** `USERS_TABLE`: as in SQL, found by the role's search path. */
+  readonly table: string | undefined;
+  /** `USERS_ID` */
+  readonly id: string;
+  /** `USERS_NAME` */
+  readonly name: string | undefined;
+  /** `USERS_STATUS` */
+  readonly status: string | undefined;
+  /** `USER_ID_TYPE`, for a table that Rollcall makes. */
+  readonly idType: UserIdType;
+  /** `CREATE_USERS`: make the table even beside tables that look like users. */
+  readonly create: boolean;
+  /** `AUTO_PROVISION` needs the right to insert. */
+  readonly autoProvision: boolean;
+}
+
+/** The plan's table: made by Rollcall if it is missing. */
+export const DEFAULT_USERS: UsersConfig = {
+  table: undefined,
+  id: "id",
+  name: undefined,
+  status: undefined,
+  idType: "integer",
+  create: false,
+  autoProvision: false,
+};
+
+/** What is read and written. Names are unquoted, except `table`. */
+export interface UsersTable {
+  /** With its schema, quoted: `public.users`, `public."User"`. */
+  readonly table: string;
+  readonly idColumn: string;
+  readonly idType: UserIdType;
+  /** `undefined`: the id is shown. */
+  readonly nameColumn: string | undefined;
+  /** Whether `AUTO_PROVISION` may write names: a generated column takes none. */
+  readonly canWriteName: boolean;
+  /** `undefined`: no copy of the status. */
+  readonly statusColumn: string | undefined;
+}
+
+/** The values of the placeholders in `migrations/`. */
+export function placeholders(
+  users: UsersTable,
+  nameLengthMax: number,
+): Record<string, string> {
+  const { idType, idColumn, nameColumn, statusColumn } = users;
+  return {
+    ID_COLUMN: idType === "text" ? 'text collate "C"' : idType,
+    ID_TYPE: idType,
+    USERS: users.table,
+    USER_ID: quote(idColumn),
+    USER_NAME: quote(nameColumn ?? idColumn),
+    NAME_TO_WRITE: quote(nameColumn ?? idColumn),
+    CAN_NAME: String(users.canWriteName),
+    HAS_STATUS: String(statusColumn !== undefined),
+    STATUS: quote(statusColumn ?? idColumn),
+    NAME_MAX: String(nameLengthMax),
+  };
+}
+
+/** For the start log: `auth.users(id uuid, name from email), the status is copied to none`. */
+export function describeUsers(users: UsersTable): string {
+  const { table, idColumn, idType, nameColumn, statusColumn } = users;
+  const name = nameColumn === undefined
+    ? "name is the id"
+    : `name from ${nameColumn}`;
+  const status = statusColumn === undefined
+    ? "the status is kept in rollcall.presence"
+    : `the status is kept in rollcall.presence and copied to ${table}.${statusColumn}`;
+  return `users: ${table}(${idColumn} ${idType}, ${name}), ${status}`;
+}
+
+/** An identifier for SQL. */
+export function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A string for SQL. */
+export function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
