@@ -18,6 +18,7 @@ import {
   rejectingRevoked,
   type Verify,
 } from "./access/token/verifier.ts";
+import { logVerificationError } from "./access/verify.ts";
 import { type Clock, systemClock } from "./base/clock.ts";
 import type { Log } from "./base/log.ts";
 import type { Config } from "./config/config.ts";
@@ -161,12 +162,17 @@ interface Access {
 }
 
 function createAccess(
-  { config, clock, ids }: Base,
+  { config, clock, log, ids }: Base,
   { connections, eviction }: Core,
 ): Access {
   const admission = new Admission(config.admission);
+  const verifier = createVerifier(
+    config.token,
+    ids,
+    (err) => logVerificationError(log, err),
+  );
   const verify = rejectingRevoked(
-    cached(createVerifier(config.token, ids)),
+    cached(verifier),
     (tokenId) => eviction.isRevoked(tokenId),
   );
   const { drainMs } = config;

@@ -1,5 +1,6 @@
 /**
- * The message of a fault, in one line. It is for expected faults, whose stack would only be noise.
+ * The message of a fault and of its causes, in one line. It is for expected faults, whose stack
+ * would only be noise.
  *
  * @module
  */
@@ -9,5 +10,10 @@ export function messageOf(fault: unknown): string {
   if (fault instanceof AggregateError) {
     return fault.errors.map(messageOf).join(", ");
   }
-  return fault instanceof Error ? fault.message : String(fault);
+  if (!(fault instanceof Error)) return String(fault);
+  const { message, cause } = fault;
+  if (cause === undefined || cause === null) return message;
+  const reason = messageOf(cause);
+  // An error that was made from another one often repeats its message.
+  return message.includes(reason) ? message : `${message}: ${reason}`;
 }

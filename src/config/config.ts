@@ -254,7 +254,7 @@ function toToken(
       ? { kind: "jwks", url: new URL(env.JWT_JWKS_URL) }
       : { kind: "secret", secret: env.JWT_SECRET ?? readDemoSecret() },
     issuer: env.JWT_ISSUER,
-    audience: env.JWT_AUDIENCE,
+    audiences: env.JWT_AUDIENCE,
     userClaim: env.JWT_USER_CLAIM,
     usernameClaims: env.JWT_USERNAME_CLAIM === undefined
       ? USERNAME_CLAIMS

@@ -71,6 +71,16 @@ const proxies = z.string().transform((value) =>
   .transform((list) => list.flatMap((network) => toNetwork(network) ?? []))
   .optional();
 
+/** A list of texts, any of which a token may be for. */
+const audiences = z.string().transform((value) =>
+  value.split(",").map((audience) => audience.trim())
+)
+  .refine(
+    (list) => list.every((audience) => audience !== ""),
+    "expected a comma-separated list of audiences",
+  )
+  .optional();
+
 function toNetwork(text: string): Network | undefined {
   const [, address = "", digits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
   const version = isIP(address);
@@ -97,7 +107,7 @@ export const environment = z.object({
   ).optional(),
   JWT_JWKS_URL: url(["https:", "http:"]).optional(),
   JWT_ISSUER: z.string().optional(),
-  JWT_AUDIENCE: z.string().optional(),
+  JWT_AUDIENCE: audiences,
   JWT_USER_CLAIM: z.string().default("sub"),
   AUTO_PROVISION: oneOf(["true", "false"]).default("false"),
   JWT_USERNAME_CLAIM: z.string().optional(),

@@ -9,16 +9,18 @@
  * @module
  */
 import { CLOSE, type Close } from "./close.ts";
-import { USER_ID_MAX } from "./user_id.ts";
+
+/** Bytes of UTF-8 in the reason of a close frame: RFC 6455, section 5.5. */
+const REASON_BYTES_MAX = 123;
 
 /** A close code and its reason, as they are sent in a close frame. */
 export interface Disconnect {
   readonly code: number;
-  /** At most 123 bytes of UTF-8: RFC 6455, section 5.5. */
+  /** At most `REASON_BYTES_MAX`. */
   readonly reason: string;
 }
 
-/** `<claim>` and `<max>` stand for a value that `withDetail` fills in. */
+/** `<claim>` and `<max>` stand for values that `withDetail` fills in. */
 export const DISCONNECT = {
   serverGoingAway: by(CLOSE.goingAway, "server going away"),
 
@@ -29,15 +31,9 @@ export const DISCONNECT = {
   tokenSignatureInvalid: by(CLOSE.policy, "token signature is invalid"),
   tokenKeyUnknown: by(CLOSE.policy, "token signing key is unknown"),
   tokenKeyUnusable: by(CLOSE.policy, "token signing key is unusable"),
-  tokenClaimMissing: by(CLOSE.policy, "token has no <claim> claim"),
-  tokenClaimInvalid: by(CLOSE.policy, "token claim <claim> is invalid"),
-  tokenUserIdInvalid: by(
+  tokenClaimInvalid: by(
     CLOSE.policy,
-    `token has no user id from 1 to ${USER_ID_MAX}`,
-  ),
-  tokenIdInvalid: by(
-    CLOSE.policy,
-    "token claim jti is not a text of 1 to <max> characters",
+    "token claim <claim>: expected <what>",
   ),
   tokenRevoked: by(CLOSE.policy, "token was revoked"),
   /** On connect. A token that expires while connected is `tokenExpired`. */
@@ -96,12 +92,28 @@ export const DISCONNECT = {
   ),
 } satisfies Record<string, Disconnect>;
 
-/** Fills in the one placeholder of a reason, such as `<max>`. */
+/**
+ * Fills in the placeholders of a reason, such as `<max>`, in their order. A reason that gets too
+ * long for a close frame is cut.
+ */
 export function withDetail(
   { code, reason }: Disconnect,
-  detail: string | number,
+  ...details: readonly (string | number)[]
 ): Disconnect {
-  return { code, reason: reason.replace(/<\w+>/, () => String(detail)) };
+  const rest = [...details];
+  return {
+    code,
+    reason: cut(reason.replaceAll(/<\w+>/g, () => String(rest.shift()))),
+  };
+}
+
+function cut(reason: string): string {
+  const bytes = new TextEncoder().encode(reason);
+  if (bytes.length <= REASON_BYTES_MAX) return reason;
+  const end = "...";
+  const kept = bytes.subarray(0, REASON_BYTES_MAX - end.length);
+  // With `stream`, the decoder leaves out a character of which only some bytes are there.
+  return new TextDecoder().decode(kept, { stream: true }) + end;
 }
 
 function by({ code }: Close, reason: string): Disconnect {

@@ -89,9 +89,12 @@ export function userIds(
 /** Ids of the plan: positive 32-bit integers. */
 export const INTEGER_IDS: UserIds = userIds("integer");
 
-/** Canonical decimal text of an integer from 1 to `max`. */
+/**
+ * Canonical decimal text of an integer from 1 to `max`. A number beyond 2^53 - 1 was rounded when
+ * it was read, so it may be the id of another user.
+ */
 function parseInteger(value: unknown, max: bigint): string | undefined {
-  const digits = typeof value === "number" ? String(value) : value;
+  const digits = Number.isSafeInteger(value) ? String(value) : value;
   if (typeof digits !== "string" || !/^[1-9]\d{0,18}$/.test(digits)) {
     return undefined;
   }

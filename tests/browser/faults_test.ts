@@ -61,7 +61,7 @@ tests.test("a token is refreshed before it expires, and the connection stays ope
   const secret = await Deno.readTextFile(`${folder.path}/.data/secret`);
   const key = { kind: "secret", secret } as const;
   const config = {
-    ...{ key, issuer: undefined, audience: undefined },
+    ...{ key, issuer: undefined, audiences: undefined },
     userClaim: "sub",
     usernameClaims: [],
   };

@@ -37,7 +37,7 @@ function sign(
     .sign(new TextEncoder().encode(secret));
 }
 
-const NOT_AN_ID = "token has no user id from 1 to 2147483647";
+const NOT_AN_ID = "token claim sub: expected a user id from 1 to 2147483647";
 const badTokens: Record<
   string,
   { token: () => Promise<string> | string | undefined; reason: string }
@@ -63,7 +63,7 @@ const badTokens: Record<
   },
   "a token that is not valid yet": {
     token: () => sign({ sub: "1", exp: hour(), nbf: hour() - 1_800 }),
-    reason: "token claim nbf is invalid",
+    reason: "token claim nbf: expected a time that has come",
   },
   "alg: none": {
     token: () => new UnsecuredJWT({ sub: "1", exp: hour() }).encode(),
@@ -71,7 +71,7 @@ const badTokens: Record<
   },
   "no exp": {
     token: () => sign({ sub: "1" }),
-    reason: "token has no exp claim",
+    reason: "token claim exp: expected a number of seconds since 1970",
   },
   "sub 0": { token: () => sign({ sub: "0", exp: hour() }), reason: NOT_AN_ID },
   "sub -1": {

@@ -28,7 +28,7 @@ for (const path of ["README.md", "docs/getting-started.md"]) {
     const verify = createVerifier({
       key: { kind: "secret", secret: SECRET },
       issuer: undefined,
-      audience: undefined,
+      audiences: undefined,
       userClaim: "sub",
       usernameClaims: [],
     });

@@ -14,11 +14,10 @@ import {
   errors,
   type JWTVerifyGetKey,
 } from "jose";
-import { messageOf } from "../../base/message_of.ts";
+import { fetchKeySet, KeySetError, nameOf } from "./fetch_key_set.ts";
 import {
   KEY_SET_AGE_MS_MAX,
   KEY_SET_ANSWER_MS,
-  KEY_SET_BYTES_MAX,
   KEY_SET_COOLDOWN_MS,
   KEY_SET_FIRST_PAUSE_MS,
   KEY_SET_PAUSE_MS,
@@ -29,25 +28,41 @@ export class KeySetUnavailable extends Error {
   override readonly name = "KeySetUnavailable";
 }
 
-/**
- * Makes a function that finds the key for a token.
- *
- * That function throws `KeySetUnavailable` when the current keys are not known. Any other error is
- * the fault of the token, or of a key that is unusable.
- *
- * @param now Milliseconds since 1970.
- */
-export function remoteKeySet(url: URL, now = Date.now): JWTVerifyGetKey {
+export interface KeySet {
+  /**
+   * Finds the key for a token.
+   *
+   * Throws `KeySetUnavailable` when the current keys are not known. Any other error is the fault of
+   * the token, or of a key that is unusable.
+   */
+  readonly find: JWTVerifyGetKey;
+  /**
+   * Fetches the keys now, so that the first token need not wait for them.
+   *
+   * @throws {KeySetUnavailable} that names the URL and the cause.
+   */
+  fetch(): Promise<void>;
+}
+
+/** @param now Milliseconds since 1970. */
+export function remoteKeySet(url: URL, now = Date.now): KeySet {
   const remote = createRemoteJWKSet(url, {
     timeoutDuration: KEY_SET_ANSWER_MS,
     cooldownDuration: KEY_SET_COOLDOWN_MS,
     cacheMaxAge: KEY_SET_AGE_MS_MAX,
-    [customFetch]: fetchBounded,
+    [customFetch]: (_url, options) => fetchKeySet(url, options),
   });
   let lastGood: JWTVerifyGetKey | undefined;
   let lastSet: unknown;
   let pausedUntil = -Infinity;
-  let lastError: unknown;
+  let lastError: KeySetUnavailable | undefined;
+
+  const keepLastGood = () => {
+    const set = remote.jwks();
+    if (set === undefined || set === lastSet) return;
+    lastSet = set;
+    lastGood = createLocalJWKSet(set);
+  };
 
   const findRemote: JWTVerifyGetKey = async (header, token) => {
     const wasFetchedLately = remote.coolingDown;
@@ -57,14 +72,12 @@ export function remoteKeySet(url: URL, now = Date.now): JWTVerifyGetKey {
       if (!(err instanceof errors.JWKSNoMatchingKey)) throw err;
       if (!wasFetchedLately) throw err;
       throw new KeySetUnavailable(
-        `the key is not in the key set, which was fetched less than ${KEY_SET_COOLDOWN_MS} ms ago`,
+        `the key is not in the key set of ${
+          nameOf(url)
+        }, which was fetched less than ${KEY_SET_COOLDOWN_MS} ms ago`,
       );
     } finally {
-      const set = remote.jwks();
-      if (set !== undefined && set !== lastSet) {
-        lastSet = set;
-        lastGood = createLocalJWKSet(set);
-      }
+      keepLastGood();
     }
   };
 
@@ -78,53 +91,32 @@ export function remoteKeySet(url: URL, now = Date.now): JWTVerifyGetKey {
     }
   };
 
-  return async (header, token) => {
-    if (now() < pausedUntil) return await findInLastGood(header, token);
-    try {
-      return await findRemote(header, token);
-    } catch (err) {
-      if (!isIssuerError(err)) throw err;
-      lastError = new KeySetUnavailable(messageOf(err), { cause: err });
-      const pauseMs = lastGood === undefined
-        ? KEY_SET_FIRST_PAUSE_MS
-        : KEY_SET_PAUSE_MS;
-      pausedUntil = now() + pauseMs;
-      return await findInLastGood(header, token);
-    }
+  /** Rethrows an error that is not the issuer's fault. */
+  const pauseAfter = (err: unknown): KeySetUnavailable => {
+    if (!(err instanceof KeySetError)) throw err;
+    pausedUntil = now() +
+      (lastGood === undefined ? KEY_SET_FIRST_PAUSE_MS : KEY_SET_PAUSE_MS);
+    return lastError = new KeySetUnavailable(err.message, { cause: err });
   };
-}
 
-/** The issuer did not answer, or its answer is not a key set. */
-class FetchError extends Error {}
-
-/** Fetches a key set of at most `KEY_SET_BYTES_MAX`. jose itself reads an answer of any size. */
-async function fetchBounded(
-  url: string,
-  options: RequestInit,
-): Promise<Response> {
-  try {
-    const response = await fetch(url, options);
-    const chunks: Uint8Array<ArrayBuffer>[] = [];
-    let bytes = 0;
-    for await (const chunk of response.body ?? []) {
-      bytes += chunk.length;
-      if (bytes > KEY_SET_BYTES_MAX) {
-        throw new Error(`the key set has more than ${KEY_SET_BYTES_MAX} bytes`);
+  return {
+    find: async (header, token) => {
+      if (now() < pausedUntil) return await findInLastGood(header, token);
+      try {
+        return await findRemote(header, token);
+      } catch (err) {
+        pauseAfter(err);
+        return await findInLastGood(header, token);
       }
-      chunks.push(chunk);
-    }
-    if (response.status !== 200) {
-      throw new Error(`the issuer answered with status ${response.status}`);
-    }
-    return Response.json(JSON.parse(await new Blob(chunks).text()));
-  } catch (cause) {
-    throw new FetchError(`cannot fetch the key set: ${messageOf(cause)}`, {
-      cause,
-    });
-  }
-}
-
-function isIssuerError(err: unknown): boolean {
-  return err instanceof FetchError || err instanceof errors.JWKSInvalid ||
-    err instanceof errors.JWKSTimeout;
+    },
+    fetch: async () => {
+      try {
+        await remote.reload();
+      } catch (err) {
+        throw pauseAfter(err);
+      } finally {
+        keepLastGood();
+      }
+    },
+  };
 }

@@ -36,3 +36,9 @@ export const KEY_SET_PAUSE_MS = 30_000;
  * meanwhile.
  */
 export const KEY_SET_FIRST_PAUSE_MS = 1_000;
+
+/**
+ * Keys of a key set that are tried for a token that does not name its key. Real sets have two or
+ * three; each costs a signature check.
+ */
+export const KEYS_TRIED_MAX = 8;

@@ -9,7 +9,8 @@ import type { UserId } from "../../protocol/user_id.ts";
 import type { TokenConfig } from "./verifier.ts";
 
 /**
- * Signs a token for a user, with the claims that a verifier of the same configuration expects.
+ * Signs a token for a user, with the claims that a verifier of the same configuration expects. A
+ * path in `userClaim` is used as a name, which the verifier reads first.
  *
  * @param ttlSeconds Time from now until the token expires.
  */
@@ -25,6 +26,7 @@ export function signToken(
     .setIssuedAt()
     .setExpirationTime(Math.floor(Date.now() / 1000) + ttlSeconds);
   if (config.issuer !== undefined) token.setIssuer(config.issuer);
-  if (config.audience !== undefined) token.setAudience(config.audience);
+  const audience = config.audiences?.[0];
+  if (audience !== undefined) token.setAudience(audience);
   return token.sign(new TextEncoder().encode(config.key.secret));
 }

@@ -5,22 +5,24 @@
  * ## What is accepted
  *
  * The algorithm depends on the kind of key alone: a secret verifies HS256, a key set verifies
- * RS256, ES256 and EdDSA. So a token cannot choose `none`, and cannot use a public key as a secret.
- * `exp` is always required; `iss` and `aud` are required if they are configured. The user's id is
- * in the configured claim.
+ * RS256, PS256, ES256, EdDSA and Ed25519. So a token cannot choose `none`, and cannot use a public
+ * key as a secret. `exp` is always required; `iss` and `aud` are required if they are configured.
+ * The user's id is in the configured claim.
  *
  * ## The parts
  *
  * A server composes them as `rejectingRevoked(cached(createVerifier(config)))`:
  *
- * - `createVerifier` checks the signature and the claims. `key_set.ts` fetches the issuer's keys.
+ * - `createVerifier` checks the signature and the claims. `key_set.ts` fetches the issuer's keys,
+ *   `claim_path.ts` finds a claim, and `refusal.ts` says why a token is refused.
  * - `cached`, in `token_cache.ts`, keeps verdicts of good tokens.
  * - `rejectingRevoked` is outermost, so that a revocation holds for a cached token too.
  *
  * ## What it costs
  *
- * A signature check costs up to a millisecond, a cached token a digest. With a key set, the first
- * token and each unknown key cost a request to the issuer, at a limited rate.
+ * A signature check costs up to a millisecond, a cached token a digest. A token that does not name
+ * its key costs one for each key of the set, up to `KEYS_TRIED_MAX`. With a key set, the start and
+ * each unknown key cost a request to the issuer, at a limited rate.
  *
  * ## Errors
  *
@@ -31,6 +33,7 @@
  */
 import {
   errors,
+  type JWTPayload,
   jwtVerify,
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
@@ -39,18 +42,16 @@ import {
   TOKEN_CLOCK_TOLERANCE_SECONDS,
   TOKEN_ID_LENGTH_MAX,
 } from "../../base/limits.ts";
-import {
-  DISCONNECT,
-  type Disconnect,
-  withDetail,
-} from "../../protocol/disconnect.ts";
+import { DISCONNECT, type Disconnect } from "../../protocol/disconnect.ts";
 import {
   INTEGER_IDS,
   type UserId,
   type UserIds,
 } from "../../protocol/user_id.ts";
-import { KeySetUnavailable, remoteKeySet } from "./key_set.ts";
-import { TOKEN_BYTES_MAX } from "./limits.ts";
+import { readClaim } from "./claim_path.ts";
+import { type KeySet, KeySetUnavailable, remoteKeySet } from "./key_set.ts";
+import { KEYS_TRIED_MAX, TOKEN_BYTES_MAX } from "./limits.ts";
+import { disconnectFor, expected } from "./refusal.ts";
 
 export type Verdict =
   | {
@@ -76,6 +77,12 @@ export type Verdict =
  */
 export type Verify = (token: string | undefined) => Promise<Verdict>;
 
+/** Signatures with a public key. `EdDSA` is the older name of `Ed25519`. */
+const KEY_SET_ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
+
+/** What a token's id may be. */
+const TOKEN_ID = `text of 1 to ${TOKEN_ID_LENGTH_MAX} characters`;
+
 export type TokenKey =
   | { readonly kind: "secret"; readonly secret: string }
   | { readonly kind: "jwks"; readonly url: URL };
@@ -83,28 +90,38 @@ export type TokenKey =
 export interface TokenConfig {
   readonly key: TokenKey;
   readonly issuer: string | undefined;
-  readonly audience: string | undefined;
+  /** A token is for one of them, or for several. */
+  readonly audiences: readonly string[] | undefined;
+  /** The name of the claim with the user's id, or a path to it: see `claim_path.ts`. */
   readonly userClaim: string;
-  /** Claims that may hold the user's name. The first that is a text is used. */
+  /** Names or paths of claims that may hold the user's name. The first that is a text is used. */
   readonly usernameClaims: readonly string[];
 }
 
-/** Makes a verifier for one key. With a key set, nothing is fetched before the first token. */
+/**
+ * Makes a verifier for one key or key set.
+ *
+ * @param onKeysUnavailable If given, a key set is fetched at once, in the background, and this is
+ *   called with the error if that fails. The key set is fetched for the first token otherwise.
+ */
 export function createVerifier(
   config: TokenConfig,
   ids: UserIds = INTEGER_IDS,
+  onKeysUnavailable?: (err: unknown) => void,
 ): Verify {
-  const { key, issuer, audience, userClaim, usernameClaims } = config;
+  const { key, issuer, audiences } = config;
   const options: JWTVerifyOptions = {
-    algorithms: key.kind === "secret" ? ["HS256"] : ["RS256", "ES256", "EdDSA"],
+    algorithms: key.kind === "secret" ? ["HS256"] : KEY_SET_ALGORITHMS,
     requiredClaims: ["exp"],
     clockTolerance: TOKEN_CLOCK_TOLERANCE_SECONDS,
     ...(issuer === undefined ? {} : { issuer }),
-    ...(audience === undefined ? {} : { audience }),
+    ...(audiences === undefined ? {} : { audience: [...audiences] }),
   };
-  const findKey = key.kind === "secret"
+  const configured = { iss: issuer, aud: audiences?.join(" or ") };
+  const keys = key.kind === "secret"
     ? onlyKey(key.secret)
     : remoteKeySet(key.url);
+  if (onKeysUnavailable !== undefined) keys.fetch().catch(onKeysUnavailable);
 
   return async (token) => {
     if (token === undefined || token === "") {
@@ -112,27 +129,11 @@ export function createVerifier(
     }
     if (token.length > TOKEN_BYTES_MAX) return refuse(DISCONNECT.tokenTooLong);
     try {
-      const { payload } = await jwtVerify(token, findKey, options);
-      const userId = ids.parse(payload[userClaim]);
-      if (userId === undefined) {
-        return refuse(DISCONNECT.tokenUserIdInvalid);
-      }
-      if (!isTokenId(payload.jti)) {
-        return refuse(
-          withDetail(DISCONNECT.tokenIdInvalid, TOKEN_ID_LENGTH_MAX),
-        );
-      }
-      return {
-        ok: true,
-        userId,
-        // `exp` is required above, so the default is never used.
-        exp: payload.exp ?? 0,
-        tokenId: payload.jti,
-        username: usernameClaims.map((claim) => payload[claim]).find(isName),
-      };
+      const payload = await verifySignature(token, keys.find, options);
+      return toVerdict(payload, config, ids);
     } catch (err) {
       if (err instanceof KeySetUnavailable) throw err;
-      const why = disconnectFor(err);
+      const why = disconnectFor(err, configured);
       if (why !== undefined) return refuse(why);
       if (key.kind === "secret") throw err;
       // The key in the set is malformed, too short, or for another use.
@@ -141,14 +142,64 @@ export function createVerifier(
   };
 }
 
+/**
+ * Verifies the signature and the standard claims. If the token does not name one of several keys,
+ * it is verified with each of them. Throws as jose does.
+ */
+async function verifySignature(
+  token: string,
+  findKey: JWTVerifyGetKey,
+  options: JWTVerifyOptions,
+): Promise<JWTPayload> {
+  try {
+    return (await jwtVerify(token, findKey, options)).payload;
+  } catch (several) {
+    if (!(several instanceof errors.JWKSMultipleMatchingKeys)) throw several;
+    let keysLeft = KEYS_TRIED_MAX;
+    for await (const key of several) {
+      if (keysLeft === 0) throw several;
+      keysLeft -= 1;
+      try {
+        return (await jwtVerify(token, key, options)).payload;
+      } catch (err) {
+        const isOtherKey = err instanceof errors.JWSSignatureVerificationFailed;
+        if (!isOtherKey) throw err;
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed();
+  }
+}
+
+/** The verdict on a token whose signature and standard claims are good. */
+function toVerdict(
+  payload: JWTPayload,
+  { userClaim, usernameClaims }: TokenConfig,
+  ids: UserIds,
+): Verdict {
+  const userId = ids.parse(readClaim(payload, userClaim));
+  if (userId === undefined) return refuse(expected(userClaim, ids.expected));
+  // Some issuers write null for a claim that is not there.
+  const tokenId: unknown = payload.jti ?? undefined;
+  if (!isTokenId(tokenId)) return refuse(expected("jti", TOKEN_ID));
+  return {
+    ok: true,
+    userId,
+    // `exp` is required above, so the default is never used.
+    exp: payload.exp ?? 0,
+    tokenId,
+    username: usernameClaims.map((claim) => readClaim(payload, claim))
+      .find(isName),
+  };
+}
+
 /** The secret as a key, imported once: jose imports a secret again for each token. */
-function onlyKey(secret: string): JWTVerifyGetKey {
+function onlyKey(secret: string): KeySet {
   const bytes = new TextEncoder().encode(secret);
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = crypto.subtle.importKey("raw", bytes, algorithm, false, [
     "verify",
   ]);
-  return () => key;
+  return { find: () => key, fetch: async () => {} };
 }
 
 /** The same `verify`, but a good token that was revoked is refused. */
@@ -176,29 +227,4 @@ function isName(value: unknown): value is string {
 
 function refuse(why: Disconnect): Verdict {
   return { ok: false, why };
-}
-
-/** Why jose refused the token. `undefined` if the error is not about the token. */
-function disconnectFor(err: unknown): Disconnect | undefined {
-  if (err instanceof errors.JWTExpired) return DISCONNECT.tokenAlreadyExpired;
-  if (err instanceof errors.JWTClaimValidationFailed) {
-    return err.reason === "missing"
-      ? withDetail(DISCONNECT.tokenClaimMissing, err.claim)
-      : withDetail(DISCONNECT.tokenClaimInvalid, err.claim);
-  }
-  if (err instanceof errors.JWSSignatureVerificationFailed) {
-    return DISCONNECT.tokenSignatureInvalid;
-  }
-  if (err instanceof errors.JOSEAlgNotAllowed) {
-    return DISCONNECT.tokenAlgorithmNotAllowed;
-  }
-  if (
-    err instanceof errors.JWKSNoMatchingKey ||
-    err instanceof errors.JWKSMultipleMatchingKeys
-  ) return DISCONNECT.tokenKeyUnknown;
-  if (
-    err instanceof errors.JWSInvalid || err instanceof errors.JWTInvalid ||
-    err instanceof errors.JOSENotSupported
-  ) return DISCONNECT.tokenMalformed;
-  return undefined;
 }

@@ -9,7 +9,7 @@ const disconnects: [string, Disconnect][] = Object.entries(DISCONNECT);
 
 Deno.test("every close reason fits into a close frame, with the longest detail", () => {
   for (const [name, disconnect] of disconnects) {
-    const { reason } = withDetail(disconnect, "1234567890");
+    const { reason } = withDetail(disconnect, "1234567890", "1".repeat(40));
     ok(new TextEncoder().encode(reason).length <= 123, name);
   }
 });
@@ -19,9 +19,20 @@ Deno.test("no two disconnects have the same close code and reason", () => {
   deepEqual([...new Set(sent)], sent);
 });
 
-Deno.test("a detail replaces the placeholder of a reason", () => {
-  deepEqual(withDetail(DISCONNECT.tokenClaimMissing, "exp"), {
+Deno.test("details replace the placeholders of a reason, in their order", () => {
+  deepEqual(withDetail(DISCONNECT.tokenClaimInvalid, "exp", "<a number>"), {
     code: 1008,
-    reason: "token has no exp claim",
+    reason: "token claim exp: expected <a number>",
   });
+});
+
+Deno.test("a reason that is too long for a close frame is cut between two characters", () => {
+  for (const pad of ["", "a", "ab", "abc"]) {
+    const claim = pad + "\u{1f600}".repeat(50);
+    const { reason } = withDetail(DISCONNECT.tokenClaimInvalid, claim, "x");
+    const bytes = new TextEncoder().encode(reason).length;
+    ok(bytes <= 123 && bytes > 119, `${bytes} bytes`);
+    ok(!reason.includes("\ufffd"));
+    ok(reason.startsWith(`token claim ${pad}`) && reason.endsWith("..."));
+  }
 });
