@@ -11,7 +11,12 @@
 import project from "../deno.json" with { type: "json" };
 import { Admission } from "./access/admission.ts";
 import { clientAddress } from "./access/client_address.ts";
-import { coalesced, type Provision } from "./access/provision.ts";
+import {
+  coalesced,
+  disconnectUnlessWritten,
+  type Provision,
+  type Provisioning,
+} from "./access/provision.ts";
 import { cached } from "./access/token/token_cache.ts";
 import {
   createVerifier,
@@ -23,7 +28,7 @@ import { type Clock, systemClock } from "./base/clock.ts";
 import type { Log } from "./base/log.ts";
 import type { Config } from "./config/config.ts";
 import { hub } from "./core/connections/hub.ts";
-import { type Core, createCore } from "./core/core.ts";
+import { type Core, type CoreDeps, createCore } from "./core/core.ts";
 import type { Store } from "./core/store/store.ts";
 import { INTEGER_IDS, type UserIds } from "./protocol/user_id.ts";
 import { createDemo, type Demo } from "./demo/demo.ts";
@@ -58,6 +63,8 @@ interface Base {
   readonly ids: UserIds;
   readonly clock: Clock;
   readonly metrics: PrometheusMetrics;
+  /** `undefined` if the operator does not want users to be written. */
+  readonly provisioning: Provisioning | undefined;
   /** Registers how to stop a part. Parts stop in the reverse order of their registration. */
   readonly onStop: (
     part: string,
@@ -87,6 +94,9 @@ export async function startNode(
   const base: Base = {
     ...{ config, store, log, ids, clock: systemClock },
     metrics: new PrometheusMetrics(project.version),
+    provisioning: config.autoProvision
+      ? coalesced((...user) => store.provision(...user))
+      : undefined,
     onStop: (part, stop, ms = PART_STOP_MS) =>
       parts.defer(() => stopWithin(ms, part, stop(), log)),
   };
@@ -134,6 +144,7 @@ async function startCore(base: Base): Promise<Core> {
   const core = createCore({
     ...config,
     compareIds: ids.compare,
+    rewriteUser: rewriteUser(base),
     ...{ hub, store, clock, log, metrics: metrics.recorder },
   });
   const { fanout, eviction, lease, feed } = core;
@@ -145,6 +156,14 @@ async function startCore(base: Base): Promise<Core> {
   await feed.start();
   onStop("feed", () => feed.stop());
   return core;
+}
+
+/** Writes the row of a user once more that the application has deleted since. */
+function rewriteUser({ provisioning, log }: Base): CoreDeps["rewriteUser"] {
+  return provisioning && ((userId) => {
+    const write = () => provisioning.rewrite(userId);
+    return disconnectUnlessWritten(userId, write, log);
+  });
 }
 
 function startLoopMonitor({ onStop }: Base): LoopMonitor {
@@ -185,14 +204,12 @@ function createSocketEndpoint(
   core: Core,
   { admission, verify, drain }: Access,
 ): SocketEndpoint {
-  const { config, store, clock, log, ids, metrics } = base;
+  const { config, clock, log, ids, metrics, provisioning } = base;
   const { connections, roster, feed, fanout, eviction } = core;
   return new SocketEndpoint({
     ...{ config, admission, verify, connections, roster, feed, fanout },
     ...{ clock, log, ids, metrics: metrics.recorder },
-    provision: config.autoProvision
-      ? coalesced((...user) => store.provision(...user))
-      : undefined,
+    provision: provisioning?.provision,
     draining: () => drain.isDraining,
     isRevoked: (tokenId) => eviction.isRevoked(tokenId),
   });

@@ -134,43 +134,59 @@ $$;
 
 -- Makes the row of a user whose token is good, or gives it the token's name. Returns
 --   'there'    the row is as wanted,
---   'kept'     the row is there under another name: it is locked, or the table refuses the name,
---   'refused'  there is no row and the table refuses to have one; `reason` says why.
--- Raises 55P03 if it cannot be known in time.
+--   'kept'     the row is there under another name, which cannot be written now: it is locked, or the
+--              table refuses the name,
+--   'refused'  there is no row, and the table refuses it; code and reason are those of the error.
+-- Raises if it cannot be known now: the table cannot be read, or the fault may pass.
 create or replace function rollcall_internal.provision(wanted_id :ID_TYPE, wanted_name text)
-returns table (outcome text, reason text)
+returns table (outcome text, code text, reason text)
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
 declare
+  -- Classes of SQLSTATE: connection, transaction state, rollback, resources, operator, system, internal.
+  passing constant text[] := '{08,25,40,53,57,58,F0,XX}';
   current_name text;
   is_there boolean;
 begin
-  select u.:USER_NAME::text into current_name from :USERS u where u.:USER_ID = wanted_id;
+  -- A name beyond the bound came here cut. It is not a new name.
+  select left(u.:USER_NAME::text, :NAME_MAX) into current_name from :USERS u where u.:USER_ID = wanted_id;
   is_there := found;
   if is_there and (not :CAN_NAME or wanted_name is null or wanted_name is not distinct from current_name) then
-    return query select 'there', null::text;
-  elsif is_there then
-    -- "on conflict" would lock the row even where it has nothing to write.
+    return query select 'there', null::text, null::text;
+    return;
+  end if;
+  if is_there then
     update :USERS u set :NAME_TO_WRITE = wanted_name where u.:USER_ID = wanted_id;
-    return query select case when found then 'there' else 'kept' end, null::text;
   elsif :CAN_NAME then
     insert into :USERS (:USER_ID, :NAME_TO_WRITE) overriding system value
-    values (wanted_id, coalesce(wanted_name, 'user ' || wanted_id))
-        on conflict (:USER_ID) do nothing;
-    return query select 'there', null::text;
+    values (wanted_id, coalesce(wanted_name, 'user ' || wanted_id));
   else
-    insert into :USERS (:USER_ID) overriding system value values (wanted_id)
-        on conflict (:USER_ID) do nothing;
-    return query select 'there', null::text;
+    insert into :USERS (:USER_ID) overriding system value values (wanted_id);
   end if;
+  -- What the table would refuse at the commit is refused here, where it can be returned.
+  set constraints all immediate;
+  -- A trigger may drop the row or change its id, a view may not show it, and it may have been deleted.
+  perform from :USERS u where u.:USER_ID = wanted_id;
+  if not found then
+    raise exception 'no row with this id after an insert or update' using errcode = 'RC002';
+  end if;
+  return query select 'there', null::text, null::text;
 exception
-  when lock_not_available then
-    if not is_there then
+  when others then
+    if is_there is null then
       raise;
     end if;
-    return query select 'kept', null::text;
-  when query_canceled or serialization_failure or deadlock_detected or undefined_table then
-    raise;
-  when others then
-    return query select case when is_there then 'kept' else 'refused' end, sqlerrm;
+    if not is_there and sqlstate = '23505' then
+      -- Another node may have written the row meanwhile.
+      perform from :USERS u where u.:USER_ID = wanted_id;
+      is_there := found;
+    end if;
+    if is_there and sqlstate <> 'RC002' then
+      return query select 'kept', sqlstate, sqlerrm;
+    -- In use, locked, or being made again.
+    elsif left(sqlstate, 2) = any (passing) or sqlstate in ('55006', '55P03', '42P01') then
+      raise;
+    else
+      return query select 'refused', sqlstate, sqlerrm;
+    end if;
 end
 $$;

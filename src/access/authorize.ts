@@ -32,16 +32,13 @@
  *
  * @module
  */
-import { messageOf } from "../base/message_of.ts";
 import type { Feed } from "../core/feed/feed.ts";
 import type { Roster } from "../core/roster/roster.ts";
-import type { Provisioned } from "../core/store/store.ts";
 import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
 import type { UserId } from "../protocol/user_id.ts";
 import type { Slot } from "./admission.ts";
 import { AUTHORIZATION_MS } from "./limits.ts";
-import type { Provision } from "./provision.ts";
-import type { Verdict } from "./token/verifier.ts";
+import { disconnectUnlessWritten, type Provision } from "./provision.ts";
 import { type VerifyDeps, verifyToken } from "./verify.ts";
 
 /** The user that a connection is for. */
@@ -133,7 +130,7 @@ async function decide(
     return { disconnect: DISCONNECT.verificationUnavailable };
   }
   if (!verdict.ok) return { disconnect: verdict.why };
-  const { userId, exp, tokenId } = verdict;
+  const { userId, exp, tokenId, username } = verdict;
   if (slot.assignUser(userId) === "full") {
     return { disconnect: DISCONNECT.tooManyConnections, userId };
   }
@@ -143,30 +140,13 @@ async function decide(
     return { disconnect: DISCONNECT.nodeBehindClient };
   }
   if (provision !== undefined) {
-    const outcome = await provisionUser(deps, provision, verdict);
-    if (outcome === "failed") {
-      return { disconnect: DISCONNECT.userCreationFailed };
-    }
-    if (outcome === "refused") {
-      return { disconnect: DISCONNECT.userNotCreatable, userId };
-    }
+    const write = () => provision(userId, username);
+    const result = await disconnectUnlessWritten(userId, write, deps.log);
+    if (result !== "written") return { disconnect: result, userId };
   }
   // The token may have been revoked while the database was read or written.
   if (isRevoked(tokenId)) {
     return { disconnect: DISCONNECT.tokenRevoked, userId };
   }
   return { userId, exp, tokenId };
-}
-
-async function provisionUser(
-  { log }: AuthorizeDeps,
-  provision: Provision,
-  { userId, username }: Extract<Verdict, { ok: true }>,
-): Promise<Provisioned | "failed"> {
-  try {
-    return await provision(userId, username);
-  } catch (err) {
-    log.warn({ userId, reason: messageOf(err) }, "cannot write a user");
-    return "failed";
-  }
 }

@@ -47,7 +47,7 @@ import { Fanout } from "./fanout/fanout.ts";
 import { Subscriptions } from "./fanout/subscriptions.ts";
 import { Feed } from "./feed/feed.ts";
 import { Lease } from "./presence/lease.ts";
-import { Presence } from "./presence/presence.ts";
+import { Presence, type PresenceDeps } from "./presence/presence.ts";
 import { Roster } from "./roster/roster.ts";
 import type { NodeId, Store } from "./store/store.ts";
 import type { UserIds } from "../protocol/user_id.ts";
@@ -66,6 +66,8 @@ export interface CoreDeps {
   readonly offlineGraceMs: number;
   /** The order of user ids in lists. Left out: that of integers. */
   readonly compareIds?: UserIds["compare"];
+  /** Left out: the server writes no rows of users. */
+  readonly rewriteUser?: PresenceDeps["rewriteUser"];
   readonly fanout: {
     /** Least time between two passes of version 2, in milliseconds. */
     readonly intervalMs: number;

@@ -47,6 +47,7 @@ import {
 } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { Pool } from "./pool.ts";
+import { describeRefusal } from "./provision_refusal.ts";
 import { traced } from "./traced.ts";
 
 /** A row of a function that decides transitions. `pg` returns `bigint` as text. */
@@ -61,6 +62,13 @@ interface TransitionRow {
 /** A row of `apply`, which also returns the users for whom it wrote nothing. */
 interface ApplyRow extends Omit<TransitionRow, "status"> {
   readonly status: Status | "unknown" | "deferred";
+}
+
+/** The row of `provision`, with the SQLSTATE and the message of the error, if there was one. */
+interface ProvisionRow {
+  readonly outcome: Provisioned["outcome"];
+  readonly code: string | null;
+  readonly reason: string | null;
 }
 
 export class PostgresStore implements Store {
@@ -266,25 +274,25 @@ export class PostgresStore implements Store {
 
   /**
    * Creates the user's row, or gives it the username. A row that is right already is not
-   * written. Without a username, an existing row stays as it is.
+   * written. Without a username, an existing row stays as it is. Rejects when it cannot be known
+   * now whether the row can be written.
    */
   async provision(
     userId: UserId,
     username: string | undefined,
   ): Promise<Provisioned> {
-    const [row] = await this.#pool.query<
-      { outcome: Provisioned; reason: string | null }
-    >(
-      "select outcome, reason from rollcall_internal.provision($1, $2)",
+    const [row] = await this.#pool.query<ProvisionRow>(
+      "select outcome, code, reason from rollcall_internal.provision($1, $2)",
       [userId, username ?? null],
     );
-    if (row?.outcome === "refused") {
-      this.#log.warn(
-        { userId, reason: row.reason },
-        "the users table refuses a new user",
-      );
-    }
-    return row?.outcome ?? "refused";
+    if (row === undefined) throw new Error("provision returned no row");
+    const { outcome, code, reason } = row;
+    if (outcome !== "refused") return { outcome };
+    this.#log.warn(
+      { userId, code, reason },
+      "the users table refuses a new user",
+    );
+    return { outcome, why: describeRefusal(code) };
   }
 
   subscribe(

@@ -41,7 +41,7 @@ export const DISCONNECT = {
 
   unknownUser: by(CLOSE.policy, "unknown user"),
   /** With `AUTO_PROVISION`: the `users` table has no such user and accepts no row for it. */
-  userNotCreatable: by(CLOSE.policy, "unknown user, cannot be created"),
+  userNotCreatable: by(CLOSE.policy, "unknown user, cannot be created: <why>"),
   disconnectedByAdministrator: by(
     CLOSE.policy,
     "disconnected by an administrator",

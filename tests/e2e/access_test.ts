@@ -234,7 +234,9 @@ Deno.test("[L1] with AUTO_PROVISION a locked row or a refused name does not affe
     token: await named(99, "new3"),
   });
   deepEqual(await none.closed, {
-    ...{ code: 1008, reason: "unknown user, cannot be created" },
+    code: 1008,
+    reason:
+      "unknown user, cannot be created: a unique value, such as the name, is taken",
   });
   const log = server.log.join("\n");
   equal(/lease was lost|cannot renew|cannot write a user/.test(log), false);
@@ -256,7 +258,45 @@ Deno.test("[P1] with AUTO_PROVISION users are renamed, even if the table accepts
     { id: 1, username: "Ada" },
   ]);
   await using none = await connectSync(server.url, 2);
-  equal((await none.closed).code, 1008);
+  deepEqual(await none.closed, {
+    code: 1008,
+    reason:
+      "unknown user, cannot be created: a column of the users table needs a value",
+  });
+  const refusal = server.log.map((line) => JSON.parse(line))
+    .find(({ msg }) => msg === "the users table refuses a new user");
+  deepEqual([refusal?.userId, refusal?.code], [2, "23502"]);
+  match(refusal?.reason, /null value in column "email"/);
+});
+
+Deno.test("[P1] with AUTO_PROVISION a user whose row was deleted may connect again", async () => {
+  const databaseUrl = await postgres.database(1);
+  await using server = await startServerOn(databaseUrl, {
+    ...{ AUTO_PROVISION: "true", LEASE_MS: "2000", HEARTBEAT_MS: "500" },
+  });
+  const token = await tokenFor(7, 3_600, { name: "Ada" });
+  const remove = () => query(databaseUrl, "delete from users where id = 7");
+  await (await connectSync(server.url, 7, { token }))[Symbol.asyncDispose]();
+  await until("the user is offline", async () => {
+    const list = await (await fetch(`${server.url}users/online`)).json();
+    return list.online_users.length === 0;
+  });
+  await remove();
+  // The server has written the row before, and nothing told it that the row is gone.
+  {
+    await using again = await connectSync(server.url, 7, { token });
+    await again.holds([7]);
+    const [state] = again.messages;
+    deepEqual(state?.type === "presence_state" && state.users, [
+      { id: 7, username: "Ada" },
+    ]);
+    // A user who is deleted while connected is disconnected: the application decided that.
+    await remove();
+    deepEqual(await again.closed, { code: 1008, reason: "unknown user" });
+    deepEqual(await query(databaseUrl, "select from users where id = 7"), []);
+  }
+  await using back = await connectSync(server.url, 7, { token });
+  await back.holds([7]);
 });
 
 Deno.test("[L1] limits count the clients behind a trusted proxy, not the proxy", async () => {

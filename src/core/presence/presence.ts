@@ -23,6 +23,7 @@
  * - `lease.ts`: this node's right to claim. `LEASE_MS` is the time after which other nodes may
  *   release the claims of a node that died. A node whose lease ended claims all its users again
  *   under a new node id.
+ * - `unknown_users.ts`: users that the store does not know.
  *
  * A connection gets messages only after its user's claim is held and the roster has the user
  * online. So a client with a token for an unknown user gets none, and the first state that a
@@ -37,7 +38,6 @@ import { type Clock, retryMs } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Metrics } from "../../base/metrics.ts";
-import { DISCONNECT } from "../../protocol/disconnect.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import type {
@@ -57,8 +57,9 @@ import {
 import { type Batch, Claims, type Whereabouts } from "./claims.ts";
 import { Grace } from "./grace.ts";
 import type { Lease } from "./lease.ts";
+import { UnknownUsers, type UnknownUsersDeps } from "./unknown_users.ts";
 
-export interface PresenceDeps {
+export interface PresenceDeps extends UnknownUsersDeps {
   readonly connections: Pick<Connections, "hub" | "disconnect">;
   readonly store: Pick<Store, "apply" | "claimedBy">;
   readonly roster: Pick<Roster, "has">;
@@ -78,6 +79,7 @@ export class Presence implements ConnectionObserver {
   readonly #random: () => number;
   readonly #claims = new Claims();
   readonly #grace: Grace;
+  readonly #unknownUsers: UnknownUsers;
   /** Users to compare and write. Bounded by the users with a connection or a claim, and so by admission. */
   readonly #dirty = new Set<UserId>();
   /** Since when there are dirty users. */
@@ -97,6 +99,10 @@ export class Presence implements ConnectionObserver {
     this.#grace = new Grace(
       deps.offlineGraceMs,
       deps.clock,
+      (userId) => this.#markDirty(userId),
+    );
+    this.#unknownUsers = new UnknownUsers(
+      deps,
       (userId) => this.#markDirty(userId),
     );
   }
@@ -256,7 +262,7 @@ export class Presence implements ConnectionObserver {
     if (applied.deferred.length === 0) this.#deferrals = 0;
     for (const userId of applied.deferred) this.#deferred.add(userId);
     if (this.#deferred.size > 0) this.#retrier.wake();
-    for (const userId of unknown) this.#refuse(userId);
+    for (const userId of unknown) this.#unknownUsers.handle(userId);
     for (const userId of inDoubt) this.#markDirty(userId);
     this.#makeLiveOnceOnline(held);
   }
@@ -281,14 +287,6 @@ export class Presence implements ConnectionObserver {
       }
     }
     if (isAnyLive) onLive();
-  }
-
-  #refuse(userId: UserId): void {
-    const { connections, log } = this.#deps;
-    log.info({ userId }, "refused an unknown user");
-    for (const connection of this.#hub.connectionsOf(userId)) {
-      connections.disconnect(connection, DISCONNECT.unknownUser);
-    }
   }
 
   /** The users table cannot be read. Users that were seen before are written meanwhile. */

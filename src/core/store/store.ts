@@ -68,10 +68,16 @@ export interface Revocation {
 }
 
 /**
- * The result of creating or renaming a user. `"there"`: the user has this name. `"kept"`: the user
- * exists with another name, which could not be changed now. `"refused"`: there can be no such user.
+ * The result of creating or renaming a user.
+ *
+ * - `there`: the user has this name.
+ * - `kept`: the user exists with another name, which could not be changed now.
+ * - `refused`: there is no such user, and none can be created until an operator changes something.
+ *   `why` is a short text for the client, without the names or the values in the database's message.
  */
-export type Provisioned = "there" | "kept" | "refused";
+export type Provisioned =
+  | { readonly outcome: "there" | "kept" }
+  | { readonly outcome: "refused"; readonly why: string };
 
 export interface Store {
   /**

@@ -5,7 +5,7 @@ import type { Provision } from "../../../src/access/provision.ts";
 import { KeySetUnavailable } from "../../../src/access/token/key_set.ts";
 import type { Verify } from "../../../src/access/token/verifier.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
-import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
+import { DISCONNECT, withDetail } from "../../../src/protocol/disconnect.ts";
 import { rememberingLog } from "../../support/fakes.ts";
 
 interface Options {
@@ -70,7 +70,12 @@ Deno.test("only a bad token counts against the address", async () => {
 
 const refusals: Record<
   string,
-  { options: Options; disconnect: keyof typeof DISCONNECT; userId?: number }
+  {
+    options: Options;
+    disconnect: keyof typeof DISCONNECT;
+    userId?: number;
+    detail?: string;
+  }
 > = {
   "of a user with too many sockets": {
     options: { assigned: "full" },
@@ -81,12 +86,19 @@ const refusals: Record<
     disconnect: "nodeBehindClient",
   },
   "of a user that cannot be created": {
-    options: { provision: () => Promise.resolve("refused") },
-    ...{ disconnect: "userNotCreatable", userId: 1 },
+    options: {
+      provision: () =>
+        Promise.resolve({ outcome: "refused", why: "the name is taken" }),
+    },
+    ...{
+      disconnect: "userNotCreatable",
+      userId: 1,
+      detail: "the name is taken",
+    },
   },
   "of a user whose write fails": {
     options: { provision: () => Promise.reject(new Error("down")) },
-    disconnect: "userCreationFailed",
+    ...{ disconnect: "userCreationFailed", userId: 1 },
   },
   "whose token was revoked meanwhile": {
     options: { isRevoked: true },
@@ -95,12 +107,14 @@ const refusals: Record<
 };
 
 for (
-  const [which, { options, disconnect, userId }] of Object.entries(refusals)
+  const [which, { options, disconnect, userId, detail = "" }] of Object.entries(
+    refusals,
+  )
 ) {
   Deno.test(`a socket ${which} is refused, which is logged`, async () => {
     const { authorization, events } = await authorizeWith(options);
     deepEqual(authorization, {
-      disconnect: DISCONNECT[disconnect],
+      disconnect: withDetail(DISCONNECT[disconnect], detail),
       ...(userId === undefined ? {} : { userId }),
     });
     deepEqual(events.at(-1), "info: socket refused");
