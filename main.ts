@@ -15,6 +15,8 @@ import { START_ERROR_EXIT_CODE, StartError } from "./src/base/start_error.ts";
 import { readConfig } from "./src/config/config.ts";
 import { readDemoSecret } from "./src/demo/demo_secret.ts";
 import { EARLY_STOP_MS } from "./src/limits.ts";
+import { dropPermissions } from "./src/permissions.ts";
+import { socketPath } from "./src/postgres/connect.ts";
 import { type Server, startServer } from "./src/server.ts";
 import { createLog } from "./src/telemetry/log_writer.ts";
 
@@ -26,7 +28,9 @@ async function main(): Promise<number> {
     const config = readConfig(Deno.env.toObject(), readDemoSecret, isTerminal);
     const log = createLog(config.log.level, config.log.format);
     surviveFaults(log);
-    if (config.database.kind === "external") await dropPermissions();
+    if (config.database.kind === "external") {
+      await dropPermissions(socketPath(config.database.url));
+    }
     const signal = nextSignal();
     const starting = startServer(config, log);
     const server = await Promise.race([starting, signal.then(() => undefined)]);
@@ -68,13 +72,6 @@ async function stopEarly(
     log.info({ reason: messageOf(err) }, "the start was abandoned");
   }
   return 0;
-}
-
-/** Only the embedded database needs to write files and to run programs. */
-async function dropPermissions(): Promise<void> {
-  for (const name of ["run", "write"] as const) {
-    await Deno.permissions.revoke({ name });
-  }
 }
 
 /**

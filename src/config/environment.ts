@@ -45,6 +45,32 @@ function url(protocols: readonly string[]) {
   );
 }
 
+const databaseUrl = z.string()
+  .refine((value) => /^postgres(ql)?:\/\//.test(value), {
+    error: "expected a URL that starts with postgres:// or postgresql://",
+    abort: true,
+  })
+  .refine(
+    isDatabaseUrl,
+    "expected a URL such as postgres://user:password@host/database; percent-encode the password",
+  )
+  .optional();
+
+/**
+ * Whether the whole text was meant as it is read. In a password, the characters `/`, `?` and `#` end
+ * the host, and what comes before them may be read as a host and a port. The rest, with the `@` in
+ * it, is then in another part of the URL.
+ */
+function isDatabaseUrl(text: string): boolean {
+  // As libpq and pg, with a user and without a host: `?host=` says where the database is.
+  const url = URL.parse(text) ?? URL.parse(text.replace("@/", "@localhost/"));
+  if (url === null) return false;
+  const { searchParams } = url;
+  const isInQuery = searchParams.has("user") || searchParams.has("password");
+  const rest = url.pathname + url.hash + (isInQuery ? "" : url.search);
+  return !rest.includes("@");
+}
+
 /** `*`, or a list of origins without a path. */
 const origins = z.string().transform((value) =>
   value.split(",").map((origin) => origin.trim())
@@ -97,7 +123,7 @@ export const environment = z.object({
   HOST: z.string().optional(),
   REUSE_PORT: oneOf(["true", "false"]).default("false"),
   // The database.
-  DATABASE_URL: url(["postgres:", "postgresql:"]).optional(),
+  DATABASE_URL: databaseUrl,
   PGHOST: z.string().optional(),
   PGDATABASE: z.string().optional(),
   // Tokens and users.

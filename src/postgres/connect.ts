@@ -19,27 +19,73 @@ export function clientOptions(url: string | undefined): pg.ClientConfig {
   };
 }
 
+/** The file of the Unix socket of a database. `undefined` if the database is not on one. */
+export function socketPath(url: string | undefined): string | undefined {
+  try {
+    return socketOf(new pg.Client(clientOptions(url)));
+  } catch {
+    // The first connection reports it.
+    return undefined;
+  }
+}
+
+/** A host that is a path is a folder with a socket in it, as in libpq. */
+function socketOf({ host, port }: pg.Client): string | undefined {
+  return host.startsWith("/") ? `${host}/.s.PGSQL.${port}` : undefined;
+}
+
 /**
  * Opens a connection at start, when a failure is a fault of the configuration.
  *
  * @throws {StartError} that says what the database answered, and its address without the password.
  */
 export async function connect(url: string | undefined): Promise<pg.Client> {
-  let client: pg.Client | undefined;
+  const client = createClient(url);
   try {
-    client = new pg.Client(clientOptions(url));
     client.on("error", () => {});
     await client.connect();
     return client;
   } catch (cause) {
-    const where = client === undefined
-      ? "the database"
-      : `postgres://${client.user}@${client.host}:${client.port}/${client.database}`;
     throw new StartError(
-      `Cannot connect to ${where}: ${
-        messageOf(cause)
-      }; check DATABASE_URL (or the PG* variables) and that Postgres runs`,
+      `Cannot connect to ${describe(client)}: ${messageOf(cause)}${
+        adviceOn(client, cause)
+      }`,
       { cause },
     );
   }
+}
+
+function createClient(url: string | undefined): pg.Client {
+  try {
+    return new pg.Client(clientOptions(url));
+  } catch (cause) {
+    const isUnreadable = cause instanceof URIError ||
+      messageOf(cause).startsWith("Invalid URL");
+    if (!isUnreadable) {
+      throw new StartError(
+        `Cannot use DATABASE_URL or the PG* variables: ${messageOf(cause)}`,
+        { cause },
+      );
+    }
+    // The error itself quotes the URL with the password.
+    throw new StartError(
+      "Cannot parse DATABASE_URL: expected a URL such as postgres://user:password@host/database; percent-encode the password",
+    );
+  }
+}
+
+function describe(client: pg.Client): string {
+  const { user, host, port, database } = client;
+  const socket = socketOf(client);
+  return socket === undefined
+    ? `postgres://${user}@${host}:${port}/${database}`
+    : `the socket ${socket} (user ${user}, database ${database})`;
+}
+
+function adviceOn(client: pg.Client, cause: unknown): string {
+  const socket = socketOf(client);
+  if (socket !== undefined && cause instanceof Deno.errors.NotCapable) {
+    return "; Deno demands the permissions to read and to write the socket, see docs/deployment.md";
+  }
+  return "; check DATABASE_URL (or the PG* variables) and that Postgres runs";
 }

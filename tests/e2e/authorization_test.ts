@@ -3,6 +3,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import pg from "pg";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { AUTHORIZATION_MS } from "../../src/access/limits.ts";
+import { KEY_SET_FIRST_PAUSE_MS } from "../../src/access/token/limits.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { openDescriptors } from "../support/process.ts";
@@ -16,16 +17,20 @@ import { until } from "../support/until.ts";
 const postgres = postgresForThisFile();
 const LEAVING = 60;
 
-/** A server whose issuer answers no request until the test says so. */
+/**
+ * A server whose issuer refuses the request at the start, and then answers no request until the
+ * test says so.
+ */
 async function serverWithHeldIssuer() {
   const { publicKey, privateKey } = await generateKeyPair("ES256");
   const keys = [{ ...await exportJWK(publicKey), alg: "ES256", kid: "k" }];
   const gate = Promise.withResolvers<void>();
-  let isAsked = false;
+  let requests = 0;
   const issuer = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     async () => {
-      isAsked = true;
+      requests += 1;
+      if (requests === 1) return new Response(null, { status: 503 });
       await gate.promise;
       return Response.json({ keys });
     },
@@ -38,9 +43,14 @@ async function serverWithHeldIssuer() {
       MAX_CONNECTIONS_PER_USER: "1",
     },
   });
+  await until(
+    "the issuer has refused",
+    () => server.log.some((line) => line.includes("cannot verify tokens")),
+  );
+  await new Promise((resolve) => setTimeout(resolve, KEY_SET_FIRST_PAUSE_MS));
   return {
     server,
-    isAsked: () => isAsked,
+    isAsked: () => requests > 1,
     answer: () => gate.resolve(),
     tokenFor: (userId: number) =>
       new SignJWT({ sub: String(userId) })
@@ -153,4 +163,26 @@ Deno.test("[L1] a socket whose authorization takes too long is closed with 1013"
   await other.end();
   await using again = await connectSync(server.url, 2);
   await again.holds([1, 2]);
+});
+
+Deno.test("a server whose key set is a discovery document warns at its start, and says what to set", async () => {
+  const document = { issuer: "me", jwks_uri: "https://issuer.example/keys" };
+  await using issuer = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    () => Response.json(document),
+  );
+  const url = `http://127.0.0.1:${issuer.addr.port}/openid-configuration`;
+  await using server = await startServer({
+    env: { DATABASE_URL: await postgres.database(), JWT_JWKS_URL: url },
+  });
+  const warning = await until(
+    "the server warns",
+    () =>
+      server.log.map((line) => JSON.parse(line))
+        .find(({ msg }) => msg === "cannot verify tokens"),
+  );
+  deepEqual([warning.level, warning.reason], [
+    "warn",
+    `${url} is a discovery document, not a key set: set JWT_JWKS_URL=${document.jwks_uri}`,
+  ]);
 });

@@ -46,11 +46,11 @@ const FILE_MS = 60_000;
 export async function runFile(
   file: string,
   args: readonly string[],
-  { env = {}, cwd }: ServerOptions = {},
+  { env = {}, cwd, permissions = ALL }: ServerOptions = {},
   meanwhile: (process: Deno.ChildProcess) => Promise<void> = async () => {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const directory = cwd ?? await Deno.makeTempDir();
-  const process = command(file, args, env, directory, ALL).spawn();
+  const process = command(file, args, env, directory, permissions).spawn();
   const timer = setTimeout(() => process.kill("SIGKILL"), FILE_MS);
   const [output] = await Promise.all([process.output(), meanwhile(process)]);
   clearTimeout(timer);
@@ -168,7 +168,7 @@ function command(
     .map((name) => [name, Deno.env.get(name)] as const)
     .filter((entry): entry is [string, string] => entry[1] !== undefined);
   const words = [
-    ...[Deno.execPath(), ...COMMAND, permissions],
+    ...[Deno.execPath(), ...COMMAND, ...permissions.split(" ")],
     ...[`${ROOT}${file}`, ...args],
   ];
   const redirect = output === undefined ? "" : ` >>"${output}" 2>&1`;

@@ -1,5 +1,10 @@
-import { deepEqual, equal, match, throws } from "node:assert/strict";
-import { readConfig } from "../../../src/config/config.ts";
+import { deepEqual, equal, match, ok, throws } from "node:assert/strict";
+import {
+  readConfig,
+  readDatabaseConfig,
+  readTokenConfig,
+} from "../../../src/config/config.ts";
+import { DEFAULT_USERS } from "../../../src/postgres/users_table.ts";
 import { StartError } from "../../../src/base/start_error.ts";
 import { TEST_SECRET } from "../../support/server.ts";
 
@@ -72,6 +77,9 @@ Deno.test("errors that only several variables show are reported together with th
   ]);
 });
 
+const UNREADABLE_URL =
+  /^DATABASE_URL=\[hidden, \d+ characters\]: expected a URL such as postgres:\/\/user:password@host\/database; percent-encode the password/;
+
 const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
   {
     "a database without a key": {
@@ -102,6 +110,40 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
       error:
         /^DATABASE_URL=\[hidden, 23 characters\]: expected a URL that starts with postgres/,
     },
+    "a password with a slash in DATABASE_URL": {
+      env: { ...secret, DATABASE_URL: "postgres://u:topsecret/1@h/d" },
+      error: UNREADABLE_URL,
+    },
+    "a password with digits and a slash in DATABASE_URL": {
+      env: { ...secret, DATABASE_URL: "postgres://u:42/topsecret@h/d" },
+      error: UNREADABLE_URL,
+    },
+    "a password with digits and a question mark in DATABASE_URL": {
+      env: { ...secret, DATABASE_URL: "postgres://u:42?topsecret@h/d" },
+      error: UNREADABLE_URL,
+    },
+    "a password with digits and a hash in DATABASE_URL": {
+      env: { ...secret, DATABASE_URL: "postgres://u:42#topsecret@h/d" },
+      error: UNREADABLE_URL,
+    },
+    "an empty audience": {
+      env: { ...secret, JWT_AUDIENCE: "web,,app" },
+      error:
+        /^JWT_AUDIENCE="web,,app": expected a comma-separated list of audiences/,
+    },
+    "an unknown type of user ids": {
+      env: { ...secret, USER_ID_TYPE: "serial" },
+      error:
+        /^USER_ID_TYPE="serial": expected smallint or integer or bigint or uuid or text/,
+    },
+    "a table of users that may be made, or not": {
+      env: { ...secret, CREATE_USERS: "yes" },
+      error: /^CREATE_USERS="yes": expected true or false/,
+    },
+    "user ids in JSON as something else": {
+      env: { ...secret, USER_ID_JSON: "bigint" },
+      error: /^USER_ID_JSON="bigint": expected number or string/,
+    },
     "an admin token with a space": {
       env: { ...secret, ADMIN_TOKEN: `${"a".repeat(32)} b` },
       error:
@@ -117,6 +159,7 @@ for (const [name, { env, error }] of Object.entries(refused)) {
   Deno.test(`${name} is refused`, () => {
     const [first, ...others] = errors(env);
     match(first ?? "", error);
+    ok(!first?.includes("topsecret"));
     deepEqual(others, []);
   });
 }
@@ -132,4 +175,72 @@ Deno.test("ALLOWED_ORIGINS is a list, or * for all", () => {
 
 Deno.test("outside of demo mode there is no default secret", () => {
   throws(() => read({ PGHOST: "db" }), StartError);
+});
+
+const databaseUrls = [
+  "postgres://user:password@host/name",
+  "postgres://user:p%40ss@host:5433/name?sslmode=require",
+  "postgres://user:p@ss@host/name",
+  "postgres://host/name?user=user@server&password=p@ss",
+  "postgres:///name?host=/var/run/postgresql",
+  "postgres://user@%2Fvar%2Frun%2Fpostgresql/name",
+  "postgres://user:password@/name?host=/cloudsql/a:b:c",
+];
+
+for (const url of databaseUrls) {
+  Deno.test(`DATABASE_URL may be ${url}`, () => {
+    const { database } = read({ ...secret, DATABASE_URL: url });
+    deepEqual(database, { kind: "external", url });
+  });
+}
+
+Deno.test("JWT_AUDIENCE is a list", () => {
+  equal(read(secret).token.audiences, undefined);
+  const { token } = read({ ...secret, JWT_AUDIENCE: "web, app" });
+  deepEqual(token.audiences, ["web", "app"]);
+});
+
+Deno.test("[U4] without configuration the users table is users, with integer ids", () => {
+  const { users, userIdJson } = read(secret);
+  deepEqual(users, DEFAULT_USERS);
+  equal(userIdJson, "number");
+});
+
+Deno.test("[U4] variables name the users table, its columns, and how its ids look", () => {
+  const env = {
+    USERS_TABLE: 'auth."Users"',
+    USERS_ID: "user_id",
+    USERS_NAME: "email",
+    USERS_STATUS: "none",
+    USER_ID_TYPE: "uuid",
+    CREATE_USERS: "true",
+    AUTO_PROVISION: "true",
+    USER_ID_JSON: "string",
+  };
+  const expected = {
+    table: 'auth."Users"',
+    id: "user_id",
+    name: "email",
+    status: "none",
+    idType: "uuid",
+    create: true,
+    autoProvision: true,
+  };
+  const config = read({ ...secret, ...env });
+  deepEqual(config.users, expected);
+  equal(config.userIdJson, "string");
+  // `deno task migrate` reads the same.
+  deepEqual(readDatabaseConfig(env).users, expected);
+});
+
+Deno.test("[U3] a token is signed for the ids of the table that is made, or for any id of another table", () => {
+  const idsOf = (env: Record<string, string>) =>
+    readTokenConfig({ ...secret, ...env }, noDemo).ids;
+  equal(idsOf({}).parse("7"), 7);
+  equal(idsOf({}).parse("ada"), undefined);
+  equal(
+    idsOf({ USER_ID_TYPE: "bigint", USER_ID_JSON: "string" }).parse("7"),
+    "7",
+  );
+  equal(idsOf({ USERS_TABLE: "members" }).parse("ada"), "ada");
 });
