@@ -71,30 +71,21 @@ export function coalesced(
   const written = new Map<UserId, string | undefined>();
   /** Invariant: one write at a time for each user, so that the last name is the one that stays. */
   const inFlight = new Map<UserId, Write>();
-  const queue: (() => void)[] = [];
-  let free = atOnceMax;
+  const writeInTurn = limited(write, atOnceMax);
   let waiting = 0;
 
-  const writeInTurn: Provision = async (userId, username) => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => queue.push(resolve));
-    try {
-      const provisioned = await write(userId, username);
-      if (provisioned.outcome === "there") {
-        written.delete(userId);
-        written.set(userId, username);
-        deleteOldest(written, usersMax);
-      }
-      return provisioned;
-    } finally {
-      const next = queue.shift();
-      if (next === undefined) free += 1;
-      else next();
+  const writeAndKeep: Provision = async (userId, username) => {
+    const provisioned = await writeInTurn(userId, username);
+    if (provisioned.outcome === "there") {
+      written.delete(userId);
+      written.set(userId, username);
+      deleteOldest(written, usersMax);
     }
+    return provisioned;
   };
 
   const start: Provision = (userId, username) => {
-    const outcome = writeInTurn(userId, username)
+    const outcome = writeAndKeep(userId, username)
       .finally(() => inFlight.delete(userId));
     inFlight.set(userId, { username, outcome });
     return outcome;
@@ -138,6 +129,23 @@ export function coalesced(
       written.delete(userId);
       return await waitFor(userId, username);
     },
+  };
+}
+
+/** The same `write`, but at most `atOnceMax` run at the same time. The others wait in their order. */
+function limited(write: Provision, atOnceMax: number): Provision {
+  const queue: (() => void)[] = [];
+  let free = atOnceMax;
+  return async (userId, username) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => queue.push(resolve));
+    try {
+      return await write(userId, username);
+    } finally {
+      const next = queue.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
   };
 }
 

@@ -46,77 +46,92 @@ export interface KeySet {
 
 /** @param now Milliseconds since 1970. */
 export function remoteKeySet(url: URL, now = Date.now): KeySet {
-  const remote = createRemoteJWKSet(url, {
-    timeoutDuration: KEY_SET_ANSWER_MS,
-    cooldownDuration: KEY_SET_COOLDOWN_MS,
-    cacheMaxAge: KEY_SET_AGE_MS_MAX,
-    [customFetch]: (_url, options) => fetchKeySet(url, options),
-  });
-  let lastGood: JWTVerifyGetKey | undefined;
-  let lastSet: unknown;
-  let pausedUntil = -Infinity;
-  let lastError: KeySetUnavailable | undefined;
+  return new RemoteKeySet(url, now);
+}
 
-  const keepLastGood = () => {
-    const set = remote.jwks();
-    if (set === undefined || set === lastSet) return;
-    lastSet = set;
-    lastGood = createLocalJWKSet(set);
+class RemoteKeySet implements KeySet {
+  readonly #url: URL;
+  readonly #now: () => number;
+  readonly #remote: ReturnType<typeof createRemoteJWKSet>;
+  #lastGood: JWTVerifyGetKey | undefined;
+  #lastSet: unknown;
+  #lastError: KeySetUnavailable | undefined;
+  #pausedUntil = -Infinity;
+
+  constructor(url: URL, now: () => number) {
+    this.#url = url;
+    this.#now = now;
+    this.#remote = createRemoteJWKSet(url, {
+      timeoutDuration: KEY_SET_ANSWER_MS,
+      cooldownDuration: KEY_SET_COOLDOWN_MS,
+      cacheMaxAge: KEY_SET_AGE_MS_MAX,
+      [customFetch]: (_url, options) => fetchKeySet(url, options),
+    });
+  }
+
+  readonly find: JWTVerifyGetKey = async (header, token) => {
+    const isPaused = this.#now() < this.#pausedUntil;
+    if (isPaused) return await this.#findInLastGood(header, token);
+    try {
+      return await this.#findRemote(header, token);
+    } catch (err) {
+      this.#pauseAfter(err);
+      return await this.#findInLastGood(header, token);
+    }
   };
 
-  const findRemote: JWTVerifyGetKey = async (header, token) => {
-    const wasFetchedLately = remote.coolingDown;
+  async fetch(): Promise<void> {
     try {
-      return await remote(header, token);
+      await this.#remote.reload();
+    } catch (err) {
+      throw this.#pauseAfter(err);
+    } finally {
+      this.#keepLastGood();
+    }
+  }
+
+  readonly #findRemote: JWTVerifyGetKey = async (header, token) => {
+    const wasFetchedLately = this.#remote.coolingDown;
+    try {
+      return await this.#remote(header, token);
     } catch (err) {
       if (!(err instanceof errors.JWKSNoMatchingKey)) throw err;
       if (!wasFetchedLately) throw err;
       throw new KeySetUnavailable(
-        `the key is not in the key set of ${
-          nameOf(url)
+        `the key is not in the key set ${
+          nameOf(this.#url)
         }, which was fetched less than ${KEY_SET_COOLDOWN_MS} ms ago`,
       );
     } finally {
-      keepLastGood();
+      this.#keepLastGood();
     }
   };
 
   /** While the issuer is down. A key that is not in the last good set may be a new one. */
-  const findInLastGood: JWTVerifyGetKey = async (header, token) => {
-    if (lastGood === undefined) throw lastError;
+  readonly #findInLastGood: JWTVerifyGetKey = async (header, token) => {
+    if (this.#lastGood === undefined) throw this.#lastError;
     try {
-      return await lastGood(header, token);
+      return await this.#lastGood(header, token);
     } catch (err) {
-      throw err instanceof errors.JWKSNoMatchingKey ? lastError : err;
+      throw err instanceof errors.JWKSNoMatchingKey ? this.#lastError : err;
     }
   };
 
-  /** Rethrows an error that is not the issuer's fault. */
-  const pauseAfter = (err: unknown): KeySetUnavailable => {
-    if (!(err instanceof KeySetError)) throw err;
-    pausedUntil = now() +
-      (lastGood === undefined ? KEY_SET_FIRST_PAUSE_MS : KEY_SET_PAUSE_MS);
-    return lastError = new KeySetUnavailable(err.message, { cause: err });
-  };
+  #keepLastGood(): void {
+    const set = this.#remote.jwks();
+    if (set === undefined || set === this.#lastSet) return;
+    this.#lastSet = set;
+    this.#lastGood = createLocalJWKSet(set);
+  }
 
-  return {
-    find: async (header, token) => {
-      if (now() < pausedUntil) return await findInLastGood(header, token);
-      try {
-        return await findRemote(header, token);
-      } catch (err) {
-        pauseAfter(err);
-        return await findInLastGood(header, token);
-      }
-    },
-    fetch: async () => {
-      try {
-        await remote.reload();
-      } catch (err) {
-        throw pauseAfter(err);
-      } finally {
-        keepLastGood();
-      }
-    },
-  };
+  /** @throws the error if it is not a fault of the issuer. */
+  #pauseAfter(err: unknown): KeySetUnavailable {
+    if (!(err instanceof KeySetError)) throw err;
+    this.#pausedUntil = this.#now() +
+      (this.#lastGood === undefined
+        ? KEY_SET_FIRST_PAUSE_MS
+        : KEY_SET_PAUSE_MS);
+    this.#lastError = new KeySetUnavailable(err.message, { cause: err });
+    return this.#lastError;
+  }
 }
