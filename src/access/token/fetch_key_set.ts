@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { JSONWebKeySet } from "jose";
 import { messageOf } from "../../base/message_of.ts";
 import { KEY_SET_ANSWER_MS, KEY_SET_BYTES_MAX } from "./limits.ts";
 
@@ -22,7 +23,7 @@ export class KeySetError extends Error {
 export async function fetchKeySet(
   url: URL,
   options: RequestInit,
-): Promise<Response> {
+): Promise<JSONWebKeySet> {
   let answer: unknown;
   try {
     answer = await fetchJson(url, options);
@@ -31,7 +32,7 @@ export async function fetchKeySet(
       `cannot fetch the key set ${nameOf(url)}: ${causeOf(err)}`,
     );
   }
-  if (isKeySet(answer)) return Response.json(answer);
+  if (isKeySet(answer)) return answer;
   const keysUrl = jwksUriOf(answer);
   throw new KeySetError(
     keysUrl === undefined
@@ -82,7 +83,7 @@ function causeOf(err: unknown): string {
   return /client error.*$/s.exec(message)?.[0] ?? message;
 }
 
-function isKeySet(answer: unknown): boolean {
+function isKeySet(answer: unknown): answer is JSONWebKeySet {
   return isObject(answer) && Array.isArray(answer.keys) &&
     answer.keys.every(isObject);
 }

@@ -54,7 +54,6 @@ class RemoteKeySet implements KeySet {
   readonly #now: () => number;
   readonly #remote: ReturnType<typeof createRemoteJWKSet>;
   #lastGood: JWTVerifyGetKey | undefined;
-  #lastSet: unknown;
   #lastError: KeySetUnavailable | undefined;
   #pausedUntil = -Infinity;
 
@@ -65,7 +64,11 @@ class RemoteKeySet implements KeySet {
       timeoutDuration: KEY_SET_ANSWER_MS,
       cooldownDuration: KEY_SET_COOLDOWN_MS,
       cacheMaxAge: KEY_SET_AGE_MS_MAX,
-      [customFetch]: (_url, options) => fetchKeySet(url, options),
+      [customFetch]: async (_url, options) => {
+        const set = await fetchKeySet(url, options);
+        this.#lastGood = createLocalJWKSet(set);
+        return Response.json(set);
+      },
     });
   }
 
@@ -85,8 +88,6 @@ class RemoteKeySet implements KeySet {
       await this.#remote.reload();
     } catch (err) {
       throw this.#pauseAfter(err);
-    } finally {
-      this.#keepLastGood();
     }
   }
 
@@ -102,8 +103,6 @@ class RemoteKeySet implements KeySet {
           nameOf(this.#url)
         }, which was fetched less than ${KEY_SET_COOLDOWN_MS} ms ago`,
       );
-    } finally {
-      this.#keepLastGood();
     }
   };
 
@@ -116,13 +115,6 @@ class RemoteKeySet implements KeySet {
       throw err instanceof errors.JWKSNoMatchingKey ? this.#lastError : err;
     }
   };
-
-  #keepLastGood(): void {
-    const set = this.#remote.jwks();
-    if (set === undefined || set === this.#lastSet) return;
-    this.#lastSet = set;
-    this.#lastGood = createLocalJWKSet(set);
-  }
 
   /** @throws the error if it is not a fault of the issuer. */
   #pauseAfter(err: unknown): KeySetUnavailable {
