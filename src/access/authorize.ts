@@ -21,7 +21,8 @@
  * 5. The token is checked once more against the revocations.
  *
  * Whether the user exists is not decided here: the store answers that when presence claims the
- * user, and an unknown user is disconnected then.
+ * user, and an unknown user is disconnected then. If the row was written before, it is written once
+ * more first (`rewrite` in `provision.ts`).
  *
  * ## What it costs
  *

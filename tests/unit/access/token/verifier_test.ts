@@ -45,6 +45,16 @@ Deno.test("[P1] a signed token verifies with the same configuration", async () =
   ok(verdict.ok && Math.abs(verdict.exp - EXP) < 30);
 });
 
+Deno.test("[P1] a token that is signed for a path and several audiences verifies", async () => {
+  const config = {
+    ...{ ...base, userClaim: "app_metadata.user_id", issuer: "me" },
+    audiences: ["web", "app"],
+    key: { kind: "secret", secret: TEST_SECRET } as const,
+  };
+  const verdict = await createVerifier(config)(await signToken(config, 42, 60));
+  equal(verdict.ok && verdict.userId, 42);
+});
+
 Deno.test("[P1] the user claim may be a number and may have another name", async () => {
   const token = await new SignJWT({ uid: 7, exp: soon() }).setProtectedHeader({
     alg: "HS256",
