@@ -8,7 +8,8 @@
  *   decides nothing: whether a user is online is decided in `migrations/functions/presence.sql`.
  * - `pool.ts` owns the connections and their deadlines. `connect.ts` makes the first connection,
  *   where a failure is a fault of the configuration. `listen.ts` owns the one connection that
- *   receives notifications. `provision_refusal.ts` says why a user cannot be created. `traced.ts` adds spans for OpenTelemetry.
+ *   receives notifications. `provision_refusal.ts` says why a user cannot be created. `traced.ts`
+ *   adds spans for OpenTelemetry.
  *
  * What it costs: at most `POOL_CONNECTIONS_MAX` connections and one that listens, for each node.
  * One batch of arriving and leaving users is one statement and one transaction, however many

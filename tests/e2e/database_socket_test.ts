@@ -47,7 +47,7 @@ for (const [name, urlOf] of Object.entries(urls)) {
     });
     await using ada = await connect(server.url, 1);
     await using _bob = await connect(server.url, 2);
-    await ada.hears("user_online", 2);
+    await ada.receives("user_online", 2);
     equal(await server.stop(), 0);
   });
 }
