@@ -8,15 +8,14 @@ import type pg from "pg";
 import { connect } from "./connect.ts";
 import { mapColumns, refuseMissing } from "./find_users.ts";
 import { findRelation, type Relation } from "./users_catalog.ts";
-import { missingGrants, neededGrants } from "./users_rights.ts";
+import { bypass, missingGrants, neededGrants } from "./users_rights.ts";
 import {
   describeUsers,
-  quote,
   type UsersConfig,
   type UsersTable,
 } from "./users_table.ts";
 
-/** What the catalog says about the current role and Rollcall's own schemas. */
+/** What the catalog says about the current role and Rollcall's own schemas. Names are quoted as SQL needs them. */
 interface Place {
   readonly role: string;
   readonly database: string;
@@ -27,8 +26,8 @@ interface Place {
 }
 
 const READ_PLACE = `
-  select current_user as "role", current_database() as "database",
-         coalesce(current_schema(), 'public') as "schema",
+  select quote_ident(current_user) as "role", quote_ident(current_database()) as "database",
+         coalesce(quote_ident(current_schema()), 'public') as "schema",
          has_database_privilege(current_database(), 'create') as "createsSchemas",
          coalesce(has_schema_privilege(current_schema(), 'create'), false) as "createsTables",
          array(select nspname::text from pg_namespace where nspname in ('rollcall', 'rollcall_internal')) as "ours"`;
@@ -125,9 +124,9 @@ function neededOf(
   users: UsersTable | undefined,
 ): string[] {
   return [
-    `grant create on database ${quote(place.database)} to ${quote(place.role)}`,
+    `grant create on database ${place.database} to ${place.role}`,
     ...relation && users ? neededGrants(relation, users, config) : [
-      `grant create on schema ${quote(place.schema)} to ${quote(place.role)}`,
+      `grant create on schema ${place.schema} to ${place.role}`,
     ],
   ];
 }
@@ -144,7 +143,7 @@ function missingOf(
   if (relation && users) {
     lacking.push(...missingGrants(relation, users, config));
     if (relation.hidesRows) {
-      lacking.push(`alter role ${quote(place.role)} bypassrls`);
+      lacking.push(bypass(relation));
     }
   } else if (!place.createsTables) lacking.push(schema);
   return lacking.length === 0 ? ["nothing"] : lacking.map((one) => `${one};`);

@@ -14,7 +14,7 @@ import {
   type Relation,
 } from "./users_catalog.ts";
 import { quote, type UsersConfig, type UsersTable } from "./users_table.ts";
-import { missingGrants } from "./users_rights.ts";
+import { bypass, missingGrants } from "./users_rights.ts";
 
 const NAME_TYPES = ["text", "character varying", "citext", "character"];
 const STATUS_TYPES = ["text", "character varying"];
@@ -101,9 +101,9 @@ function refuseWithoutRights(
   }
   if (!relation.hidesRows) return;
   throw new StartError(
-    `Cannot read users from ${table}: row level security hides rows from the role ${role}; run: alter role ${
-      quote(role)
-    } bypassrls; or give Rollcall a role that has it`,
+    `Cannot read users from ${table}: row level security hides rows from the role ${role}; run: ${
+      bypass(relation)
+    }; or set USERS_TABLE to a view that the table's owner made`,
   );
 }
 

@@ -11,6 +11,8 @@ import { StartError } from "../base/start_error.ts";
 
 export interface Column {
   readonly name: string;
+  /** As SQL needs it. */
+  readonly quoted: string;
   readonly type: string;
   readonly declared: string;
   readonly defaultValue: string | null;
@@ -27,9 +29,12 @@ export interface Relation {
   readonly oid: number;
   readonly table: string;
   readonly kind: string;
+  /** Quoted, as `role` is: for the statements that a message shows. */
   readonly schema: string;
   readonly canUseSchema: boolean;
-  /** Row level security applies to this role. */
+  /** The table has row level security, which applies to all roles but its owner and those that bypass it. */
+  readonly hasRowSecurity: boolean;
+  /** It applies to this role. */
   readonly hidesRows: boolean;
   readonly role: string;
   readonly columns: ReadonlyMap<string, Column>;
@@ -56,7 +61,7 @@ const COLUMNS = `
     select b.oid, t.typbasetype, t.typbasetype from base b
       join pg_catalog.pg_type t on t.oid = b.next and t.typtype = 'd'
   )
-  select a.attname as name, pg_catalog.format_type(a.atttypid, null) as declared,
+  select a.attname as name, pg_catalog.quote_ident(a.attname) as quoted, pg_catalog.format_type(a.atttypid, null) as declared,
          (select t.typname from pg_catalog.pg_type t where t.oid = real.type) as typname,
          pg_catalog.format_type(real.type, null) as type,
          pg_catalog.pg_get_expr(d.adbin, d.adrelid) as "defaultValue",
@@ -85,8 +90,10 @@ export async function findRelation(
 ): Promise<Relation | undefined> {
   const { rows: [found] } = await client.query(
     `select c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as table, c.relkind as kind,
-            n.nspname as schema, pg_catalog.has_schema_privilege(n.oid, 'usage') as "canUseSchema",
-            pg_catalog.row_security_active(c.oid) as "hidesRows", current_user as role
+            pg_catalog.quote_ident(n.nspname) as schema,
+            pg_catalog.has_schema_privilege(n.oid, 'usage') as "canUseSchema",
+            c.relrowsecurity as "hasRowSecurity", pg_catalog.row_security_active(c.oid) as "hidesRows",
+            pg_catalog.quote_ident(current_user) as role
        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where case pg_catalog.array_length(pg_catalog.parse_ident($1), 1)
               -- to_regclass wants usage of the schema, and which right is missing is said later.

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Column, Relation } from "./users_catalog.ts";
-import { quote, type UsersConfig, type UsersTable } from "./users_table.ts";
+import type { UsersConfig, UsersTable } from "./users_table.ts";
 
 /** The statements that give a role everything that it needs, without a semicolon. */
 export function neededGrants(
@@ -13,7 +13,14 @@ export function neededGrants(
   users: UsersTable,
   config: UsersConfig,
 ): string[] {
-  return grants(relation, users, config, () => true);
+  const needed = grants(relation, users, config, () => true);
+  if (relation.hasRowSecurity) needed.push(bypass(relation));
+  return needed;
+}
+
+/** What lets a role see all rows in spite of row level security. Not a grant: only some may run it. */
+export function bypass({ role }: Relation): string {
+  return `alter role ${role} bypassrls`;
 }
 
 /** Those of them that the current role lacks. */
@@ -31,7 +38,6 @@ function grants(
   { autoProvision }: UsersConfig,
   isWanted: (isThere: boolean) => boolean,
 ): string[] {
-  const to = quote(role);
   const found: string[] = [];
   const add = (
     right: "select" | "update" | "insert",
@@ -44,11 +50,11 @@ function grants(
       return column !== undefined && can(column);
     });
     if (wanted.length === 0 || !isWanted(isThere)) return;
-    const list = wanted.map(quote).join(", ");
-    found.push(`grant ${right} (${list}) on ${table} to ${to}`);
+    const list = wanted.map((name) => columns.get(name)?.quoted).join(", ");
+    found.push(`grant ${right} (${list}) on ${table} to ${role}`);
   };
   if (isWanted(canUseSchema)) {
-    found.push(`grant usage on schema ${quote(schema)} to ${to}`);
+    found.push(`grant usage on schema ${schema} to ${role}`);
   }
   const isRead = [idColumn, nameColumn, statusColumn];
   add("select", isRead, ({ canSelect }) => canSelect);
