@@ -44,7 +44,7 @@ export function tableRows(text: string, heading?: string): string[][] {
 }
 
 /** The text from a heading to the next one of the same level or above. */
-function sectionOf(text: string, heading?: string): string {
+export function sectionOf(text: string, heading?: string): string {
   if (heading === undefined) return text;
   const lines = text.split("\n");
   const start = lines.findIndex((line) =>

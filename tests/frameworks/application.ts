@@ -1,0 +1,96 @@
+/**
+ * A database as an application has it, and a role of Rollcall's own in it that owns nothing there.
+ *
+ * @module
+ */
+import { readDatabaseConfig } from "../../src/config/config.ts";
+import { explainMigration } from "../../src/postgres/explain.ts";
+import { query, type TestPostgres, uniqueName } from "../support/database.ts";
+import { describeSchema, dumpSchema } from "../support/schema.ts";
+import { ROOT } from "../support/server.ts";
+
+export interface Application {
+  /** The database, as its owner. */
+  readonly owner: string;
+  /** The database, as the role that Rollcall gets. */
+  readonly url: string;
+  readonly role: string;
+  readonly database: string;
+}
+
+/** Makes a database with the schema of a file in `schemas/`; without one it is empty. */
+export async function makeApplication(
+  postgres: TestPostgres,
+  file?: string,
+): Promise<Application> {
+  const owner = await postgres.emptyDatabase();
+  if (file !== undefined) await query(owner, await readSchema(file));
+  const role = uniqueName("rollcall");
+  await query(owner, `create role ${role} login password 'secret'`);
+  const url = new URL(owner);
+  const database = url.pathname.slice(1);
+  url.username = role;
+  url.password = "secret";
+  return { owner, url: url.href, role, database };
+}
+
+export async function readSchema(file: string): Promise<string> {
+  return await Deno.readTextFile(`${ROOT}tests/frameworks/schemas/${file}`);
+}
+
+/** A statement of the documentation, for this role and this database. */
+export function adapted(
+  { role, database }: Application,
+  statement: string,
+): string {
+  return statement.replaceAll(/\brollcall\b(?!\.)/g, role)
+    .replaceAll(/\bdatabase app\b/g, `database ${database}`);
+}
+
+/** The statements that `deno task migrate --explain` prints for the role: all, and those it lacks. */
+export async function explained(
+  { url }: Application,
+  env: Readonly<Record<string, string>>,
+): Promise<{ needed: string[]; lacking: string[] }> {
+  const { users } = readDatabaseConfig({ ...env, DATABASE_URL: url });
+  const text = await explainMigration(url, users);
+  const [, needed = "", lacking = ""] =
+    /role of its own needs:\n([\s\S]*)\nOf these[^\n]*\n([\s\S]*)$/.exec(
+      text,
+    ) ??
+      [];
+  return { needed: statements(needed), lacking: statements(lacking) };
+}
+
+function statements(text: string): string[] {
+  return text.split("\n").map((line) => line.trim().replace(/;$/, ""))
+    .filter((line) => line !== "" && line !== "nothing");
+}
+
+/** Everything of the application, and whether Rollcall's role owns any of it. */
+export async function pictureOf({ owner, role }: Application) {
+  const [{ owned }] = await query(
+    owner,
+    `select count(*)::int as owned from pg_class
+      where relowner = $1::regrole and relnamespace::regnamespace::text not in ('rollcall', 'rollcall_internal', 'pg_toast')`,
+    [role],
+  );
+  return {
+    owned,
+    objects: await describeSchema(owner),
+    dump: await dumpSchema(owner),
+  };
+}
+
+/** Locks that a role holds on tables of the application at this moment. */
+export async function locksOf({ owner, role }: Application): Promise<number> {
+  const [{ locks }] = await query(
+    owner,
+    `select count(*)::int as locks
+       from pg_locks l join pg_stat_activity a on a.pid = l.pid join pg_class c on c.oid = l.relation
+      where a.usename = $1 and a.state <> 'active'
+        and c.relnamespace::regnamespace::text not in ('pg_catalog', 'rollcall', 'rollcall_internal')`,
+    [role],
+  );
+  return locks;
+}
