@@ -7,9 +7,15 @@
 import type pg from "pg";
 
 /** The schema is not named "rollcall": "$user" comes first on the default search path. */
-export const BOOKKEEPING = `
-  begin;
-  create schema if not exists rollcall_internal;
+const BOOKKEEPING = `
+  do $$
+  begin
+    -- "if not exists" would want the right to create a schema even where an administrator has prepared it.
+    if to_regnamespace('rollcall_internal') is null then
+      create schema rollcall_internal;
+    end if;
+  end
+  $$;
   create table rollcall_internal.migrations (
     name text primary key,
     sha256 text not null,
@@ -25,38 +31,62 @@ export const BOOKKEEPING = `
     users_id text not null,
     id_type text not null,
     made_users boolean not null
+  )`;
+
+const OUR_OBJECTS = `
+  with ours as (
+    select oid, nspname from pg_catalog.pg_namespace where nspname in ('rollcall', 'rollcall_internal')
+  )
+  select 'schema' as kind, n.oid, pg_catalog.quote_ident(n.nspname) as object, n.nspowner as owner, n.nspacl as rights
+    from pg_catalog.pg_namespace n where n.oid in (select oid from ours)
+  union all
+  select 'table', c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relowner, c.relacl
+    from pg_catalog.pg_class c join ours n on n.oid = c.relnamespace where c.relkind in ('r', 'v')
+  union all
+  select 'function', p.oid, p.oid::pg_catalog.regprocedure::text, p.proowner,
+         coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))
+    from pg_catalog.pg_proc p join ours n on n.oid = p.pronamespace`;
+
+/** Schemas, tables, views and functions of Rollcall that are there, each by its kind and its oid. */
+export async function readOurObjects(
+  client: pg.ClientBase,
+): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query(
+    `select kind || ' ' || oid as object from (${OUR_OBJECTS}) ours`,
   );
-  commit`;
+  return new Set(rows.map(({ object }) => object));
+}
 
 /**
- * Takes away what default privileges of the database gave other roles on the new objects. Later
- * grants stay: this runs once.
+ * Takes away what default privileges of the database gave other roles on new objects, before the
+ * transaction that made them is committed. What was granted on older objects stays.
+ *
+ * @param known What was there before, from `readOurObjects`.
  */
-export const REVOKE_DEFAULT_GRANTS = `
-  do $$
-  declare
-    grants record;
-  begin
-    for grants in
-      select 'table' as kind, c.oid::regclass::text as object, acl.grantee
-        from pg_class c, aclexplode(c.relacl) acl
-       where c.relnamespace in ('rollcall'::regnamespace, 'rollcall_internal'::regnamespace)
-         and c.relkind in ('r', 'v') and acl.grantee <> c.relowner
-      union
-      select 'function', p.oid::regprocedure::text, acl.grantee
-        from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl
-       where p.pronamespace in ('rollcall'::regnamespace, 'rollcall_internal'::regnamespace)
-         and acl.grantee <> p.proowner
-      union
-      select 'schema', n.oid::regnamespace::text, acl.grantee
-        from pg_namespace n, aclexplode(n.nspacl) acl
-       where n.nspname in ('rollcall', 'rollcall_internal') and acl.grantee <> n.nspowner
-    loop
-      execute format('revoke all on %s %s from %s', grants.kind, grants.object,
-        case when grants.grantee = 0 then 'public' else grants.grantee::regrole::text end);
-    end loop;
-  end
-  $$`;
+export async function revokeDefaultGrants(
+  client: pg.ClientBase,
+  known: ReadonlySet<string>,
+): Promise<void> {
+  const { rows } = await client.query(
+    `select distinct ours.kind, ours.kind || ' ' || ours.oid as key, ours.object,
+            case acl.grantee when 0 then 'public' else acl.grantee::pg_catalog.regrole::text end as role
+       from (${OUR_OBJECTS}) ours, pg_catalog.aclexplode(ours.rights) acl
+      where acl.grantee <> ours.owner`,
+  );
+  for (const { kind, key, object, role } of rows) {
+    if (known.has(key)) continue;
+    await client.query(`revoke all on ${kind} ${object} from ${role}`);
+  }
+}
+
+/** Makes the schema and the tables of the bookkeeping, in a transaction. */
+export async function makeBookkeeping(client: pg.ClientBase): Promise<void> {
+  await client.query("begin");
+  const known = await readOurObjects(client);
+  await client.query(BOOKKEEPING);
+  await revokeDefaultGrants(client, known);
+  await client.query("commit");
+}
 
 /** The transaction that holds the lock of migrations, for a message. */
 export async function describeHolder(client: pg.ClientBase): Promise<string> {

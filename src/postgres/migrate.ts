@@ -53,9 +53,10 @@ import {
 } from "./users_table.ts";
 import { settleUsersTable } from "./mapping.ts";
 import {
-  BOOKKEEPING,
   describeHolder,
-  REVOKE_DEFAULT_GRANTS,
+  makeBookkeeping,
+  readOurObjects,
+  revokeDefaultGrants,
 } from "./bookkeeping.ts";
 
 /** What a migration did. */
@@ -151,7 +152,7 @@ async function prepareBookkeeping(
       const { rows: [found] } = await client.query(
         `select to_regclass('rollcall_internal.settings') is not null as here`,
       );
-      if (!found.here) await client.query(BOOKKEEPING);
+      if (!found.here) await makeBookkeeping(client);
       return;
     } catch (cause) {
       await client.query("rollback").catch(() => {});
@@ -183,7 +184,6 @@ async function migrateOnce(
   refuseEdited(files.numbered, applied);
   const { users, madeUsers } = await settleUsersTable(client, config);
   const values = placeholders(users, USERNAME_LENGTH_MAX);
-  const isFirst = applied.size === 0;
   const changed = isNewer(applied, files.numbered) ? [] : [
     ...files.numbered.filter(({ name }) => !applied.has(name)),
     ...files.functions.filter((file) =>
@@ -191,8 +191,11 @@ async function migrateOnce(
     ),
   ];
   await client.query("set local search_path = pg_catalog, pg_temp");
-  for (const file of changed) await applyFile(client, file, values);
-  if (isFirst) await client.query(REVOKE_DEFAULT_GRANTS);
+  if (changed.length > 0) {
+    const known = await readOurObjects(client);
+    for (const file of changed) await applyFile(client, file, values);
+    await revokeDefaultGrants(client, known);
+  }
   await client.query("commit");
   return { applied: changed.map(({ name }) => name), users, madeUsers };
 }
