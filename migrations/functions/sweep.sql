@@ -118,10 +118,10 @@ begin
   select array_agg(slice.id order by slice.id), array_agg(slice.name order by slice.id), array_agg(slice.state order by slice.id)
     into ids, names, states
     from (
-      select cast(u.:USER_ID as :ID_TYPE) as id, left(u.:USER_NAME::text, :NAME_MAX) as name,
+      select :ONE_ROW_EACH cast(u.:USER_ID as :ID_TYPE) as id, left(u.:USER_NAME::text, :NAME_MAX) as name,
              coalesce(u.:STATUS::text, '') as state
         from :USERS u
-       where after is null or u.:USER_ID > after
+       where u.:USER_ID is not null and (after is null or u.:USER_ID > after)
        order by u.:USER_ID limit most
     ) slice;
   insert into rollcall_internal.presence as p (user_id, username, copy_due)

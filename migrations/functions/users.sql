@@ -1,6 +1,7 @@
 -- The application's users table: the only functions that name it. Placeholders beside those of the tables:
 --   :USERS       the table or view, with its schema, quoted
---   :USER_ID     its column with the id
+--   :USER_ID     its column with the id; rows without an id are no users
+--   :ONE_ROW_EACH  "distinct on" the id for a view, which may return a user more than once; empty for a table
 --   :USER_NAME   its column with the name; the id where there is none
 --   :STATUS      its column that gets a copy of the status, if :HAS_STATUS is true
 --   :NAME_MAX    characters of a name; the rest is cut here, so that a long one costs no memory elsewhere
@@ -12,7 +13,7 @@ returns table (user_id :ID_TYPE, username text)
 language plpgsql stable set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 begin
   return query
-    select cast(u.:USER_ID as :ID_TYPE), coalesce(left(u.:USER_NAME::text, :NAME_MAX), '')
+    select :ONE_ROW_EACH cast(u.:USER_ID as :ID_TYPE), coalesce(left(u.:USER_NAME::text, :NAME_MAX), '')
       from :USERS u
      where u.:USER_ID = any (ids);
 end

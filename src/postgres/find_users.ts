@@ -57,6 +57,7 @@ export function mapColumns(
     table: relation.table,
     idColumn: id.name,
     idType: idTypeOf(id.type) ?? "integer",
+    isUnique: id.isUnique,
     nameColumn: name?.name,
     canWriteName: name !== undefined && !name.isGenerated,
     statusColumn: status?.name,
@@ -210,6 +211,11 @@ function checkStatus(
       `Cannot copy the status into ${table}: it has no column ${wanted}; set USERS_STATUS to one of ${
         [...columns.keys()].join(", ")
       }, or to none`,
+    );
+  }
+  if (!column.isUpdatable) {
+    throw new StartError(
+      `Cannot copy the status into ${table}.${wanted}: the view cannot be updated; set USERS_STATUS to none`,
     );
   }
   const isEnum = column.labels?.includes("online") &&

@@ -18,6 +18,8 @@ export interface Column {
   readonly defaultValue: string | null;
   readonly isGenerated: boolean;
   readonly isUnique: boolean;
+  /** False in a view that Postgres cannot write through. */
+  readonly isUpdatable: boolean;
   readonly canSelect: boolean;
   readonly canUpdate: boolean;
   readonly canInsert: boolean;
@@ -71,6 +73,7 @@ const COLUMNS = `
             where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indnkeyatts = 1
               and i.indpred is null and i.indkey[0] = a.attnum
          ) as "isUnique",
+         pg_catalog.pg_column_is_updatable($1, a.attnum, true) as "isUpdatable",
          pg_catalog.has_column_privilege($1::oid, a.attnum, 'select') as "canSelect",
          pg_catalog.has_column_privilege($1::oid, a.attnum, 'update') as "canUpdate",
          pg_catalog.has_column_privilege($1::oid, a.attnum, 'insert') as "canInsert",

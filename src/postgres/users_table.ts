@@ -43,6 +43,8 @@ export interface UsersTable {
   readonly table: string;
   readonly idColumn: string;
   readonly idType: UserIdType;
+  /** An index keeps each id in one row. A view has none, and may return an id in several. */
+  readonly isUnique: boolean;
   /** `undefined`: the id is shown. */
   readonly nameColumn: string | undefined;
   /** Whether `AUTO_PROVISION` may write names: a generated column takes none. */
@@ -61,6 +63,7 @@ export function placeholders(
     ID_COLUMN: idType === "text" ? 'text collate "C"' : idType,
     ID_TYPE: idType,
     USERS: users.table,
+    ONE_ROW_EACH: users.isUnique ? "" : `distinct on (u.${quote(idColumn)})`,
     USER_ID: quote(idColumn),
     USER_NAME: quote(nameColumn ?? idColumn),
     NAME_TO_WRITE: quote(nameColumn ?? idColumn),
