@@ -35,14 +35,18 @@ begin
     );
     gone := gone || rollcall_internal.compare_users(ids);
     place.seen_after := case when cardinality(ids) = most then ids[most] end;
-
-    if :HAS_STATUS then
-      place.users_after := rollcall_internal.compare_copies(place.users_after, most);
-    end if;
   exception when others then
     raise warning 'cannot read the users table: %', sqlerrm;
     return;
   end;
+  if :HAS_STATUS then
+    begin
+      place.users_after := rollcall_internal.compare_copies(place.users_after, most);
+    exception when others then
+      -- The column of the copy may be gone. The users are there all the same.
+      raise warning 'cannot compare the copies of the status: %', sqlerrm;
+    end;
+  end if;
   update rollcall_internal.sweep_position
      set online_after = place.online_after, seen_after = place.seen_after, users_after = place.users_after;
   if cardinality(gone) > 0 then
