@@ -7,7 +7,11 @@
 import type pg from "pg";
 import { connect } from "./connect.ts";
 import { mapColumns, refuseMissing } from "./find_users.ts";
-import { findRelation, type Relation } from "./users_catalog.ts";
+import {
+  findRelation,
+  type Relation,
+  SCHEMA_FOR_TABLES,
+} from "./users_catalog.ts";
 import { bypass, missingGrants, neededGrants } from "./users_rights.ts";
 import {
   describeUsers,
@@ -27,9 +31,9 @@ interface Place {
 
 const READ_PLACE = `
   select quote_ident(current_user) as "role", quote_ident(current_database()) as "database",
-         coalesce(quote_ident(current_schema()), 'public') as "schema",
+         ${SCHEMA_FOR_TABLES} as "schema",
          has_database_privilege(current_database(), 'create') as "createsSchemas",
-         coalesce(has_schema_privilege(current_schema(), 'create'), false) as "createsTables",
+         coalesce(has_schema_privilege(to_regnamespace(${SCHEMA_FOR_TABLES}), 'create'), false) as "createsTables",
          array(select nspname::text from pg_namespace where nspname in ('rollcall', 'rollcall_internal')) as "ours"`;
 
 /**

@@ -8,6 +8,7 @@ import type pg from "pg";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { findUsersTable } from "./find_users.ts";
+import { SCHEMA_FOR_TABLES } from "./users_catalog.ts";
 import {
   literal,
   quote,
@@ -54,7 +55,7 @@ export async function settleUsersTable(
   return { users, madeUsers };
 }
 
-/** Makes the plan's table where the role's search path creates tables. Other roles get no rights. */
+/** Makes the plan's table. Other roles get no rights on it. */
 async function makeUsersTable(
   client: pg.ClientBase,
   { table = "users", id, name = "username", idType, status }: UsersConfig,
@@ -70,6 +71,9 @@ async function makeUsersTable(
       : [`${quote(status ?? "status")} text not null default 'offline'`],
   ];
   try {
+    await client.query(
+      `select pg_catalog.set_config('search_path', ${SCHEMA_FOR_TABLES}, true)`,
+    );
     await client.query(`create table ${table} (${columns.join(", ")})`);
     // Default privileges of the database may give other roles rights on it.
     await client.query(`

@@ -15,6 +15,7 @@
  * @module
  */
 import pg from "pg";
+import { SCHEMA_FOR_TABLES } from "./users_catalog.ts";
 
 const INSUFFICIENT_PRIVILEGE = "42501";
 
@@ -39,9 +40,9 @@ interface Rights {
 const READ_RIGHTS = `
   select quote_ident(current_user) as "role",
          quote_ident(current_database()) as "database",
-         coalesce(quote_ident(current_schema()), 'public') as "schema",
+         ${SCHEMA_FOR_TABLES} as "schema",
          has_database_privilege(current_database(), 'create') as "createsSchemas",
-         coalesce(has_schema_privilege(current_schema(), 'create'), false) as "createsTables",
+         coalesce(has_schema_privilege(to_regnamespace(${SCHEMA_FOR_TABLES}), 'create'), false) as "createsTables",
          $1::text is not null and to_regclass($1::text) is null as "needsTable",
          array(
            select n.nspname::text from pg_namespace n

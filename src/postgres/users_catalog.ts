@@ -56,6 +56,18 @@ const LIKELY_NAMES = [
   ],
 ];
 
+/**
+ * Where a table without a schema's name is made, quoted: in the first schema of the role's search path
+ * that is not ours. The path begins with the role's own name, which is often "rollcall".
+ */
+export const SCHEMA_FOR_TABLES = `
+  coalesce((
+    select pg_catalog.quote_ident(path.schema)
+      from pg_catalog.unnest(pg_catalog.current_schemas(false)) with ordinality as path (schema, position)
+     where path.schema not in ('rollcall', 'rollcall_internal')
+     order by path.position limit 1
+  ), 'public')`;
+
 const COLUMNS = `
   with recursive base (oid, type, next) as (
     select a.atttypid, a.atttypid, a.atttypid from pg_catalog.pg_attribute a where a.attrelid = $1
