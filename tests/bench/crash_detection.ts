@@ -43,7 +43,7 @@ async function measure(server: string): Promise<number> {
   await until("all are online", async () => {
     const [{ count }] = await query(
       url.href,
-      "select count(*)::int from online_users",
+      "select count(*)::int from rollcall.online_users",
     );
     return count === USERS + RECEIVERS;
   });

@@ -10,7 +10,7 @@
  */
 import { equal } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, silentLog } from "../support/database.ts";
@@ -53,6 +53,7 @@ export async function chaos(options: ChaosOptions): Promise<void> {
     await Deno.remove(directory, { recursive: true });
   });
   await migrateDatabase(postgres.url);
+  await query(postgres.url, "update rollcall_internal.counter set seq = 0");
   const users = Math.ceil(clients * 0.7) + LIBRARY_CLIENTS;
   await query(
     postgres.url,
@@ -250,7 +251,9 @@ async function causeFaults(
 /** The users with an open socket on a node that runs, ascending. */
 function connectedUsers(everyClient: readonly ChaosClient[]): UserId[] {
   const open = everyClient.filter(({ isOpen }) => isOpen);
-  return [...new Set(open.map(({ userId }) => userId))].sort((a, b) => a - b);
+  return [...new Set(open.map(({ userId }) => userId))].sort(
+    INTEGER_IDS.compare,
+  );
 }
 
 /** Waits until every node, the database and every client agree who is online. */
@@ -300,11 +303,11 @@ async function recordedState(databaseUrl: string) {
   const [row] = await query(
     databaseUrl,
     `select array(select id from users where status = 'online' order by id) as online,
-            array(select id from online_users order by id) as listed,
-            array(select distinct user_id from rollcall_internal.claims order by 1) as claimed,
+            array(select id from rollcall.online_users order by id) as listed,
+            array(select user_id from rollcall_internal.presence where nodes <> '{}' order by 1) as claimed,
             (select count(*)::int from rollcall_internal.nodes) as nodes,
-            (select count(*)::int from rollcall_internal.claims
-              where node_id not in (select id from rollcall_internal.nodes)) as strays`,
+            (select count(*)::int from rollcall_internal.presence, unnest(nodes) node
+              where node not in (select id from rollcall_internal.nodes)) as strays`,
   );
   return row;
 }

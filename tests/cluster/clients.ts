@@ -10,7 +10,7 @@ import {
   type Rollcall,
 } from "../../src/client/client.ts";
 import { within } from "../../src/base/clock.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
 import { open, type TestClient, tokenFor } from "../support/client.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
 import { pause, until } from "../support/until.ts";
@@ -236,7 +236,7 @@ export class LibraryClient implements ChaosClient {
       "[S1] the library when it is quiet",
     );
     deepEqual(
-      [...this.#byEvents].sort((a, b) => a - b),
+      [...this.#byEvents].sort(INTEGER_IDS.compare),
       this.#ids(),
       "the events of the library",
     );
@@ -248,7 +248,7 @@ export class LibraryClient implements ChaosClient {
   }
 
   #ids(): UserId[] {
-    return [...this.#rollcall.users.keys()].sort((a, b) => a - b);
+    return [...this.#rollcall.users.keys()].sort(INTEGER_IDS.compare);
   }
 
   #wanted(online: readonly UserId[]): UserId[] {

@@ -31,7 +31,7 @@ Deno.test({
     const perNode = await until("all 60 users are claimed", async () => {
       const rows = await query(
         url,
-        "select count(*)::int from rollcall_internal.claims group by node_id",
+        "select count(*)::int from rollcall_internal.presence, unnest(nodes) node group by node",
       );
       const counts: number[] = rows.map(({ count }) => count);
       return counts.reduce((sum, count) => sum + count, 0) === 60 && counts;

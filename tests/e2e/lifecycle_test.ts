@@ -48,7 +48,13 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     for (const userId of [1, 2, 3]) {
       equal(await statusOf(url, userId), "offline");
     }
-    deepEqual(await query(url, "select from rollcall_internal.claims"), []);
+    deepEqual(
+      await query(
+        url,
+        "select from rollcall_internal.presence where nodes <> '{}'",
+      ),
+      [],
+    );
     deepEqual(await query(url, "select from rollcall_internal.nodes"), []);
   });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { SignJWT } from "jose";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import { formatIdList, type UserId } from "../../src/protocol/user_id.ts";
 import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
 import { TEST_SECRET } from "./server.ts";
 import { until } from "./until.ts";
@@ -63,7 +63,7 @@ export async function connect(
   userId: UserId,
 ): Promise<TestClient> {
   const client = await open(serverUrl, userId);
-  const url = `${serverUrl}users/online?ids=${userId}`;
+  const url = `${serverUrl}users/online?ids=${formatIdList([userId])}`;
   const headers = { authorization: `Bearer ${await tokenFor(userId)}` };
   try {
     await until(`${userId} is listed`, async () => {

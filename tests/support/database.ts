@@ -7,6 +7,9 @@ import pg from "pg";
 import type { Log } from "../../src/base/log.ts";
 import { type Embedded, startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
+import { DEFAULT_USERS } from "../../src/postgres/users_table.ts";
+import type { UserId, UserIdType } from "../../src/protocol/user_id.ts";
+import { idOf } from "./ids.ts";
 import { until } from "./until.ts";
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -14,8 +17,11 @@ export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 export interface TestPostgres {
   /** The URL of a new database, empty. */
   emptyDatabase(): Promise<string>;
-  /** The URL of a new database with the schema and users 1 to `users`. */
-  database(users?: number): Promise<string>;
+  /**
+   * The URL of a new database with the schema, and users 1 to `users` with ids as `idOf` makes them.
+   * Its first transition has the seq 1.
+   */
+  database(users?: number, idType?: UserIdType): Promise<string>;
 }
 
 /** A Postgres to use instead of the embedded one, for example an older version. */
@@ -45,14 +51,16 @@ export function postgresForThisFile(): TestPostgres {
   };
   return {
     emptyDatabase,
-    database: async (users = 10) => {
+    database: async (users = 10, idType = "integer") => {
       const url = await emptyDatabase();
-      await migrateDatabase(url);
+      await migrateDatabase(url, { ...DEFAULT_USERS, idType });
       await query(
         url,
-        "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
-        [users],
+        `insert into users (id, username)
+         select id, 'user' || n from unnest($1::${idType}[]) with ordinality as given (id, n)`,
+        [Array.from({ length: users }, (_, index) => idOf(idType, 1 + index))],
       );
+      await query(url, "update rollcall_internal.counter set seq = 0");
       return url;
     },
   };
@@ -79,7 +87,7 @@ export async function query(
 }
 
 /** The column users.status of a user, as an application reads it. */
-export async function statusOf(url: string, userId: number): Promise<string> {
+export async function statusOf(url: string, userId: UserId): Promise<string> {
   const [row] = await query(url, "select status from users where id = $1", [
     userId,
   ]);
@@ -87,13 +95,13 @@ export async function statusOf(url: string, userId: number): Promise<string> {
 }
 
 /** The node that claims a user, if one node alone does. */
-export async function nodeOf(url: string, userId: number): Promise<string> {
+export async function nodeOf(url: string, userId: UserId): Promise<string> {
   const [row] = await query(
     url,
-    "select node_id from rollcall_internal.claims where user_id = $1",
+    "select nodes[1] as node from rollcall_internal.presence where user_id = $1",
     [userId],
   );
-  return row.node_id;
+  return row.node;
 }
 
 /** Ends a node's lease now, whatever the node thinks of it. */

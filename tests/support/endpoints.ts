@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { until } from "./until.ts";
 
 export interface Located {
@@ -24,10 +25,10 @@ export async function statusCode(
 export async function onlineIds(
   { url }: Located,
   headers: Record<string, string> = {},
-): Promise<number[]> {
+): Promise<UserId[]> {
   const response = await fetch(`${url}users/online`, { headers });
   const { online_users } = await response.json();
-  return online_users.map(({ id }: { id: number }) => id);
+  return online_users.map(({ id }: { id: UserId }) => id);
 }
 
 export interface ReadinessAnswer {

@@ -6,6 +6,7 @@
 import { deepEqual } from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import type { TestClient } from "./client.ts";
 import { query } from "./database.ts";
 import { type Located, onlineIds } from "./endpoints.ts";
@@ -14,7 +15,7 @@ import { until, untilEqual } from "./until.ts";
 /** Waits until exactly these users are listed, ascending. */
 export async function listed(
   server: Located,
-  wanted: readonly number[],
+  wanted: readonly UserId[],
   headers: Record<string, string> = {},
 ): Promise<void> {
   await untilEqual(
@@ -27,7 +28,7 @@ export async function listed(
 /** Waits until exactly these users have status online, and exactly these are claimed. */
 export async function recorded(
   databaseUrl: string,
-  wanted: readonly number[],
+  wanted: readonly UserId[],
 ): Promise<void> {
   await untilEqual(
     `the database has ${wanted.join() || "nobody"} online`,
@@ -39,11 +40,11 @@ export async function recorded(
 /** Both in one statement, which sees one moment. */
 async function onlineInDatabase(
   databaseUrl: string,
-): Promise<{ online: number[]; claimed: number[] }> {
+): Promise<{ online: UserId[]; claimed: UserId[] }> {
   const [row] = await query(
     databaseUrl,
     `select array(select id from users where status = 'online' order by id) as online,
-            array(select distinct user_id from rollcall_internal.claims order by 1) as claimed`,
+            array(select user_id from rollcall_internal.presence where nodes <> '{}' order by 1) as claimed`,
   );
   return row;
 }
@@ -51,7 +52,7 @@ async function onlineInDatabase(
 /** The feed as messages of version 1, without the transitions of some users. */
 export async function broadcasts(
   databaseUrl: string,
-  without: readonly number[] = [],
+  without: readonly UserId[] = [],
 ): Promise<UserStatusBroadcast[]> {
   return await query(
     databaseUrl,
@@ -68,7 +69,7 @@ export async function broadcasts(
 export async function receivedFeed(
   client: TestClient,
   databaseUrl: string,
-  without: readonly number[],
+  without: readonly UserId[],
 ): Promise<void> {
   let feed: UserStatusBroadcast[] = [];
   const received = () =>
@@ -85,7 +86,7 @@ export async function receivedFeed(
 }
 
 /** The transitions of one user that a client received. */
-export function transitionsOf(client: TestClient, userId: number): string[] {
+export function transitionsOf(client: TestClient, userId: UserId): string[] {
   return client.messages.filter((message) => message.userId === userId).map((
     { type },
   ) => type);

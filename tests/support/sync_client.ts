@@ -9,7 +9,11 @@ import type {
   ClientMessage,
   ServerMessage,
 } from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import {
+  formatIdList,
+  INTEGER_IDS,
+  type UserId,
+} from "../../src/protocol/user_id.ts";
 import { socketUrl, tokenFor } from "./client.ts";
 import { until } from "./until.ts";
 
@@ -54,7 +58,7 @@ export class SyncModel {
   }
 
   get ids(): UserId[] {
-    return [...this.online].sort((a, b) => a - b);
+    return [...this.online].sort(INTEGER_IDS.compare);
   }
 }
 
@@ -81,8 +85,10 @@ export async function connectSync(
 ): Promise<SyncClient> {
   const { since, watch, token = await tokenFor(userId), known } = options;
   const url = new URL(socketUrl(serverUrl));
-  if (since !== undefined) url.searchParams.set("since", String(since));
-  if (watch !== undefined) url.searchParams.set("watch", watch.join());
+  url.search = [
+    ...since === undefined ? [] : [`since=${since}`],
+    ...watch === undefined ? [] : [`watch=${formatIdList(watch)}`],
+  ].join("&");
   const socket = new WebSocket(url, ["rollcall.v2", `bearer.${token}`]);
   const messages: ServerMessage[] = [];
   const model = new SyncModel(known, since);

@@ -4,7 +4,11 @@
  * @module
  */
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import {
+  INTEGER_IDS,
+  type UserId,
+  type UserIds,
+} from "../../src/protocol/user_id.ts";
 import { query, silentLog } from "./database.ts";
 
 /** Lasts for any test: nothing renews it. */
@@ -16,8 +20,11 @@ export interface StoreNode extends AsyncDisposable {
 }
 
 /** Joins as a node. Disposing of it takes its users offline. */
-export async function joinAsNode(databaseUrl: string): Promise<StoreNode> {
-  const store = new PostgresStore(databaseUrl, silentLog);
+export async function joinAsNode(
+  databaseUrl: string,
+  ids: UserIds = INTEGER_IDS,
+): Promise<StoreNode> {
+  const store = new PostgresStore(databaseUrl, silentLog, ids);
   const nodeId = crypto.randomUUID();
   await store.join(nodeId, LEASE_MS);
   const online = new Set<UserId>();

@@ -13,7 +13,7 @@ import { Connection } from "../../../src/core/connections/connection.ts";
 import { Fanout } from "../../../src/core/fanout/fanout.ts";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
 import { noMetrics } from "../../../src/base/metrics.ts";
-import type { UserId } from "../../../src/protocol/user_id.ts";
+import { INTEGER_IDS, type UserId } from "../../../src/protocol/user_id.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { FakeSocket, rememberingLog } from "../../support/fakes.ts";
@@ -147,8 +147,9 @@ class World {
 
   #connect(): void {
     if (this.#link !== undefined) return;
-    const query = new URLSearchParams();
-    this.#replica.startConnection(query, this.#wasRefused);
+    const url = new URL("ws://node.example/ws");
+    this.#replica.startConnection(url, this.#wasRefused);
+    const query = url.searchParams;
     const list = query.get("watch");
     const watch: ReadonlySet<UserId> | "*" = list === null
       ? "*"
@@ -161,7 +162,7 @@ class World {
     const messages = new ClientMessages({
       verify: () =>
         Promise.resolve({ ok: false, why: DISCONNECT.tokenMalformed }),
-      ...{ fanout: this.#fanout, log: rememberingLog() },
+      ...{ fanout: this.#fanout, log: rememberingLog(), ids: INTEGER_IDS },
       ...{ watchedUsersMax: WATCHED_MAX, endOf: (exp) => exp, now: () => time },
     }, connection);
     this.#link = { connection, messages, down, up: [], received: 0 };
@@ -234,7 +235,7 @@ class World {
 /** What `Date.now` returns, so that the client's throttle never delays a message. */
 let time = 0;
 
-const sorted = (ids: Iterable<UserId>) => [...ids].sort((a, b) => a - b);
+const sorted = (ids: Iterable<UserId>) => [...ids].sort(INTEGER_IDS.compare);
 
 Deno.test(`[S1][S2][S4] the client's copy equals the roster after ${RUNS} random runs, seed ${SEED}`, async () => {
   const realNow = Date.now;

@@ -3,13 +3,14 @@ import { Hono } from "@hono/hono";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { OnlineUsersEndpoint } from "../../../src/http/online_users.ts";
 import type { HttpEnv } from "../../../src/http/request.ts";
+import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
 import { rememberingLog } from "../../support/fakes.ts";
 
 /** Asks an endpoint whose list is public. */
 function endpointOf(roster: Roster) {
   const endpoint = new OnlineUsersEndpoint({
     config: { rosterAccess: "public", allowedOrigins: "*" },
-    roster,
+    ...{ roster, ids: INTEGER_IDS },
     verify: () => Promise.reject(new Error("not used")),
     admission: { throttled: () => undefined, recordFailedToken: () => {} },
     log: rememberingLog(),

@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
 import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
+import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
 import { liveConnection, rememberingLog } from "../../support/fakes.ts";
 import { damagedMessage } from "../../support/fuzz.ts";
 import { randomFrom } from "../../support/random.ts";
@@ -24,7 +25,7 @@ function clientMessages() {
           return "watching";
         },
       },
-      log,
+      ...{ log, ids: INTEGER_IDS },
       watchedUsersMax: 1_000,
       endOf: (exp) => exp,
       now: () => now,

@@ -1,11 +1,12 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
+import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
 import { readSocketRequest } from "../../../src/socket/handshake.ts";
 
 const WATCHED_MAX = 3;
 
 function read(query: string, headers: Record<string, string> = {}) {
   const request = new Request(`http://node.example/ws${query}`, { headers });
-  return readSocketRequest(request, WATCHED_MAX);
+  return readSocketRequest(request, WATCHED_MAX, INTEGER_IDS);
 }
 
 function readV2(query: string) {

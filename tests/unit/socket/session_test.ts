@@ -6,6 +6,7 @@ import { Connections } from "../../../src/core/connections/connections.ts";
 import { Hub } from "../../../src/core/connections/hub.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
+import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
 import { CLOSE_DELAY_MS, HANDSHAKE_MS } from "../../../src/socket/limits.ts";
 import { SocketSession } from "../../../src/socket/session.ts";
 import { rememberingLog } from "../../support/fakes.ts";
@@ -65,7 +66,12 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
           return "watching";
         },
       },
-      ...{ log: rememberingLog(), metrics, watchedUsersMax: 10 },
+      ...{
+        log: rememberingLog(),
+        metrics,
+        watchedUsersMax: 10,
+        ids: INTEGER_IDS,
+      },
       verify: () => Promise.reject(new Error("not used")),
       ...{ endOf: (exp) => exp, now: () => 0 },
       draining: () => state.isDraining,

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Hub, hub } from "../../../../src/core/connections/hub.ts";
+import type { UserId } from "../../../../src/protocol/user_id.ts";
 import { liveConnection } from "../../../support/fakes.ts";
 
 Deno.test("register reports the first connection of a user, and unregister the last", () => {
@@ -29,7 +30,7 @@ Deno.test("a walk over all connections leaves out those that are removed and inc
   const subject = new Hub();
   const all = [1, 2, 3].map((userId) => liveConnection(userId).connection);
   for (const connection of all) subject.register(connection.userId, connection);
-  const visited: number[] = [];
+  const visited: UserId[] = [];
   for (const connection of subject.connections()) {
     visited.push(connection.userId);
     if (connection.userId !== 1) continue;

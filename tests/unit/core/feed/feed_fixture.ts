@@ -9,6 +9,7 @@ import type {
   Snapshot,
   Subscription,
 } from "../../../../src/core/store/store.ts";
+import type { UserId } from "../../../../src/protocol/user_id.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { rememberingLog } from "../../../support/fakes.ts";
 import { MemoryDatabase } from "../../../support/memory_database.ts";
@@ -49,7 +50,7 @@ export interface FeedFixture {
     rechecks: number;
   };
   /** Ids of the online users, by the roster. */
-  readonly online: () => number[];
+  readonly online: () => UserId[];
   /** Another node claims and releases users. */
   readonly write: (
     arriving: number[],

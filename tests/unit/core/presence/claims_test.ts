@@ -4,15 +4,16 @@ import {
   type Whereabouts,
 } from "../../../../src/core/presence/claims.ts";
 import { BATCH_USERS_MAX } from "../../../../src/core/presence/limits.ts";
+import type { UserId } from "../../../../src/protocol/user_id.ts";
 
-const nothing = { unknown: [], busy: [] };
+const nothing = { unknown: [], deferred: [] };
 
 /** Writes the batch of one user, with this result. */
 function write(
   claims: Claims,
   userId: number,
   whereabouts: Whereabouts,
-  result: { unknown?: number[]; busy?: number[] } = {},
+  result: { unknown?: number[]; deferred?: number[] } = {},
 ) {
   const batch = claims.takeBatch(new Set([userId]), () => whereabouts);
   claims.beginWrite(batch);
@@ -27,14 +28,14 @@ Deno.test("a batch has the dirty users whose claims differ from who is connected
   write(claims, 1, "connected");
   write(claims, 2, "connected");
   write(claims, 3, "connected");
-  const whereabouts: Record<number, Whereabouts> = {
-    ...{ 1: "connected", 2: "gone", 3: "in grace" },
-    ...{ 4: "connected", 5: "gone", 6: "in grace" },
-  };
-  const dirty = new Set([1, 2, 3, 4, 5, 6]);
+  const whereabouts = new Map<UserId, Whereabouts>([
+    ...[[1, "connected"], [2, "gone"], [3, "in grace"]] as const,
+    ...[[4, "connected"], [5, "gone"], [6, "in grace"]] as const,
+  ]);
+  const dirty = new Set<UserId>([1, 2, 3, 4, 5, 6]);
   const batch = claims.takeBatch(
     dirty,
-    (userId) => whereabouts[userId] ?? "gone",
+    (userId) => whereabouts.get(userId) ?? "gone",
   );
   deepEqual(batch, { arriving: [4], leaving: [2] });
   equal(dirty.size, 0);
@@ -50,11 +51,13 @@ Deno.test("[L1] a batch has a bounded number of users, and the others stay dirty
   equal(dirty.size, 5);
 });
 
-Deno.test("a committed write makes claims held, absent, or leaves them in doubt if the row is busy", () => {
+Deno.test("a committed write makes claims held, absent, or leaves them in doubt if the user was deferred", () => {
   const claims = new Claims();
   deepEqual(write(claims, 1, "connected").held, [1]);
   equal(claims.stateOf(1), "held");
-  write(claims, 1, "gone", { busy: [1] });
+  write(claims, 1, "gone");
+  equal(claims.stateOf(1), "absent");
+  deepEqual(write(claims, 1, "connected", { deferred: [1] }).held, []);
   equal(claims.stateOf(1), "in doubt");
   write(claims, 1, "gone");
   equal(claims.stateOf(1), "absent");

@@ -1,12 +1,13 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Grace } from "../../../../src/core/presence/grace.ts";
+import type { UserId } from "../../../../src/protocol/user_id.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 
 const GRACE_MS = 1_000;
 
 function createGrace(ms = GRACE_MS) {
   const clock = new FakeClock();
-  const expired: number[] = [];
+  const expired: UserId[] = [];
   const grace = new Grace(ms, clock, (userId) => void expired.push(userId));
   return { clock, expired, grace };
 }

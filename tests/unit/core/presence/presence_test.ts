@@ -4,6 +4,7 @@ import { Hub } from "../../../../src/core/connections/hub.ts";
 import { noMetrics } from "../../../../src/base/metrics.ts";
 import { Presence } from "../../../../src/core/presence/presence.ts";
 import type { Status } from "../../../../src/protocol/messages.ts";
+import type { UserId } from "../../../../src/protocol/user_id.ts";
 import type { Applied } from "../../../../src/core/store/store.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { joiningConnection, rememberingLog } from "../../../support/fakes.ts";
@@ -11,10 +12,10 @@ import { joiningConnection, rememberingLog } from "../../../support/fakes.ts";
 /** A presence whose writes wait until the test answers them. */
 function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
   const clock = new FakeClock();
-  const online = new Set<number>();
+  const online = new Set<UserId>();
   const writes: {
-    readonly arriving: readonly number[];
-    readonly leaving: readonly number[];
+    readonly arriving: readonly UserId[];
+    readonly leaving: readonly UserId[];
     answer(applied?: Partial<Applied>): Promise<void>;
   }[] = [];
   const connections = new Connections(new Hub(), noMetrics);
@@ -26,7 +27,7 @@ function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
       apply: (_nodeId, arriving, leaving) => {
         const { promise, resolve } = Promise.withResolvers<Applied>();
         const answer = async (applied: Partial<Applied> = {}) => {
-          resolve({ transitions: [], unknown: [], busy: [], ...applied });
+          resolve({ transitions: [], unknown: [], deferred: [], ...applied });
           await clock.advance(0);
         };
         writes.push({ arriving, leaving, answer });
@@ -100,7 +101,7 @@ Deno.test("[P1] a user that the feed reports offline during the grace is written
   await presence.stop();
 });
 
-Deno.test("[L1] a user whose row stays busy is written again with growing pauses", async () => {
+Deno.test("[L1] a user who stays deferred is written again with growing pauses", async () => {
   const { connections, presence, clock, writes } = createPresence();
   connections.open(joiningConnection(7).connection);
   await clock.advance(0);
@@ -110,7 +111,7 @@ Deno.test("[L1] a user whose row stays busy is written again with growing pauses
     connections.open(joiningConnection(100 + round).connection);
     await clock.advance(0);
     while (writes.length > answered) {
-      await writes[answered]?.answer({ busy: [7] });
+      await writes[answered]?.answer({ deferred: [7] });
       answered += 1;
     }
     await clock.advance(100);
