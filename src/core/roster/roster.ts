@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { cutText } from "../../base/cut_text.ts";
 import {
   RING_TRANSITIONS_MAX,
   USERNAME_LENGTH_MAX,
@@ -229,7 +230,5 @@ function changeOf(
 }
 
 function cutToLength(username: string): string {
-  return username.length <= USERNAME_LENGTH_MAX
-    ? username
-    : username.slice(0, USERNAME_LENGTH_MAX);
+  return cutText(username, USERNAME_LENGTH_MAX);
 }
