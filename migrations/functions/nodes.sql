@@ -78,7 +78,8 @@ begin
        order by n.id
          for update
     ) locked;
-  return query select * from rollcall_internal.release(gone, null);
+  -- No node is left to copy later what does not fit, so there is more time for it.
+  return query select * from rollcall_internal.release(gone, null, 3000);
 end
 $$;
 
@@ -101,14 +102,15 @@ begin
          for update skip locked
     ) locked;
   if gone is not null then
-    return query select * from rollcall_internal.release(gone, most);
+    return query select * from rollcall_internal.release(gone, most, 300);
   end if;
 end
 $$;
 
 -- Releases up to `most` claims of nodes whose rows the caller holds; null for all of them. A node that
--- holds no more claims is forgotten. A row 'more' without a seq says that some may be left. Reads all users who are online: a dead node is rare.
-create or replace function rollcall_internal.release(gone uuid[], most integer)
+-- holds no more claims is forgotten. A row 'more' without a seq says that some may be left. Reads all users
+-- who are online: a dead node is rare.
+create or replace function rollcall_internal.release(gone uuid[], most integer, copy_ms integer)
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -120,7 +122,7 @@ begin
      order by p.user_id
      limit most
   );
-  return query select * from rollcall_internal.write_claims(null, null, null, held, gone);
+  return query select * from rollcall_internal.write_claims(null, null, null, held, gone, copy_ms);
   if cardinality(held) = most then
     return query select null::bigint, cast(null as :ID_TYPE), null::text, 'more';
   end if;

@@ -18,6 +18,7 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bit
 declare
   known :ID_TYPE[];
   names text[];
+  missing :ID_TYPE[] := '{}';
   is_readable boolean := true;
 begin
   perform rollcall_internal.require_lease(node);
@@ -29,36 +30,46 @@ begin
 
   if cardinality(arriving) > 0 then
     begin
-      select coalesce(array_agg(u.user_id), '{}'), coalesce(array_agg(u.username), '{}') into known, names
-        from rollcall_internal.read_users(arriving) u;
-    exception when others then
+      for attempt in 1..2 loop
+        select coalesce(array_agg(u.user_id), '{}'), coalesce(array_agg(u.username), '{}') into known, names
+          from rollcall_internal.read_users(arriving) u;
+        -- Not by their number: a view may have a user twice.
+        missing := array(select unnest(arriving) except select unnest(known));
+        exit when missing = '{}';
+      end loop;
+    exception when others or assert_failure or query_canceled then
       -- The table is locked, is being replaced, or is gone. Users that were seen before come in as they were.
       is_readable := false;
       raise warning 'cannot read the users table: %', sqlerrm;
       select coalesce(array_agg(p.user_id), '{}'), coalesce(array_agg(p.username), '{}') into known, names
         from rollcall_internal.presence p
        where p.user_id = any (arriving) and p.changed_at is not null;
+      missing := array(select unnest(arriving) except select unnest(known));
     end;
-    if cardinality(known) < cardinality(arriving) then
+    if cardinality(missing) > 0 then
       return query
-        select null::bigint, missing.id, null::text, case when is_readable then 'unknown' else 'deferred' end
-          from (select unnest(arriving) as id except select unnest(known)) missing;
+        select null::bigint, m.id, null::text, case when is_readable then 'unknown' else 'deferred' end
+          from unnest(missing) m (id);
       -- A claim of a user who is gone is released like that of one who left.
       if is_readable then
-        leaving := leaving || array(select unnest(arriving) except select unnest(known));
+        leaving := leaving || missing;
       end if;
     end if;
   end if;
-  return query select * from rollcall_internal.write_claims(node, known, names, leaving, array[node]);
+  return query
+    select * from rollcall_internal.write_claims(
+      node, known, names, leaving, array[node], case when is_readable then 300 else 0 end
+    );
 end
 $$;
 
 -- Adds `node` to the claims of `coming` users and removes `gone` nodes from those of `going` users, copies
--- the status of each user whose first claim came or last claim went, and appends the transitions.
+-- the status of each user whose first claim came or last claim went, for at most `copy_ms`, and appends the
+-- transitions.
 -- Locks the users' rows of presence in id order: an index scan over an array visits the ids in order,
 -- a bitmap scan would not. Only a batch that does both needs a statement for it.
 create or replace function rollcall_internal.write_claims(
-  node uuid, coming :ID_TYPE[], names text[], going :ID_TYPE[], gone uuid[]
+  node uuid, coming :ID_TYPE[], names text[], going :ID_TYPE[], gone uuid[], copy_ms integer
 )
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -76,7 +87,7 @@ begin
     end if;
     with claimed as (
       insert into rollcall_internal.presence as p (user_id, username, nodes, changed_at)
-      select k.id, k.name, array[node], clock_timestamp()
+      select distinct on (k.id) k.id, k.name, array[node], clock_timestamp()
         from unnest(coming, names) as k (id, name)
        order by k.id
           on conflict on constraint presence_pkey do update
@@ -106,7 +117,7 @@ begin
   end if;
 
   if cardinality(arrived) + cardinality(departed) > 0 then
-    perform rollcall_internal.copy_in_time(arrived, departed);
+    perform rollcall_internal.copy_in_time(arrived, departed, copy_ms);
     return query
       select a.*
         from (

@@ -7,7 +7,7 @@
 create or replace function rollcall_internal.sweep_users(node uuid, most integer)
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
   place rollcall_internal.sweep_position;
   ids :ID_TYPE[];
@@ -35,18 +35,18 @@ begin
     );
     gone := gone || rollcall_internal.compare_users(ids);
     place.seen_after := case when cardinality(ids) = most then ids[most] end;
-  exception when others then
+  exception when others or assert_failure or query_canceled then
     raise warning 'cannot read the users table: %', sqlerrm;
     return;
   end;
-  if :HAS_STATUS then
-    begin
+  -- On its own: without the status column, users can be deleted all the same.
+  begin
+    if :HAS_STATUS then
       place.users_after := rollcall_internal.compare_copies(place.users_after, most);
-    exception when others then
-      -- The column of the copy may be gone. The users are there all the same.
-      raise warning 'cannot compare the copies of the status: %', sqlerrm;
-    end;
-  end if;
+    end if;
+  exception when others or assert_failure or query_canceled then
+    raise warning 'cannot read the copies of the status: %', sqlerrm;
+  end;
   update rollcall_internal.sweep_position
      set online_after = place.online_after, seen_after = place.seen_after, users_after = place.users_after;
   if cardinality(gone) > 0 then
@@ -89,7 +89,8 @@ end
 $$;
 
 -- Takes users offline who are not in the users table, and forgets them. Read again under the lock of
--- their rows, because a user may have been made again and come online since.
+-- their rows, because a user may have been made again and come online since, and because of what is said
+-- of `read_users`.
 create or replace function rollcall_internal.forget_users(ids :ID_TYPE[])
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -99,12 +100,12 @@ begin
   perform from rollcall_internal.presence p where p.user_id = any (ids) order by p.user_id for update;
   begin
     gone := array(select unnest(ids) except select u.user_id from rollcall_internal.read_users(ids) u);
-  exception when others then
+  exception when others or assert_failure or query_canceled then
     return;
   end;
   return query select * from rollcall_internal.write_claims(
     null, null, null, gone,
-    array(select distinct unnest(p.nodes) from rollcall_internal.presence p where p.user_id = any (gone))
+    array(select distinct unnest(p.nodes) from rollcall_internal.presence p where p.user_id = any (gone)), 0
   );
   delete from rollcall_internal.presence p where p.user_id = any (gone) and p.nodes = '{}';
 end
@@ -113,25 +114,30 @@ $$;
 -- Compares a slice of the users table with presence and marks the copies that are wrong, also those of
 -- users that were never online. Returns the id after which the next slice starts, null for the first.
 create or replace function rollcall_internal.compare_copies(after :ID_TYPE, most integer) returns :ID_TYPE
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' set row_security = off as $$
 declare
   ids :ID_TYPE[];
   names text[];
   states text[];
 begin
-  select array_agg(slice.id order by slice.id), array_agg(slice.name order by slice.id), array_agg(slice.state order by slice.id)
+  -- See users.sql.
+  set local search_path to default;
+  select pg_catalog.array_agg(slice.id order by slice.id), pg_catalog.array_agg(slice.name order by slice.id),
+         pg_catalog.array_agg(slice.state order by slice.id)
     into ids, names, states
     from (
-      select :ONE_ROW_EACH cast(u.:USER_ID as :ID_TYPE) as id, left(u.:USER_NAME::text, :NAME_MAX) as name,
-             coalesce(u.:STATUS::text, '') as state
+      select :ONE_ROW_EACH cast(u.:USER_ID as :ID_TYPE) as id,
+             pg_catalog.left(cast(u.:USER_NAME as pg_catalog.text), :NAME_MAX) as name,
+             coalesce(cast(u.:STATUS as pg_catalog.text), '') as state
         from :USERS u
-       where u.:USER_ID is not null and (after is null or u.:USER_ID > after)
+       where u.:USER_ID is not null and (after is null or u.:USER_ID operator(pg_catalog.>) after)
        order by u.:USER_ID limit most
     ) slice;
+  set local search_path = pg_catalog, pg_temp;
   insert into rollcall_internal.presence as p (user_id, username, copy_due)
   select wrong.id, coalesce(wrong.name, ''), true
     from (
-      select f.id, f.name
+      select distinct on (f.id) f.id, f.name
         from unnest(ids, names, states) as f (id, name, state)
         left join rollcall_internal.presence q on q.user_id = f.id
        where f.state <> case when coalesce(q.nodes, '{}') <> '{}' then 'online' else 'offline' end
@@ -150,7 +156,7 @@ $$;
 create or replace function rollcall_internal.copy_due(node uuid, most integer)
 returns table (user_id :ID_TYPE, changed_at timestamptz)
 language plpgsql set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
   place :ID_TYPE;
   ids :ID_TYPE[];
@@ -182,7 +188,7 @@ begin
   if cardinality(due) > 0 then
     begin
       due := array(select u.user_id from rollcall_internal.read_users(due) u);
-    exception when others then
+    exception when others or assert_failure or query_canceled then
       -- Not readable: all of them stay due.
     end;
   end if;

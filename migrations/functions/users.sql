@@ -5,32 +5,44 @@
 --   :USER_NAME   its column with the name; the id where there is none
 --   :STATUS      its column that gets a copy of the status, if :HAS_STATUS is true
 --   :NAME_MAX    characters of a name; the rest is cut here, so that a long one costs no memory elsewhere
+--
+-- Triggers, and functions behind a view, find their tables by the role's own search path, as they do for
+-- the application. So it is set before each statement that runs them. These statements name the schema of
+-- every operator and function, so that an object of another role is never taken for one of Postgres.
 
--- The users among `ids` that exist, with their names. Raises if the table cannot be read in time: every
--- caller can do without, and none may wait for a transaction of the application.
+-- The users among `ids` that exist, with their names. Raises if the table cannot be read in time, or if
+-- row level security would hide rows: every caller can do without, and none may wait for a transaction of
+-- the application.
+--
+-- A table that was truncated or rewritten by a transaction that ends while the read waits for it looks
+-- empty, because the read's snapshot is older. The lock of the table is held from then on, so a second
+-- read in the same transaction sees what is there. Nobody is gone before a second read.
 create or replace function rollcall_internal.read_users(ids :ID_TYPE[])
 returns table (user_id :ID_TYPE, username text)
-language plpgsql stable set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+language plpgsql
+set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' set row_security = off as $$
 begin
+  set local search_path to default;
   return query
-    select :ONE_ROW_EACH cast(u.:USER_ID as :ID_TYPE), coalesce(left(u.:USER_NAME::text, :NAME_MAX), '')
+    select :ONE_ROW_EACH cast(u.:USER_ID as :ID_TYPE),
+           coalesce(pg_catalog.left(cast(u.:USER_NAME as pg_catalog.text), :NAME_MAX), '')
       from :USERS u
-     where u.:USER_ID = any (ids);
+     where u.:USER_ID operator(pg_catalog.=) any (ids);
 end
 $$;
 
 -- Copies the status as part of a write, within its time. What it leaves is due, and the sweep copies it.
-create or replace function rollcall_internal.copy_in_time(online :ID_TYPE[], offline :ID_TYPE[]) returns void
+create or replace function rollcall_internal.copy_in_time(online :ID_TYPE[], offline :ID_TYPE[], budget_ms integer)
+returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  budget_ms constant integer := 300;
   started timestamptz := clock_timestamp();
   due :ID_TYPE[];
 begin
   if not :HAS_STATUS then
     return;
   end if;
-  if exists (select from rollcall_internal.copy_pause where until > clock_timestamp()) then
+  if budget_ms = 0 or exists (select from rollcall_internal.copy_pause where until > clock_timestamp()) then
     due := online || offline;
   else
     due := rollcall_internal.copy_status(online, offline, budget_ms);
@@ -48,13 +60,15 @@ $$;
 -- Writes 'online' and 'offline' into the application's table and returns the ids that were not written.
 -- Nothing of the application can fail or hold up the caller: rows that are locked are skipped; each step
 -- is a subtransaction that also runs the deferred constraints, and is halved when it fails until the row
--- that refuses is alone; steps grow only while they are fast enough for the budget.
+-- that refuses is alone; steps grow only while they are fast enough for the budget. What a trigger sets for
+-- the rest of the transaction, such as another role, fails its step too.
 create or replace function rollcall_internal.copy_status(online :ID_TYPE[], offline :ID_TYPE[], budget_ms integer)
 returns :ID_TYPE[]
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
 declare
   ids :ID_TYPE[] := online || offline;
   total integer := cardinality(ids);
+  role_before name := current_user;
   started timestamptz := clock_timestamp();
   step_started timestamptz;
   step integer := 1;
@@ -62,14 +76,11 @@ declare
   upto integer;
   written :ID_TYPE[];
   due :ID_TYPE[] := '{}';
-  left_ms numeric;
+  reason text;
+  left_ms numeric := budget_ms;
   row_ms numeric;
 begin
-  while at <= total loop
-    left_ms := budget_ms - extract(epoch from clock_timestamp() - started) * 1000;
-    if left_ms <= 0 then
-      return due || ids[at:total];
-    end if;
+  while at <= total and left_ms > 0 loop
     -- A step has one status: the array changes from 'online' to 'offline' once.
     upto := least(at + step - 1, total);
     if at <= cardinality(online) then
@@ -78,18 +89,21 @@ begin
     step_started := clock_timestamp();
     begin
       written := rollcall_internal.copy_step(ids[at:upto], at <= cardinality(online));
-      set constraints all immediate;
+      if current_user <> role_before then
+        raise exception 'a trigger changed the role to %', current_user;
+      end if;
     exception
       when query_canceled then
         -- The statement's time is over: the row is too slow for any budget.
-        raise warning 'cannot copy the status of % users in time', total - at + 1;
-        return due || ids[at:total];
-      when others then
+        reason := coalesce(reason, format('user %s: %s', ids[at], sqlerrm));
+        exit;
+      when others or assert_failure then
+        left_ms := budget_ms - extract(epoch from clock_timestamp() - started) * 1000;
         if upto > at then
-          step := greatest(1, (upto - at + 1) / 2);
+          step := (upto - at + 1) / 2;
           continue;
         end if;
-        raise warning 'cannot copy the status of user %: %', ids[at], sqlerrm;
+        reason := coalesce(reason, format('user %s: %s', ids[at], sqlerrm));
         written := '{}';
     end;
     if cardinality(written) < upto - at + 1 then
@@ -100,35 +114,44 @@ begin
     step := greatest(1, least(4 * (upto - at + 1), floor(left_ms / row_ms)::integer));
     at := upto + 1;
   end loop;
+  due := due || ids[at:total];
+  if reason is not null then
+    raise warning 'cannot copy the status of % of % users; the first is %', cardinality(due), total, reason;
+  end if;
   return due;
 end
 $$;
 
--- Writes one status into the rows that nobody has locked. Returns the ids whose rows now hold it.
+-- Writes one status into the rows that nobody has locked, and runs what the application deferred until the
+-- commit. Returns the ids whose rows now hold the status.
 create or replace function rollcall_internal.copy_step(ids :ID_TYPE[], is_online boolean) returns :ID_TYPE[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   free :ID_TYPE[];
   written :ID_TYPE[];
 begin
+  set local search_path to default;
   free := array(
     select cast(u.:USER_ID as :ID_TYPE) from :USERS u
-     where u.:USER_ID = any (ids)
+     where u.:USER_ID operator(pg_catalog.=) any (ids)
        for no key update skip locked
   );
   if is_online then
     with copied as (
-      update :USERS u set :STATUS = 'online' where u.:USER_ID = any (free)
-      returning cast(u.:USER_ID as :ID_TYPE) as id, u.:STATUS::text as status
+      update :USERS u set :STATUS = 'online' where u.:USER_ID operator(pg_catalog.=) any (free)
+      returning cast(u.:USER_ID as :ID_TYPE) as id, cast(u.:STATUS as pg_catalog.text) as status
     )
-    select array_agg(c.id) into written from copied c where c.status = 'online';
+    select pg_catalog.array_agg(c.id) into written from copied c where c.status operator(pg_catalog.=) 'online';
   else
     with copied as (
-      update :USERS u set :STATUS = 'offline' where u.:USER_ID = any (free)
-      returning cast(u.:USER_ID as :ID_TYPE) as id, u.:STATUS::text as status
+      update :USERS u set :STATUS = 'offline' where u.:USER_ID operator(pg_catalog.=) any (free)
+      returning cast(u.:USER_ID as :ID_TYPE) as id, cast(u.:STATUS as pg_catalog.text) as status
     )
-    select array_agg(c.id) into written from copied c where c.status = 'offline';
+    select pg_catalog.array_agg(c.id) into written from copied c where c.status operator(pg_catalog.=) 'offline';
   end if;
+  set constraints all immediate;
+  -- Again, because a trigger that ran now may have deferred constraints in its turn.
+  set constraints all immediate;
   return coalesce(written, '{}');
 end
 $$;
@@ -146,31 +169,35 @@ declare
   -- Classes of SQLSTATE: connection, transaction state, rollback, resources, operator, system, internal.
   passing constant text[] := '{08,25,40,53,57,58,F0,XX}';
   current_name text;
+  -- Null: the table could not be read.
   is_there boolean;
 begin
+  -- The table's triggers run with the search path that the role has by default.
+  set local search_path to default;
   -- A name beyond the bound came here cut. It is not a new name.
-  select left(u.:USER_NAME::text, :NAME_MAX) into current_name from :USERS u where u.:USER_ID = wanted_id;
+  select pg_catalog.left(cast(u.:USER_NAME as pg_catalog.text), :NAME_MAX) into current_name
+    from :USERS u where u.:USER_ID operator(pg_catalog.=) wanted_id;
   is_there := found;
-  if is_there and (not :CAN_NAME or wanted_name is null or wanted_name is not distinct from current_name) then
-    return query select 'there', null::text, null::text;
+  if is_there and (not :CAN_NAME or wanted_name is null or coalesce(wanted_name operator(pg_catalog.=) current_name, false)) then
+    return query select 'there', null::pg_catalog.text, null::pg_catalog.text;
     return;
   end if;
   if is_there then
-    update :USERS u set :NAME_TO_WRITE = wanted_name where u.:USER_ID = wanted_id;
+    update :USERS u set :NAME_TO_WRITE = wanted_name where u.:USER_ID operator(pg_catalog.=) wanted_id;
   elsif :CAN_NAME then
     insert into :USERS (:USER_ID, :NAME_TO_WRITE) overriding system value
-    values (wanted_id, coalesce(wanted_name, 'user ' || wanted_id));
+    values (wanted_id, coalesce(wanted_name, pg_catalog.concat('user ', wanted_id)));
   else
     insert into :USERS (:USER_ID) overriding system value values (wanted_id);
   end if;
   -- What the table would refuse at the commit is refused here, where it can be returned.
   set constraints all immediate;
   -- A trigger may drop the row or change its id, a view may not show it, and it may have been deleted.
-  perform from :USERS u where u.:USER_ID = wanted_id;
+  perform from :USERS u where u.:USER_ID operator(pg_catalog.=) wanted_id;
   if not found then
     raise exception 'no row with this id after an insert or update' using errcode = 'RC002';
   end if;
-  return query select 'there', null::text, null::text;
+  return query select 'there', null::pg_catalog.text, null::pg_catalog.text;
 exception
   when others then
     if is_there is null then

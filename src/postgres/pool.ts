@@ -41,10 +41,9 @@ export class Pool {
         ({ message }) => log.warn({ notice: message }, "the database warns"),
       );
       // The functions in migrations/ rely on the isolation: each of their statements must see what
-      // was committed before it began. The search path keeps out objects of other roles.
-      client.query(
-        "set default_transaction_isolation to 'read committed'; set search_path = pg_catalog, pg_temp",
-      ).catch(() => {});
+      // was committed before it began.
+      client.query("set default_transaction_isolation to 'read committed'")
+        .catch(() => {});
     });
     // The pool replaces an idle connection that broke at the next query.
     this.#pool.on(

@@ -17,6 +17,9 @@
  * commit, in the whole cluster. `readFeed` and `snapshot` are one statement each, so that their
  * rows and their `seq` are of the same instant.
  *
+ * Statements name the schema of every operator and function. Otherwise another role, with an object
+ * of its own in a schema on this role's search path, could make this role execute it.
+ *
  * A batch whose deadline has passed may be committed all the same, even later. So each batch has a
  * number, by which the database rejects a batch that arrives after a later one.
  *
@@ -152,7 +155,7 @@ export class PostgresStore implements Store {
     const copied = await this.#pool.query<
       { user_id: unknown; changed_at: string | null }
     >(
-      "select user_id, changed_at::text from rollcall_internal.copy_due($1, $2)",
+      "select user_id, cast(changed_at as pg_catalog.text) as changed_at from rollcall_internal.copy_due($1, $2)",
       [nodeId, SWEEP_SLICE_ROWS],
     );
     if (copied.length === 0) return;
@@ -207,7 +210,7 @@ export class PostgresStore implements Store {
           `select counter.seq as head, feed.seq, feed.user_id, feed.username, feed.status
              from rollcall_internal.counter
              left join lateral (
-               select * from rollcall_internal.feed where seq > $1 order by seq limit $2
+               select * from rollcall_internal.feed where seq operator(pg_catalog.>) $1 order by seq limit $2
              ) feed on true`,
           [after, limit],
         ),
@@ -225,7 +228,8 @@ export class PostgresStore implements Store {
       `select counter.seq, online.id, online.username
          from rollcall_internal.counter
          left join lateral (
-           select user_id as id, username from rollcall_internal.presence where nodes <> '{}'
+           select user_id as id, username from rollcall_internal.presence
+            where nodes operator(pg_catalog.<>) '{}'
          ) online on true`,
     );
     const users = rows.flatMap(({ id, username }) =>
@@ -236,7 +240,8 @@ export class PostgresStore implements Store {
 
   async claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {
     const rows = await this.#pool.query<{ user_id: unknown }>(
-      "select user_id from rollcall_internal.presence where nodes <> '{}' and $1 = any (nodes)",
+      `select user_id from rollcall_internal.presence
+        where nodes operator(pg_catalog.<>) '{}' and $1 operator(pg_catalog.=) any (nodes)`,
       [nodeId],
     );
     return rows.map((row) => this.#toId(row.user_id));
@@ -263,7 +268,7 @@ export class PostgresStore implements Store {
       { id: string; user_id: unknown; token_id: string | null }
     >(
       `select id, user_id, token_id from rollcall_internal.revocations
-        where id > $1 order by id limit $2`,
+        where id operator(pg_catalog.>) $1 order by id limit $2`,
       [after, limit],
     );
     return rows.map((row) => ({
@@ -304,9 +309,12 @@ export class PostgresStore implements Store {
     // Sent over another connection. Behind a pooler, a notification on the listening connection
     // itself could arrive although those of others do not.
     const notify = async (payload: string) =>
-      void await this.#pool.query("select pg_notify('rollcall', $1)", [
-        payload,
-      ]);
+      void await this.#pool.query(
+        "select pg_catalog.pg_notify('rollcall', $1)",
+        [
+          payload,
+        ],
+      );
     return listen(this.#url, this.#log, notify, (payload) => {
       if (payload === "renamed") onRenamed();
       else if (payload === "revoked") onRevoked();
