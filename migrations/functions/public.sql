@@ -1,12 +1,4 @@
 -- What other applications may read, once a role was granted it. Nothing else here is public.
--- "if not exists" would want the right to create a schema even where an administrator has prepared it.
-do $$
-begin
-  if to_regnamespace('rollcall') is null then
-    create schema rollcall;
-  end if;
-end
-$$;
 
 -- Who is online. Right even before a node that died was swept.
 create or replace view rollcall.online_users with (security_barrier) as

@@ -6,14 +6,21 @@
  */
 import type pg from "pg";
 
-/** The schema is not named "rollcall": "$user" comes first on the default search path. */
-const BOOKKEEPING = `
+/**
+ * `rollcall` is for other applications, everything else is in `rollcall_internal`: "$user" comes first
+ * on the default search path, and a role may be named "rollcall". Both may have been prepared for a
+ * role that may not create schemas, and "if not exists" needs that right too.
+ */
+export const BOOKKEEPING = `
   do $$
+  declare
+    name text;
   begin
-    -- "if not exists" would want the right to create a schema even where an administrator has prepared it.
-    if to_regnamespace('rollcall_internal') is null then
-      create schema rollcall_internal;
-    end if;
+    foreach name in array array['rollcall_internal', 'rollcall'] loop
+      if to_regnamespace(name) is null then
+        execute format('create schema %I', name);
+      end if;
+    end loop;
   end
   $$;
   create table rollcall_internal.migrations (
@@ -30,6 +37,8 @@ const BOOKKEEPING = `
     users_table text not null,
     users_id text not null,
     id_type text not null,
+    -- The column that gets the copy of the status. Null: none.
+    status_column text,
     made_users boolean not null
   )`;
 
@@ -77,15 +86,6 @@ export async function revokeDefaultGrants(
     if (known.has(key)) continue;
     await client.query(`revoke all on ${kind} ${object} from ${role}`);
   }
-}
-
-/** Makes the schema and the tables of the bookkeeping, in a transaction. */
-export async function makeBookkeeping(client: pg.ClientBase): Promise<void> {
-  await client.query("begin");
-  const known = await readOurObjects(client);
-  await client.query(BOOKKEEPING);
-  await revokeDefaultGrants(client, known);
-  await client.query("commit");
 }
 
 /** The transaction that holds the lock of migrations, for a message. */

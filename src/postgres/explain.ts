@@ -7,10 +7,11 @@
 import type pg from "pg";
 import { connect } from "./connect.ts";
 import { mapColumns, refuseMissing } from "./find_users.ts";
+import { pinned } from "./pinned.ts";
 import {
   findRelation,
   type Relation,
-  SCHEMA_FOR_TABLES,
+  schemaForTables,
 } from "./users_catalog.ts";
 import { bypass, missingGrants, neededGrants } from "./users_rights.ts";
 import {
@@ -31,9 +32,9 @@ interface Place {
 
 const READ_PLACE = `
   select quote_ident(current_user) as "role", quote_ident(current_database()) as "database",
-         ${SCHEMA_FOR_TABLES} as "schema",
+         $1 as "schema",
          has_database_privilege(current_database(), 'create') as "createsSchemas",
-         coalesce(has_schema_privilege(to_regnamespace(${SCHEMA_FOR_TABLES}), 'create'), false) as "createsTables",
+         coalesce(has_schema_privilege(to_regnamespace($1), 'create'), false) as "createsTables",
          array(select nspname::text from pg_namespace where nspname in ('rollcall', 'rollcall_internal')) as "ours"`;
 
 /**
@@ -47,8 +48,7 @@ export async function explainMigration(
 ): Promise<string> {
   const client = await connect(url);
   try {
-    await client.query("begin read only");
-    return await explain(client, config);
+    return await pinned(client, () => explain(client, config), "read only");
   } finally {
     await client.end();
   }
@@ -58,7 +58,9 @@ async function explain(
   client: pg.ClientBase,
   config: UsersConfig,
 ): Promise<string> {
-  const { rows: [place] } = await client.query<Place>(READ_PLACE);
+  const { rows: [place] } = await client.query<Place>(READ_PLACE, [
+    await schemaForTables(client),
+  ]);
   if (place === undefined) throw new Error("Cannot read the catalog");
   const relation = await findRelation(client, config.table ?? "users");
   if (relation === undefined) await refuseMissing(client, config);

@@ -5,6 +5,7 @@
  * @module
  */
 import type pg from "pg";
+import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { USER_ID_TYPES, type UserIdType } from "../protocol/user_id.ts";
 import {
@@ -19,25 +20,33 @@ import { bypass, missingGrants } from "./users_rights.ts";
 const NAME_TYPES = ["text", "character varying", "citext", "character"];
 const STATUS_TYPES = ["text", "character varying"];
 
+/** What earlier starts did in this database. */
+export interface Earlier {
+  /** Rollcall made the table. */
+  readonly isOurs: boolean;
+  /** The column into which the status is copied already. Its words are Rollcall's own. */
+  readonly copiedColumn?: string | undefined;
+}
+
 /**
  * Finds the table. `undefined`: there is none, and one may be made.
  *
- * @param isOurs Rollcall made the table.
  * @throws {StartError} in one sentence: what is wrong, and what to set or to grant.
  */
 export async function findUsersTable(
   client: pg.ClientBase,
   config: UsersConfig,
-  isOurs: boolean,
+  earlier: Earlier,
 ): Promise<UsersTable | undefined> {
   const relation = await findRelation(client, config.table ?? "users");
   if (relation === undefined) {
     await refuseMissing(client, config);
     return undefined;
   }
-  const users = mapColumns(relation, config, isOurs);
+  const users = mapColumns(relation, config, earlier.isOurs);
   refuseWithoutRights(relation, users, config);
-  return await checkWords(client, relation.table, users, config, isOurs);
+  await tryToRead(client, users);
+  return await checkWords(client, users, config, earlier);
 }
 
 /**
@@ -108,26 +117,48 @@ function refuseWithoutRights(
   );
 }
 
+/** Reads no row, with all rights that reading one needs. */
+async function tryToRead(
+  client: pg.ClientBase,
+  { table, idColumn, nameColumn = idColumn }: UsersTable,
+): Promise<void> {
+  try {
+    // Policies on a table behind a view hide rows too. Then the read fails instead.
+    await client.query("set local row_security = off");
+    await client.query(
+      `select ${quote(idColumn)}, ${quote(nameColumn)} from ${table} limit 0`,
+    );
+  } catch (cause) {
+    throw new StartError(
+      `Cannot read users from ${table}: ${
+        messageOf(cause)
+      }; set USERS_TABLE to a table or view that can be read as a whole`,
+      { cause },
+    );
+  }
+}
+
 /**
  * A status column with other words in it has another meaning. That is a fault where the column was
  * named, and no copy otherwise.
  */
 async function checkWords(
   client: pg.ClientBase,
-  table: string,
   users: UsersTable,
   config: UsersConfig,
-  isOurs: boolean,
+  { isOurs, copiedColumn }: Earlier,
 ): Promise<UsersTable> {
-  const { statusColumn } = users;
+  const { table, statusColumn } = users;
   if (statusColumn === undefined) return users;
+  // Other words in it were written by the application since, and the sweep corrects them.
+  if (isOurs || statusColumn === copiedColumn) return users;
   const column = quote(statusColumn);
   const { rows: [row] } = await client.query(
     `select ${column}::text as word from ${table}
       where ${column}::text not in ('online', 'offline') limit 1`,
   );
   if (row === undefined) return users;
-  if (!isOurs && config.status === undefined) {
+  if (config.status === undefined) {
     return { ...users, statusColumn: undefined };
   }
   throw new StartError(
@@ -156,6 +187,11 @@ function checkId({ table, kind, columns }: Relation, wanted: string): Column {
       `Cannot read users from ${table}: the column ${wanted} is ${column.declared}; expected ${
         USER_ID_TYPES.join(", ")
       }, character varying, or a domain over one: set USERS_ID to another column`,
+    );
+  }
+  if (!column.isDeterministic) {
+    throw new StartError(
+      `Cannot read users from ${table}: different ids can be equal by the collation of the column ${wanted}; expected a deterministic collation: set USERS_ID to another column`,
     );
   }
   // A view has no index to show it.

@@ -8,13 +8,9 @@ import type pg from "pg";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { findUsersTable } from "./find_users.ts";
-import { SCHEMA_FOR_TABLES } from "./users_catalog.ts";
-import {
-  literal,
-  quote,
-  type UsersConfig,
-  type UsersTable,
-} from "./users_table.ts";
+import { unpinned } from "./pinned.ts";
+import { schemaForTables } from "./users_catalog.ts";
+import { quote, type UsersConfig, type UsersTable } from "./users_table.ts";
 
 /**
  * Finds the users table, or makes it where there is none. Part of the transaction of a migration.
@@ -26,21 +22,31 @@ export async function settleUsersTable(
   config: UsersConfig,
 ): Promise<{ users: UsersTable; madeUsers: boolean }> {
   const { rows: [settings] } = await client.query(
-    "select users_table, users_id, id_type, made_users from rollcall_internal.settings",
+    "select users_table, users_id, id_type, status_column, made_users from rollcall_internal.settings",
   );
   const isOurs = settings?.made_users === true;
-  let users = await findUsersTable(client, config, isOurs);
+  let users = await findUsersTable(client, config, {
+    isOurs,
+    copiedColumn: settings?.status_column ?? undefined,
+  });
   const madeUsers = users === undefined;
   if (users === undefined) {
     await makeUsersTable(client, config);
-    users = await findUsersTable(client, config, true);
+    users = await findUsersTable(client, config, { isOurs: true });
     if (users === undefined) throw new Error("Cannot find the table just made");
+    await revokeDefaultGrants(client, users);
   }
   if (settings === undefined) {
     await client.query(
-      `insert into rollcall_internal.settings (users_table, users_id, id_type, made_users)
-       values ($1, $2, $3, $4)`,
-      [users.table, users.idColumn, users.idType, madeUsers],
+      `insert into rollcall_internal.settings (users_table, users_id, id_type, status_column, made_users)
+       values ($1, $2, $3, $4, $5)`,
+      [
+        users.table,
+        users.idColumn,
+        users.idType,
+        users.statusColumn ?? null,
+        madeUsers,
+      ],
     );
     return { users, madeUsers };
   }
@@ -52,6 +58,11 @@ export async function settleUsersTable(
       `Cannot use the users table ${now}: presence in this database belongs to ${before}; set USERS_TABLE and USERS_ID back, use another database, or forget what Rollcall remembers: stop all servers and run "drop schema rollcall_internal, rollcall cascade"`,
     );
   }
+  await client.query(
+    `update rollcall_internal.settings set status_column = $1
+      where status_column is distinct from $1`,
+    [users.statusColumn ?? null],
+  );
   return { users, madeUsers };
 }
 
@@ -71,33 +82,27 @@ async function makeUsersTable(
       : [`${quote(status ?? "status")} text not null default 'offline'`],
   ];
   try {
-    await client.query(
-      `select pg_catalog.set_config('search_path', ${SCHEMA_FOR_TABLES}, true)`,
-    );
-    await client.query(`create table ${table} (${columns.join(", ")})`);
-    // Default privileges of the database may give other roles rights on it.
-    await client.query(`
-      do $$
-      declare
-        other text;
-      begin
-        for other in
-          select distinct case when acl.grantee = 0 then 'public' else acl.grantee::regrole::text end
-            from pg_class c, aclexplode(c.relacl) acl
-           where c.oid = ${
-      literal(table)
-    }::regclass and acl.grantee <> c.relowner
-        loop
-          execute format('revoke all on %s from %s', ${
-      literal(table)
-    }::regclass, other);
-        end loop;
-      end
-      $$`);
+    const create = `create table ${table} (${columns.join(", ")})`;
+    await unpinned(client, create, [], await schemaForTables(client));
   } catch (cause) {
     throw new StartError(
       `Cannot make the users table ${table}: ${messageOf(cause)}`,
       { cause },
     );
   }
+}
+
+/** Default privileges of the database may give other roles rights on a new table. */
+async function revokeDefaultGrants(
+  client: pg.ClientBase,
+  { table }: UsersTable,
+): Promise<void> {
+  const { rows } = await client.query<{ revoke: string }>(
+    `select format('revoke all on %s from %s', c.oid::regclass,
+              case when acl.grantee = 0 then 'public' else acl.grantee::regrole::text end) as revoke
+       from pg_class c, aclexplode(c.relacl) acl
+      where c.oid = to_regclass($1) and acl.grantee <> c.relowner`,
+    [table],
+  );
+  for (const { revoke } of rows) await client.query(revoke);
 }

@@ -2,7 +2,8 @@
  * Brings the schema of a database up to date. `deno task migrate` and every start of a server run it.
  *
  * Everything happens in one transaction that holds a row lock, so that servers that start together
- * wait for each other, and a start that fails changes nothing. In it:
+ * wait for each other, and a start that fails changes nothing. Nothing is set for the session: the
+ * connection may be one of a pooler, which gives it to the application next. In the transaction:
  * 1. The application's users table is found and checked (`users_table.ts`), or made.
  * 2. The numbered files of `migrations/` are applied, each once.
  * 3. The files of `migrations/functions/` are applied whose text differs from what was applied. Each
@@ -43,6 +44,7 @@ import {
   refusePreReleaseMigrations,
   refusePreReleaseSchema,
 } from "./pre_release.ts";
+import { pinned } from "./pinned.ts";
 import { adviceOnRights } from "./rights.ts";
 import {
   DEFAULT_USERS,
@@ -53,8 +55,8 @@ import {
 } from "./users_table.ts";
 import { settleUsersTable } from "./mapping.ts";
 import {
+  BOOKKEEPING,
   describeHolder,
-  makeBookkeeping,
   readOurObjects,
   revokeDefaultGrants,
 } from "./bookkeeping.ts";
@@ -80,6 +82,9 @@ const LOCK_NOT_AVAILABLE = "55P03";
 /** Of two servers that create the schema or a table at the same moment, one gets one of these. */
 const CREATED_MEANWHILE = ["23505", "42P06", "42P07", "XX000"];
 
+/** After its first try, a server sees what the other one created. */
+const CREATED_TRIES_MAX = 5;
+
 /**
  * Migrates over a connection of its own.
  *
@@ -92,7 +97,6 @@ export async function migrateDatabase(
 ): Promise<Migrated> {
   const client = await connect(url);
   try {
-    await client.query(`set statement_timeout = ${MIGRATE_MS}`);
     const onWait = (holder: string) =>
       log?.warn({ holder }, "waiting for a lock before the migration");
     return await migrate(client, config, MIGRATIONS_DIRECTORY, onWait);
@@ -125,17 +129,27 @@ export async function migrate(
   directory = MIGRATIONS_DIRECTORY,
   onWait: (holder: string) => void = () => {},
 ): Promise<Migrated> {
-  await refusePreReleaseSchema(client);
-  await prepareBookkeeping(client, config);
   const startedAt = performance.now();
+  let hasWaited = false;
   for (let attempt = 1;; attempt++) {
     try {
-      return await migrateOnce(client, config, directory);
+      return await pinned(
+        client,
+        () => migrateOnce(client, config, directory),
+      );
     } catch (err) {
-      await client.query("rollback").catch(() => {});
+      const code = codeOf(err);
       const isOver = performance.now() - startedAt > MIGRATE_MS;
-      if (isOver || !isLockFault(err)) throw await explain(client, config, err);
-      if (attempt === 1) onWait(await describeHolder(client));
+      if (CREATED_MEANWHILE.includes(code) && attempt < CREATED_TRIES_MAX) {
+        continue;
+      }
+      if (isOver || code !== LOCK_NOT_AVAILABLE) {
+        throw await explain(client, config, err);
+      }
+      if (!hasWaited) {
+        onWait(await pinned(client, () => describeHolder(client)));
+      }
+      hasWaited = true;
       // Statements that queued behind ours get their turn before the next try.
       await systemClock.sleep(MIGRATE_LOCK_MS);
     }
@@ -143,41 +157,33 @@ export async function migrate(
 }
 
 /** Creates the schema and the tables of the bookkeeping if they are missing, and nothing otherwise. */
-async function prepareBookkeeping(
-  client: pg.Client,
-  config: UsersConfig,
-): Promise<void> {
-  for (let attempt = 1;; attempt++) {
-    try {
-      const { rows: [found] } = await client.query(
-        `select to_regclass('rollcall_internal.settings') is not null as here`,
-      );
-      if (!found.here) await makeBookkeeping(client);
-      return;
-    } catch (cause) {
-      await client.query("rollback").catch(() => {});
-      const code = cause instanceof pg.DatabaseError ? cause.code ?? "" : "";
-      if (attempt < 10 && CREATED_MEANWHILE.includes(code)) continue;
-      const advice = await adviceOnRights(client, cause, tableToMake(config));
-      throw new StartError(
-        `Cannot prepare the schema rollcall_internal: ${
-          messageOf(cause)
-        }${advice}`,
-        { cause },
-      );
-    }
+async function prepareBookkeeping(client: pg.Client): Promise<void> {
+  try {
+    const { rows: [found] } = await client.query(
+      `select to_regclass('rollcall_internal.settings') is not null as here`,
+    );
+    if (!found.here) await client.query(BOOKKEEPING);
+  } catch (cause) {
+    throw new StartError(
+      `Cannot prepare the schema rollcall_internal: ${messageOf(cause)}`,
+      { cause },
+    );
   }
 }
 
-/** One transaction. */
+/** What happens in the transaction. */
 async function migrateOnce(
   client: pg.Client,
   config: UsersConfig,
   directory: URL,
 ): Promise<Migrated> {
   const files = await readMigrationFiles(directory);
-  await client.query("begin");
-  await client.query(`set local lock_timeout = ${MIGRATE_LOCK_MS}`);
+  await client.query(
+    `set local statement_timeout = ${MIGRATE_MS}; set local lock_timeout = ${MIGRATE_LOCK_MS}`,
+  );
+  await refusePreReleaseSchema(client);
+  const known = await readOurObjects(client);
+  await prepareBookkeeping(client);
   await client.query("select from rollcall_internal.migration_lock for update");
   const applied = await readApplied(client);
   refusePreReleaseMigrations(applied.keys());
@@ -190,13 +196,8 @@ async function migrateOnce(
       applied.get(file.name)?.sha256 !== fillFile(file, values).sha256
     ),
   ];
-  await client.query("set local search_path = pg_catalog, pg_temp");
-  if (changed.length > 0) {
-    const known = await readOurObjects(client);
-    for (const file of changed) await applyFile(client, file, values);
-    await revokeDefaultGrants(client, known);
-  }
-  await client.query("commit");
+  for (const file of changed) await applyFile(client, file, values);
+  await revokeDefaultGrants(client, known);
   return { applied: changed.map(({ name }) => name), users, madeUsers };
 }
 
@@ -279,10 +280,10 @@ function causeOf(err: unknown): unknown {
   return err instanceof StartError && err.cause !== undefined ? err.cause : err;
 }
 
-function isLockFault(err: unknown): boolean {
+/** The SQLSTATE of what the database answered. */
+function codeOf(err: unknown): string {
   const cause = causeOf(err);
-  return cause instanceof pg.DatabaseError &&
-    cause.code === LOCK_NOT_AVAILABLE;
+  return cause instanceof pg.DatabaseError ? cause.code ?? "" : "";
 }
 
 /** Adds what gives the role the right that it lacked, if that was the fault. */
@@ -291,10 +292,9 @@ async function explain(
   config: UsersConfig,
   err: unknown,
 ): Promise<unknown> {
-  const advice = await adviceOnRights(
+  const advice = await pinned(
     client,
-    causeOf(err),
-    tableToMake(config),
+    () => adviceOnRights(client, causeOf(err), tableToMake(config)),
   );
   if (err instanceof StartError) {
     return advice === ""

@@ -15,7 +15,8 @@
  * @module
  */
 import pg from "pg";
-import { SCHEMA_FOR_TABLES } from "./users_catalog.ts";
+import { unpinned } from "./pinned.ts";
+import { schemaForTables } from "./users_catalog.ts";
 
 const INSUFFICIENT_PRIVILEGE = "42501";
 
@@ -40,10 +41,10 @@ interface Rights {
 const READ_RIGHTS = `
   select quote_ident(current_user) as "role",
          quote_ident(current_database()) as "database",
-         ${SCHEMA_FOR_TABLES} as "schema",
+         $1::text as "schema",
          has_database_privilege(current_database(), 'create') as "createsSchemas",
-         coalesce(has_schema_privilege(to_regnamespace(${SCHEMA_FOR_TABLES}), 'create'), false) as "createsTables",
-         $1::text is not null and to_regclass($1::text) is null as "needsTable",
+         coalesce(has_schema_privilege(to_regnamespace($1::text), 'create'), false) as "createsTables",
+         $2::boolean as "needsTable",
          array(
            select n.nspname::text from pg_namespace n
             where n.nspname in ('rollcall', 'rollcall_internal')
@@ -60,7 +61,7 @@ const READ_RIGHTS = `
 
 /**
  * The end of an error message: the statements to run if the fault is a right that the role lacks,
- * and nothing if it is another fault. The client must not be in a failed transaction.
+ * and nothing if it is another fault. Inside of `pinned`.
  *
  * @param makesTable The users table that is made if there is none. `undefined`: none is made.
  */
@@ -72,8 +73,14 @@ export async function adviceOnRights(
   const isDenied = fault instanceof pg.DatabaseError &&
     fault.code === INSUFFICIENT_PRIVILEGE;
   if (!isDenied) return "";
+  const [{ needs_table }] = await unpinned(
+    client,
+    `select $1::pg_catalog.text is not null and pg_catalog.to_regclass($1::pg_catalog.text) is null as needs_table`,
+    [makesTable],
+  );
   const { rows: [rights] } = await client.query<Rights>(READ_RIGHTS, [
-    makesTable,
+    await schemaForTables(client),
+    needs_table,
   ]);
   if (rights === undefined) return "";
   return rights.ownsInternal === false

@@ -1,13 +1,14 @@
 /**
  * What the database's catalog says about a table: its columns, their types, and this role's rights.
  *
- * Reads the catalog alone, so that it works without any right on the table.
+ * Reads the catalog alone, so that it works without any right on the table. Inside of `pinned`.
  *
  * @module
  */
 import type pg from "pg";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
+import { unpinned } from "./pinned.ts";
 
 export interface Column {
   readonly name: string;
@@ -20,6 +21,8 @@ export interface Column {
   readonly isUnique: boolean;
   /** False in a view that Postgres cannot write through. */
   readonly isUpdatable: boolean;
+  /** By the column's collation, only the same texts are equal. */
+  readonly isDeterministic: boolean;
   readonly canSelect: boolean;
   readonly canUpdate: boolean;
   readonly canInsert: boolean;
@@ -60,13 +63,21 @@ const LIKELY_NAMES = [
  * Where a table without a schema's name is made, quoted: in the first schema of the role's search path
  * that is not ours. The path begins with the role's own name, which is often "rollcall".
  */
-export const SCHEMA_FOR_TABLES = `
-  coalesce((
-    select pg_catalog.quote_ident(path.schema)
-      from pg_catalog.unnest(pg_catalog.current_schemas(false)) with ordinality as path (schema, position)
-     where path.schema not in ('rollcall', 'rollcall_internal')
-     order by path.position limit 1
-  ), 'public')`;
+export async function schemaForTables(client: pg.ClientBase): Promise<string> {
+  const [{ path }] = await unpinned(
+    client,
+    "select pg_catalog.current_schemas(false)::pg_catalog.text[] as path",
+  );
+  const { rows: [{ schema }] } = await client.query(
+    `select coalesce((
+       select quote_ident(path.schema) from unnest($1::text[]) with ordinality as path (schema, position)
+        where path.schema not in ('rollcall', 'rollcall_internal')
+        order by path.position limit 1
+     ), 'public') as schema`,
+    [path],
+  );
+  return schema;
+}
 
 const COLUMNS = `
   with recursive base (oid, type, next) as (
@@ -80,6 +91,8 @@ const COLUMNS = `
          pg_catalog.format_type(real.type, null) as type,
          pg_catalog.pg_get_expr(d.adbin, d.adrelid) as "defaultValue",
          a.attgenerated <> '' as "isGenerated",
+         coalesce((select l.collisdeterministic from pg_catalog.pg_collation l where l.oid = a.attcollation), true)
+           as "isDeterministic",
          exists (
            select from pg_catalog.pg_index i
             where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indnkeyatts = 1
@@ -103,20 +116,7 @@ export async function findRelation(
   client: pg.ClientBase,
   name: string,
 ): Promise<Relation | undefined> {
-  const { rows: [found] } = await client.query(
-    `select c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as table, c.relkind as kind,
-            pg_catalog.quote_ident(n.nspname) as schema,
-            pg_catalog.has_schema_privilege(n.oid, 'usage') as "canUseSchema",
-            c.relrowsecurity as "hasRowSecurity", pg_catalog.row_security_active(c.oid) as "hidesRows",
-            pg_catalog.quote_ident(current_user) as role
-       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-      where case pg_catalog.array_length(pg_catalog.parse_ident($1), 1)
-              -- to_regclass wants usage of the schema, and which right is missing is said later.
-              when 2 then n.nspname = (pg_catalog.parse_ident($1))[1] and c.relname = (pg_catalog.parse_ident($1))[2]
-              else c.oid = pg_catalog.to_regclass($1)
-            end`,
-    [name],
-  ).catch((cause) => {
+  const found = await lookUp(client, name).catch((cause) => {
     throw new StartError(
       `Cannot look for the users table ${name}: ${
         messageOf(cause)
@@ -139,6 +139,34 @@ export async function findRelation(
     { ...row, type: row.typname === "citext" ? "citext" : row.type },
   ]));
   return { ...found, columns };
+}
+
+type Found = Omit<Relation, "columns">;
+
+async function lookUp(
+  client: pg.ClientBase,
+  name: string,
+): Promise<Found | undefined> {
+  const [{ oid }] = await unpinned(
+    client,
+    "select cast(pg_catalog.to_regclass($1) as pg_catalog.oid) as oid",
+    [name],
+  );
+  const { rows: [found] } = await client.query<Found>(
+    `select c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as table, c.relkind as kind,
+            pg_catalog.quote_ident(n.nspname) as schema,
+            pg_catalog.has_schema_privilege(n.oid, 'usage') as "canUseSchema",
+            c.relrowsecurity as "hasRowSecurity", pg_catalog.row_security_active(c.oid) as "hidesRows",
+            pg_catalog.quote_ident(current_user) as role
+       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where case pg_catalog.array_length(pg_catalog.parse_ident($1), 1)
+              -- to_regclass wants usage of the schema, and which right is missing is said later.
+              when 2 then n.nspname = (pg_catalog.parse_ident($1))[1] and c.relname = (pg_catalog.parse_ident($1))[2]
+              else c.oid = $2
+            end`,
+    [name, oid],
+  );
+  return found;
 }
 
 /** Tables that hold users by their names, at most ten. */

@@ -90,8 +90,3 @@ export function describeUsers(users: UsersTable): string {
 export function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
-
-/** A string for SQL. */
-export function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}

@@ -1,8 +1,8 @@
-import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import pg from "pg";
-import { StartError } from "../../src/base/start_error.ts";
 import { MIGRATE_LOCK_MS } from "../../src/postgres/limits.ts";
 import { migrate, migrateDatabase } from "../../src/postgres/migrate.ts";
+import { DEFAULT_USERS } from "../../src/postgres/users_table.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 
 const postgres = postgresForThisFile();
@@ -11,8 +11,8 @@ const postgres = postgresForThisFile();
 async function migrateFiles(
   url: string,
   files: Record<string, string>,
-  onWait?: (name: string) => void,
-): Promise<string[]> {
+  onWait?: (holder: string) => void,
+): Promise<readonly string[]> {
   const directory = await Deno.makeTempDir();
   await Deno.mkdir(`${directory}/functions`);
   for (const [name, sql] of Object.entries(files)) {
@@ -21,7 +21,8 @@ async function migrateFiles(
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    return await migrate(client, new URL(`file://${directory}/`), onWait);
+    const url = new URL(`file://${directory}/`);
+    return (await migrate(client, DEFAULT_USERS, url, onWait)).applied;
   } finally {
     await client.end();
     await Deno.remove(directory, { recursive: true });
@@ -30,42 +31,45 @@ async function migrateFiles(
 
 /** A file of functions: one that returns this text. */
 function answering(name: string, text: string): string {
-  return `create or replace function ${name}() returns text language sql as $$ select '${text}' $$`;
+  return `create or replace function public.${name}() returns text language sql as $$ select '${text}' $$`;
 }
 
 Deno.test("numbered files are applied once and in order, and other files are ignored", async () => {
   const url = await postgres.emptyDatabase();
   const files = {
-    "0002_two.sql": "alter table t add column two int",
-    "0001_one.sql": "create table t (one int)",
+    "0002_two.sql": "alter table public.t add column two int",
+    "0001_one.sql": "create table public.t (one int)",
     "notes.txt": "not sql",
   };
   deepEqual(await migrateFiles(url, files), ["0001_one.sql", "0002_two.sql"]);
   deepEqual(await migrateFiles(url, files), []);
   const more = {
     ...files,
-    "0003_three.sql": "alter table t add column three int",
+    "0003_three.sql": "alter table public.t add column three int",
   };
   deepEqual(await migrateFiles(url, more), ["0003_three.sql"]);
 });
 
 Deno.test("a file that fails is named in the error, and changes nothing", async () => {
   const url = await postgres.emptyDatabase();
-  const files = { "0001_one.sql": "create table t (one int); select oops" };
+  const files = {
+    "0001_one.sql": "create table public.t (one int); select oops",
+  };
   await rejects(
     migrateFiles(url, files),
     /Cannot apply migrations\/0001_one\.sql: .*oops/,
   );
-  deepEqual(
-    await query(url, "select from pg_tables where tablename = 't'"),
-    [],
+  const objects = await query(
+    url,
+    `select from pg_class c where c.relnamespace = 'public'::regnamespace
+      union all select from pg_namespace where nspname like 'rollcall%'`,
   );
-  deepEqual(await query(url, "select from rollcall_internal.migrations"), []);
+  deepEqual(objects, []);
 });
 
 Deno.test("while a migration waits for a lock, other statements on the table go through", async () => {
   const url = await postgres.emptyDatabase();
-  const files = { "0001_one.sql": "create table t (one int)" };
+  const files = { "0001_one.sql": "create table public.t (one int)" };
   await migrateFiles(url, files);
   const application = new pg.Client(url);
   await application.connect();
@@ -74,9 +78,9 @@ Deno.test("while a migration waits for a lock, other statements on the table go 
   const waits = Promise.withResolvers<string>();
   const migrating = migrateFiles(url, {
     ...files,
-    "0002_two.sql": "alter table t add column two int",
+    "0002_two.sql": "alter table public.t add column two int",
   }, waits.resolve);
-  equal(await waits.promise, "0002_two.sql");
+  match(await waits.promise, /^a transaction of the application/);
   // Long enough for the migration to wait for the lock several times.
   const startedAt = performance.now();
   let longestMs = 0;
@@ -96,9 +100,11 @@ Deno.test("while a migration waits for a lock, other statements on the table go 
 
 Deno.test("a numbered file that was edited after it was applied is refused by name", async () => {
   const url = await postgres.emptyDatabase();
-  await migrateFiles(url, { "0001_one.sql": "create table t (one int)" });
+  await migrateFiles(url, {
+    "0001_one.sql": "create table public.t (one int)",
+  });
   await rejects(
-    migrateFiles(url, { "0001_one.sql": "create table t (two int)" }),
+    migrateFiles(url, { "0001_one.sql": "create table public.t (two int)" }),
     /migrations\/0001_one\.sql was edited/,
   );
 });
@@ -118,7 +124,7 @@ Deno.test("a server without a migration that is breaking refuses to start", asyn
 Deno.test("a server without a migration that is not breaking starts, and applies nothing", async () => {
   const url = await postgres.emptyDatabase();
   const older = {
-    "0001_one.sql": "create table t (one int)",
+    "0001_one.sql": "create table public.t (one int)",
     "functions/f.sql": answering("f", "older"),
   };
   const newer = {
@@ -134,7 +140,7 @@ Deno.test("a server without a migration that is not breaking starts, and applies
 Deno.test("functions are applied after the numbered files, and again when their text changes", async () => {
   const url = await postgres.emptyDatabase();
   const files = {
-    "0001_one.sql": "create table t (one int)",
+    "0001_one.sql": "create table public.t (one int)",
     "functions/f.sql": `-- reads t\n${answering("f", "first")}`,
     "functions/g.sql": answering("g", "first"),
   };
@@ -180,78 +186,63 @@ Deno.test("ten servers that start together apply each file once", async () => {
   const results = await Promise.all(
     Array.from({ length: 10 }, () => migrateDatabase(url)),
   );
-  equal(results.filter((applied) => applied.length > 0).length, 1);
+  equal(results.filter(({ applied }) => applied.length > 0).length, 1);
+  equal(results.filter(({ madeUsers }) => madeUsers).length, 1);
 });
 
-Deno.test("an application's table users is used as it is, and gets the columns that it lacks", async () => {
-  const url = await postgres.emptyDatabase();
-  await query(
-    url,
-    `create table users (id integer generated always as identity primary key, username varchar(40), email text);
-     insert into users (username, email) values ('ada', 'a@x'), (null, 'b@x')`,
+Deno.test("a server that waits for another one's migration says which process of which role holds the lock", async () => {
+  const url = await postgres.database();
+  const other = new pg.Client({ connectionString: url, application_name: "x" });
+  await other.connect();
+  await other.query("begin");
+  await other.query(
+    "select from rollcall_internal.migration_lock for update",
   );
-  await migrateDatabase(url);
-  deepEqual(await query(url, "select * from users order by id"), [
-    {
-      id: 1,
-      username: "ada",
-      email: "a@x",
-      status: "offline",
-      status_changed_at: null,
-    },
-    {
-      id: 2,
-      username: null,
-      email: "b@x",
-      status: "offline",
-      status_changed_at: null,
-    },
-  ]);
-});
-
-Deno.test("a status column that exists keeps its values", async () => {
-  const url = await postgres.emptyDatabase();
-  await query(
-    url,
-    "create table users (id integer primary key, username text, status text); insert into users values (1, 'ada', 'online')",
+  const client = new pg.Client(url);
+  await client.connect();
+  const waits = Promise.withResolvers<string>();
+  const migrating = migrate(client, DEFAULT_USERS, undefined, waits.resolve);
+  const { rows: [{ pid, role }] } = await other.query(
+    "select pg_backend_pid() as pid, current_user as role",
   );
-  await migrateDatabase(url);
-  const [{ status }] = await query(url, "select status from users");
-  equal(status, "online");
+  match(
+    await waits.promise,
+    new RegExp(`^x of ${role} on .*, process ${pid}, since \\d{4}-`),
+  );
+  await other.query("commit");
+  await other.end();
+  deepEqual((await migrating).applied, []);
+  await client.end();
 });
 
-const unfit: Record<string, { sql: string; says: RegExp }> = {
-  "an id of another type": {
-    sql: "create table users (id bigint primary key, username text)",
-    says: /column users\.id is bigint; expected integer/,
-  },
-  "no username": {
-    sql: "create table users (id integer primary key)",
-    says:
-      /column users\.username is missing; expected text or character varying/,
-  },
-  "an id that is not unique": {
-    sql: "create table users (id integer, username text)",
-    says: /column users\.id is not unique; expected a primary key/,
-  },
-  "a status of another meaning": {
-    sql:
-      "create table users (id integer primary key, username text, status text); insert into users values (1, 'ada', 'active')",
-    says: /column users\.status holds 'active'; expected 'online' or 'offline'/,
-  },
-};
+Deno.test("a migration leaves nothing set on its connection, which may be one of a pooler", async () => {
+  const url = await postgres.emptyDatabase();
+  const client = new pg.Client(url);
+  await client.connect();
+  const settings = async () =>
+    (await client.query(
+      "select name, setting from pg_settings where source = 'session'",
+    )).rows;
+  const before = await settings();
+  await migrate(client);
+  deepEqual(await settings(), before);
+  const { rows } = await client.query(
+    "select from pg_locks where pid = pg_backend_pid() and locktype = 'advisory'",
+  );
+  deepEqual(rows, []);
+  await client.end();
+});
 
-for (const [name, { sql, says }] of Object.entries(unfit)) {
-  Deno.test(`a users table with ${name} is refused and stays as it was`, async () => {
+Deno.test("the feed of a new database starts at a random high place", async () => {
+  const seqs: number[] = [];
+  for (let n = 0; n < 2; n++) {
     const url = await postgres.emptyDatabase();
-    await query(url, sql);
-    const columns =
-      "select column_name from information_schema.columns where table_name = 'users'";
-    const before = await query(url, columns);
-    await rejects(
-      migrateDatabase(url),
-      (err) => err instanceof StartError && says.test(err.message),
-    );
-    deepEqual(await query(url, columns), before);
-  });
-}
+    await migrateDatabase(url);
+    const [row] = await query(url, "select seq from rollcall_internal.counter");
+    seqs.push(Number(row.seq));
+  }
+  const [first = 0, second = 0] = seqs;
+  for (const seq of seqs) ok(seq >= 2 ** 32 && seq < 2 ** 51, `${seq}`);
+  // A ring of transitions apart: a client of one history never resumes into the other.
+  ok(Math.abs(first - second) > 1_000_000);
+});
