@@ -147,7 +147,12 @@ async function lookUp(
   client: pg.ClientBase,
   name: string,
 ): Promise<Found | undefined> {
-  const [{ oid }] = await unpinned(
+  const { rows: [{ parts }] } = await client.query(
+    "select pg_catalog.parse_ident($1) as parts",
+    [name],
+  );
+  // With a schema's name, to_regclass wants usage of the schema. Which right is missing is said later.
+  const [{ oid }] = parts.length > 1 ? [{ oid: null }] : await unpinned(
     client,
     "select cast(pg_catalog.to_regclass($1) as pg_catalog.oid) as oid",
     [name],
@@ -159,12 +164,8 @@ async function lookUp(
             c.relrowsecurity as "hasRowSecurity", pg_catalog.row_security_active(c.oid) as "hidesRows",
             pg_catalog.quote_ident(current_user) as role
        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-      where case pg_catalog.array_length(pg_catalog.parse_ident($1), 1)
-              -- to_regclass wants usage of the schema, and which right is missing is said later.
-              when 2 then n.nspname = (pg_catalog.parse_ident($1))[1] and c.relname = (pg_catalog.parse_ident($1))[2]
-              else c.oid = $2
-            end`,
-    [name, oid],
+      where case when $1::oid is null then n.nspname = $2 and c.relname = $3 else c.oid = $1 end`,
+    [oid, parts.at(-2), parts.at(-1)],
   );
   return found;
 }

@@ -2,6 +2,10 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { StartError } from "../../src/base/start_error.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
+import {
+  DEFAULT_USERS,
+  type UsersConfig,
+} from "../../src/postgres/users_table.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import {
   postgresForThisFile,
@@ -27,9 +31,12 @@ async function openAsRole() {
   return { owner, role, database, url: url.href };
 }
 
-async function faultOf(url: string): Promise<string> {
+async function faultOf(
+  url: string,
+  config: UsersConfig = DEFAULT_USERS,
+): Promise<string> {
   try {
-    await migrateDatabase(url);
+    await migrateDatabase(url, config);
   } catch (err) {
     ok(err instanceof StartError, String(err));
     return err.message;
@@ -48,6 +55,12 @@ async function runAll(url: string, statements: string[]): Promise<void> {
   for (const statement of statements) await query(url, statement);
 }
 
+/** The status of user 1, as the role reads it. `undefined`: there is no copy. */
+async function copyOf(url: string): Promise<string | undefined> {
+  const [row] = await query(url, "select to_jsonb(u) as u from users u");
+  return row.u.status;
+}
+
 /** Lets a user come and go, as the role. */
 async function serve(url: string): Promise<void> {
   const store = new PostgresStore(url, silentLog);
@@ -55,7 +68,10 @@ async function serve(url: string): Promise<void> {
     await store.join(NODE, 60_000);
     const { transitions } = await store.apply(NODE, [1], []);
     equal(transitions.length, 1);
+    equal(await copyOf(url), "online");
+    await store.sweep(NODE);
     await store.leave(NODE, 0);
+    equal(await copyOf(url), "offline");
   } finally {
     await store.close();
   }
@@ -94,50 +110,66 @@ Deno.test("a role with create on the database alone: the error names the grant o
   await serve(url);
 });
 
-Deno.test("a role that owns a prepared table users: the error names the grant on schema public, for the view", async () => {
+Deno.test("a role that may only read the table users: it needs create on the database and nothing else", async () => {
   const { owner, role, database, url } = await openAsRole();
   await query(
     owner,
-    `grant create on database ${database} to ${role};
-     ${USERS_TABLE};
+    `${USERS_TABLE};
      insert into users values (1, 'ada');
-     alter table users owner to ${role}`,
+     grant create on database ${database} to ${role}`,
   );
   const message = await faultOf(url);
-  ok(message.includes("permission denied for schema public"), message);
   const statements = statementsOf(message);
-  deepEqual(statements, [`grant create on schema public to ${role}`]);
+  deepEqual(statements, [
+    `grant select ("id", "username") on public.users to "${role}"`,
+  ]);
   await runAll(owner, statements);
   await migrateDatabase(url);
-  await serve(url);
+  const store = new PostgresStore(url, silentLog);
+  await store.join(NODE, 60_000);
+  equal((await store.apply(NODE, [1], [])).transitions.length, 1);
+  await store.close();
 });
 
-Deno.test("a role that does not own the table users: the error names its owner", async () => {
+Deno.test("a role that does not own the table users: the error names the grants for the copy and for AUTO_PROVISION, and they are enough", async () => {
   const { owner, role, database, url } = await openAsRole();
   await query(
     owner,
-    `grant create on database ${database} to ${role};
-     grant create on schema public to ${role};
-     ${USERS_TABLE};
-     insert into users values (1, 'ada')`,
+    `create schema app;
+     create table app.users (id integer primary key, username text, status text not null default 'offline', secret text);
+     insert into app.users values (1, 'ada');
+     grant create on database ${database} to ${role}`,
   );
-  const message = await faultOf(url);
-  const [{ owned_by }] = await query(
-    owner,
-    "select quote_ident(tableowner) as owned_by from pg_tables where tablename = 'users'",
-  );
-  ok(message.includes("must be owner of table users"), message);
-  ok(
-    message.endsWith(
-      `, or run deno task migrate as ${owned_by}, the owner of the table`,
-    ),
-    message,
-  );
+  const config = {
+    ...DEFAULT_USERS,
+    ...{ table: "app.users", autoProvision: true },
+  };
+  const message = await faultOf(url, config);
   const statements = statementsOf(message);
-  deepEqual(statements, [`alter table users owner to ${role}`]);
+  deepEqual(statements, [
+    `grant usage on schema "app" to "${role}"`,
+    `grant select ("id", "username", "status") on app.users to "${role}"`,
+    `grant update ("status") on app.users to "${role}"`,
+    `grant insert ("id", "username") on app.users to "${role}"`,
+    `grant update ("username") on app.users to "${role}"`,
+  ]);
   await runAll(owner, statements);
-  await migrateDatabase(url);
-  await serve(url);
+  await migrateDatabase(url, config);
+  const store = new PostgresStore(url, silentLog);
+  await store.join(NODE, 60_000);
+  equal(await store.provision(1, "lovelace"), "there");
+  equal(await store.provision(2, "bob"), "there");
+  equal((await store.apply(NODE, [1, 2], [])).transitions.length, 2);
+  await store.sweep(NODE);
+  await store.close();
+  const rows = await query(
+    owner,
+    "select id, username, status from app.users order by id",
+  );
+  deepEqual(rows, [
+    { id: 1, username: "lovelace", status: "online" },
+    { id: 2, username: "bob", status: "online" },
+  ]);
 });
 
 Deno.test("a role that owns prepared schemas needs no grant", async () => {
@@ -146,6 +178,7 @@ Deno.test("a role that owns prepared schemas needs no grant", async () => {
     owner,
     `create schema app authorization ${role};
      create schema rollcall_internal authorization ${role};
+     create schema rollcall authorization ${role};
      alter role ${role} set search_path = app`,
   );
   await migrateDatabase(url);
@@ -158,10 +191,12 @@ Deno.test("a role without create on the prepared schema: the error names the gra
   await query(
     owner,
     `create schema rollcall_internal;
+     create schema rollcall;
      grant create on schema public to ${role}`,
   );
   const statements = statementsOf(await faultOf(url));
   deepEqual(statements, [
+    `grant usage, create on schema rollcall to ${role}`,
     `grant usage, create on schema rollcall_internal to ${role}`,
   ]);
   await runAll(owner, statements);
@@ -180,10 +215,17 @@ Deno.test("a role that only serves: the error names the grants on what another r
   deepEqual(statements, [
     `grant usage on schema rollcall_internal to ${role}`,
     `grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}`,
-    `grant select, update on users to ${role}`,
+    `grant execute on all functions in schema rollcall_internal to ${role}`,
   ]);
   await runAll(owner, statements);
-  deepEqual(await migrateDatabase(url), []);
+  // Then what it lacks in the application's table.
+  const more = statementsOf(await faultOf(url));
+  deepEqual(more, [
+    `grant select ("id", "username", "status") on public.users to "${role}"`,
+    `grant update ("status") on public.users to "${role}"`,
+  ]);
+  await runAll(owner, more);
+  deepEqual((await migrateDatabase(url)).applied, []);
   await serve(url);
 });
 
@@ -194,11 +236,12 @@ Deno.test("a role that only serves, and a pending migration: the error names the
     owner,
     `grant usage on schema rollcall_internal to ${role};
      grant select, insert, update, delete on all tables in schema rollcall_internal to ${role};
+     grant select, update on users to ${role};
      update rollcall_internal.migrations set sha256 = 'older' where name = 'functions/feed.sql'`,
   );
   match(
     await faultOf(url),
     /^Cannot apply migrations\/functions\/feed\.sql: permission denied.*; run deno task migrate as \w+, the owner of its tables;/,
   );
-  deepEqual(await migrateDatabase(owner), ["functions/feed.sql"]);
+  deepEqual((await migrateDatabase(owner)).applied, ["functions/feed.sql"]);
 });
