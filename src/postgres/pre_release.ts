@@ -27,16 +27,19 @@ const PRE_RELEASE_MIGRATIONS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Schemas that pre-releases made: `rollcall_internal` with a table of migrations that lacks the
- * column `breaking`, and before that a schema `rollcall`. Read from the catalog, because the
- * role may have no rights in them.
+ * Schemas that pre-releases made: `rollcall_internal` with a table of migrations, but without the
+ * table `settings` or the column `breaking`, and before that a schema `rollcall`. Read from the
+ * catalog, because the role may have no rights in them.
  */
 const FIND_SCHEMA = `
   select n.nspname as schema
     from pg_namespace n
     join pg_class migrations on migrations.relnamespace = n.oid and migrations.relname = 'migrations'
    where n.nspname = 'rollcall_internal'
-     and not exists (select from pg_attribute a where a.attrelid = migrations.oid and a.attname = 'breaking')
+     and not (
+       exists (select from pg_attribute a where a.attrelid = migrations.oid and a.attname = 'breaking')
+       and exists (select from pg_class s where s.relnamespace = n.oid and s.relname = 'settings')
+     )
       or n.nspname = 'rollcall'
      and exists (select from pg_class claims where claims.relnamespace = n.oid and claims.relname = 'claims')
    limit 1`;

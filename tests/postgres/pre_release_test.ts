@@ -103,14 +103,13 @@ for (const [name, { schema, sql }] of Object.entries(preReleases)) {
       [],
     );
     const store = new PostgresStore(url, silentLog);
-    const transitions = await store.join(NODE, 60_000);
-    deepEqual(
-      transitions.map(({ userId, status }) => `${userId} ${status}`),
-      ["1 offline"],
-    );
+    await store.join(NODE, 60_000);
     await store.apply(NODE, [2], []);
+    // A status that the pre-release left behind is a copy that is wrong.
+    deepEqual(await store.sweep(NODE), []);
+    equal(await statusOf(url, 1), "offline");
     deepEqual(
-      await query(url, "select username from online_users"),
+      await query(url, "select username from rollcall.online_users"),
       [{ username: "bob" }],
     );
     await store.close();

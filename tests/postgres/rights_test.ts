@@ -121,7 +121,7 @@ Deno.test("a role that may only read the table users: it needs create on the dat
   const message = await faultOf(url);
   const statements = statementsOf(message);
   deepEqual(statements, [
-    `grant select ("id", "username") on public.users to "${role}"`,
+    `grant select (id, username) on public.users to ${role}`,
   ]);
   await runAll(owner, statements);
   await migrateDatabase(url);
@@ -147,11 +147,11 @@ Deno.test("a role that does not own the table users: the error names the grants 
   const message = await faultOf(url, config);
   const statements = statementsOf(message);
   deepEqual(statements, [
-    `grant usage on schema "app" to "${role}"`,
-    `grant select ("id", "username", "status") on app.users to "${role}"`,
-    `grant update ("status") on app.users to "${role}"`,
-    `grant insert ("id", "username") on app.users to "${role}"`,
-    `grant update ("username") on app.users to "${role}"`,
+    `grant usage on schema app to ${role}`,
+    `grant select (id, username, status) on app.users to ${role}`,
+    `grant update (status) on app.users to ${role}`,
+    `grant insert (id, username) on app.users to ${role}`,
+    `grant update (username) on app.users to ${role}`,
   ]);
   await runAll(owner, statements);
   await migrateDatabase(url, config);
@@ -221,8 +221,8 @@ Deno.test("a role that only serves: the error names the grants on what another r
   // Then what it lacks in the application's table.
   const more = statementsOf(await faultOf(url));
   deepEqual(more, [
-    `grant select ("id", "username", "status") on public.users to "${role}"`,
-    `grant update ("status") on public.users to "${role}"`,
+    `grant select (id, username, status) on public.users to ${role}`,
+    `grant update (status) on public.users to ${role}`,
   ]);
   await runAll(owner, more);
   deepEqual((await migrateDatabase(url)).applied, []);

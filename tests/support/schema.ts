@@ -118,7 +118,5 @@ async function findDump(oldest: number): Promise<string | undefined> {
     return undefined;
   }
   const version = versions.sort().findLast((found) => found >= oldest);
-  return version === undefined
-    ? undefined
-    : `${DEBIAN}/${version}/bin/pg_dump`;
+  return version === undefined ? undefined : `${DEBIAN}/${version}/bin/pg_dump`;
 }
