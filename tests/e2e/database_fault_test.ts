@@ -151,7 +151,7 @@ Deno.test("[C3] the first node that starts puts right what a whole cluster that 
   await using ada = await connect(second.url, 1);
   await untilEqual("ada is claimed by both nodes", async () => {
     const sql =
-      "select count(*)::int from rollcall_internal.claims where user_id = 1";
+      "select cardinality(nodes) as count from rollcall_internal.presence where user_id = 1";
     return (await query(databaseUrl, sql))[0].count;
   }, 2);
   await endLease(databaseUrl, dead);
@@ -212,24 +212,33 @@ for (const isLeaseLost of [false, true]) {
     await node.apply([2, 3], []);
     await ada.holds([1, 2, 3]);
     await bob.close();
-    const claims = "rollcall_internal.claims";
-    const own = `node_id = (select node_id from ${claims} where user_id = 1)`;
-    await until("this node has released bob", async () => {
-      const sql = `select from ${claims} where user_id = 2 and ${own}`;
-      return (await query(url, sql)).length === 0;
-    });
+    // Ada is connected to this node alone.
+    const claimedHere = async () => {
+      const rows = await query(
+        url,
+        `select claimed.user_id as id
+           from rollcall_internal.presence ada join rollcall_internal.presence claimed on claimed.nodes && ada.nodes
+          where ada.user_id = 1 order by 1`,
+      );
+      return rows.map(({ id }) => id).join();
+    };
+    await until(
+      "this node has released bob",
+      async () => await claimedHere() === "1,3",
+    );
+    const own = await nodeOf(url, 1);
     // The other database lacks two writes of this node: it released bob and claimed chen.
     await query(
       url,
-      `insert into ${claims} select 2, node_id from ${claims} where user_id = 1;
-       delete from ${claims} where user_id = 3 and ${own};`,
+      `update rollcall_internal.presence set nodes = array_append(nodes, '${own}') where user_id = 2;
+       update rollcall_internal.presence set nodes = array_remove(nodes, '${own}') where user_id = 3`,
     );
     if (isLeaseLost) await endLease(url, await nodeOf(url, 1));
     else await cutLinks(url);
-    await until("the claims are corrected", async () => {
-      const sql = `select user_id as id from ${claims} where ${own} order by 1`;
-      return (await query(url, sql)).map(({ id }) => id).join() === "1,3";
-    });
+    await until(
+      "the claims are corrected",
+      async () => await claimedHere() === "1,3",
+    );
     await node.apply([], [2, 3]);
     await ada.holds([1, 3]);
     await listed(server, [1, 3]);
@@ -262,7 +271,7 @@ Deno.test("[C5] a database that took over without the newest transitions: server
     "rollcall_internal.feed",
     "rollcall_internal.counter",
   ]
-    .concat("rollcall_internal.claims", "rollcall_internal.writes");
+    .concat("rollcall_internal.presence", "rollcall_internal.writes");
   for (const [index, table] of tables.entries()) {
     await query(url, `create table public.kept_${index} as table ${table}`);
   }

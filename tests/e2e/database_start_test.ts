@@ -37,7 +37,8 @@ Deno.test("a role that may use the schema and not change it can serve", async ()
     `create role ${role} login password 'secret';
      grant select, update on users to ${role};
      grant usage on schema rollcall_internal to ${role};
-     grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}`,
+     grant select, insert, update, delete on all tables in schema rollcall_internal to ${role};
+     grant execute on all functions in schema rollcall_internal to ${role}`,
   );
   const owner = url.href;
   url.username = role;
@@ -65,8 +66,15 @@ const wrongUrls: Record<string, { change: (url: URL) => void; says: RegExp }> =
     },
   };
 
+/** Another server than the embedded one, which accepts every password. */
+const acceptsAll = Deno.env.get("TEST_DATABASE_URL")?.includes("@") &&
+  new URL(Deno.env.get("TEST_DATABASE_URL") ?? "").password === "";
+
 for (const [name, { change, says }] of Object.entries(wrongUrls)) {
-  Deno.test(`a wrong DATABASE_URL ends the start with 2 and the reason: ${name}`, async () => {
+  const title =
+    `a wrong DATABASE_URL ends the start with 2 and the reason: ${name}`;
+  const ignore = acceptsAll === true && name === "the password is wrong";
+  Deno.test(title, { ignore }, async () => {
     const url = new URL(await postgres.emptyDatabase());
     change(url);
     const startedAt = performance.now();
@@ -77,7 +85,10 @@ for (const [name, { change, says }] of Object.entries(wrongUrls)) {
     match(stderr, /^Cannot connect to postgres:\/\/\w+@127\.0\.0\.1/);
     match(stderr, says);
     match(stderr, /DATABASE_URL/);
-    ok(!stderr.includes(url.password), "the password is shown");
+    ok(
+      url.password === "" || !stderr.includes(url.password),
+      "the password is shown",
+    );
   });
 }
 

@@ -191,8 +191,8 @@ Deno.test("[P8] a user who returns within the grace causes no transition and no 
   const written = () =>
     query(
       server.databaseUrl,
-      `select u.xmin::text, c.xmin::text as claim
-         from users u join rollcall_internal.claims c on c.user_id = u.id where u.id = 2`,
+      `select u.xmin::text, p.xmin::text as claim
+         from users u join rollcall_internal.presence p on p.user_id = u.id where u.id = 2`,
     );
   const before = await written();
   await bob.close();
