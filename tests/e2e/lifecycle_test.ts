@@ -104,13 +104,17 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const DATABASE_URL = await postgres.database();
     const other = new pg.Client(DATABASE_URL);
     await other.connect();
-    await other.query("select pg_advisory_lock(hashtext('rollcall.migrate'))");
+    await other.query("begin");
+    await other.query(
+      "select from rollcall_internal.migration_lock for update",
+    );
     let lastSentAt = 0;
     const env = { ...embedded, DATABASE_URL, PORT: "0" };
     const run = await runFile("main.ts", [], { env }, async (process) => {
       await until("the start waits for the lock", async () => {
-        const { rows } = await other.query(
-          "select from pg_locks where locktype = 'advisory' and not granted",
+        const rows = await query(
+          DATABASE_URL,
+          "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
         );
         return rows.length > 0;
       });
