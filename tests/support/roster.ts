@@ -33,18 +33,18 @@ export async function recorded(
   await untilEqual(
     `the database has ${wanted.join() || "nobody"} online`,
     () => onlineInDatabase(databaseUrl),
-    { online: [...wanted], claimed: [...wanted] },
+    { online: wanted.map(String), claimed: wanted.map(String) },
   );
 }
 
 /** Both in one statement, which sees one moment. */
 async function onlineInDatabase(
   databaseUrl: string,
-): Promise<{ online: UserId[]; claimed: UserId[] }> {
+): Promise<{ online: string[]; claimed: string[] }> {
   const [row] = await query(
     databaseUrl,
-    `select array(select id from users where status = 'online' order by id) as online,
-            array(select user_id from rollcall_internal.presence where nodes <> '{}' order by 1) as claimed`,
+    `select array(select id::text from users where status = 'online' order by id) as online,
+            array(select user_id::text from rollcall_internal.presence where nodes <> '{}' order by user_id) as claimed`,
   );
   return row;
 }
