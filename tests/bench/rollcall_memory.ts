@@ -13,7 +13,7 @@ const config = readConfig(environment, () => "", false);
 const ids = Array.from({ length: USERS }, (_, index) => index + 1);
 const database = new MemoryDatabase(ids, () => Date.now());
 const store = Object.assign(new MemoryStore(database), {
-  provision: () => Promise.resolve("there" as const),
+  provision: () => Promise.resolve({ outcome: "there" } as const),
 });
 const log = rateLimited(createLog(config.log.level, config.log.format));
 const { url } = await startNode(config, store, log);

@@ -85,7 +85,7 @@ export interface Store {
    *
    * With a `predecessor`, the claims that the predecessor still has move to the node. Without one,
    * the claims of nodes whose leases ended more than one lease ago are released. Nodes whose leases
-   * ended later may be about to rejoin. A status that no claim supports is corrected.
+   * ended later may be about to rejoin.
    */
   join(
     nodeId: NodeId,
@@ -101,8 +101,13 @@ export interface Store {
   heartbeat(nodeId: NodeId, leaseMs: number): Promise<void>;
 
   /**
-   * Releases the claims of nodes whose leases ended. Users without another claim go offline, and so
-   * do users who were deleted while online. Also prunes the feed.
+   * Releases the claims of nodes whose leases ended. Users without another claim go offline. Finds
+   * what the application did to its users since: a bounded number of users at a time are compared
+   * with the users table. Who was deleted goes offline, a new name is taken over, a wrong copy of
+   * the status is corrected. A table that cannot be read makes nobody go offline. One node sweeps at
+   * a time. Also prunes the feed.
+   *
+   * @throws {FencedError} when the node's lease had ended.
    */
   sweep(nodeId: NodeId): Promise<readonly Transition[]>;
 
