@@ -112,7 +112,8 @@ export async function connectSync(
     holds: async (ids) => {
       await until(`${userId} holds ${ids.join() || "nobody"}`, () => {
         if (fault !== undefined) throw fault;
-        return messages.length > 0 && model.ids.join() === ids.join();
+        const wanted = [...ids].sort(INTEGER_IDS.compare);
+        return messages.length > 0 && model.ids.join() === wanted.join();
       });
     },
     receives: async <Type extends ServerMessage["type"]>(
