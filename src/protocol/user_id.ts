@@ -143,13 +143,16 @@ function compareDecimals(a: UserId, b: UserId): number {
 
 /**
  * A list of ids as in `watch=` and `ids=`: each percent-encoded, with commas between them. An
- * asterisk is encoded too, because `watch=*` is everybody.
+ * asterisk is encoded too, because `watch=*` is everybody. A comma at the end says that a single
+ * id with a comma in it is one id.
  */
 export function formatIdList(ids: Iterable<UserId>): string {
-  return Array.from(
+  const parts = Array.from(
     ids,
     (id) => encodeURIComponent(String(id)).replaceAll("*", "%2A"),
-  ).join(",");
+  );
+  const isAmbiguous = parts.length === 1 && parts[0]?.includes("%2C");
+  return parts.join(",") + (isAmbiguous ? "," : "");
 }
 
 /**
@@ -157,7 +160,8 @@ export function formatIdList(ids: Iterable<UserId>): string {
  * id of the type, or there are more than `max`. An empty value is an empty list.
  *
  * A text id may contain a comma, percent-encoded. Where `URLSearchParams` encoded the commas
- * between ids too, the value may be one id or several: it is read as both.
+ * between ids too, the value may be one id or several: it is read as both. With a comma at the end it
+ * is one.
  */
 export function parseIdList(
   raw: string,
@@ -165,17 +169,33 @@ export function parseIdList(
   max: number,
 ): ReadonlySet<UserId> | undefined {
   if (raw === "") return new Set();
-  const parts = raw.split(",", max + 1);
-  const decoded = decode(raw) ?? "";
-  if (parts.length === 1 && (ids.type !== "text" || decoded.includes(","))) {
-    if (ids.type !== "text") parts.pop();
-    const list = decoded.split(",", max + 1);
-    if (list.length > max) return undefined;
-    parts.push(...list.map(encodeURIComponent));
-  } else if (parts.length > max) return undefined;
+  const parts = raw.split(",", max + 2);
+  if (parts.length === 1) return parseWhole(decode(raw), ids, max);
+  if (ids.type === "text" && parts.at(-1) === "") parts.pop();
+  return parseAll(parts.map(decode), ids, max);
+}
+
+/** A value without a comma that is not encoded. */
+function parseWhole(
+  text: string | undefined,
+  ids: UserIds,
+  max: number,
+): ReadonlySet<UserId> | undefined {
+  const list = parseAll(text?.split(",", max + 1) ?? [text], ids, max);
+  const whole = ids.type === "text" ? ids.parse(text) : undefined;
+  if (whole === undefined) return list;
+  return new Set([whole, ...list ?? []]);
+}
+
+function parseAll(
+  texts: readonly (string | undefined)[],
+  ids: UserIds,
+  max: number,
+): ReadonlySet<UserId> | undefined {
+  if (texts.length > max) return undefined;
   const found = new Set<UserId>();
-  for (const part of parts) {
-    const id = ids.parse(decode(part));
+  for (const text of texts) {
+    const id = ids.parse(text);
     if (id === undefined) return undefined;
     found.add(id);
   }

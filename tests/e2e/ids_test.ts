@@ -11,7 +11,12 @@ import { connect, open, tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query, renewals } from "../support/database.ts";
 import { onlineIds } from "../support/endpoints.ts";
 import { listed, transitionsOf } from "../support/roster.ts";
-import { runFile, startServerOn, TEST_SECRET } from "../support/server.ts";
+import {
+  runFile,
+  startServer,
+  startServerOn,
+  TEST_SECRET,
+} from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { pause, until, untilEqual } from "../support/until.ts";
 
@@ -342,3 +347,29 @@ Deno.test("[U3] an id beyond 2^53 is refused by name where ids are JSON numbers"
   deepEqual(await onlineIds(server), [1]);
   equal(ada.socket.readyState, WebSocket.OPEN);
 });
+
+for (const type of ["bigint", "uuid", "text"] as const) {
+  Deno.test(`[U3] the demo with ids of type ${type}: its users, tokens, times and simulated users`, async () => {
+    await using server = await startServer({
+      env: { USER_ID_TYPE: type, USER_ID_JSON: "string" },
+    });
+    const get = async (path: string) =>
+      await (await fetch(`${server.url}demo/${path}`)).json();
+    const { users } = await get("users");
+    const ids: UserId[] = users.map(({ id }: { id: UserId }) => id);
+    equal(ids.length, 6);
+    const valid = userIds(type, "string");
+    ok(ids.every((id) => valid.parse(id) === id), ids.join());
+    const { userId, token } = await get("token?user=bob");
+    equal(userId, ids[1]);
+    await using bob = await connectSync(server.url, ids[1] ?? "", { token });
+    await bob.holds([ids[1] ?? ""]);
+    const since = await get("since");
+    deepEqual(since.map(({ id }: { id: UserId }) => id), [ids[1]]);
+    await fetch(`${server.url}demo/crowd`, {
+      ...{ method: "POST", body: '{"add":20}' },
+    }).then((response) => response.body?.cancel());
+    await until("16 of 20 are online", () => bob.model.ids.length > 16);
+    ok(bob.model.ids.every((id) => valid.parse(id) === id));
+  });
+}

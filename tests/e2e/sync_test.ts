@@ -1,6 +1,7 @@
 /** rollcall.v2 on a real server: snapshots, diffs, resuming, watching. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { WebSocket as NodeWebSocket } from "ws";
+import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { socketUrl, tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
@@ -25,6 +26,22 @@ async function headSeq(): Promise<number> {
   );
   return seq;
 }
+
+Deno.test("[S2] a client that knows another history of the database gets a snapshot", async () => {
+  const url = await postgres.emptyDatabase();
+  await migrateDatabase(url);
+  await query(url, "insert into users values (1, 'ada'), (2, 'bob')");
+  await using fresh = await startServerOn(url);
+  await using ada = await connectSync(fresh.url, 1);
+  const { seq } = await ada.receives("presence_state");
+  ok(seq > 2 ** 32, `the feed of a new database is at ${seq}`);
+  // A small feed of before, and another random place.
+  for (const since of [0, 7, seq - 2_000_000, seq + 2_000_000]) {
+    await using bob = await connectSync(fresh.url, 2, { since, known: [9] });
+    await bob.holds([1, 2]);
+    equal(bob.messages[0]?.type, "presence_state", `since ${since}`);
+  }
+});
 
 Deno.test("[S1] the first message is a snapshot, diffs follow, and together they equal the roster", async () => {
   await using ada = await connectSync(server.url, 1);
