@@ -43,7 +43,8 @@ export function adapted(
   { role, database }: Application,
   statement: string,
 ): string {
-  return statement.replaceAll(/\brollcall\b(?!\.)/g, role)
+  return statement
+    .replaceAll(/\b(to|by|role|authorization) rollcall\b/g, `$1 ${role}`)
     .replaceAll(/\bdatabase app\b/g, `database ${database}`);
 }
 

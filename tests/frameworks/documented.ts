@@ -43,7 +43,7 @@ function readVariables(block: string): Record<string, string> {
   }));
 }
 
-function readStatements(sql: string): string[] {
+export function readStatements(sql: string): string[] {
   return sql.replaceAll(/--.*$/gm, "").split(";")
     .map((statement) => statement.trim().replaceAll(/\s+/g, " "))
     .filter((statement) => statement !== "");

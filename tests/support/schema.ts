@@ -21,18 +21,19 @@ const DESCRIBE = `
     select c.*, format('%I.%I', s.nspname, c.relname) as full_name
       from pg_class c join schemas s on s.oid = c.relnamespace
   )
-  select 'schema ' || nspname || ' of ' || nspowner::regrole || rights from (
-    select n.*, coalesce(' ' || n.nspacl::text, '') as rights from pg_namespace n
+  select 'schema ' || nspname || ' of ' || nspowner::regrole || ' ' || rights from (
+    select n.*, coalesce(n.nspacl, acldefault('n', n.nspowner))::text as rights from pg_namespace n
      where n.oid in (select oid from schemas)
   ) n
   union all
   select format('relation %s kind %s of %s %s security %s %s options %s identity %s persistence %s', full_name, relkind,
-                relowner::regrole, relacl, relrowsecurity, relforcerowsecurity, reloptions, relreplident, relpersistence)
+                relowner::regrole, coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner)),
+                relrowsecurity, relforcerowsecurity, reloptions, relreplident, relpersistence)
     from relations where relkind <> 'i'
   union all
   select format('column %s.%I at %s %s not null %s default %s identity %s generated %s collation %s %s options %s statistics %s storage %s',
                 full_name, attname, attnum, format_type(atttypid, atttypmod), attnotnull,
-                pg_get_expr(d.adbin, d.adrelid), attidentity, attgenerated, attcollation::regcollation, attacl, attoptions,
+                pg_get_expr(d.adbin, d.adrelid), attidentity, attgenerated, attcollation::regcollation, nullif(attacl, '{}'), attoptions,
                 attstattarget, attstorage)
     from relations r join pg_attribute a on a.attrelid = r.oid
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -56,10 +57,10 @@ const DESCRIBE = `
   union all
   select format('inherits %s %s', inhrelid::regclass, inhparent::regclass) from pg_inherits i join relations r on r.oid = i.inhparent
   union all
-  select format('function of %s %s: %s', proowner::regrole, proacl, pg_get_functiondef(oid))
+  select format('function of %s %s: %s', proowner::regrole, coalesce(proacl, acldefault('f', proowner)), pg_get_functiondef(oid))
     from pg_proc where pronamespace in (select oid from schemas) and prokind in ('f', 'p')
   union all
-  select format('type %s %s of %s %s %s', oid::regtype, typtype, typowner::regrole, typacl,
+  select format('type %s %s of %s %s %s', oid::regtype, typtype, typowner::regrole, coalesce(typacl, acldefault('T', typowner)),
                 array(select enumlabel from pg_enum where enumtypid = t.oid order by enumsortorder))
     from pg_type t where typnamespace in (select oid from schemas)
   union all
