@@ -34,6 +34,8 @@ const SETTINGS = [
   "log_rotation_size=0",
   "log_truncate_on_rotation=on",
   "log_checkpoints=off",
+  // Without "$user": the schema of the user's name is Rollcall's own, not where tables of others belong.
+  "search_path=public",
 ];
 
 export class Postmaster {

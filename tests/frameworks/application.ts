@@ -10,8 +10,10 @@ import { describeSchema, dumpSchema } from "../support/schema.ts";
 import { ROOT } from "../support/server.ts";
 
 export interface Application {
-  /** The database, as its owner. */
+  /** The database, as a superuser. */
   readonly owner: string;
+  /** The database, as the application that owns it. */
+  readonly app: string;
   /** The database, as the role that Rollcall gets. */
   readonly url: string;
   readonly role: string;
@@ -25,13 +27,27 @@ export async function makeApplication(
 ): Promise<Application> {
   const owner = await postgres.emptyDatabase();
   if (file !== undefined) await query(owner, await readSchema(file));
-  const role = uniqueName("rollcall");
-  await query(owner, `create role ${role} login password 'secret'`);
+  const [role, app] = [uniqueName("rollcall"), uniqueName("app")];
+  const database = new URL(owner).pathname.slice(1);
+  await query(
+    owner,
+    `create role ${role} login password 'secret'; create role ${app} login password 'secret';
+     alter database ${database} owner to ${app}`,
+  );
+  return {
+    owner,
+    app: asRole(owner, app),
+    url: asRole(owner, role),
+    role,
+    database,
+  };
+}
+
+function asRole(owner: string, role: string): string {
   const url = new URL(owner);
-  const database = url.pathname.slice(1);
   url.username = role;
   url.password = "secret";
-  return { owner, url: url.href, role, database };
+  return url.href;
 }
 
 export async function readSchema(file: string): Promise<string> {
