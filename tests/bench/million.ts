@@ -1,6 +1,6 @@
 /**
  * Measures `apply` with 1,000,000 users, 100,000 of them online: by batch size while the feed is
- * pruned, and by number of nodes.
+ * pruned, and by number of nodes; and the sweep, one call and a whole round of it.
  *
  * Run by hand: `deno run -A tests/bench/million.ts`.
  *
@@ -8,6 +8,7 @@
  */
 import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
+import { SWEEP_SLICE_ROWS } from "../../src/postgres/limits.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import { query, silentLog } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
@@ -112,6 +113,26 @@ async function measureBatches(node: Node): Promise<void> {
   }
 }
 
+/** Sweeps until both passes have been through: over the users online, and over the users table. */
+async function measureSweep({ store, nodeId }: Node): Promise<void> {
+  const times: number[] = [];
+  const calls = Math.ceil(USERS / SWEEP_SLICE_ROWS) + 1;
+  for (let call = 0; call < calls; call++) {
+    const startedAt = performance.now();
+    await store.sweep(nodeId);
+    times.push(performance.now() - startedAt);
+  }
+  times.sort((a, b) => a - b);
+  const online = Math.ceil(ONLINE / SWEEP_SLICE_ROWS);
+  print(
+    `sweep: median ${quantile(times, 0.5)} ms, p99 ${
+      quantile(times, 0.99)
+    } ms; a round takes ${online} heartbeats over the users online, ${
+      calls - 1
+    } over the users table`,
+  );
+}
+
 /** Several nodes write at once, each batches of neighbouring users of its own. */
 async function measureNodes(url: string, count: number): Promise<void> {
   const nodes = await Promise.all(
@@ -153,6 +174,7 @@ async function main(): Promise<void> {
     const startedAt = performance.now();
     await node.store.snapshot();
     print(`a snapshot took ${(performance.now() - startedAt).toFixed(0)} ms`);
+    await measureSweep(node);
     await node.store.close();
     for (const count of [1, 2, 4]) await measureNodes(url, count);
   } finally {
