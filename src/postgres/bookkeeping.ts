@@ -38,8 +38,7 @@ export const BOOKKEEPING = `
     users_id text not null,
     id_type text not null,
     -- The column that gets the copy of the status. Null: none.
-    status_column text,
-    made_users boolean not null
+    status_column text
   )`;
 
 const OUR_OBJECTS = `

@@ -62,9 +62,14 @@ async function explain(
     await schemaForTables(client),
   ]);
   if (place === undefined) throw new Error("Cannot read the catalog");
-  const relation = await findRelation(client, config.table ?? "users");
+  const { table = "users" } = config;
+  const relation = await findRelation(
+    client,
+    table,
+    await settledTable(client),
+  );
   if (relation === undefined) await refuseMissing(client, config);
-  const users = relation && mapColumns(relation, config, await isOurs(client));
+  const users = relation && mapColumns(relation, config);
   return [
     `As ${place.role} in the database ${place.database}:`,
     `  reads   ${users ? readsOf(users) : "nothing of the application"}`,
@@ -78,15 +83,18 @@ async function explain(
   ].join("\n");
 }
 
-async function isOurs(client: pg.ClientBase): Promise<boolean> {
+/** The table that presence belongs to, if there was a start already. */
+async function settledTable(
+  client: pg.ClientBase,
+): Promise<string | undefined> {
   const { rows: [found] } = await client.query(
     "select to_regclass('rollcall_internal.settings') is not null as here",
   );
-  if (!found.here) return false;
+  if (!found.here) return undefined;
   const { rows: [settings] } = await client.query(
-    "select made_users from rollcall_internal.settings",
+    "select users_table from rollcall_internal.settings",
   );
-  return settings?.made_users === true;
+  return settings?.users_table;
 }
 
 function readsOf({ table, idColumn, idType, nameColumn }: UsersTable): string {

@@ -20,12 +20,12 @@ import { bypass, missingGrants } from "./users_rights.ts";
 const NAME_TYPES = ["text", "character varying", "citext", "character"];
 const STATUS_TYPES = ["text", "character varying"];
 
-/** What earlier starts did in this database. */
-export interface Earlier {
-  /** Rollcall made the table. */
-  readonly isOurs: boolean;
-  /** The column into which the status is copied already. Its words are Rollcall's own. */
-  readonly copiedColumn?: string | undefined;
+/** What earlier starts found in this database. Nothing, at the first one. */
+export interface Settled {
+  /** The table that presence belongs to. */
+  readonly table?: string | undefined;
+  /** The column into which the status is copied already. Other words in it are the application's since. */
+  readonly statusColumn?: string | undefined;
 }
 
 /**
@@ -36,17 +36,18 @@ export interface Earlier {
 export async function findUsersTable(
   client: pg.ClientBase,
   config: UsersConfig,
-  earlier: Earlier,
+  settled: Settled = {},
 ): Promise<UsersTable | undefined> {
-  const relation = await findRelation(client, config.table ?? "users");
+  const { table = "users" } = config;
+  const relation = await findRelation(client, table, settled.table);
   if (relation === undefined) {
     await refuseMissing(client, config);
     return undefined;
   }
-  const users = mapColumns(relation, config, earlier.isOurs);
+  const users = mapColumns(relation, config);
   refuseWithoutRights(relation, users, config);
   await tryToRead(client, users);
-  return await checkWords(client, users, config, earlier);
+  return await checkWords(client, users, config, settled);
 }
 
 /**
@@ -57,11 +58,10 @@ export async function findUsersTable(
 export function mapColumns(
   relation: Relation,
   config: UsersConfig,
-  isOurs: boolean,
 ): UsersTable {
   const id = checkId(relation, config.id);
   const name = checkName(relation, config.name);
-  const status = checkStatus(relation, config.status, isOurs);
+  const status = checkStatus(relation, config.status);
   return {
     table: relation.table,
     idColumn: id.name,
@@ -146,12 +146,12 @@ async function checkWords(
   client: pg.ClientBase,
   users: UsersTable,
   config: UsersConfig,
-  { isOurs, copiedColumn }: Earlier,
+  settled: Settled,
 ): Promise<UsersTable> {
   const { table, statusColumn } = users;
   if (statusColumn === undefined) return users;
-  // Other words in it were written by the application since, and the sweep corrects them.
-  if (isOurs || statusColumn === copiedColumn) return users;
+  // The sweep corrects what the application has written since.
+  if (statusColumn === settled.statusColumn) return users;
   const column = quote(statusColumn);
   const { rows: [row] } = await client.query(
     `select ${column}::text as word from ${table}
@@ -231,7 +231,6 @@ function checkName(
 function checkStatus(
   { table, columns }: Relation,
   wanted: string | undefined,
-  isOurs: boolean,
 ): Column | undefined {
   if (wanted === "none") return undefined;
   if (wanted === undefined) {
@@ -239,7 +238,7 @@ function checkStatus(
     const isOfThePlan = column !== undefined &&
       STATUS_TYPES.includes(column.type) && !column.isGenerated &&
       /^'offline'(::|$)/.test(column.defaultValue ?? "");
-    return isOurs || isOfThePlan ? column : undefined;
+    return isOfThePlan ? column : undefined;
   }
   const column = columns.get(wanted);
   if (column === undefined) {

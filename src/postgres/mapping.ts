@@ -22,31 +22,24 @@ export async function settleUsersTable(
   config: UsersConfig,
 ): Promise<{ users: UsersTable; madeUsers: boolean }> {
   const { rows: [settings] } = await client.query(
-    "select users_table, users_id, id_type, status_column, made_users from rollcall_internal.settings",
+    "select users_table, users_id, id_type, status_column from rollcall_internal.settings",
   );
-  const isOurs = settings?.made_users === true;
   let users = await findUsersTable(client, config, {
-    isOurs,
-    copiedColumn: settings?.status_column ?? undefined,
+    table: settings?.users_table,
+    statusColumn: settings?.status_column ?? undefined,
   });
   const madeUsers = users === undefined;
   if (users === undefined) {
     await makeUsersTable(client, config);
-    users = await findUsersTable(client, config, { isOurs: true });
+    users = await findUsersTable(client, config);
     if (users === undefined) throw new Error("Cannot find the table just made");
     await revokeDefaultGrants(client, users);
   }
   if (settings === undefined) {
     await client.query(
-      `insert into rollcall_internal.settings (users_table, users_id, id_type, status_column, made_users)
-       values ($1, $2, $3, $4, $5)`,
-      [
-        users.table,
-        users.idColumn,
-        users.idType,
-        users.statusColumn ?? null,
-        madeUsers,
-      ],
+      `insert into rollcall_internal.settings (users_table, users_id, id_type, status_column)
+       values ($1, $2, $3, $4)`,
+      [users.table, users.idColumn, users.idType, users.statusColumn ?? null],
     );
     return { users, madeUsers };
   }

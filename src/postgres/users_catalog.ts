@@ -112,11 +112,19 @@ const COLUMNS = `
    where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
    order by a.attnum`;
 
+/**
+ * Finds a table or a view by its name. `undefined`: there is none that the role can see.
+ *
+ * @param known A name with its schema that is preferred if a name without a schema may mean it.
+ *   Another role may have made a table in a schema that comes first on the search path.
+ * @throws {StartError} when the name is no name, or that of something else.
+ */
 export async function findRelation(
   client: pg.ClientBase,
   name: string,
+  known?: string,
 ): Promise<Relation | undefined> {
-  const found = await lookUp(client, name).catch((cause) => {
+  const found = await lookUp(client, name, known).catch((cause) => {
     throw new StartError(
       `Cannot look for the users table ${name}: ${
         messageOf(cause)
@@ -146,11 +154,17 @@ type Found = Omit<Relation, "columns">;
 async function lookUp(
   client: pg.ClientBase,
   name: string,
+  known?: string,
 ): Promise<Found | undefined> {
-  const { rows: [{ parts }] } = await client.query(
-    "select pg_catalog.parse_ident($1) as parts",
-    [name],
+  const { rows: [{ parts, isKnown }] } = await client.query(
+    `select pg_catalog.parse_ident($1) as parts,
+            pg_catalog.parse_ident($1) = (pg_catalog.parse_ident($2))[2:] as "isKnown"`,
+    [name, known ?? null],
   );
+  if (known !== undefined && isKnown) {
+    const found = await lookUp(client, known);
+    if (found !== undefined) return found;
+  }
   // With a schema's name, to_regclass wants usage of the schema. Which right is missing is said later.
   const [{ oid }] = parts.length > 1 ? [{ oid: null }] : await unpinned(
     client,

@@ -1,5 +1,5 @@
 /** What a server does at start when it cannot use the database that it was given. */
-import { equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { DATABASE_CONNECT_MS } from "../../src/postgres/limits.ts";
 import { connect } from "../support/client.ts";
 import {
@@ -8,6 +8,7 @@ import {
   statusOf,
   uniqueName,
 } from "../support/database.ts";
+import { describeSchema } from "../support/schema.ts";
 import { startProxy } from "../support/proxy.ts";
 import { runFile, startServerOn, TEST_SECRET } from "../support/server.ts";
 import { until } from "../support/until.ts";
@@ -105,3 +106,70 @@ Deno.test("a wrong DATABASE_URL ends the start with 2 and the reason: nobody ans
   ok(performance.now() - connectedAt < 2 * DATABASE_CONNECT_MS);
   match(stderr, /^Cannot connect to .*timeout/);
 });
+
+interface Unfit {
+  readonly sql: string;
+  readonly env?: Record<string, string>;
+  readonly says: RegExp;
+}
+
+const PLAN = "create table users (id integer primary key, username text);";
+
+const unfit: Record<string, Unfit> = {
+  "the table": {
+    sql: "create table auth_user (id integer primary key, username text)",
+    says:
+      /^Cannot find a table named users, but public\.auth_user: set USERS_TABLE=public\.auth_user /,
+  },
+  "a column": {
+    sql: PLAN,
+    env: { USERS_TABLE: "public.users", USERS_NAME: "email" },
+    says:
+      /^Cannot read names from public\.users: it has no column email; set USERS_NAME to one of id, username$/,
+  },
+  "a type": {
+    sql: PLAN,
+    env: { USERS_ID: "username", USERS_STATUS: "id" },
+    says:
+      /^Cannot read users from public\.users: the column username is not unique;/,
+  },
+  "a right": {
+    sql: `${PLAN} grant select (id) on users to ROLE`,
+    says: /^Cannot use the users table public\.users: .* run: grant select /,
+  },
+  "a policy": {
+    sql:
+      `${PLAN} grant select on users to ROLE; alter table users enable row level security`,
+    says:
+      /^Cannot read users from public\.users: row level security hides rows/,
+  },
+};
+
+for (const [what, { sql, env = {}, says }] of Object.entries(unfit)) {
+  Deno.test(`[U4] ${what} that is wrong or missing ends the start with 2 and one sentence, and the database stays as it was`, async () => {
+    const url = new URL(await postgres.emptyDatabase());
+    const owner = url.href;
+    const role = uniqueName("server");
+    await query(
+      owner,
+      `create role ${role} login password 'secret';
+       grant create on database ${url.pathname.slice(1)} to ${role};
+       grant create on schema public to ${role};
+       ${sql.replaceAll("ROLE", role)};
+       ${/grant|auth_user/.test(sql) ? "" : `grant all on users to ${role}`}`,
+    );
+    const state = async () => [
+      await describeSchema(owner),
+      await query(owner, "select nspname from pg_namespace order by 1"),
+    ];
+    const before = await state();
+    [url.username, url.password] = [role, "secret"];
+    const { code, stderr } = await runFile("main.ts", [], {
+      env: { DATABASE_URL: url.href, JWT_SECRET: TEST_SECRET, ...env },
+    });
+    equal(code, 2);
+    match(stderr.trim(), says);
+    equal(stderr.trim().split("\n").length, 1, stderr);
+    deepEqual(await state(), before);
+  });
+}

@@ -140,7 +140,7 @@ Deno.test("[U1] triggers, deferred ones too, and functions behind a view find th
   await it.apply([1], []);
   deepEqual(await it.copies(), [1]);
   deepEqual(await noted(), [1, 1]);
-  equal(await it.store.provision(99, "new"), "there");
+  equal((await it.store.provision(99, "new")).outcome, "there");
   deepEqual(await noted(), [1, 1, 99, 99]);
   await it.run(
     `create function has_note(id integer) returns boolean language plpgsql as

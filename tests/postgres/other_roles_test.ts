@@ -204,7 +204,7 @@ Deno.test("[U5] advisory locks, and open transactions that read what they were g
     await rejects(
       query(
         it.theirs,
-        `lock table rollcall_internal.${table} in access share mode`,
+        `begin; lock table rollcall_internal.${table} in access share mode`,
       ),
       /permission denied/,
     );
@@ -305,6 +305,7 @@ function traps(schema: string, idType: string): string {
     ],
   ];
   const fill = (text: string) => text.replaceAll(/\bT\b/g, idType);
+  const all = (texts: string[]) => [...new Set(texts.map(fill))];
   const body = (result: string) =>
     `returns ${result} language plpgsql as $t$ begin
        perform ${schema}.spring(); return null; end $t$`;
@@ -313,13 +314,13 @@ function traps(schema: string, idType: string): string {
     `grant insert on ${schema}.sprung to public; grant usage on schema ${schema} to public`,
     `create function ${schema}.spring() returns void language sql as
        $t$ insert into ${schema}.sprung values (current_user, current_query()) $t$`,
-    ...functions.map((name) =>
-      `create function ${schema}.${fill(name)} ${
+    ...all(functions).map((name) =>
+      `create function ${schema}.${name} ${
         body(name.startsWith("unnest") ? "integer" : "text")
       }`
     ),
-    ...operators.map((text, index) => {
-      const [left, name, right] = fill(text).split(" ");
+    ...all(operators).map((text, index) => {
+      const [left, name, right] = text.split(" ");
       return `create function ${schema}.op${index}(${left}, ${right}) ${
         body("boolean")
       };

@@ -157,8 +157,8 @@ Deno.test("a role that does not own the table users: the error names the grants 
   await migrateDatabase(url, config);
   const store = new PostgresStore(url, silentLog);
   await store.join(NODE, 60_000);
-  equal(await store.provision(1, "lovelace"), "there");
-  equal(await store.provision(2, "bob"), "there");
+  equal((await store.provision(1, "lovelace")).outcome, "there");
+  equal((await store.provision(2, "bob")).outcome, "there");
   equal((await store.apply(NODE, [1, 2], [])).transitions.length, 2);
   await store.sweep(NODE);
   await store.close();
