@@ -16,6 +16,7 @@ import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, silentLog } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
 import { pause, until, untilEqual } from "../support/until.ts";
+import { actAsApplication, endApplication } from "./application.ts";
 import { Machine, TIMES } from "./cluster.ts";
 import { type FeedRow, judgeFeed } from "./history.ts";
 import {
@@ -86,9 +87,15 @@ export async function chaos(options: ChaosOptions): Promise<void> {
   });
   const stop = new AbortController();
   const driving = drive(moving, machines, random, stop.signal);
+  const acting = actAsApplication(
+    ...[postgres.url, users, randomFrom(seed + 1), stop.signal] as const,
+  );
   await causeFaults(machines, postgres.url, directory, random, minutes, print);
   stop.abort();
   await driving;
+  const acts = [...await acting].map(([name, count]) => `${name}: ${count}`);
+  print(`the application ${acts.join(", ")}`);
+  await endApplication(postgres.url);
 
   const everyClient = [...moving, ...libraries];
   await quiet(everyClient, machines, postgres.url);
