@@ -22,6 +22,15 @@ import {
 /** The functions in `migrations/` raise it when a node's lease has ended. */
 const FENCED_SQLSTATE = "RC001";
 
+/**
+ * The functions in migrations/ rely on it: each of their statements must see what was committed before
+ * it began. Nothing is set where it is so already, because the connection may be one of a pooler,
+ * which gives it to the application next.
+ */
+const USE_READ_COMMITTED = `
+  select pg_catalog.set_config('default_transaction_isolation', 'read committed', false)
+   where pg_catalog.current_setting('default_transaction_isolation') operator(pg_catalog.<>) 'read committed'`;
+
 export class Pool {
   readonly #pool: pg.Pool;
 
@@ -40,10 +49,7 @@ export class Pool {
         "notice",
         ({ message }) => log.warn({ notice: message }, "the database warns"),
       );
-      // The functions in migrations/ rely on the isolation: each of their statements must see what
-      // was committed before it began.
-      client.query("set default_transaction_isolation to 'read committed'")
-        .catch(() => {});
+      client.query(USE_READ_COMMITTED).catch(() => {});
     });
     // The pool replaces an idle connection that broke at the next query.
     this.#pool.on(

@@ -1,6 +1,7 @@
 /** A pooler in front of Postgres. LISTEN does not work through one in transaction mode. */
-import { equal, match, ok } from "node:assert/strict";
-import { postgresForThisFile } from "../support/database.ts";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { migrateDatabase } from "../../src/postgres/migrate.ts";
+import { postgresForThisFile, query } from "../support/database.ts";
 import { freePort } from "../support/ports.ts";
 import { runFile, TEST_SECRET } from "../support/server.ts";
 import { until } from "../support/until.ts";
@@ -18,8 +19,8 @@ async function startPooler(databaseUrl: string) {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl);
   const directory = await Deno.makeTempDir({ prefix: "rollcall-pooler-" });
   const ownPort = freePort();
-  const database =
-    `host=${hostname} port=${port} user=${username} password=${password}`;
+  const database = `host=${hostname} port=${port} user=${username}` +
+    (password === "" ? "" : ` password=${password}`);
   await Deno.writeTextFile(
     `${directory}/users`,
     `"${username}" "${password}"\n`,
@@ -89,5 +90,39 @@ Deno.test({
       /^Cannot listen for notifications: .*direct connection.*DATABASE_URL/,
     );
     ok(performance.now() - startedAt < 10_000);
+  },
+});
+
+Deno.test({
+  name:
+    "a start through a pooler in transaction mode leaves nothing set and nothing locked on its connections",
+  ignore: isMissing,
+  fn: async () => {
+    const direct = await postgres.emptyDatabase();
+    await using pooler = await startPooler(direct);
+    // The application's connection stays in the pool, and is the one that the start gets.
+    const settings = () =>
+      query(
+        pooler.url,
+        `select name, setting from pg_settings
+          where source = 'session' and name not in ('application_name', 'client_encoding')
+          order by 1`,
+      );
+    const before = await settings();
+    const env = { DATABASE_URL: pooler.url, JWT_SECRET: TEST_SECRET };
+    equal((await runFile("main.ts", [], { env })).code, 2);
+    for (let n = 0; n < 10; n++) deepEqual(await settings(), before);
+    deepEqual(
+      await query(direct, "select from pg_locks where locktype = 'advisory'"),
+      [],
+    );
+    // The application finds its table, and the next start waits for nobody.
+    await query(
+      pooler.url,
+      "insert into users (id, username) values (1, 'ada')",
+    );
+    const startedAt = performance.now();
+    await migrateDatabase(direct);
+    ok(performance.now() - startedAt < 5_000);
   },
 });
