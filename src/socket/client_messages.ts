@@ -57,6 +57,15 @@ const clientMessage = z.discriminatedUnion("type", [
 
 type ParsedMessage = z.infer<typeof clientMessage>;
 
+/** A message that cannot be handled. */
+interface BadMessage {
+  readonly type: "bad";
+  /** What is wrong with it, for the client. */
+  readonly why: string;
+  /** Of a watch, if that at least can be read: the client then knows that this watch is refused. */
+  readonly ref: number | undefined;
+}
+
 const PREVIOUS_WATCH = "the previous watch stays in effect";
 
 /** Handles the messages of one connection. */
@@ -74,11 +83,11 @@ export class ClientMessages {
   /** `"too many"`: the client exceeded its rate limit, and the message was ignored. */
   receive(data: string | ArrayBuffer): "received" | "too many" {
     const message = parse(data, this.#deps);
-    const isBad = typeof message === "string";
-    const cost = isBad ? BAD_MESSAGE_COST : 1;
+    const cost = message.type === "bad" ? BAD_MESSAGE_COST : 1;
     if (this.#budget.take(cost) === "empty") return "too many";
-    if (isBad) this.#sendError("bad_message", message);
-    else if (message.type === "watch") this.#watch(message);
+    if (message.type === "bad") {
+      this.#sendError("bad_message", message.why, message.ref);
+    } else if (message.type === "watch") this.#watch(message);
     else void this.#refresh(message.token);
     return "received";
   }
@@ -139,30 +148,46 @@ export function messageBudget(now: () => number): TokenBucket {
 function parse(
   data: string | ArrayBuffer,
   { watchedUsersMax, ids }: Pick<ClientMessagesDeps, "watchedUsersMax" | "ids">,
-): ParsedMessage | string {
-  if (typeof data !== "string") return "expected text, got bytes";
+): ParsedMessage | BadMessage {
+  if (typeof data !== "string") return bad("expected text, got bytes");
   let value: unknown;
   try {
     value = JSON.parse(data);
   } catch {
-    return "expected JSON";
+    return bad("expected JSON");
   }
   const { data: message, error } = clientMessage.safeParse(value);
   if (error !== undefined) {
     const [issue] = error.issues;
     const field = issue?.path.join(".") ?? "";
     const got = field === "token" ? "" : `, got ${excerpt(value, field)}`;
-    return `${field === "" ? "message" : field}: ${issue?.message}${got}`;
+    return bad(
+      `${field === "" ? "message" : field}: ${issue?.message}${got}`,
+      refOf(value),
+    );
   }
   if (message.type === "refresh" || message.userIds === "*") return message;
   if (message.userIds.length > watchedUsersMax) return message;
   const userIds = message.userIds.map((id) => ids.parseJson(id));
-  const bad = userIds.indexOf(undefined);
-  return bad < 0
-    ? { ...message, userIds }
-    : `userIds.${bad}: expected ${ids.expected}, got ${
-      excerpt(message.userIds, String(bad))
-    }`;
+  const wrong = userIds.indexOf(undefined);
+  if (wrong < 0) return { ...message, userIds };
+  const got = excerpt(message.userIds, String(wrong));
+  return bad(
+    `userIds.${wrong}: expected ${ids.expected}, got ${got}`,
+    message.ref,
+  );
+}
+
+function bad(why: string, ref?: number): BadMessage {
+  return { type: "bad", why, ref };
+}
+
+/** The `ref` of a watch whose other fields may be wrong. */
+function refOf(value: unknown): number | undefined {
+  const { type, ref } = Object(value) as { type?: unknown; ref?: unknown };
+  return type === "watch" && Number.isSafeInteger(ref)
+    ? ref as number
+    : undefined;
 }
 
 /** The first characters of a field's value, or of the whole message if `field` is `""`. */

@@ -60,6 +60,23 @@ Deno.test(`[L1] ${INPUTS} damaged messages are each handled or answered with an 
   equal(log.events.length, 0);
 });
 
+Deno.test("[S4] the error for a watch that cannot be read repeats its ref, so that the client knows which watch is refused", () => {
+  const { create, socket } = clientMessages();
+  for (
+    const message of [
+      { type: "watch", userIds: [1, "2"], ref: 7 },
+      { type: "watch", userIds: 5, ref: 8 },
+      { type: "watch", userIds: ["x"] },
+      { type: "watch", userIds: [1], ref: 0.5 },
+      { type: "dance", ref: 9 },
+    ]
+  ) create().receive(JSON.stringify(message));
+  const errors = socket.sent.map((text) => JSON.parse(text));
+  deepEqual(errors.map(({ code }) => code), Array(5).fill("bad_message"));
+  const none = undefined;
+  deepEqual(errors.map(({ ref }) => ref), [7, 8, none, none, none]);
+});
+
 Deno.test("[L1] a client has a limited burst of messages and a limited rate after it", () => {
   const { create, pass } = clientMessages();
   const messages = create();
