@@ -21,7 +21,7 @@ import type {
   Watch,
   Watching,
 } from "../protocol/messages.ts";
-import { formatIdList, type UserId } from "../protocol/user_id.ts";
+import { formatIdList } from "../protocol/user_id.ts";
 import { Throttle } from "./throttle.ts";
 import {
   includes,
@@ -30,6 +30,7 @@ import {
   toWholeNumber,
   type User,
   Users,
+  WatchedIds,
   type WatchSet,
 } from "./users.ts";
 
@@ -51,7 +52,7 @@ export interface Update {
 }
 
 const NO_UPDATE: Update = { changes: [], isReset: false, isCurrent: false };
-const NOBODY: WatchSet = new Set<UserId>();
+const NOBODY: WatchSet = new WatchedIds([]);
 
 /** A longer list of ids is sent as a message: proxies commonly refuse URLs above 8 KiB. */
 const WATCH_QUERY_LENGTH_MAX = 1_500;
@@ -101,7 +102,7 @@ export class Replica {
     this.endConnection();
     this.#served = this.#wanted;
     this.#isSkipping = false;
-    const list = this.#wanted === "*" ? "*" : formatIdList(this.#wanted);
+    const list = this.#wanted === "*" ? "*" : formatIdList(this.#wanted.ids);
     const isRisky = wasRefused && list !== "*" && list !== "";
     if (isRisky || list.length > WATCH_QUERY_LENGTH_MAX) {
       // Watches nobody first. A `watch` message with the list follows the first state.
@@ -279,7 +280,7 @@ export class Replica {
     if (this.#requested !== undefined) return;
     this.#throttle.run(() => {
       this.#requested = this.#wanted;
-      const userIds = this.#wanted === "*" ? "*" : [...this.#wanted];
+      const userIds = this.#wanted === "*" ? "*" : [...this.#wanted.ids];
       this.#send({ type: "watch", userIds, ref: this.#ref += 1 });
     });
   }

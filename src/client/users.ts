@@ -7,7 +7,7 @@ import {
   type OnlineUserInfo,
   WATCHED_USERS_MAX,
 } from "../protocol/messages.ts";
-import { type UserId, userIds } from "../protocol/user_id.ts";
+import { idKey, type UserId, userIds } from "../protocol/user_id.ts";
 
 /** A user who is online. */
 export interface User extends OnlineUserInfo {
@@ -19,7 +19,22 @@ export interface User extends OnlineUserInfo {
  * The users that a client watches; `"*"` is all users. Watch sets are compared by identity:
  * two calls of `watch` with equal ids are two watch sets.
  */
-export type WatchSet = ReadonlySet<UserId> | "*";
+export type WatchSet = WatchedIds | "*";
+
+/** Ids as the application wrote them, which may differ from how the server writes them. */
+export class WatchedIds {
+  readonly ids: ReadonlySet<UserId>;
+  readonly #keys: ReadonlySet<string>;
+
+  constructor(ids: Iterable<UserId>) {
+    this.ids = new Set(ids);
+    this.#keys = new Set([...this.ids].map(idKey));
+  }
+
+  has(id: UserId): boolean {
+    return this.#keys.has(idKey(id));
+  }
+}
 
 /** A map that applications can only read: `set`, `delete` and `clear` throw a `TypeError`. */
 export class Users extends Map<UserId, User> {
@@ -54,10 +69,11 @@ export function toWatchSet(ids: Iterable<UserId> | "*"): WatchSet {
     const got = JSON.stringify(ids);
     throw new TypeError(`Cannot watch ${got}: expected user ids, or "*"`);
   }
-  const set = new Set([...ids].map(toUserId));
-  if (set.size <= WATCHED_USERS_MAX) return set;
+  const watched = new WatchedIds([...ids].map(toUserId));
+  const { size } = watched.ids;
+  if (size <= WATCHED_USERS_MAX) return watched;
   const expected = `expected at most ${WATCHED_USERS_MAX}`;
-  throw new TypeError(`Cannot watch ${set.size} users: ${expected}`);
+  throw new TypeError(`Cannot watch ${size} users: ${expected}`);
 }
 
 export function includes(set: WatchSet | undefined, id: UserId): boolean {

@@ -142,6 +142,15 @@ function compareDecimals(a: UserId, b: UserId): number {
 }
 
 /**
+ * The same text for all ways to write an id, so that a client that does not know the type can
+ * compare: 7 and "7" are one user on every server, and so is a UUID in upper and in lower case.
+ */
+export function idKey(id: UserId): string {
+  const text = String(id);
+  return UUID.test(text) ? text.toLowerCase() : text;
+}
+
+/**
  * A list of ids as in `watch=` and `ids=`: each percent-encoded, with commas between them. An
  * asterisk is encoded too, because `watch=*` is everybody. A comma at the end says that a single
  * id with a comma in it is one id.

@@ -34,6 +34,30 @@ Deno.test("[S4] users who enter or leave the watch set cause no online or offlin
   deepEqual(server.peers[0]?.received, [[2, 3], "*"]);
 });
 
+const SPELLINGS: Record<string, [written: string, id: number | string]> = {
+  "digits as text": ["7", 7],
+  "a UUID in upper case": [
+    "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+    "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+  ],
+};
+
+for (const [name, [written, id]] of Object.entries(SPELLINGS)) {
+  Deno.test(`[U3] a watched id may be ${name}, which the server writes in another way`, async () => {
+    const state = (seq: number, isOnline: boolean): ServerMessage => ({
+      ...{ type: "presence_state", seq },
+      users: isOnline ? [{ id, username: "ada" }] : [],
+    });
+    await using server = startScriptedServer(({ send, socket }, nth) => {
+      send(state(nth, nth !== 1));
+      if (nth < 2) socket.close(1001);
+    });
+    using client = startClient(server.url, { watch: [written] });
+    await client.eventsAre(`=${id}`, `-${id}`, `+${id}`);
+    equal(server.peers[0]?.url.searchParams.get("watch"), written);
+  });
+}
+
 Deno.test("[S4] of many watch calls in a row the last one takes effect, and few messages are sent", async () => {
   await using server = startScriptedServer((peer) => {
     peer.send(state(1, 1, 2, 3));
