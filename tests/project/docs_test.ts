@@ -4,7 +4,7 @@ import { DEFAULTS } from "../../src/config/environment.ts";
 import { CLOSE } from "../../src/protocol/close.ts";
 import { DISCONNECT } from "../../src/protocol/disconnect.ts";
 import { WATCHED_USERS_MAX } from "../../src/protocol/messages.ts";
-import { USER_ID_MAX } from "../../src/protocol/user_id.ts";
+import { USER_ID_LENGTH_MAX, USER_ID_MAX } from "../../src/protocol/user_id.ts";
 import {
   agree,
   readDocument,
@@ -21,8 +21,11 @@ const limitFiles = [...source.keys()].filter((path) =>
   path.endsWith("limits.ts")
 );
 
+/** Limits that the client library shares, which are not in a `limits.ts`. */
+const shared = { WATCHED_USERS_MAX, USER_ID_MAX, USER_ID_LENGTH_MAX };
+
 /** Every limit of the server by its name. */
-const limits: Record<string, unknown> = { WATCHED_USERS_MAX, USER_ID_MAX };
+const limits: Record<string, unknown> = { ...shared };
 for (const path of limitFiles) {
   Object.assign(limits, await import(`file://${ROOT}${path}`));
 }
@@ -124,7 +127,7 @@ Deno.test("[L1] every limit has its reason beside it", () => {
   const lines = limitFiles.map((path) => source.get(path)).join("\n")
     .split("\n");
   const names = Object.keys(limits)
-    .filter((name) => name !== "WATCHED_USERS_MAX" && name !== "USER_ID_MAX");
+    .filter((name) => !(name in shared));
   for (const name of names) {
     const index = lines.findIndex((line) =>
       line.startsWith(`export const ${name} `)
