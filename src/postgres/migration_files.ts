@@ -47,7 +47,7 @@ export function fillFile(
 export interface MigrationFiles {
   /** Tables, changed step by step. Each file is applied once. */
   readonly numbered: readonly MigrationFile[];
-  /** Functions, triggers and views. Each file is applied again when its text changes. */
+  /** Functions and views. Each file is applied again when its text changes. */
   readonly functions: readonly MigrationFile[];
 }
 

@@ -2,10 +2,15 @@
  * The store over Postgres: what the core asks of a database, as calls of functions in `migrations/`.
  *
  * How the parts of this folder act together:
- * - `migrate.ts` brings the schema up to date before the store is used. `pre_release.ts` and
- *   `rights.ts` explain why it cannot, `migration_files.ts` reads the files.
+ * - `migrate.ts` brings the schema up to date before the store is used: `migration_files.ts` reads
+ *   the files, `bookkeeping.ts` keeps what was applied, `pinned.ts` runs it with a pinned search path.
+ *   `pre_release.ts` and `rights.ts` explain why it cannot.
+ * - `mapping.ts` settles which users table of the application presence belongs to. `find_users.ts`
+ *   finds and checks it, by what `users_catalog.ts` reads; `users_rights.ts` knows the grants, and
+ *   `users_table.ts` the variables and the placeholders. `explain.ts` prints all that, and does nothing.
  * - This file sends arrays of ids into SQL functions and turns rows into the core's types. It
- *   decides nothing: whether a user is online is decided in `migrations/functions/presence.sql`.
+ *   decides nothing: whether a user is online is decided in `migrations/functions/presence.sql`. It
+ *   never names the users table: only the functions do.
  * - `pool.ts` owns the connections and their deadlines. `connect.ts` makes the first connection,
  *   where a failure is a fault of the configuration. `listen.ts` owns the one connection that
  *   receives notifications. `provision_refusal.ts` says why a user cannot be created. `traced.ts`

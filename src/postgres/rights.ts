@@ -7,8 +7,8 @@
  * A role that makes the schema needs to create the schemas rollcall_internal and rollcall, or to use
  * and create in ones that were prepared. To make a users table it also needs to create in the first
  * schema of its search path: since Postgres 15, `create` on the database does not include the schema
- * public. It never needs to own the application's tables; which rights it needs there is checked
- * in `users_table.ts`.
+ * public. It never needs to own the application's tables; which rights it needs there is in
+ * `users_rights.ts`.
  *
  * A role that only serves needs none of these, but rights on Rollcall's tables and functions.
  *
