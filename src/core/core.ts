@@ -43,7 +43,7 @@ import type { Metrics } from "../base/metrics.ts";
 import { Connections } from "./connections/connections.ts";
 import type { Hub } from "./connections/hub.ts";
 import { Eviction } from "./eviction/eviction.ts";
-import { Fanout } from "./fanout/fanout.ts";
+import { Fanout, type FanoutDeps } from "./fanout/fanout.ts";
 import { Subscriptions } from "./fanout/subscriptions.ts";
 import { Feed } from "./feed/feed.ts";
 import { Lease } from "./presence/lease.ts";
@@ -68,12 +68,7 @@ export interface CoreDeps {
   readonly compareIds?: UserIds["compare"];
   /** Left out: the server writes no rows of users. */
   readonly rewriteUser?: PresenceDeps["rewriteUser"];
-  readonly fanout: {
-    /** Least time between two passes of version 2, in milliseconds. */
-    readonly intervalMs: number;
-    /** Users online above which version 2 receives their number and not a snapshot. */
-    readonly stateUsersMax: number;
-  };
+  readonly fanout: Pick<FanoutDeps, "intervalMs" | "stateUsersMax">;
 }
 
 /**

@@ -33,55 +33,58 @@
  * takes at most 150 bytes, a watched id about 200, and the ring about 10 MB.
  *
  * **Parts.** `subscriber.ts` is the state of one connection, and decides which changes concern
- * it. `subscriptions.ts` holds all subscribers. `broadcast.ts` and `sync.ts` visit them, driven
- * by a `pump.ts` each. `sync_messages.ts` encodes the messages of version 2. The fan-out does
- * not know why a user changed, or what is claimed in the store.
+ * it. `subscriptions.ts` holds all subscribers. `pump.ts` decides when to visit them, and this
+ * file has one pump for each version. `broadcast.ts` and `sync.ts` are what a visit does.
+ * `sync_messages.ts` encodes the messages of version 2. The fan-out does not know why a user
+ * changed, or what is claimed in the store.
  *
  * @module
  */
-import type { Clock } from "../../base/clock.ts";
-import type { Log } from "../../base/log.ts";
 import type { Metrics } from "../../base/metrics.ts";
 import type { Connection } from "../connections/connection.ts";
-import type {
-  ConnectionObserver,
-  Connections,
-} from "../connections/connections.ts";
+import type { ConnectionObserver } from "../connections/connections.ts";
 import type { Change } from "../roster/ring.ts";
-import type { Roster } from "../roster/roster.ts";
 import { Broadcast } from "./broadcast.ts";
-import { Sender } from "./sender.ts";
+import { Pump } from "./pump.ts";
+import { Sender, type SenderDeps } from "./sender.ts";
 import { type Scope, V1Subscriber, V2Subscriber } from "./subscriber.ts";
-import type { Subscriptions } from "./subscriptions.ts";
-import { Sync } from "./sync.ts";
+import { Sync, type SyncDeps } from "./sync.ts";
 
-export interface FanoutDeps {
-  readonly subscriptions: Subscriptions;
-  readonly roster: Roster;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface FanoutDeps extends SenderDeps, Omit<SyncDeps, "sender"> {
   readonly metrics: Pick<
     Metrics,
     "delivered" | "merged" | "slowConsumerDropped"
   >;
   /** Least time between two passes of version 2, in milliseconds. */
   readonly intervalMs: number;
-  /** Users online above which version 2 receives their number and not a snapshot. */
-  readonly stateUsersMax: number;
-  readonly connections: Pick<Connections, "disconnect">;
 }
 
 export class Fanout implements ConnectionObserver {
   readonly #deps: FanoutDeps;
-  readonly #broadcast: Broadcast;
   readonly #sync: Sync;
+  readonly #v1Pump: Pump<V1Subscriber>;
+  readonly #v2Pump: Pump<V2Subscriber>;
   #epoch = 0;
 
   constructor(deps: FanoutDeps) {
+    const { subscriptions, roster, clock, metrics, intervalMs } = deps;
     const sender = new Sender(deps);
+    const broadcast = new Broadcast(roster.ring, sender);
+    const sync = new Sync({ ...deps, sender });
     this.#deps = deps;
-    this.#broadcast = new Broadcast({ ...deps, sender });
-    this.#sync = new Sync({ ...deps, sender });
+    this.#sync = sync;
+    this.#v1Pump = new Pump({
+      ...{ clock, pauseMs: 0 },
+      begin: () => subscriptions.v1Subscribers(),
+      visit: (subscriber) => broadcast.visit(subscriber),
+      delivered: (ms) => metrics.delivered(ms, 1),
+    });
+    this.#v2Pump = new Pump({
+      ...{ clock, pauseMs: intervalMs },
+      begin: () => sync.beginPass(),
+      visit: (subscriber) => sync.visit(subscriber),
+      delivered: (ms) => metrics.delivered(ms, 2),
+    });
   }
 
   /**
@@ -109,12 +112,11 @@ export class Fanout implements ConnectionObserver {
     } = {},
   ): "subscribed" | "full" {
     const { subscriptions, roster } = this.#deps;
+    const subscriber = new V2Subscriber(connection, watch);
     const cursor = since === undefined
       ? undefined
       : roster.positionAfter(since);
-    const subscriber = cursor === undefined
-      ? V2Subscriber.withoutCopy(connection, watch)
-      : V2Subscriber.resuming(connection, watch, cursor, roster.ring);
+    if (cursor !== undefined) subscriber.resume(roster.ring, cursor);
     if (subscriptions.addV2(subscriber) === "full") return "full";
     this.#wakeIfLive(connection);
     return "subscribed";
@@ -152,19 +154,19 @@ export class Fanout implements ConnectionObserver {
     changes: readonly Change[],
     since: number = this.#deps.clock.now(),
   ): void {
-    const { subscriptions, roster } = this.#deps;
+    const { subscriptions, roster: { epoch } } = this.#deps;
     subscriptions.recordChanges(changes);
-    this.#broadcast.publish(since);
-    this.#sync.publish(since);
-    if (roster.epoch === this.#epoch) return;
-    this.#epoch = roster.epoch;
+    this.#v1Pump.wake(subscriptions.v1Connections > 0 ? since : undefined);
+    this.#v2Pump.wake(subscriptions.pending > 0 ? since : undefined);
+    if (epoch === this.#epoch) return;
+    this.#epoch = epoch;
     subscriptions.requireSnapshots();
   }
 
   /** Starts a pass of each version. Call it when connections became live. */
   wake(): void {
-    this.#broadcast.wake();
-    this.#sync.wake();
+    this.#v1Pump.wake();
+    this.#v2Pump.wake();
   }
 
   /**
@@ -183,7 +185,7 @@ export class Fanout implements ConnectionObserver {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#broadcast.stop(), this.#sync.stop()]);
+    await Promise.all([this.#v1Pump.stop(), this.#v2Pump.stop()]);
   }
 
   /** A connection that is not live yet is visited in the pass that follows when it is. */

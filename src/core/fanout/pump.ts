@@ -2,7 +2,8 @@
  * A pump visits subscribers in slices so short that no other work has to wait for it.
  *
  * Any number of wakes in one turn cause one pass. A subscriber that cannot continue is visited
- * again after a pause, so that no pass waits for it. The pump does not know what a visit does.
+ * again after a pause, so that no pass waits for it. The pump measures the time from a change to
+ * the end of the pass that delivers it. It does not know what a visit does.
  *
  * @module
  */
@@ -27,14 +28,20 @@ export interface PumpDeps<Subscriber> {
   /** The subscribers to visit. The walk over them may be spread over time. */
   readonly begin: () => Iterable<Subscriber>;
   readonly visit: (subscriber: Subscriber) => Visited;
-  /** A pass ended, and no subscriber has to continue. */
-  readonly end: () => void;
+  /**
+   * A pass delivered everything that could be delivered.
+   *
+   * @param ms Since the oldest change that was not delivered before.
+   */
+  readonly delivered: (ms: number) => void;
 }
 
 export class Pump<Subscriber> {
   readonly #deps: PumpDeps<Subscriber>;
   readonly #passes: BackgroundTask;
   readonly #rechecks: BackgroundTask;
+  /** When the oldest change happened that is not delivered. `undefined`: there is none. */
+  #changedAt: number | undefined;
 
   constructor(deps: PumpDeps<Subscriber>) {
     const { clock, pauseMs } = deps;
@@ -49,7 +56,9 @@ export class Pump<Subscriber> {
     });
   }
 
-  wake(): void {
+  /** Starts a pass soon. `changedAt`: when the oldest change happened that it delivers, if any. */
+  wake(changedAt?: number): void {
+    this.#changedAt ??= changedAt;
     this.#passes.wake();
   }
 
@@ -58,7 +67,7 @@ export class Pump<Subscriber> {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { clock, begin, visit, end } = this.#deps;
+    const { clock, begin, visit } = this.#deps;
     let isAnyDeferred = false;
     let isAnyContinued = false;
     await forEachSliced(
@@ -74,8 +83,14 @@ export class Pump<Subscriber> {
     if (isAnyContinued) {
       this.wake();
       await clock.yield();
-    } else end();
+    } else this.#recordDelivery();
     if (isAnyDeferred) this.#rechecks.wake();
+  }
+
+  #recordDelivery(): void {
+    const { clock, delivered } = this.#deps;
+    if (this.#changedAt !== undefined) delivered(clock.now() - this.#changedAt);
+    this.#changedAt = undefined;
   }
 }
 

@@ -1,8 +1,9 @@
 /**
  * The sender sends messages to one connection at a time, and disconnects slow consumers.
  *
- * A send that fails ends that connection and affects no other. The sender does not know what a
- * message means, or which connections are due.
+ * A slow consumer is a peer that does not read what was sent to it. This file owns the rule for
+ * how long a peer may stall, that is, read nothing. A send that fails ends that connection and
+ * affects no other. The sender does not know what a message means, or which connections are due.
  *
  * @module
  */
@@ -12,8 +13,12 @@ import type { Metrics } from "../../base/metrics.ts";
 import { DISCONNECT, type Disconnect } from "../../protocol/disconnect.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Connections } from "../connections/connections.ts";
+import {
+  SEND_BUFFER_BYTES_MAX,
+  SLOW_CONSUMER_BYTES_PER_SECOND_MIN,
+  SLOW_CONSUMER_MS,
+} from "./limits.ts";
 import type { Visited } from "./pump.ts";
-import { recordStall } from "./slow_consumer.ts";
 import type { Subscriber } from "./subscriber.ts";
 
 export interface SenderDeps {
@@ -44,11 +49,23 @@ export class Sender {
     }
   }
 
-  /** Passes over a connection that has unsent bytes, or disconnects it as a slow consumer. */
+  /**
+   * Passes over a connection that has unsent bytes. Disconnects it if its peer has read nothing
+   * for too long.
+   */
   defer(subscriber: Subscriber): Visited {
+    const { connection, stall } = subscriber;
     const now = this.#deps.clock.now();
-    if (recordStall(subscriber, now) === "waiting") return "retry later";
-    const { connection } = subscriber;
+    const bytes = connection.bufferedBytes;
+    // More bytes than before are no sign of reading: a control message may have been added.
+    const isReading = stall === undefined || bytes < stall.bytes;
+    const since = isReading ? now : stall.since;
+    subscriber.stall = { since, bytes };
+    // The socket counts a message as unsent until all of it has left, so a large one needs time.
+    const extraBytes = Math.max(0, bytes - SEND_BUFFER_BYTES_MAX);
+    const allowedMs = SLOW_CONSUMER_MS +
+      extraBytes / SLOW_CONSUMER_BYTES_PER_SECOND_MIN * 1_000;
+    if (now - since < allowedMs) return "retry later";
     this.dropSlowConsumer(connection, DISCONNECT.slowConsumerStopped);
     return "idle";
   }

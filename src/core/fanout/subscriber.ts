@@ -9,13 +9,22 @@
  *
  * @module
  */
-import type { Status } from "../../protocol/messages.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
-import type { Change, Ring } from "../roster/ring.ts";
-import type { Stall } from "./slow_consumer.ts";
+import {
+  type Change,
+  mergeChange,
+  type MergedChanges,
+  type Ring,
+} from "../roster/ring.ts";
 
 export type Subscriber = V1Subscriber | V2Subscriber;
+
+/** Since when the peer has read nothing, in milliseconds, and the unsent bytes at the last visit. */
+export interface Stall {
+  readonly since: number;
+  readonly bytes: number;
+}
 
 /** Version 1: one message for each change. */
 export class V1Subscriber {
@@ -38,11 +47,6 @@ export class V1Subscriber {
   concerns({ userId }: Change): boolean {
     return userId !== this.connection.userId;
   }
-
-  /** Changes before `head` that were not sent. */
-  lag(head: number): number {
-    return head - this.cursor;
-  }
 }
 
 /** The users whose changes a version 2 client asked for. `"*"`: every user. */
@@ -55,7 +59,7 @@ export interface Opening {
    * The copy with which the client connected. A client that resumes has one, and receives a first
    * diff even if it is empty: that is the answer to its `since`.
    */
-  readonly copy: NeedsSnapshot | Following | Watching;
+  copy: NeedsSnapshot | Following | Watching;
   /** Control messages that wait for the first snapshot, diff or count. */
   readonly queuedControl: string[];
 }
@@ -78,18 +82,15 @@ export interface Following {
 /** The client has a copy of the online users among those that it watches. */
 export interface Watching {
   readonly kind: "watching";
-  readonly ids: ReadonlySet<UserId>;
-  /**
-   * Watched users that changed after the copy, each with the status of its first change.
-   * Statuses alternate, so a user differs from the copy only if it still has this status.
-   */
-  readonly changed: Map<UserId, Status>;
+  readonly scope: ReadonlySet<UserId>;
+  /** Watched users that changed after the copy. */
+  readonly changed: MergedChanges;
 }
 
 /** Too many users are online for a snapshot. The client receives their number. */
 export interface Counting {
   readonly kind: "counting";
-  /** Position in the ring when the last count was sent, or `NEVER`. */
+  /** Position in the ring when the last count was sent. Less than that makes a count due. */
   cursor: number;
 }
 
@@ -97,9 +98,6 @@ export interface Counting {
 export type CopyState = NeedsSnapshot | Following | Watching | Counting;
 
 export type V2State = Opening | CopyState;
-
-/** A position before every other, so that a count is due. */
-const NEVER = -1;
 
 /** Version 2: a snapshot, then diffs. */
 export class V2Subscriber {
@@ -110,43 +108,33 @@ export class V2Subscriber {
   lastSentAt: number;
   #state: V2State;
 
-  private constructor(connection: Connection, copy: Opening["copy"]) {
+  constructor(connection: Connection, scope: Scope) {
     this.connection = connection;
     this.stall = undefined;
     this.lastSentAt = -Infinity;
+    const copy = { kind: "needs snapshot", scope, ref: undefined } as const;
     this.#state = { kind: "opening", copy, queuedControl: [] };
   }
 
-  /** The client has no copy, or one that a diff cannot bring up to date. */
-  static withoutCopy(connection: Connection, scope: Scope): V2Subscriber {
-    const copy = { kind: "needs snapshot", scope, ref: undefined } as const;
-    return new V2Subscriber(connection, copy);
-  }
-
-  /** The client has a copy that includes every change before `cursor`. */
-  static resuming(
-    connection: Connection,
-    scope: Scope,
-    cursor: number,
-    ring: Ring,
-  ): V2Subscriber {
-    if (scope === "*") {
-      return new V2Subscriber(connection, { kind: "following", cursor });
-    }
-    const copy: Watching = { kind: "watching", ids: scope, changed: new Map() };
-    const subscriber = new V2Subscriber(connection, copy);
-    for (let at = cursor; at < ring.head; at++) subscriber.record(ring.at(at));
-    return subscriber;
+  /** The client connected with a copy that includes every change before `cursor`. */
+  resume(ring: Ring, cursor: number): void {
+    const { scope } = this;
+    if (scope === "*") return this.#setCopy({ kind: "following", cursor });
+    this.#setCopy({ kind: "watching", scope, changed: new Map() });
+    for (let at = cursor; at < ring.head; at++) this.record(ring.at(at));
   }
 
   get state(): V2State {
     return this.#state;
   }
 
+  get copy(): CopyState {
+    return this.#state.kind === "opening" ? this.#state.copy : this.#state;
+  }
+
   get scope(): Scope {
-    const copy = copyOf(this.#state);
-    if (copy.kind === "needs snapshot") return copy.scope;
-    return copy.kind === "watching" ? copy.ids : "*";
+    const { copy } = this;
+    return "scope" in copy ? copy.scope : "*";
   }
 
   /** Version 2 receives the changes of the users in its scope, its own user included. */
@@ -169,34 +157,29 @@ export class V2Subscriber {
     }
   }
 
-  /** Changes before `head` that were not sent. 0 for states that do not read the ring. */
-  lag(head: number): number {
-    const copy = copyOf(this.#state);
-    const hasCursor = copy.kind === "following" ||
-      copy.kind === "counting" && copy.cursor !== NEVER;
-    return hasCursor ? head - copy.cursor : 0;
+  /** Position in the ring of the next change to send. `undefined`: this state does not read the ring. */
+  get cursor(): number | undefined {
+    const { copy } = this;
+    return "cursor" in copy ? copy.cursor : undefined;
   }
 
   /** The client asked for these users, and needs a snapshot of them. */
-  watch(scope: Scope, ref: number | undefined): void {
-    const copy: NeedsSnapshot = { kind: "needs snapshot", scope, ref };
-    const state = this.#state;
-    this.#state = state.kind === "opening" ? { ...state, copy } : copy;
+  watch(scope: Scope, ref?: number): void {
+    this.#setCopy({ kind: "needs snapshot", scope, ref });
   }
 
   /** The roster was replaced, so a diff cannot bring the client up to date. */
   requireSnapshot(): void {
-    const copy = copyOf(this.#state);
-    if (copy.kind === "counting") copy.cursor = NEVER;
-    else if (copy.kind !== "needs snapshot") this.watch(this.scope, undefined);
+    const { copy } = this;
+    if (copy.kind === "counting") copy.cursor -= 1;
+    else if (copy.kind !== "needs snapshot") this.watch(this.scope);
   }
 
   /** Records a change for the next diff of a watch set. In other states there is nothing to record. */
   record(change: Change): void {
-    const copy = copyOf(this.#state);
+    const { copy } = this;
     if (copy.kind !== "watching" || !this.concerns(change)) return;
-    const { userId, status } = change;
-    if (!copy.changed.has(userId)) copy.changed.set(userId, status);
+    mergeChange(copy.changed, change);
   }
 
   /** A snapshot, diff or count is sent. Returns the control messages that waited for it. */
@@ -205,10 +188,12 @@ export class V2Subscriber {
     this.#state = state;
     return before.kind === "opening" ? before.queuedControl : NONE;
   }
+
+  /** Control messages that wait go on waiting. */
+  #setCopy(copy: Opening["copy"]): void {
+    if (this.#state.kind === "opening") this.#state.copy = copy;
+    else this.#state = copy;
+  }
 }
 
 const NONE: readonly string[] = [];
-
-function copyOf(state: V2State): CopyState {
-  return state.kind === "opening" ? state.copy : state;
-}

@@ -50,9 +50,9 @@ export class Subscriptions {
     return this.#watchedIds;
   }
 
-  /** Watchers for which a snapshot or diff may be due. */
+  /** Connections of version 2 for which a message may be due. */
   get pending(): number {
-    return this.#pending.size;
+    return this.#wildcards.size + this.#pending.size;
   }
 
   addV1(subscriber: V1Subscriber): void {
@@ -116,11 +116,6 @@ export class Subscriptions {
     this.#pending.delete(watcher);
   }
 
-  /** Whether a message may be due for any version 2 connection. */
-  get hasPending(): boolean {
-    return this.#wildcards.size + this.#pending.size > 0;
-  }
-
   /**
    * Version 1. The walk may be spread over time: it includes subscribers that are added meanwhile,
    * and leaves out those that are removed.
@@ -139,8 +134,8 @@ export class Subscriptions {
   lag(head: number): number {
     let lag = 0;
     for (const subscribers of [this.#v1, this.#wildcards]) {
-      for (const subscriber of subscribers.values()) {
-        lag = Math.max(lag, subscriber.lag(head));
+      for (const { cursor = head } of subscribers.values()) {
+        lag = Math.max(lag, head - cursor);
       }
     }
     return lag;

@@ -6,14 +6,14 @@
  *
  * @module
  */
+import type { Metrics } from "../../base/metrics.ts";
 import type {
   ErrorCode,
   OnlineUserInfo,
   ServerMessage,
-  Status,
 } from "../../protocol/messages.ts";
 import type { UserId } from "../../protocol/user_id.ts";
-import type { Change } from "../roster/ring.ts";
+import { mergeChange, type MergedChanges } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
 
 /** A diff as text. An empty one is sent only in answer to a client that resumes. */
@@ -24,19 +24,17 @@ export interface Diff {
 
 export class SyncMessages {
   readonly #roster: Roster;
-  readonly #onMerge: (changes: number) => void;
+  readonly #metrics: Pick<Metrics, "merged">;
   /** By the position at which they begin. All end at `#head`. */
   readonly #diffs = new Map<number, Diff>();
   #head = 0;
   #seq = 0;
-  #state = "";
-  #stateUsers = "";
-  #stateSeq = -1;
+  /** The last snapshot of every online user, and what it was made from. */
+  #state = { seq: -1, users: "", text: "" };
 
-  /** @param onMerge Called with the number of changes that were merged into a diff. */
-  constructor(roster: Roster, onMerge: (changes: number) => void) {
+  constructor(roster: Roster, metrics: Pick<Metrics, "merged">) {
     this.#roster = roster;
-    this.#onMerge = onMerge;
+    this.#metrics = metrics;
   }
 
   /** Begins a pass. Its diffs end where the ring ends now. */
@@ -56,21 +54,24 @@ export class SyncMessages {
   state(): string {
     const { seq } = this.#roster;
     const users = this.#roster.usersJson();
-    if (seq !== this.#stateSeq || users !== this.#stateUsers) {
-      this.#state = `{"type":"presence_state","seq":${seq},"users":${users}}`;
-      this.#stateUsers = users;
-      this.#stateSeq = seq;
+    if (seq !== this.#state.seq || users !== this.#state.users) {
+      const text = `{"type":"presence_state","seq":${seq},"users":${users}}`;
+      this.#state = { seq, users, text };
     }
-    return this.#state;
+    return this.#state.text;
   }
 
   /** The diff from a position that is in the ring to the head of this pass. */
   diff(position: number): Diff {
-    let diff = this.#diffs.get(position);
-    if (diff === undefined) {
-      diff = this.#merge(position);
-      this.#diffs.set(position, diff);
+    const known = this.#diffs.get(position);
+    if (known !== undefined) return known;
+    const merged: MergedChanges = new Map();
+    for (let at = position; at < this.#head; at++) {
+      mergeChange(merged, this.#roster.ring.at(at));
     }
+    this.#metrics.merged(this.#head - position);
+    const diff = this.#encodeDiff(this.#seq, merged);
+    this.#diffs.set(position, diff);
     return diff;
   }
 
@@ -81,18 +82,9 @@ export class SyncMessages {
     return encode({ type: "presence_state", seq, users });
   }
 
-  /** The diff of users that changed, given the first change of each. */
-  watchedDiff(changed: ReadonlyMap<UserId, Status>): Diff {
-    const online: OnlineUserInfo[] = [];
-    const offline: UserId[] = [];
-    for (const [id, first] of changed) {
-      const username = this.#roster.nameOf(id);
-      // Statuses alternate: a user whose first change does not hold any more is as before.
-      if ((username === undefined) !== (first === "offline")) continue;
-      if (username === undefined) offline.push(id);
-      else online.push({ id, username });
-    }
-    return encodeDiff(this.#roster.seq, online, offline);
+  /** The diff of watched users that changed. */
+  watchedDiff(changed: MergedChanges): Diff {
+    return this.#encodeDiff(this.#roster.seq, changed);
   }
 
   count(): string {
@@ -104,38 +96,21 @@ export class SyncMessages {
     return encode({ type: "keepalive", seq: this.#roster.seq });
   }
 
-  #merge(position: number): Diff {
-    const { ring } = this.#roster;
-    this.#onMerge(this.#head - position);
-    const first = new Map<UserId, Status>();
-    const last = new Map<UserId, Change>();
-    for (let at = position; at < this.#head; at++) {
-      const change = ring.at(at);
-      if (!first.has(change.userId)) first.set(change.userId, change.status);
-      last.set(change.userId, change);
-    }
+  #encodeDiff(seq: number, merged: MergedChanges): Diff {
     const online: OnlineUserInfo[] = [];
     const offline: UserId[] = [];
-    for (const [id, { status, username }] of last) {
-      // Statuses alternate: a user whose last status is not the first is as before.
-      if (first.get(id) !== status) continue;
-      if (status === "offline") offline.push(id);
+    for (const [id, change] of merged) {
+      if (change?.status === "offline") offline.push(id);
+      if (change?.status !== "online") continue;
       // A user that was renamed after the change has the new name in the roster.
-      else online.push({ id, username: this.#roster.nameOf(id) ?? username });
+      const username = this.#roster.nameOf(id) ?? change.username;
+      online.push({ id, username });
     }
-    return encodeDiff(this.#seq, online, offline);
+    return {
+      text: encode({ type: "presence_diff", seq, online, offline }),
+      isEmpty: online.length + offline.length === 0,
+    };
   }
-}
-
-function encodeDiff(
-  seq: number,
-  online: readonly OnlineUserInfo[],
-  offline: readonly UserId[],
-): Diff {
-  return {
-    text: encode({ type: "presence_diff", seq, online, offline }),
-    isEmpty: online.length + offline.length === 0,
-  };
 }
 
 /** @param ref Of the `watch` that is refused, if it had one. */

@@ -21,6 +21,19 @@ export interface Change {
   readonly seq: number;
 }
 
+/**
+ * What the changes after a moment come to, by user: the last change, or `undefined` if the user is
+ * again as at that moment.
+ */
+export type MergedChanges = Map<UserId, Change | undefined>;
+
+/** Adds the next change. Statuses alternate, so it undoes the one before, if there is one. */
+export function mergeChange(merged: MergedChanges, change: Change): void {
+  const before = merged.get(change.userId);
+  const isUndone = before !== undefined && before.status !== change.status;
+  merged.set(change.userId, isUndone ? undefined : change);
+}
+
 export class Ring {
   readonly #capacity: number;
   readonly #changes: Change[] = [];

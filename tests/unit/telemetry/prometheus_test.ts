@@ -40,7 +40,7 @@ Deno.test("v2_connections counts every version 2 connection, and watchers those 
   subscriptions.addV1(new V1Subscriber(connection, 0));
   for (const scope of ["*", new Set([1, 2])] as const) {
     const { connection } = liveConnection(2, { version: 2 });
-    subscriptions.addV2(V2Subscriber.withoutCopy(connection, scope));
+    subscriptions.addV2(new V2Subscriber(connection, scope));
   }
   const values = await valuesOf(metricsOf(subscriptions));
   deepEqual(

@@ -7,7 +7,7 @@ import { FakeClock } from "../../../support/fake_clock.ts";
 function createPump(visits: Record<string, Visited[]>, pauseMs = 0) {
   const clock = new FakeClock();
   const visited: string[] = [];
-  const passes = { ended: 0 };
+  const passes = { ended: 0, deliveredMs: [] as number[] };
   const pump = new Pump<string>({
     ...{ clock, pauseMs },
     begin: () => Object.keys(visits),
@@ -15,14 +15,17 @@ function createPump(visits: Record<string, Visited[]>, pauseMs = 0) {
       visited.push(`${clock.now()} ${name}`);
       return visits[name]?.shift() ?? "idle";
     },
-    end: () => void (passes.ended += 1),
+    delivered: (ms) => {
+      passes.ended += 1;
+      passes.deliveredMs.push(ms);
+    },
   });
   return { pump, clock, visited, passes };
 }
 
 Deno.test("any number of wakes in one turn cause one pass", async () => {
   const { pump, clock, visited, passes } = createPump({ a: [], b: [] });
-  for (let n = 0; n < 10; n++) pump.wake();
+  for (let n = 0; n < 10; n++) pump.wake(0);
   deepEqual(visited, []);
   await clock.advance(1_000);
   deepEqual(visited, ["0 a", "0 b"]);
@@ -35,7 +38,7 @@ Deno.test("a subscriber that has to continue is visited again after the others, 
     a: ["continue", "continue"],
     b: [],
   });
-  pump.wake();
+  pump.wake(0);
   await clock.advance(0);
   deepEqual(visited, ["0 a", "0 b", "0 a", "0 b", "0 a", "0 b"]);
   equal(passes.ended, 1);
@@ -61,6 +64,21 @@ Deno.test("the first wake after a pause starts a pass at once, and a wake during
   pump.wake();
   await clock.advance(0);
   deepEqual(visited, ["0 a", "50 a", "110 a"]);
+  await pump.stop();
+});
+
+Deno.test("the time of a delivery is that from the oldest change to the end of the pass, once for each change", async () => {
+  const { pump, clock, passes } = createPump({ a: ["continue"] }, 50);
+  await clock.advance(10);
+  pump.wake(4);
+  pump.wake(7);
+  await clock.advance(20);
+  deepEqual(passes.deliveredMs, []);
+  pump.wake(25);
+  await clock.advance(100);
+  pump.wake();
+  await clock.advance(100);
+  deepEqual(passes.deliveredMs, [56]);
   await pump.stop();
 });
 

@@ -5,7 +5,7 @@ import { liveConnection } from "../../../support/fakes.ts";
 
 function newSubscriber(scope: ReadonlySet<number> | "*" = "*"): V2Subscriber {
   const { connection } = liveConnection(101, { version: 2 });
-  return V2Subscriber.withoutCopy(connection, scope);
+  return new V2Subscriber(connection, scope);
 }
 
 Deno.test("[L1] a node has a limit of watched ids, and a connection frees its own", () => {
