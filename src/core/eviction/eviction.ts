@@ -1,57 +1,47 @@
 /**
  * Eviction closes connections that may not stay open, and keeps the others alive.
  *
- * It has three parts, which do not know each other:
- *
- * - `token_expiry.ts` closes a connection when its token expires. It warns a version 2
- *   connection before that.
+ * - A connection is closed when its token expires. A version 2 connection gets the error
+ *   `token_expiring` before that, so that its client can send a new token.
+ * - A version 2 connection that got no message for a while gets a `keepalive`. Browsers hide pings
+ *   from a page: without it, a client behind a dead link would show its old state forever.
  * - `revocations.ts` closes the connections of a user or a token that an administrator revoked,
  *   on every node, and refuses the token from then on.
- * - `keepalive.ts` sends a `keepalive` to a version 2 connection that got no message for a while,
- *   so that a client notices a dead link.
  *
- * This file owns the walk: token expiry and keepalive check every connection once a second. One
- * walk costs less than a timer for each connection, and a timer of Deno fires at once if it is
- * set beyond 2^31 ms. The walk is sliced, so that other work has its turn in between.
- * Revocations cost one read of the store for each notification, and one for each heartbeat.
+ * The first two are one walk over every connection, once a second. One walk costs less than a
+ * timer for each connection, and a timer of Deno fires at once if it is set beyond 2^31 ms. The
+ * walk is sliced, so that other work has its turn in between. Revocations cost one read of the
+ * store for each notification, and one for each heartbeat.
  *
  * Every close goes through `Connections`. Claims and subscriptions are released there, and not
  * here.
  *
  * @module
  */
-import type { Clock } from "../../base/clock.ts";
-import type { Log } from "../../base/log.ts";
-import type { Connections } from "../connections/connections.ts";
+import { DISCONNECT } from "../../protocol/disconnect.ts";
+import type { Connection } from "../connections/connection.ts";
 import type { Fanout } from "../fanout/fanout.ts";
 import { forEachSliced } from "../fanout/pump.ts";
-import type { Store } from "../store/store.ts";
-import { Keepalive } from "./keepalive.ts";
-import { CONNECTION_CHECK_MS } from "./limits.ts";
-import { Revocations } from "./revocations.ts";
-import { TokenExpiry } from "./token_expiry.ts";
+import { encodeError } from "../fanout/sync_messages.ts";
+import {
+  CONNECTION_CHECK_MS,
+  KEEPALIVE_MS,
+  TOKEN_WARNING_MS,
+} from "./limits.ts";
+import { Revocations, type RevocationsDeps } from "./revocations.ts";
 
-export interface EvictionDeps {
-  readonly store: Pick<Store, "readRevocations">;
-  readonly connections: Pick<Connections, "hub" | "disconnect">;
+export interface EvictionDeps extends RevocationsDeps {
   readonly fanout: Pick<Fanout, "sendControl" | "keepAlive">;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly heartbeatMs: number;
 }
 
 export class Eviction {
   readonly #deps: EvictionDeps;
-  readonly #tokenExpiry: TokenExpiry;
-  readonly #keepalive: Keepalive;
   readonly #revocations: Revocations;
   readonly #stop = new AbortController();
   #walking: Promise<void> | undefined;
 
   constructor(deps: EvictionDeps) {
     this.#deps = deps;
-    this.#tokenExpiry = new TokenExpiry(deps);
-    this.#keepalive = new Keepalive(deps);
     this.#revocations = new Revocations(deps);
   }
 
@@ -86,16 +76,31 @@ export class Eviction {
       if (signal.aborted) return;
       // One time for all connections, so that a warning becomes due in exactly one walk.
       const now = clock.now();
-      await forEachSliced(
-        hub.connections(),
-        (connection) => {
-          const token = this.#tokenExpiry.check(connection, checkedAt, now);
-          if (token === "valid") this.#keepalive.check(connection);
-        },
-        clock,
-        signal,
-      );
+      const check = (one: Connection) => this.#check(one, checkedAt, now);
+      await forEachSliced(hub.connections(), check, clock, signal);
       checkedAt = now;
     }
   }
+
+  /** Does what is due for one connection: a close, a warning or a keepalive. */
+  #check(connection: Connection, checkedAt: number, now: number): void {
+    const { connections, fanout } = this.#deps;
+    const { version, endsAt } = connection;
+    const warnAt = warnAtOf(connection);
+    if (now >= endsAt) {
+      connections.disconnect(connection, DISCONNECT.tokenExpired);
+    } else if (version === 2 && checkedAt < warnAt && warnAt <= now) {
+      const seconds = Math.ceil((endsAt - now) / 1_000);
+      const message = `your token expires in ${seconds} s: send a refresh`;
+      fanout.sendControl(connection, encodeError("token_expiring", message));
+    } else {
+      fanout.keepAlive(connection, KEEPALIVE_MS);
+    }
+  }
+}
+
+/** A short-lived token is warned about at half of its time, not as soon as it arrives. */
+function warnAtOf({ endsAt, tokenReceivedAt }: Connection): number {
+  const validMs = endsAt - tokenReceivedAt;
+  return endsAt - Math.min(TOKEN_WARNING_MS, validMs / 2);
 }
