@@ -48,7 +48,7 @@ export class Connections {
   }
 
   open(connection: Connection): void {
-    this.hub.register(connection.userId, connection);
+    this.hub.register(connection);
     for (const observer of this.#observers) observer.opened?.(connection);
   }
 
@@ -67,7 +67,7 @@ export class Connections {
   }
 
   #remove(connection: Connection): void {
-    const left = this.hub.unregister(connection.userId, connection);
+    const left = this.hub.unregister(connection);
     if (left === "absent") return;
     for (const observer of this.#observers) observer.ended(connection, left);
   }

@@ -10,32 +10,23 @@
 import type { UserId } from "../../protocol/user_id.ts";
 import type { Connection } from "./connection.ts";
 
-/** Invariant: no set is empty. A user without connections has no entry. */
-const connectionsByUser = new Map<UserId, Set<Connection>>();
-
 export class Hub {
-  readonly #connectionsByUser: Map<UserId, Set<Connection>>;
-
-  constructor(map = new Map<UserId, Set<Connection>>()) {
-    this.#connectionsByUser = map;
-  }
+  /** Invariant: no set is empty. A user without connections has no entry. */
+  readonly #connectionsByUser = new Map<UserId, Set<Connection>>();
 
   /** Adds a connection. `"first"`: the user had no other here. */
-  register(userId: UserId, connection: Connection): "first" | "more" {
+  register(connection: Connection): "first" | "more" {
+    const { userId } = connection;
     const connections = this.#connectionsByUser.get(userId);
-    if (connections !== undefined) {
-      connections.add(connection);
-      return "more";
-    }
+    connections?.add(connection);
+    if (connections !== undefined) return "more";
     this.#connectionsByUser.set(userId, new Set([connection]));
     return "first";
   }
 
   /** Removes a connection. `"last"`: the user has no other here. Safe to repeat. */
-  unregister(
-    userId: UserId,
-    connection: Connection,
-  ): "last" | "more" | "absent" {
+  unregister(connection: Connection): "last" | "more" | "absent" {
+    const { userId } = connection;
     const connections = this.#connectionsByUser.get(userId);
     if (!connections?.delete(connection)) return "absent";
     if (connections.size > 0) return "more";
@@ -76,4 +67,4 @@ export class Hub {
 }
 
 /** The hub of this process. A simulation of several nodes makes its own. */
-export const hub: Hub = new Hub(connectionsByUser);
+export const hub: Hub = new Hub();

@@ -39,7 +39,7 @@ class FakeWebSocket extends EventTarget {
 function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
   const socket = new FakeWebSocket();
   const authorization = Promise.withResolvers<Authorization>();
-  const hub = new Hub(new Map());
+  const hub = new Hub();
   const admission = new Admission({
     ...{ connectionsMax: 10, connectionsPerUserMax: 10 },
     ...{ connectionsPerAddressMax: 10, newConnectionsPerSecondMax: 10 },

@@ -9,36 +9,36 @@ Deno.test("register reports the first connection of a user, and unregister the l
     liveConnection(7).connection,
     liveConnection(7).connection,
   ];
-  equal(subject.register(7, one), "first");
-  equal(subject.register(7, two), "more");
-  equal(subject.unregister(7, one), "more");
+  equal(subject.register(one), "first");
+  equal(subject.register(two), "more");
+  equal(subject.unregister(one), "more");
   equal(subject.has(7), true);
-  equal(subject.unregister(7, two), "last");
+  equal(subject.unregister(two), "last");
   equal(subject.has(7), false);
 });
 
 Deno.test("unregister may be repeated, and changes nothing for a connection that is not in the hub", () => {
   const subject = new Hub();
   const { connection } = liveConnection(7);
-  equal(subject.unregister(7, connection), "absent");
-  subject.register(7, connection);
-  equal(subject.unregister(7, connection), "last");
-  equal(subject.unregister(7, connection), "absent");
+  equal(subject.unregister(connection), "absent");
+  subject.register(connection);
+  equal(subject.unregister(connection), "last");
+  equal(subject.unregister(connection), "absent");
 });
 
 Deno.test("a walk over all connections leaves out those that are removed and includes those that are added", () => {
   const subject = new Hub();
   const all = [1, 2, 3].map((userId) => liveConnection(userId).connection);
-  for (const connection of all) subject.register(connection.userId, connection);
+  for (const connection of all) subject.register(connection);
   const visited: UserId[] = [];
   for (const connection of subject.connections()) {
     visited.push(connection.userId);
     if (connection.userId !== 1) continue;
     for (const removed of all.slice(1, 2)) {
-      subject.unregister(removed.userId, removed);
+      subject.unregister(removed);
     }
     const added = liveConnection(4).connection;
-    subject.register(4, added);
+    subject.register(added);
   }
   deepEqual(visited, [1, 3, 4]);
 });

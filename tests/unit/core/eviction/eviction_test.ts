@@ -14,7 +14,7 @@ async function startEviction(version: 1 | 2, endsAt: number) {
   const hub = new Hub();
   const clock = new FakeClock();
   const { connection, socket } = liveConnection(1, { version, endsAt });
-  hub.register(1, connection);
+  hub.register(connection);
   const sent: string[] = [];
   let lastSentAt = 0;
   const eviction = new Eviction({
