@@ -11,6 +11,7 @@
  * - This file sends arrays of ids into SQL functions and turns rows into the core's types. It
  *   decides nothing: whether a user is online is decided in `migrations/functions/presence.sql`. It
  *   never names the users table: only the functions do.
+ * - `rows.ts` reads rows, and `sweep.ts` makes the calls of one sweep.
  * - `pool.ts` owns the connections and their deadlines. `connect.ts` makes the first connection,
  *   where a failure is a fault of the configuration. `listen.ts` owns the one connection that
  *   receives notifications. `provision_refusal.ts` says why a user cannot be created. `traced.ts`
@@ -44,29 +45,13 @@ import type {
 } from "../core/store/store.ts";
 import type { Status } from "../protocol/messages.ts";
 import { INTEGER_IDS, type UserId, type UserIds } from "../protocol/user_id.ts";
-import {
-  FEED_KEEP_MS,
-  FEED_KEEP_ROWS_MAX,
-  FEED_PRUNE_ROUNDS_MAX,
-  FEED_PRUNE_ROWS_MAX,
-  REVOCATIONS_KEEP_MS,
-  SWEEP_ROUNDS_MAX,
-  SWEEP_SLICE_ROWS,
-  SWEEP_USERS_MAX,
-} from "./limits.ts";
+import { SWEEP_USERS_MAX } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { Pool } from "./pool.ts";
 import { describeRefusal } from "./provision_refusal.ts";
+import { Rows, type TransitionRow } from "./rows.ts";
+import { sweep } from "./sweep.ts";
 import { traced } from "./traced.ts";
-
-/** A row of a function that decides transitions. `pg` returns `bigint` as text. */
-interface TransitionRow {
-  readonly seq: string;
-  readonly user_id: unknown;
-  readonly username: string;
-  /** `more`: no transition, there is more to do. */
-  readonly status: Status | "more";
-}
 
 /** A row of `apply`, which also returns the users for whom it wrote nothing. */
 interface ApplyRow extends Omit<TransitionRow, "status"> {
@@ -87,7 +72,7 @@ export class PostgresStore implements Store {
   /** The number of the newest batch, by which the database rejects one that arrives too late. */
   #batchNumber = 0;
 
-  readonly #ids: UserIds;
+  readonly #rows: Rows;
 
   /** Connects when it is first used. The schema must be up to date. */
   constructor(
@@ -95,7 +80,7 @@ export class PostgresStore implements Store {
     log: Log,
     ids: UserIds = INTEGER_IDS,
   ) {
-    this.#ids = ids;
+    this.#rows = new Rows(ids);
     this.#url = url;
     this.#log = log;
     this.#pool = new Pool(url, log);
@@ -124,50 +109,8 @@ export class PostgresStore implements Store {
     ]);
   }
 
-  async sweep(nodeId: NodeId): Promise<readonly Transition[]> {
-    // Each call is a transaction of its own, so that none keeps locks while the next one runs.
-    const transitions = await this.#sweepNodes(nodeId);
-    transitions.push(
-      ...await this.#decide(
-        "select * from rollcall_internal.sweep_users($1, $2)",
-        [nodeId, SWEEP_SLICE_ROWS],
-      ),
-    );
-    await this.#copyDue(nodeId);
-    await this.#prune();
-    await this.#pool.query("select rollcall_internal.prune_revocations($1)", [
-      REVOCATIONS_KEEP_MS,
-    ]);
-    return transitions;
-  }
-
-  /** Releases the claims of nodes that ended, in transactions of bounded size until none is left. */
-  async #sweepNodes(nodeId: NodeId): Promise<Transition[]> {
-    const transitions: Transition[] = [];
-    for (let round = 0; round < SWEEP_ROUNDS_MAX; round++) {
-      const rows = await this.#pool.query<TransitionRow>(
-        "select * from rollcall_internal.sweep_nodes($1, $2)",
-        [nodeId, SWEEP_USERS_MAX],
-      );
-      transitions.push(...this.#toTransitions(rows));
-      if (!rows.some(({ status }) => status === "more")) break;
-    }
-    return transitions;
-  }
-
-  /** Writes copies of the status that are due. Their debt is forgotten in a second transaction. */
-  async #copyDue(nodeId: NodeId): Promise<void> {
-    const copied = await this.#pool.query<
-      { user_id: unknown; changed_at: string | null }
-    >(
-      "select user_id, cast(changed_at as pg_catalog.text) as changed_at from rollcall_internal.copy_due($1, $2)",
-      [nodeId, SWEEP_SLICE_ROWS],
-    );
-    if (copied.length === 0) return;
-    await this.#pool.query("select rollcall_internal.copies_done($1, $2)", [
-      copied.map((row) => row.user_id),
-      copied.map((row) => row.changed_at),
-    ]);
+  sweep(nodeId: NodeId): Promise<readonly Transition[]> {
+    return sweep(this.#pool, this.#rows, nodeId);
   }
 
   async apply(
@@ -187,10 +130,10 @@ export class PostgresStore implements Store {
     );
     const idsWith = (status: string) =>
       rows.filter((row) => row.status === status).map((row) =>
-        this.#toId(row.user_id)
+        this.#rows.toId(row.user_id)
       );
     return {
-      transitions: this.#toTransitions(rows),
+      transitions: this.#rows.toTransitions(rows),
       unknown: idsWith("unknown"),
       deferred: idsWith("deferred"),
     };
@@ -222,7 +165,7 @@ export class PostgresStore implements Store {
     );
     return {
       head: Number(rows[0]?.head ?? 0),
-      transitions: this.#toTransitions(rows),
+      transitions: this.#rows.toTransitions(rows),
     };
   }
 
@@ -238,7 +181,7 @@ export class PostgresStore implements Store {
          ) online on true`,
     );
     const users = rows.flatMap(({ id, username }) =>
-      id === null ? [] : [{ id: this.#toId(id), username }]
+      id === null ? [] : [{ id: this.#rows.toId(id), username }]
     );
     return { seq: Number(rows[0]?.seq ?? 0), users };
   }
@@ -249,7 +192,7 @@ export class PostgresStore implements Store {
         where nodes operator(pg_catalog.<>) '{}' and $1 operator(pg_catalog.=) any (nodes)`,
       [nodeId],
     );
-    return rows.map((row) => this.#toId(row.user_id));
+    return rows.map((row) => this.#rows.toId(row.user_id));
   }
 
   async skipTo(seq: number): Promise<void> {
@@ -278,7 +221,7 @@ export class PostgresStore implements Store {
     );
     return rows.map((row) => ({
       id: Number(row.id),
-      userId: row.user_id === null ? undefined : this.#toId(row.user_id),
+      userId: row.user_id === null ? undefined : this.#rows.toId(row.user_id),
       tokenId: row.token_id ?? undefined,
     }));
   }
@@ -331,51 +274,12 @@ export class PostgresStore implements Store {
     await this.#pool.close();
   }
 
-  async #prune(): Promise<void> {
-    for (let round = 0; round < FEED_PRUNE_ROUNDS_MAX; round++) {
-      const [row] = await this.#pool.query<{ pruned: number }>(
-        "select rollcall_internal.prune_feed($1, $2, $3) as pruned",
-        [FEED_KEEP_ROWS_MAX, FEED_KEEP_MS, FEED_PRUNE_ROWS_MAX],
-      );
-      if ((row?.pruned ?? 0) < FEED_PRUNE_ROWS_MAX) return;
-    }
-  }
-
   async #decide(
     sql: string,
     values: unknown[],
   ): Promise<readonly Transition[]> {
-    return this.#toTransitions(
+    return this.#rows.toTransitions(
       await this.#pool.query<TransitionRow>(sql, values),
-    );
-  }
-
-  /** The rows that are transitions, in the feed's order. */
-  #toTransitions(
-    rows: readonly (Omit<TransitionRow, "seq" | "status"> & {
-      seq: string | null;
-      status: string;
-    })[],
-  ): Transition[] {
-    return rows
-      .filter((row) => row.seq !== null)
-      .map((row) => ({
-        seq: Number(row.seq),
-        userId: this.#toId(row.user_id),
-        username: row.username,
-        status: row.status as Status,
-      }))
-      .sort((a, b) => a.seq - b.seq);
-  }
-
-  /** `pg` returns a `bigint` as text, which may have to be a number. */
-  #toId(value: unknown): UserId {
-    const id = this.#ids.parse(value);
-    if (id !== undefined) return id;
-    throw new RangeError(
-      `Cannot use the user id ${
-        JSON.stringify(value)
-      } of the database: expected ${this.#ids.expected}`,
     );
   }
 }
