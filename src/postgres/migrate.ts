@@ -31,6 +31,7 @@ import { USERNAME_LENGTH_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
+import { isNewer, readApplied, refuseEdited } from "./applied_files.ts";
 import { connect } from "./connect.ts";
 import { MIGRATE_LOCK_MS, MIGRATE_MS } from "./limits.ts";
 import {
@@ -40,7 +41,6 @@ import {
   readMigrationFiles,
 } from "./migration_files.ts";
 import {
-  adviceToStartOver,
   refusePreReleaseMigrations,
   refusePreReleaseSchema,
 } from "./pre_release.ts";
@@ -68,12 +68,6 @@ export interface Migrated {
   readonly users: UsersTable;
   /** Whether the users table was made now. */
   readonly madeUsers: boolean;
-}
-
-/** What the database says about a file that was applied. */
-interface Applied {
-  readonly sha256: string;
-  readonly isBreaking: boolean;
 }
 
 /** Postgres raises it when a lock is not available within `MIGRATE_LOCK_MS`. */
@@ -199,52 +193,6 @@ async function migrateOnce(
   for (const file of changed) await applyFile(client, file, values);
   await revokeDefaultGrants(client, known);
   return { applied: changed.map(({ name }) => name), users, madeUsers };
-}
-
-async function readApplied(client: pg.Client): Promise<Map<string, Applied>> {
-  const { rows } = await client.query(
-    "select name, sha256, breaking from rollcall_internal.migrations",
-  );
-  return new Map(rows.map(({ name, sha256, breaking }) => [
-    name,
-    { sha256, isBreaking: breaking },
-  ]));
-}
-
-/** @throws {StartError} when the text of a numbered file is not what was applied. */
-function refuseEdited(
-  numbered: readonly MigrationFile[],
-  applied: ReadonlyMap<string, Applied>,
-): void {
-  const edited = numbered.find(({ name, sha256 }) =>
-    (applied.get(name)?.sha256 ?? sha256) !== sha256
-  );
-  if (edited === undefined) return;
-  throw new StartError(
-    `Cannot migrate: migrations/${edited.name} was edited after it was applied; restore it and put the change into a new file. If a pre-release of Rollcall made this database, the file was not final. ${adviceToStartOver()}`,
-  );
-}
-
-/**
- * Whether a newer server has migrated the database.
- *
- * @throws {StartError} when one of its migrations is breaking.
- */
-function isNewer(
-  applied: ReadonlyMap<string, Applied>,
-  numbered: readonly MigrationFile[],
-): boolean {
-  const known = new Set(numbered.map(({ name }) => name));
-  const unknown = [...applied].filter(([name]) =>
-    !name.startsWith("functions/") && !known.has(name)
-  );
-  const breaking = unknown.find(([, { isBreaking }]) => isBreaking);
-  if (breaking === undefined) return unknown.length > 0;
-  throw new StartError(
-    `Cannot migrate: the database has ${
-      breaking[0]
-    }, which is not in migrations/ and which servers without it cannot work with; expected a server of the same or a newer version`,
-  );
 }
 
 /** Numbered files are recorded by their own hash: their placeholders never change, see `mapping.ts`. */

@@ -81,7 +81,10 @@ export function userIds(
     type,
     expected: `a user id from 1 to ${last}${advice}`,
     parse,
-    parseJson: (value) => typeof value === json ? parse(value) : undefined,
+    parseJson: (value) => {
+      const isNumber = typeof value === "number";
+      return isNumber === (json === "number") ? parse(value) : undefined;
+    },
     compare: json === "string" ? compareDecimals : compare,
   };
 }
