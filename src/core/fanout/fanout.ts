@@ -51,10 +51,7 @@ import { type Scope, V1Subscriber, V2Subscriber } from "./subscriber.ts";
 import { Sync, type SyncDeps } from "./sync.ts";
 
 export interface FanoutDeps extends SenderDeps, Omit<SyncDeps, "sender"> {
-  readonly metrics: Pick<
-    Metrics,
-    "delivered" | "merged" | "slowConsumerDropped"
-  >;
+  readonly metrics: Metrics;
   /** Least time between two passes of version 2, in milliseconds. */
   readonly intervalMs: number;
 }

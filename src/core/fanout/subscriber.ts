@@ -35,12 +35,11 @@ export class V1Subscriber {
    */
   cursor: number;
   /** `undefined`: the peer reads. */
-  stall: Stall | undefined;
+  stall: Stall | undefined = undefined;
 
   constructor(connection: Connection, cursor: number) {
     this.connection = connection;
     this.cursor = cursor;
-    this.stall = undefined;
   }
 
   /** Version 1 receives the changes of every user but its own. */
@@ -103,15 +102,13 @@ export type V2State = Opening | CopyState;
 export class V2Subscriber {
   readonly connection: Connection;
   /** `undefined`: the peer reads. */
-  stall: Stall | undefined;
+  stall: Stall | undefined = undefined;
   /** When a message was last sent, in milliseconds by the core's clock. */
-  lastSentAt: number;
+  lastSentAt = -Infinity;
   #state: V2State;
 
   constructor(connection: Connection, scope: Scope) {
     this.connection = connection;
-    this.stall = undefined;
-    this.lastSentAt = -Infinity;
     const copy = { kind: "needs snapshot", scope, ref: undefined } as const;
     this.#state = { kind: "opening", copy, queuedControl: [] };
   }
@@ -128,6 +125,7 @@ export class V2Subscriber {
     return this.#state;
   }
 
+  /** What the client has, or will have with the next message. Also while it is opening. */
   get copy(): CopyState {
     return this.#state.kind === "opening" ? this.#state.copy : this.#state;
   }
