@@ -1,8 +1,8 @@
 /**
- * Measures `apply` with 1,000,000 users, 100,000 of them online: by batch size while the feed is
- * pruned, and by number of nodes; and the sweep, one call and a whole round of it.
+ * Measures `apply` and `sweep` with 1,000,000 users, 100,000 of them online: `apply` by batch size
+ * while the feed is pruned, and by number of nodes; `sweep` until every user was compared once.
  *
- * Run by hand: `deno run -A tests/bench/million.ts`.
+ * Run by hand: `deno run -A tests/bench/million.ts [integer | bigint | uuid | text]`.
  *
  * @module
  */
@@ -10,13 +10,23 @@ import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { SWEEP_SLICE_ROWS } from "../../src/postgres/limits.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
+import { DEFAULT_USERS } from "../../src/postgres/users_table.ts";
+import {
+  USER_ID_TYPES,
+  type UserId,
+  userIds,
+  type UserIdType,
+} from "../../src/protocol/user_id.ts";
 import { query, silentLog } from "../support/database.ts";
+import { idOf } from "../support/ids.ts";
 import { randomFrom } from "../support/random.ts";
 
 const USERS = 1_000_000;
 const ONLINE = 100_000;
 const LEASE_MS = 600_000;
 const BATCHES = [1, 10, 100, 1_000];
+/** Users that are prepared, or that a node writes, at once. */
+const BATCH = 1_000;
 const ROUNDS = 60;
 
 function print(line: string): void {
@@ -27,32 +37,45 @@ function quantile(sorted: readonly number[], share: number): string {
   return (sorted[Math.floor(sorted.length * share)] ?? NaN).toFixed(1);
 }
 
+interface Database {
+  readonly url: string;
+  readonly idType: UserIdType;
+}
+
 interface Node {
   readonly store: PostgresStore;
   readonly nodeId: string;
 }
 
-async function join(url: string): Promise<Node> {
-  const store = new PostgresStore(url, silentLog);
+async function join({ url, idType }: Database): Promise<Node> {
+  const store = new PostgresStore(url, silentLog, userIds(idType));
   const nodeId = crypto.randomUUID();
   await store.join(nodeId, LEASE_MS);
   return { store, nodeId };
 }
 
+/** The ids of so many users, from the first on. */
+function range({ idType }: Database, first: number, count: number): UserId[] {
+  return Array.from({ length: count }, (_, n) => idOf(idType, first + n));
+}
+
 /** Creates the users, and sets the first `ONLINE` of them online. */
-async function prepare(url: string): Promise<Node> {
-  await migrateDatabase(url);
-  await query(
-    url,
-    "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
-    [USERS],
-  );
+async function prepare(database: Database): Promise<Node> {
+  const { url, idType } = database;
+  await migrateDatabase(url, { ...DEFAULT_USERS, idType });
+  for (let first = 1; first <= USERS; first += BATCH) {
+    await query(
+      url,
+      `insert into users (id, username)
+       select id, 'user' || n from unnest($1::${idType}[]) with ordinality as given (id, n)`,
+      [range(database, first, BATCH)],
+    );
+  }
   await query(url, "vacuum analyze users");
-  const node = await join(url);
+  const node = await join(database);
   const startedAt = performance.now();
-  for (let id = 1; id <= ONLINE; id += 1_000) {
-    const batch = Array.from({ length: 1_000 }, (_, n) => id + n);
-    await node.store.apply(node.nodeId, batch, []);
+  for (let first = 1; first <= ONLINE; first += BATCH) {
+    await node.store.apply(node.nodeId, range(database, first, BATCH), []);
   }
   const seconds = (performance.now() - startedAt) / 1_000;
   print(`${ONLINE} users went online in ${seconds.toFixed(1)} s`);
@@ -60,7 +83,7 @@ async function prepare(url: string): Promise<Node> {
 }
 
 /** Prunes the feed until the signal aborts. Returns the number of deleted rows. */
-async function prune(url: string, { signal }: AbortController) {
+async function prune({ url }: Database, { signal }: AbortController) {
   let pruned = 0;
   while (!signal.aborted) {
     const [row] = await query(
@@ -80,6 +103,7 @@ async function prune(url: string, { signal }: AbortController) {
 
 /** Sets random users online and offline again, in batches. Returns the time of each, ascending. */
 async function timeBatches(
+  { idType }: Database,
   { store, nodeId }: Node,
   size: number,
   random: () => number,
@@ -92,7 +116,7 @@ async function timeBatches(
     }
     for (const isOnline of [true, false]) {
       const startedAt = performance.now();
-      const batch = [...ids];
+      const batch = [...ids].map((n) => idOf(idType, n));
       await store.apply(nodeId, isOnline ? batch : [], isOnline ? [] : batch);
       times.push(performance.now() - startedAt);
     }
@@ -100,10 +124,10 @@ async function timeBatches(
   return times.sort((a, b) => a - b);
 }
 
-async function measureBatches(node: Node): Promise<void> {
+async function measureBatches(database: Database, node: Node): Promise<void> {
   const random = randomFrom(1);
   for (const size of BATCHES) {
-    const times = await timeBatches(node, size, random);
+    const times = await timeBatches(database, node, size, random);
     const total = times.reduce((sum, ms) => sum + ms, 0);
     print(
       `batch of ${size}: median ${quantile(times, 0.5)} ms, p99 ${
@@ -113,41 +137,24 @@ async function measureBatches(node: Node): Promise<void> {
   }
 }
 
-/** Sweeps until both passes have been through: over the users online, and over the users table. */
-async function measureSweep({ store, nodeId }: Node): Promise<void> {
-  const times: number[] = [];
-  const calls = Math.ceil(USERS / SWEEP_SLICE_ROWS) + 1;
-  for (let call = 0; call < calls; call++) {
-    const startedAt = performance.now();
-    await store.sweep(nodeId);
-    times.push(performance.now() - startedAt);
-  }
-  times.sort((a, b) => a - b);
-  const online = Math.ceil(ONLINE / SWEEP_SLICE_ROWS);
-  print(
-    `sweep: median ${quantile(times, 0.5)} ms, p99 ${
-      quantile(times, 0.99)
-    } ms; a round takes ${online} heartbeats over the users online, ${
-      calls - 1
-    } over the users table`,
-  );
-}
-
 /** Several nodes write at once, each batches of neighbouring users of its own. */
-async function measureNodes(url: string, count: number): Promise<void> {
+async function measureNodes(
+  database: Database,
+  count: number,
+): Promise<void> {
   const nodes = await Promise.all(
-    Array.from({ length: count }, () => join(url)),
+    Array.from({ length: count }, () => join(database)),
   );
   const startedAt = performance.now();
   await Promise.all(nodes.map(async ({ store, nodeId }, index) => {
     for (let n = 0; n < 10; n++) {
-      const first = ONLINE + 1 + (index * 10 + n) * 1_000;
-      const batch = Array.from({ length: 1_000 }, (_, at) => first + at);
+      const first = ONLINE + 1 + (index * 10 + n) * BATCH;
+      const batch = range(database, first, BATCH);
       await store.apply(nodeId, batch, []);
       await store.apply(nodeId, [], batch);
     }
   }));
-  const rate = count * 20_000 / (performance.now() - startedAt) * 1_000;
+  const rate = count * 20 * BATCH / (performance.now() - startedAt) * 1_000;
   print(`${count} nodes: ${rate.toFixed(0)} transitions/s`);
   for (const { store, nodeId } of nodes) {
     await store.leave(nodeId, 0);
@@ -155,15 +162,42 @@ async function measureNodes(url: string, count: number): Promise<void> {
   }
 }
 
-async function main(): Promise<void> {
+/** Sweeps until every user was compared once, as a node does at its heartbeats. */
+async function measureSweeps({ store, nodeId }: Node): Promise<void> {
+  const rounds = Math.ceil(USERS / SWEEP_SLICE_ROWS);
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const startedAt = performance.now();
+    await store.sweep(nodeId);
+    times.push(performance.now() - startedAt);
+  }
+  const median = (part: number[]) =>
+    quantile([...part].sort((a, b) => a - b), 0.5);
+  const third = Math.floor(rounds / 3);
+  print(
+    `a sweep: median ${median(times)} ms, longest ${
+      Math.max(...times).toFixed(0)
+    } ms, of the first third ${median(times.slice(0, third))} ms, of the last ${
+      median(times.slice(-third))
+    } ms`,
+  );
+  print(
+    `all ${ONLINE} online users are compared in ${
+      Math.ceil(ONLINE / SWEEP_SLICE_ROWS)
+    } heartbeats, all ${USERS} copies in ${rounds}`,
+  );
+}
+
+async function main(idType: UserIdType): Promise<void> {
   const directory = await Deno.makeTempDir({ prefix: "rollcall-million-" });
   const postgres = await startEmbedded(directory, silentLog);
   const { url } = postgres;
+  const database = { url, idType };
   try {
-    const node = await prepare(url);
+    const node = await prepare(database);
     const pruning = new AbortController();
-    const pruned = prune(url, pruning);
-    await measureBatches(node);
+    const pruned = prune(database, pruning);
+    await measureBatches(database, node);
     pruning.abort();
     print(`${await pruned} rows of the feed were pruned meanwhile`);
     const [hot] = await query(
@@ -171,16 +205,21 @@ async function main(): Promise<void> {
       "select n_tup_upd::int as updates, n_tup_hot_upd::int as hot from pg_stat_user_tables where relname = 'users'",
     );
     print(`${hot?.hot} of ${hot?.updates} updates of users were HOT`);
+    await measureSweeps(node);
     const startedAt = performance.now();
     await node.store.snapshot();
     print(`a snapshot took ${(performance.now() - startedAt).toFixed(0)} ms`);
-    await measureSweep(node);
     await node.store.close();
-    for (const count of [1, 2, 4]) await measureNodes(url, count);
+    for (const count of [1, 2, 4]) await measureNodes(database, count);
   } finally {
     await postgres.stop();
     await Deno.remove(directory, { recursive: true });
   }
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) {
+  const [given = "integer"] = Deno.args;
+  const idType = USER_ID_TYPES.find((type) => type === given);
+  if (idType === undefined) throw new TypeError(`no type of ids: ${given}`);
+  await main(idType);
+}
