@@ -38,6 +38,7 @@ async function open() {
     owner,
     `create role ${role} login password 'secret';
      create role ${other} login password 'secret';
+     alter role ${role} set search_path = "$user", public;
      grant create on database ${
       new URL(owner).pathname.slice(1)
     } to ${role}, ${other};
