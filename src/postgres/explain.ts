@@ -6,7 +6,12 @@
  */
 import type pg from "pg";
 import { connect } from "./connect.ts";
-import { mapColumns, refuseMissing } from "./find_users.ts";
+import {
+  checkWords,
+  mapColumns,
+  refuseMissing,
+  type Settled,
+} from "./find_users.ts";
 import { pinned } from "./pinned.ts";
 import {
   findRelation,
@@ -63,13 +68,11 @@ async function explain(
   ]);
   if (place === undefined) throw new Error("Cannot read the catalog");
   const { table = "users" } = config;
-  const relation = await findRelation(
-    client,
-    table,
-    await settledTable(client),
-  );
-  if (relation === undefined) await refuseMissing(client, config);
-  const users = relation && mapColumns(relation, config);
+  const settled = await readSettled(client);
+  const relation = await findRelation(client, table, settled.table);
+  if (relation === undefined) await refuseMissing(client, config, settled);
+  const users = relation &&
+    await mapUsers(client, relation, config, settled);
   return [
     `As ${place.role} in the database ${place.database}:`,
     `  reads   ${users ? readsOf(users) : "nothing of the application"}`,
@@ -83,18 +86,32 @@ async function explain(
   ].join("\n");
 }
 
-/** The table that presence belongs to, if there was a start already. */
-async function settledTable(
-  client: pg.ClientBase,
-): Promise<string | undefined> {
+/** What a start settled already, if there was one. */
+async function readSettled(client: pg.ClientBase): Promise<Settled> {
   const { rows: [found] } = await client.query(
     "select to_regclass('rollcall_internal.settings') is not null as here",
   );
-  if (!found.here) return undefined;
+  if (!found.here) return {};
   const { rows: [settings] } = await client.query(
-    "select users_table from rollcall_internal.settings",
+    "select users_table, status_column from rollcall_internal.settings",
   );
-  return settings?.users_table;
+  return {
+    table: settings?.users_table,
+    statusColumn: settings?.status_column ?? undefined,
+  };
+}
+
+/** As a start would map them. Which words are in the status column is left out if it cannot be read. */
+async function mapUsers(
+  client: pg.ClientBase,
+  relation: Relation,
+  config: UsersConfig,
+  settled: Settled,
+): Promise<UsersTable> {
+  const users = mapColumns(relation, config);
+  const isReadable = !relation.hidesRows &&
+    missingGrants(relation, users, config).length === 0;
+  return isReadable ? await checkWords(client, users, config, settled) : users;
 }
 
 function readsOf({ table, idColumn, idType, nameColumn }: UsersTable): string {

@@ -41,7 +41,7 @@ export async function findUsersTable(
   const { table = "users" } = config;
   const relation = await findRelation(client, table, settled.table);
   if (relation === undefined) {
-    await refuseMissing(client, config);
+    await refuseMissing(client, config, settled);
     return undefined;
   }
   const users = mapColumns(relation, config);
@@ -73,15 +73,26 @@ export function mapColumns(
   };
 }
 
-/** @throws {StartError} when there is no table and none may be made. */
+/**
+ * A table that was there at an earlier start is not made again: the application may be about to do
+ * that, and an empty table would take all users offline.
+ *
+ * @throws {StartError} when there is no table and none may be made.
+ */
 export async function refuseMissing(
   client: pg.ClientBase,
   { table, create }: UsersConfig,
+  settled: Settled = {},
 ): Promise<void> {
   if (create) return;
   if (table !== undefined) {
     throw new StartError(
       `Cannot find the users table ${table}: no such table or view is visible to this role; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make it`,
+    );
+  }
+  if (settled.table !== undefined) {
+    throw new StartError(
+      `Cannot find the users table ${settled.table}: it was there at an earlier start, and presence in this database belongs to it; make it again, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make an empty one`,
     );
   }
   const tables = await likelyUsersTables(client);
@@ -142,7 +153,7 @@ async function tryToRead(
  * A status column with other words in it has another meaning. That is a fault where the column was
  * named, and no copy otherwise.
  */
-async function checkWords(
+export async function checkWords(
   client: pg.ClientBase,
   users: UsersTable,
   config: UsersConfig,
