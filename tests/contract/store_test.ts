@@ -1,42 +1,87 @@
 // deno-lint-ignore-file require-await -- the store in memory has nothing to wait for
-/** The simulation's store in memory keeps the contract. */
-import type { Status } from "../../src/protocol/messages.ts";
+/** The simulation's store in memory keeps the contract, for ids of every kind. */
+import { type UserId, userIds } from "../../src/protocol/user_id.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { idOf } from "../support/ids.ts";
 import { MemoryDatabase } from "../support/memory_database.ts";
 import { MemoryStore } from "../support/memory_store.ts";
+import type { Steps, Transaction } from "../support/memory_transaction.ts";
 import { storeContract, type Subject } from "./store_contract.ts";
 
-storeContract("memory", async (): Promise<Subject> => {
-  const database = new MemoryDatabase([1, 2, 3, 4, 5], () => 1_000);
+function createSubject(
+  ids: readonly UserId[],
+  compareIds: (a: UserId, b: UserId) => number,
+): Subject {
+  const clock = new FakeClock();
+  const database = new MemoryDatabase(ids, clock, { compareIds });
+  const { users, nodes, presence, engine } = database;
+  const lock = async (lock: (tx: Transaction) => Steps<void>) => {
+    const unlock = Promise.withResolvers<void>();
+    const transaction = engine.execute(function* (tx) {
+      yield* lock(tx);
+      yield unlock.promise;
+    });
+    return async () => {
+      unlock.resolve();
+      await transaction;
+    };
+  };
+  /** Statements that wait for a lock need time. */
+  const store = passingTime(new MemoryStore(database), clock);
   return {
-    store: new MemoryStore(database),
+    store,
     expire: async (nodeId, agoMs = 0) => {
-      const node = database.nodes.get(nodeId);
-      if (node !== undefined) node.expiresAt = database.now() - agoMs;
+      const row = nodes.rows.get(nodeId);
+      if (row === undefined) return;
+      nodes.rows.set(nodeId, { ...row, expiresAt: engine.now() - agoMs });
     },
-    lock: async (userId) => {
-      database.locked.add(userId);
-      return async () => void database.locked.delete(userId);
-    },
+    lock: (userId) => lock((tx) => tx.lock(users, userId, "update")),
+    lockTable: () => lock((tx) => tx.lockTable(users, "exclusive")),
     setStatus: async (userId, status) => {
-      const user = database.users.get(userId);
-      if (user !== undefined) user.status = status as Status;
+      const row = users.rows.get(userId);
+      if (row !== undefined) users.rows.set(userId, { ...row, status });
     },
-    status: async (userId) => database.users.get(userId)?.status ?? "",
-    deleteUser: async (userId) => database.deleteUser(userId),
-    renameUser: async (userId, username) =>
-      database.renameUser(userId, username),
+    status: async (userId) => users.rows.get(userId)?.status ?? "",
+    deleteUser: async (userId) => void users.rows.delete(userId),
+    renameUser: async (userId, username) => {
+      const row = users.rows.get(userId);
+      if (row !== undefined) users.rows.set(userId, { ...row, username });
+    },
     createUser: async (userId) => {
-      database.users.set(userId, { username: "new", status: "offline" });
+      users.rows.set(userId, { username: "new", status: "offline" });
     },
-    claims: async () => {
-      const all = [...database.claims].flatMap(([userId, nodes]) =>
-        [...nodes].map((nodeId) => `${userId}@${nodeId}`)
-      );
-      return all.sort();
-    },
-    prune: async (until) => {
-      database.feed = database.feed.filter(({ seq }) => seq > until);
-    },
+    claims: async () =>
+      [...presence.rows].flatMap(([userId, row]) =>
+        row.nodes.map((nodeId) => [userId, nodeId] as const)
+      ),
+    prune: async (seq) => database.prune(seq),
     close: async () => {},
   };
-});
+}
+
+/** The store, with a clock that goes on by itself while a call waits. */
+function passingTime(store: MemoryStore, clock: FakeClock): MemoryStore {
+  return new Proxy(store, {
+    get: (_, name: keyof MemoryStore) => {
+      const call = store[name].bind(store) as (...args: unknown[]) => unknown;
+      return async (...args: unknown[]) => {
+        const answer = Promise.resolve(call(...args));
+        let isDone = false;
+        void answer.catch(() => {}).then(() => isDone = true);
+        for (let ms = 0; ms < 20_000 && !isDone; ms += 10) {
+          await clock.advance(10);
+        }
+        return await answer;
+      };
+    },
+  });
+}
+
+for (const idType of ["integer", "uuid", "text"] as const) {
+  const ids = [1, 2, 3, 4, 5].map((n) => idOf(idType, n));
+  storeContract(
+    `memory, ${idType} ids`,
+    async () => createSubject(ids, userIds(idType).compare),
+    (n) => idOf(idType, n),
+  );
+}

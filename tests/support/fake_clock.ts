@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 import type { Clock } from "../../src/base/clock.ts";
 
 export class FakeClock implements Clock {
@@ -31,8 +32,24 @@ export class FakeClock implements Clock {
     });
   }
 
+  /** Calls back after `ms`, unless the returned function is called before. */
+  after(ms: number, callback: () => void): () => void {
+    const id = this.#order++;
+    const fire = () => {
+      this.#timers.delete(id);
+      callback();
+    };
+    this.#timers.set(id, { at: this.#now + ms, fire });
+    return () => void this.#timers.delete(id);
+  }
+
   yield(): Promise<void> {
     return this.sleep(0);
+  }
+
+  /** The event loop is blocked for `ms`: timers that become due meanwhile are late. */
+  spend(ms: number): void {
+    this.#now += ms;
   }
 
   /** Advances by `ms`, timer by timer. After each timer it runs the promises that became due. */
@@ -46,7 +63,7 @@ export class FakeClock implements Clock {
       next.fire();
       await runMicrotasks();
     }
-    this.#now = end;
+    this.#now = Math.max(this.#now, end);
   }
 
   #next() {
@@ -58,7 +75,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Runs promises that are due, and those that become due through them. Takes no real time. */
-async function runMicrotasks(): Promise<void> {
-  for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+/** Runs promises that are due, and those that become due through them. */
+function runMicrotasks(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
 }

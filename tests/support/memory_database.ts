@@ -1,179 +1,183 @@
 /**
- * The database of a simulation, kept in memory: users with a status, claims, nodes, the feed and
- * revocations.
+ * The database of a simulation, kept in memory: Rollcall's tables, and the application's.
  *
- * Its methods do what the SQL functions do. Each is one atomic step. Tests may also read and
- * change its fields, as an application or an administrator would.
+ * It owns the tables, what was committed, and who is notified of it. `memory_engine.ts` runs the
+ * transactions. `memory_claims.ts`, `memory_nodes.ts`, `memory_sweep.ts` and `memory_users.ts` have
+ * one function for each SQL function in `migrations/functions/`, with the same steps in the same order.
  *
  * @module
  */
-import type { Status } from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
-import {
-  FencedError,
-  type NodeId,
-  type Revocation,
-  type Transition,
+import type { Clock } from "../../src/base/clock.ts";
+import type {
+  NodeId,
+  Revocation,
+  Transition,
 } from "../../src/core/store/store.ts";
+import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
+import { Engine } from "./memory_engine.ts";
+import { Table, type Transaction } from "./memory_transaction.ts";
+import { UsersTable } from "./memory_users.ts";
+
+export interface NodeRow {
+  readonly expiresAt: number;
+  readonly leaving: boolean;
+}
+
+export interface PresenceRow {
+  readonly username: string;
+  /** The claims. A user is online while there is one. */
+  readonly nodes: readonly NodeId[];
+  /** `undefined`: never seen, only a copy has to be corrected. */
+  readonly changedAt: number | undefined;
+  readonly copyDue: boolean;
+}
+
+/** After which id each pass of the sweep goes on. */
+export interface SweepPosition {
+  readonly onlineAfter: UserId | undefined;
+  readonly seenAfter: UserId | undefined;
+  readonly usersAfter: UserId | undefined;
+  readonly dueAfter: UserId | undefined;
+}
+
+export interface MemoryDatabaseOptions {
+  /** For faults that have a share. */
+  readonly random?: () => number;
+  /** The seq before the first transition. */
+  readonly firstSeq?: number;
+  /** The order of ids. */
+  readonly compareIds?: (a: UserId, b: UserId) => number;
+  /** Whether the users table has a column for the copy of the status. */
+  readonly hasStatus?: boolean;
+}
+
+const START: SweepPosition = {
+  ...{ onlineAfter: undefined, seenAfter: undefined },
+  ...{ usersAfter: undefined, dueAfter: undefined },
+};
 
 export class MemoryDatabase {
-  readonly users = new Map<UserId, { username: string; status: Status }>();
-  readonly claims = new Map<UserId, Set<NodeId>>();
-  readonly nodes = new Map<NodeId, { expiresAt: number; leaving: boolean }>();
-  /** Users whose rows an application keeps locked. */
-  readonly locked = new Set<UserId>();
-  /** Users who were deleted while online, until a sweep reports them offline. */
-  readonly deleted = new Set<UserId>();
-  readonly headListeners = new Set<(seq: number) => void>();
-  readonly renameListeners = new Set<() => void>();
-  readonly revocationListeners = new Set<() => void>();
-  readonly revocations: Revocation[] = [];
-  feed: Transition[] = [];
-  seq = 0;
-  /** How many times another database took over. A call that began before does not get an answer after. */
+  readonly engine: Engine;
+  readonly users = new UsersTable();
+  readonly nodes = new Table<NodeId, NodeRow>("nodes");
+  /** The number of each node's newest write. */
+  readonly writes = new Table<NodeId, number>("writes");
+  readonly presence = new Table<UserId, PresenceRow>("presence");
+  readonly feed = new Table<number, Transition>("feed");
+  readonly counter = new Table<"seq", number>("counter");
+  readonly revocations = new Table<number, Revocation>("revocations");
+  readonly locks = new Table<"leave" | "prune" | "revoke", true>("locks");
+  readonly sweepPosition = new Table<"row", SweepPosition>("sweep_position");
+  readonly copyPause = new Table<"until", number>("copy_pause");
+  /** Every transition that was committed, also if it was pruned from the feed since. */
+  history: Transition[] = [];
+  readonly firstSeq: number;
+  readonly hasStatus: boolean;
+  readonly compareIds: (a: UserId, b: UserId) => number;
+  /** Connections that listen. Called with what `pg_notify` was given. */
+  readonly listeners = new Set<(payload: string) => void>();
+  /** Called before each commit. */
+  readonly observers = new Set<(transaction: Transaction) => void>();
+  /** How many times another database took over. */
   epoch = 0;
-  readonly now: () => number;
 
-  constructor(users: readonly UserId[], now: () => number) {
-    this.now = now;
-    for (const id of users) {
-      this.users.set(id, { username: `user${id}`, status: "offline" });
+  /** @param users The users that the application has. The first has the name "user1". */
+  constructor(
+    users: readonly UserId[],
+    clock: Clock,
+    {
+      random = () => 0.5,
+      firstSeq = 0,
+      compareIds = INTEGER_IDS.compare,
+      hasStatus = true,
+    }: MemoryDatabaseOptions = {},
+  ) {
+    this.engine = new Engine(clock, random, {
+      beforeCommit: (tx) => {
+        for (const observe of this.observers) observe(tx);
+      },
+      afterCommit: (tx) => this.#afterCommit(tx),
+    });
+    this.firstSeq = firstSeq;
+    this.compareIds = compareIds;
+    this.hasStatus = hasStatus;
+    this.counter.rows.set("seq", firstSeq);
+    this.sweepPosition.rows.set("row", START);
+    for (const [index, id] of users.entries()) {
+      const username = `user${index + 1}`;
+      this.users.rows.set(id, { username, status: "offline" });
+    }
+  }
+
+  /** The newest seq. */
+  get seq(): number {
+    return this.counter.rows.get("seq") ?? this.firstSeq;
+  }
+
+  /** Sets the counter, as an operator who restores a backup. */
+  set seq(seq: number) {
+    this.counter.rows.set("seq", seq);
+  }
+
+  /** Deletes the rows of the feed up to a seq. */
+  prune(seq = Infinity): void {
+    for (const one of [...this.feed.rows.keys()]) {
+      if (one <= seq) this.feed.rows.delete(one);
     }
   }
 
   /** Makes a replica as of now. The returned function makes the replica take over. */
   replicate(): () => void {
-    const { users, claims, nodes, deleted, feed, seq } = structuredClone({
-      ...{ users: this.users, claims: this.claims, nodes: this.nodes },
-      ...{ deleted: this.deleted, feed: this.feed, seq: this.seq },
-    });
+    const history = [...this.history];
+    const copies = this.#tables().map((table) =>
+      [table, new Map(table.rows)] as const
+    );
     return () => {
-      replace(this.users, users);
-      replace(this.claims, claims);
-      replace(this.nodes, nodes);
-      this.deleted.clear();
-      for (const userId of deleted) this.deleted.add(userId);
-      this.feed = [...feed];
-      this.seq = seq;
+      this.engine.restart();
+      for (const [table, rows] of copies) {
+        table.rows.clear();
+        for (const [key, row] of rows) table.rows.set(key, row);
+      }
+      this.history = [...history];
       this.epoch += 1;
     };
   }
 
-  /** Sets the status of users by their claims, and appends the transitions to the feed. */
-  flipStatus(userIds: Iterable<UserId>): Transition[] {
-    const changes: Omit<Transition, "seq">[] = [];
-    for (const userId of [...userIds].sort((a, b) => a - b)) {
-      const user = this.users.get(userId);
-      const status = this.claims.has(userId) ? "online" : "offline";
-      if (user === undefined || user.status === status) continue;
-      user.status = status;
-      changes.push({ userId, username: user.username, status });
-    }
-    return this.#append(changes);
+  /** Ids of users who are online, ascending. */
+  onlineIds(): UserId[] {
+    return [...this.presence.rows]
+      .filter(([, { nodes }]) => nodes.length > 0)
+      .map(([id]) => id)
+      .sort(this.compareIds);
   }
 
   /** The users who were online as of a `seq`, ids ascending. */
   onlineAt(seq: number): UserId[] {
     const online = new Set<UserId>();
-    for (const transition of this.feed) {
+    for (const transition of this.history) {
       if (transition.seq > seq) break;
       if (transition.status === "online") online.add(transition.userId);
       else online.delete(transition.userId);
     }
-    return [...online].sort();
+    return [...online].sort(this.compareIds);
   }
 
-  /** An application renames a user. */
-  renameUser(userId: UserId, username: string): void {
-    const user = this.users.get(userId);
-    if (user === undefined) return;
-    user.username = username;
-    for (const listener of this.renameListeners) listener();
-  }
-
-  /** An application deletes a user. */
-  deleteUser(userId: UserId): void {
-    if (this.users.get(userId)?.status === "online") this.deleted.add(userId);
-    this.users.delete(userId);
-  }
-
-  /** Reports deleted users offline, and releases their claims. */
-  releaseDeletedUsers(): Transition[] {
-    const ids = [...this.deleted].sort((a, b) => a - b);
-    this.deleted.clear();
-    for (const userId of ids) this.claims.delete(userId);
-    return this.#append(
-      ids.map((userId) => ({ userId, username: "", status: "offline" })),
-    );
-  }
-
-  /** How far beyond `seq` it skips differs between the database before and after a failover. */
-  skipTo(seq: number): void {
-    if (seq <= this.seq) return;
-    this.seq = seq + 1_000 * this.epoch;
-    for (const listener of [...this.headListeners]) listener(this.seq);
-  }
-
-  claim(userId: UserId, nodeId: NodeId): void {
-    this.claims.set(userId, (this.claims.get(userId) ?? new Set()).add(nodeId));
-  }
-
-  release(userId: UserId, nodeId: NodeId): void {
-    const nodes = this.claims.get(userId);
-    nodes?.delete(nodeId);
-    if (nodes?.size === 0) this.claims.delete(userId);
-  }
-
-  claimedBy(nodeId: NodeId): UserId[] {
-    return [...this.claims].filter(([, nodes]) => nodes.has(nodeId)).map((
-      [userId],
-    ) => userId);
-  }
-
-  /**
-   * Releases the claims of ended nodes.
-   *
-   * @param endedForMs Only of nodes whose lease ended at least this long ago. Nodes that left always count.
-   */
-  sweep(endedForMs = 0): Transition[] {
-    const released: UserId[] = [];
-    for (const [nodeId, { expiresAt, leaving }] of [...this.nodes]) {
-      if (expiresAt + (leaving ? 0 : endedForMs) > this.now()) continue;
-      for (const userId of this.claimedBy(nodeId)) {
-        if (this.locked.has(userId)) continue;
-        this.release(userId, nodeId);
-        released.push(userId);
-      }
-      if (this.claimedBy(nodeId).length === 0) this.nodes.delete(nodeId);
-    }
-    return this.flipStatus(released);
-  }
-
-  /** @throws {FencedError} when the node's lease had ended. */
-  requireLease(nodeId: NodeId): void {
-    const node = this.nodes.get(nodeId);
-    if (node === undefined || node.expiresAt <= this.now()) {
-      throw new FencedError(`node ${nodeId} holds no lease`);
+  #afterCommit(tx: Transaction): void {
+    const rows = [...tx.changed(this.feed)]
+      .flatMap(([, row]) => row === undefined ? [] : [row])
+      .sort((a, b) => a.seq - b.seq);
+    this.history.push(...rows);
+    for (const payload of tx.notifications) {
+      for (const listener of [...this.listeners]) listener(payload);
     }
   }
 
-  #append(changes: readonly Omit<Transition, "seq">[]): Transition[] {
-    const transitions = changes.map((change) => ({
-      ...change,
-      seq: ++this.seq,
-    }));
-    this.feed.push(...transitions);
-    if (transitions.length > 0) {
-      for (const listener of [...this.headListeners]) listener(this.seq);
-    }
-    return transitions;
+  // deno-lint-ignore no-explicit-any -- tables of every kind
+  #tables(): Table<any, any>[] {
+    return [
+      ...[this.users, this.users.files, this.nodes, this.writes],
+      ...[this.presence, this.feed, this.counter, this.revocations],
+      ...[this.sweepPosition, this.copyPause],
+    ];
   }
-}
-
-function replace<Key, Value>(
-  map: Map<Key, Value>,
-  by: ReadonlyMap<Key, Value>,
-): void {
-  map.clear();
-  for (const [key, value] of structuredClone(by)) map.set(key, value);
 }

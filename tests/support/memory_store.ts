@@ -1,178 +1,266 @@
-// deno-lint-ignore-file require-await -- a throw must be a rejection, as with a real database
 /**
  * The store over a database in memory, for runs that would be too slow with Postgres.
  *
- * Several stores may share one `MemoryDatabase`, as several nodes share Postgres. The contract
- * suite holds this store to the same sentences as the one over Postgres.
+ * It sends the same statements as the store over Postgres, in the same order and each in a
+ * transaction of its own. Several stores may share one `MemoryDatabase`, as several nodes share
+ * Postgres. The contract suite holds both stores to the same sentences.
  *
  * @module
  */
-import type { UserId } from "../../src/protocol/user_id.ts";
-import type {
-  Applied,
-  FeedRead,
-  NodeId,
-  Revocation,
-  Snapshot,
-  Store,
-  Subscription,
-  Transition,
+import {
+  type Applied,
+  type FeedRead,
+  FencedError,
+  type NodeId,
+  type Provisioned,
+  type Revocation,
+  type Snapshot,
+  type Store,
+  type Subscription,
+  type Transition,
 } from "../../src/core/store/store.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
+import { apply, skipTo } from "./memory_claims.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
+import {
+  FENCED,
+  joinNode,
+  leaveNode,
+  renew,
+  sweepNodes,
+} from "./memory_nodes.ts";
+import { copiesDone, copyDue, pruneFeed, sweepUsers } from "./memory_sweep.ts";
+import {
+  SqlError,
+  type Steps,
+  type Transaction,
+} from "./memory_transaction.ts";
+import { openUsers } from "./memory_users.ts";
+
+type Body<T> = (transaction: Transaction) => Steps<T>;
+
+/** How a node reaches its database. */
+export interface Connections {
+  /** Runs one statement in a transaction of its own. */
+  query<T>(body: Body<T>): Promise<T>;
+  /** Opens a connection that listens. */
+  listen(onPayload: (payload: string) => void): Promise<Subscription>;
+}
+
+/** Bounds of one sweep. Small ones show what happens between two slices. */
+export interface SweepBounds {
+  /** Users of ended nodes that one transaction sets offline. */
+  readonly usersMax: number;
+  /** Users that one sweep compares, in each of its passes. */
+  readonly sliceRows: number;
+  /** Rows of the feed that are kept. */
+  readonly feedRows: number;
+}
+
+const BOUNDS: SweepBounds = {
+  ...{ usersMax: 10_000, sliceRows: 5_000, feedRows: 1_000_000 },
+};
 
 export class MemoryStore implements Store {
   readonly #database: MemoryDatabase;
+  readonly #connections: Connections;
+  readonly #bounds: SweepBounds;
+  /** The number of the newest write, by which the database rejects one that arrives too late. */
+  #writeNumber = 0;
 
-  constructor(database: MemoryDatabase) {
+  /** @param connections Default: connections without faults. */
+  constructor(
+    database: MemoryDatabase,
+    connections: Connections = directly(database),
+    bounds: SweepBounds = BOUNDS,
+  ) {
     this.#database = database;
+    this.#connections = connections;
+    this.#bounds = bounds;
   }
 
-  async join(
+  join(
     nodeId: NodeId,
     leaseMs: number,
     predecessor?: NodeId,
   ): Promise<Transition[]> {
-    const { nodes, users, claims, now } = this.#database;
-    if (nodes.has(nodeId)) throw new Error(`node ${nodeId} exists`);
-    nodes.set(nodeId, { expiresAt: now() + leaseMs, leaving: false });
-    if (predecessor !== undefined) {
-      for (const userId of this.#database.claimedBy(predecessor)) {
-        this.#database.claim(userId, nodeId);
-        this.#database.release(userId, predecessor);
-      }
-      nodes.delete(predecessor);
-    }
-    const swept = [
-      ...(predecessor === undefined ? this.#database.sweep(leaseMs) : []),
-      ...this.#database.releaseDeletedUsers(),
-    ];
-    const unclaimed = [...users].filter(([id, user]) =>
-      user.status === "online" && !claims.has(id)
+    const { usersMax } = this.#bounds;
+    return this.#query((db, tx) =>
+      joinNode(db, tx, nodeId, leaseMs, predecessor, usersMax)
     );
-    return [
-      ...swept,
-      ...this.#database.flipStatus(unclaimed.map(([id]) => id)),
-    ];
   }
 
-  async heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
-    this.#database.requireLease(nodeId);
-    this.#database.nodes.set(nodeId, {
-      expiresAt: this.#database.now() + leaseMs,
-      leaving: false,
-    });
+  heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
+    return this.#query((db, tx) => renew(db, tx, nodeId, leaseMs));
   }
 
-  async sweep(): Promise<Transition[]> {
-    return [...this.#database.sweep(), ...this.#database.releaseDeletedUsers()];
+  async sweep(nodeId: NodeId): Promise<Transition[]> {
+    const { usersMax, sliceRows, feedRows } = this.#bounds;
+    const transitions: Transition[] = [];
+    let rest: "none" | "more" = "more";
+    while (rest === "more") {
+      const swept = await this.#query((db, tx) =>
+        sweepNodes(db, tx, nodeId, usersMax)
+      );
+      transitions.push(...swept.transitions);
+      rest = swept.rest;
+    }
+    transitions.push(
+      ...await this.#query((db, tx) => sweepUsers(db, tx, nodeId, sliceRows)),
+    );
+    const copied = await this.#query((db, tx) =>
+      copyDue(db, tx, nodeId, sliceRows)
+    );
+    if (copied.length > 0) {
+      await this.#query((db, tx) => copiesDone(db, tx, copied));
+    }
+    await this.#query((db, tx) => pruneFeed(db, tx, feedRows, 10_000));
+    return transitions;
   }
 
-  async apply(
+  apply(
     nodeId: NodeId,
     arriving: readonly UserId[],
     leaving: readonly UserId[],
   ): Promise<Applied> {
-    const { users, locked, deleted } = this.#database;
-    this.#database.requireLease(nodeId);
-    const all = [...arriving, ...leaving];
-    const isBusy = (userId: UserId) =>
-      deleted.has(userId) || users.has(userId) && locked.has(userId);
-    const busy = all.filter(isBusy);
-    const unknown = all.filter((userId) =>
-      !users.has(userId) && !isBusy(userId)
+    const number = this.#writeNumber += 1;
+    return this.#query((db, tx) =>
+      apply(db, tx, nodeId, arriving, leaving, number)
     );
-    const free = (userId: UserId) => users.has(userId) && !isBusy(userId);
-    for (const userId of arriving.filter(free)) {
-      this.#database.claim(userId, nodeId);
-    }
-    for (const userId of leaving.filter((id) => !isBusy(id))) {
-      this.#database.release(userId, nodeId);
-    }
-    return {
-      transitions: this.#database.flipStatus(all.filter(free)),
-      unknown,
-      busy,
-    };
   }
 
-  async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
-    const { nodes, now } = this.#database;
-    const others = [...nodes].filter(([id, node]) =>
-      id !== nodeId && !node.leaving && node.expiresAt > now()
+  leave(nodeId: NodeId, handoverMs: number): Promise<void> {
+    return this.#query((db, tx) => leaveNode(db, tx, nodeId, handoverMs));
+  }
+
+  readFeed(after: number, limit: number): Promise<FeedRead> {
+    return this.#read(({ feed, seq }) => {
+      const transitions = [...feed.rows.values()]
+        .filter((row) => row.seq > after)
+        .sort((a, b) => a.seq - b.seq)
+        .slice(0, limit);
+      return { head: seq, transitions };
+    });
+  }
+
+  snapshot(): Promise<Snapshot> {
+    return this.#read(({ presence, seq }) => {
+      const users = [...presence.rows]
+        .filter(([, { nodes }]) => nodes.length > 0)
+        .map(([id, { username }]) => ({ id, username }));
+      return { seq, users };
+    });
+  }
+
+  claimedBy(nodeId: NodeId): Promise<UserId[]> {
+    return this.#read(({ presence }) =>
+      [...presence.rows]
+        .filter(([, { nodes }]) => nodes.includes(nodeId))
+        .map(([id]) => id)
     );
-    if (others.length > 0) {
-      if (nodes.has(nodeId)) {
-        nodes.set(nodeId, { expiresAt: now() + handoverMs, leaving: true });
+  }
+
+  skipTo(seq: number): Promise<void> {
+    return this.#query((db, tx) => skipTo(db, tx, seq));
+  }
+
+  revoke(revocation: Omit<Revocation, "id">): Promise<void> {
+    return this.#query(function* ({ revocations, locks }, tx) {
+      yield* tx.lock(locks, "revoke", "update");
+      const id = Math.max(0, ...revocations.rows.keys()) + 1;
+      tx.set(revocations, id, { ...revocation, id });
+      tx.notify("revoked");
+    });
+  }
+
+  readRevocations(after: number, limit: number): Promise<Revocation[]> {
+    return this.#read(({ revocations }) =>
+      [...revocations.rows.values()]
+        .filter(({ id }) => id > after)
+        .sort((a, b) => a.id - b.id)
+        .slice(0, limit)
+    );
+  }
+
+  /** Creates the user's row, or gives it the username. */
+  provision(
+    userId: UserId,
+    username: string | undefined,
+  ): Promise<Provisioned> {
+    return this.#query(function* (db, tx): Steps<Provisioned> {
+      yield* openUsers(db, tx, 500);
+      const row = tx.get(db.users, userId);
+      if (row !== undefined && (username ?? row.username) === row.username) {
+        return THERE;
       }
-      return;
-    }
-    const gone = [...nodes].filter(([id, node]) =>
-      id === nodeId || node.leaving || node.expiresAt <= now()
-    );
-    const userIds = gone.flatMap(([id]) => this.#database.claimedBy(id));
-    for (const [id] of gone) {
-      for (const userId of userIds) this.#database.release(userId, id);
-      nodes.delete(id);
-    }
-    this.#database.flipStatus(userIds);
+      yield* tx.lock(db.users, userId, "no key update", 500);
+      const { status = "offline", username: before = `user ${userId}` } =
+        tx.get(db.users, userId) ?? {};
+      tx.set(db.users, userId, { username: username ?? before, status });
+      return THERE;
+    });
   }
 
-  async readFeed(after: number, limit: number): Promise<FeedRead> {
-    const transitions = this.#database.feed.filter(({ seq }) => seq > after)
-      .slice(0, limit);
-    return { head: this.#database.seq, transitions };
-  }
-
-  async snapshot(): Promise<Snapshot> {
-    const users = [...this.#database.users]
-      .filter(([, { status }]) => status === "online")
-      .map(([id, { username }]) => ({ id, username }));
-    return { seq: this.#database.seq, users };
-  }
-
-  async claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {
-    return this.#database.claimedBy(nodeId);
-  }
-
-  async skipTo(seq: number): Promise<void> {
-    this.#database.skipTo(seq);
-  }
-
-  async revoke(revocation: Omit<Revocation, "id">): Promise<void> {
-    const { revocations, revocationListeners } = this.#database;
-    revocations.push({ ...revocation, id: revocations.length + 1 });
-    for (const listener of revocationListeners) listener();
-  }
-
-  async readRevocations(
-    after: number,
-    limit: number,
-  ): Promise<readonly Revocation[]> {
-    return this.#database.revocations.slice(after, after + limit);
-  }
-
-  async subscribe(
+  subscribe(
     onHead: (seq: number) => void,
     onRenamed: () => void,
     onRevoked: () => void,
   ): Promise<Subscription> {
-    const { headListeners, renameListeners, revocationListeners } = this
-      .#database;
-    revocationListeners.add(onRevoked);
-    const ended = Promise.withResolvers<void>();
-    headListeners.add(onHead);
-    renameListeners.add(onRenamed);
-    return {
-      ended: ended.promise,
-      head: () => Promise.resolve(this.#database.seq),
-      close: async () => {
-        headListeners.delete(onHead);
-        renameListeners.delete(onRenamed);
-        revocationListeners.delete(onRevoked);
-        ended.resolve();
-      },
-    };
+    return this.#connections.listen((payload) => {
+      if (payload === "renamed") onRenamed();
+      else if (payload === "revoked") onRevoked();
+      else onHead(Number(payload));
+    });
   }
 
   async close(): Promise<void> {}
+
+  async #query<T>(
+    body: (database: MemoryDatabase, transaction: Transaction) => Steps<T>,
+  ): Promise<T> {
+    try {
+      return await this.#connections.query((tx) => body(this.#database, tx));
+    } catch (err) {
+      if (err instanceof SqlError && err.code === FENCED) {
+        throw new FencedError(err.message, { cause: err });
+      }
+      throw err;
+    }
+  }
+
+  /** One statement that reads what is committed. */
+  #read<T>(read: (database: MemoryDatabase) => T): Promise<T> {
+    // deno-lint-ignore require-yield -- one statement, which waits for nothing
+    return this.#query(function* (database) {
+      return read(database);
+    });
+  }
+}
+
+const THERE: Provisioned = { outcome: "there" };
+
+/** Connections that are always there. */
+function directly(database: MemoryDatabase): Connections {
+  return {
+    query: (body) => database.engine.execute(body),
+    listen: (onPayload) => Promise.resolve(listenTo(database, onPayload)),
+  };
+}
+
+/** A connection that listens, until it is closed. */
+export function listenTo(
+  database: MemoryDatabase,
+  onPayload: (payload: string) => void,
+): Subscription {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  database.listeners.add(onPayload);
+  return {
+    ended: promise,
+    head: () => Promise.resolve(database.seq),
+    // deno-lint-ignore require-await -- it is a promise in the interface
+    close: async () => {
+      database.listeners.delete(onPayload);
+      resolve();
+    },
+  };
 }

@@ -9,123 +9,213 @@ import {
   type Socket,
 } from "../../src/core/connections/connection.ts";
 import type {
+  PresenceDiff,
+  PresenceState,
   ServerMessage,
   UserStatusBroadcast,
 } from "../../src/protocol/messages.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
+import type { FakeClock } from "./fake_clock.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
+
+/** The users whose changes a client of version 2 receives. */
+export type Scope = ReadonlySet<UserId> | "*";
 
 /** What a client asks for when it connects. */
 export interface SimSubscription {
   readonly version: 1 | 2;
-  /** Version 2: the users that it watches, or all. */
-  readonly watch: ReadonlySet<UserId> | "*";
+  readonly watch: Scope;
   /** Version 2: the copy that it has from an earlier connection, as of a `seq`. */
   readonly known?: { readonly seq: number; readonly users: Set<UserId> };
+  /** When its token expires, by the clock of its node. */
+  readonly endsAt?: number;
+}
+
+export interface SimClientDeps {
+  readonly database: MemoryDatabase;
+  readonly clock: FakeClock;
+  /** Time for which the node is busy with one message. */
+  readonly sendMs: number;
 }
 
 type Message = UserStatusBroadcast | ServerMessage;
 
+/** A connection that remembers whether it was ever live. */
+export class SimConnection extends Connection {
+  wasLive = false;
+
+  override confirm(): void {
+    super.confirm();
+    this.wasLive ||= this.state === "live";
+  }
+}
+
 export class SimClient implements Socket {
   readonly userId: UserId;
-  readonly subscription: SimSubscription;
-  readonly connection: Connection;
+  readonly version: 1 | 2;
+  readonly connection: SimConnection;
   /** The roster's `seq` when the connection was opened. */
   readonly openedSeq: number;
+  readonly openedAt: number;
   readonly received: Message[] = [];
   /** Version 2: the client's copy, the online users that it watches as of `seq`. */
   readonly users: Set<UserId>;
   seq: number;
+  scope: Scope;
+  /** Version 2: the number of online users, while the client receives that and no copy. */
+  count: number | undefined;
   /** The close code, once the server has closed the connection. */
   closed: number | undefined;
+  /** Whether closing the socket throws. */
+  isBroken = false;
   bufferedAmount = 0;
-  readonly #database: MemoryDatabase;
+  /** What was wrong with a message. */
+  fault: unknown;
+  /** The token that it sent last. */
+  lastToken: string | undefined;
+  readonly #deps: SimClientDeps;
+  readonly #resumes: boolean;
+  /** Whether it has received a state, and not only differences to a copy from elsewhere. */
+  #hasState = false;
+  /** The newest `seq` of any message, or the one that it resumed with. */
+  #newestSeq: number;
+  readonly #lastOf = new Map<UserId, UserStatusBroadcast["type"]>();
+  readonly #requested = new Map<number, Scope>();
 
   constructor(
     userId: UserId,
-    subscription: SimSubscription,
+    { version, watch, known, endsAt = Infinity }: SimSubscription,
     openedSeq: number,
-    database: MemoryDatabase,
+    deps: SimClientDeps,
   ) {
     this.userId = userId;
-    this.subscription = subscription;
+    this.version = version;
+    this.scope = watch;
     this.openedSeq = openedSeq;
-    this.users = new Set(subscription.known?.users);
-    this.seq = subscription.known?.seq ?? -1;
-    this.#database = database;
-    this.connection = new Connection(userId, this, {
-      ...{ version: subscription.version, endsAt: Infinity, receivedAt: 0 },
+    this.openedAt = deps.clock.now();
+    this.users = new Set(known?.users);
+    this.seq = known?.seq ?? -1;
+    this.#resumes = known !== undefined;
+    this.#newestSeq = this.seq;
+    this.#deps = deps;
+    this.connection = new SimConnection(userId, this, {
+      ...{ version, endsAt, receivedAt: 0 },
     });
   }
 
   send(text: string): void {
-    const message: Message = JSON.parse(text);
+    try {
+      this.#receive(JSON.parse(text));
+    } catch (err) {
+      // The core takes it for a broken socket.
+      this.fault ??= err;
+      throw err;
+    }
+  }
+
+  #receive(message: Message): void {
+    const { clock, sendMs } = this.#deps;
+    equal(this.closed, undefined, "nothing is sent after a close");
+    clock.spend(sendMs);
     this.received.push(message);
-    // After a failover, messages may belong to the lost history until a node finds the loss.
-    if (this.#database.epoch > 0) return this.#apply(message);
     switch (message.type) {
       case "user_online":
       case "user_offline":
-        return this.#checkBroadcast(message);
-      default:
-        return this.#checkSync(message);
+        return this.#onBroadcast(message);
+      case "watching":
+        this.scope = this.#requested.get(message.ref) ?? this.scope;
+        return;
+      case "presence_state":
+      case "presence_diff":
+        return this.#onCopy(message);
+      case "presence_count":
+        this.#checkSeq(message.seq);
+        this.count = message.online;
+        return;
+      case "keepalive":
+        this.#checkSeq(message.seq);
+        if (this.count !== undefined) return;
+        this.seq = message.seq;
+        return this.#checkCopy();
     }
   }
 
   close(code: number): void {
     this.closed = code;
+    if (this.isBroken) throw new Error("injected: the socket is broken");
+  }
+
+  /** The client is about to send `watch` with this `ref`. */
+  request(scope: Scope, ref: number): void {
+    this.#requested.set(ref, scope);
   }
 
   /** Whether the client receives changes of this user. */
   isWatching(userId: UserId): boolean {
-    const { watch } = this.subscription;
-    return watch === "*" || watch.has(userId);
+    return this.scope === "*" || this.scope.has(userId);
   }
 
-  /** P5: a transition is committed before it is delivered. */
-  #checkBroadcast({ type, userId }: UserStatusBroadcast): void {
-    const isCommitted = this.#database.feed.some((transition) =>
+  /** P5: a transition is committed before it is delivered. P6: the messages of a user alternate. */
+  #onBroadcast({ type, userId }: UserStatusBroadcast): void {
+    const { database } = this.#deps;
+    ok(this.#lastOf.get(userId) !== type, `[P6] ${type} of ${userId} twice`);
+    this.#lastOf.set(userId, type);
+    // After a failover, messages may belong to the lost history until a node finds the loss.
+    if (database.epoch > 0) return;
+    const isCommitted = database.history.some((transition) =>
       transition.userId === userId && type === `user_${transition.status}`
     );
     ok(isCommitted, `[P5] ${type} of ${userId} came before it was committed`);
   }
 
   /** S1, S2, S4: the copy equals the database as of each `seq`, and a diff has only what changed. */
-  #checkSync(message: ServerMessage): void {
-    const isFirst = this.received.length === 1;
-    const { users, seq, subscription } = this;
+  #onCopy(message: PresenceState | PresenceDiff): void {
+    const { users } = this;
+    // A node that has not found yet what a failover lost may be behind the client.
+    if (message.type === "presence_diff" || this.#deps.database.epoch === 0) {
+      this.#checkSeq(message.seq);
+    }
     if (message.type === "presence_diff") {
-      ok(!isFirst || subscription.known !== undefined, "[S1] first a state");
-      ok(message.seq > seq || isFirst, "[S1] seq grows");
+      const isFirst = this.received.length === 1;
+      ok(!isFirst || this.#resumes, "[S1] first a state");
+      ok(message.seq > this.seq || isFirst, "[S1] seq grows");
       const online = message.online.map(({ id }) => id);
       const changed = [...online, ...message.offline];
       equal(new Set(changed).size, changed.length, "[S1] one change a user");
+      // Its copy may be of a history that its node does not have yet, or has lost.
+      const isStrange = this.#deps.database.epoch > 0 && !this.#hasState;
       for (const id of online) {
-        ok(!users.has(id), `[S1] ${id} came online twice`);
+        ok(!users.has(id) || isStrange, `[S1] ${id} came online twice`);
+        users.add(id);
       }
       for (const id of message.offline) {
-        ok(users.has(id), `[S1] ${id} went offline twice`);
+        ok(users.delete(id) || isStrange, `[S1] ${id} went offline twice`);
       }
-    } else if (message.type !== "presence_state") return;
-    this.#apply(message);
-    ok(message.seq >= seq, "[S2] the seq of a client does not go back");
-    deepEqual(
-      [...users].sort(),
-      this.#database.onlineAt(message.seq).filter((id) => this.isWatching(id)),
-      `[S1] the copy of ${this.userId} as of ${message.seq}`,
-    );
-  }
-
-  /** Applies a message of version 2 to the copy. */
-  #apply(message: Message): void {
-    const { users } = this;
-    if (message.type === "presence_state") {
+    } else {
+      this.#hasState = true;
       users.clear();
       for (const { id } of message.users) users.add(id);
-    } else if (message.type === "presence_diff") {
-      for (const { id } of message.online) users.add(id);
-      for (const id of message.offline) users.delete(id);
-    } else return;
-    this.seq = message.seq;
+    }
+    this.count = undefined;
+    this.seq = this.#newestSeq = message.seq;
+    this.#checkCopy();
+  }
+
+  #checkSeq(seq: number): void {
+    ok(
+      seq >= this.#newestSeq,
+      `[S1] seq ${seq} came after ${this.#newestSeq}`,
+    );
+    this.#newestSeq = seq;
+  }
+
+  #checkCopy(): void {
+    const { database } = this.#deps;
+    if (database.epoch > 0) return;
+    deepEqual(
+      [...this.users].sort(database.compareIds),
+      database.onlineAt(this.seq).filter((id) => this.isWatching(id)),
+      `[S1] the copy of ${this.userId} as of ${this.seq}`,
+    );
   }
 }

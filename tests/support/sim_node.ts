@@ -1,138 +1,244 @@
 /**
- * A node of the simulation: the real core over a store with faults.
+ * A node of the simulation: the real core, with faults between it and the database in memory.
  *
  * @module
  */
-import type { Clock } from "../../src/base/clock.ts";
+import {
+  coalesced,
+  disconnectUnlessWritten,
+  type Provisioning,
+} from "../../src/access/provision.ts";
+import { type Clock, within } from "../../src/base/clock.ts";
 import type { Log } from "../../src/base/log.ts";
 import { noMetrics } from "../../src/base/metrics.ts";
-import type { Connections } from "../../src/core/connections/connections.ts";
 import { Hub } from "../../src/core/connections/hub.ts";
-import { createCore } from "../../src/core/core.ts";
-import type { Fanout } from "../../src/core/fanout/fanout.ts";
-import type { Feed } from "../../src/core/feed/feed.ts";
-import type { Lease } from "../../src/core/presence/lease.ts";
-import type { Presence } from "../../src/core/presence/presence.ts";
+import { type Core, createCore } from "../../src/core/core.ts";
 import type { Roster } from "../../src/core/roster/roster.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
-import { type Faults, NO_FAULTS, withFaults } from "./faulty_store.ts";
+import { DISCONNECT } from "../../src/protocol/disconnect.ts";
+import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
+import { PART_STOP_MS } from "../../src/limits.ts";
+import { ClientMessages } from "../../src/socket/client_messages.ts";
+import type { FakeClock } from "./fake_clock.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
-import { MemoryStore } from "./memory_store.ts";
+import { MemoryPool } from "./memory_pool.ts";
+import { MemoryStore, type SweepBounds } from "./memory_store.ts";
 import { SimClient, type SimSubscription } from "./sim_client.ts";
 
 export const LEASE_MS = 10_000;
 export const HEARTBEAT_MS = 3_000;
 
-export class SimNode {
-  readonly faults: Faults = { ...NO_FAULTS };
-  readonly hub = new Hub();
-  readonly roster: Roster;
-  readonly presence: Presence;
-  readonly connections: Connections;
-  readonly clients = new Set<SimClient>();
-  /** Ends the notification connection. */
-  readonly breakLinks: () => void;
-  readonly #database: MemoryDatabase;
-  readonly #lease: Lease;
-  readonly #feed: Feed;
-  readonly #fanout: Fanout;
+/** Small, so that every sweep has several slices. */
+const SWEEP_BOUNDS: SweepBounds = { usersMax: 2, sliceRows: 2, feedRows: 40 };
 
+export interface SimNodeOptions {
+  readonly offlineGraceMs: number;
+  readonly ringCapacity: number;
+  /** Users online above which version 2 receives their number. */
+  readonly stateUsersMax: number;
+  /** Whether a user who connects without a row gets one. */
+  readonly autoProvision: boolean;
+  /** Time for which the node is busy with each message. */
+  readonly sendMs: number;
+}
+
+export const SIM_NODE_OPTIONS: SimNodeOptions = {
+  offlineGraceMs: 0,
+  ringCapacity: 10_000,
+  stateUsersMax: 1_000,
+  autoProvision: false,
+  sendMs: 0,
+};
+
+/** What the nodes of a run share. */
+export interface SimNodeDeps {
+  readonly database: MemoryDatabase;
+  readonly clock: FakeClock;
+  readonly log: Log;
+  readonly random: () => number;
+}
+
+export class SimNode {
+  readonly pool: MemoryPool;
+  readonly core: Core;
+  readonly #deps: SimNodeDeps;
+  readonly #options: SimNodeOptions;
+  readonly #clock: Clock;
+  readonly #provisioning: Provisioning | undefined;
+  readonly #messages = new Map<SimClient, ClientMessages>();
+  #isRunning = true;
+  #tokens = 0;
+  /** How long the verification of each token takes at most. */
+  readonly #verifyMs = new Map<string, number>();
+
+  /** @param clock The clock of the machine. */
   constructor(
     name: string,
-    database: MemoryDatabase,
+    deps: SimNodeDeps,
     clock: Clock,
-    log: Log,
-    random: () => number,
-    offlineGraceMs = 0,
-    ringCapacity = 10_000,
+    options: SimNodeOptions = SIM_NODE_OPTIONS,
   ) {
-    const { store, breakLinks } = withFaults(
-      new MemoryStore(database),
-      database,
-      this.faults,
-      clock,
-      random,
-    );
+    const { database, log, random } = deps;
+    this.pool = new MemoryPool(database, deps.clock, random);
+    const store = new MemoryStore(database, this.pool, SWEEP_BOUNDS);
+    const provisioning = options.autoProvision
+      ? coalesced((...user) => store.provision(...user))
+      : undefined;
+    const rewriteUser = provisioning && ((userId: UserId) => {
+      const write = () => provisioning.rewrite(userId);
+      return disconnectUnlessWritten(userId, write, log);
+    });
     let count = 0;
-    const core = createCore(
+    this.core = createCore(
       {
-        ...{ hub: this.hub, store, clock, log, metrics: noMetrics },
-        ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS, offlineGraceMs },
-        fanout: { intervalMs: 50, stateUsersMax: 1_000 },
+        ...{ hub: new Hub(), store, clock, log, metrics: noMetrics },
+        ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS },
+        offlineGraceMs: options.offlineGraceMs,
+        fanout: { intervalMs: 50, stateUsersMax: options.stateUsersMax },
+        rewriteUser,
       },
       random,
       () => `${name}${++count}`,
-      ringCapacity,
+      options.ringCapacity,
     );
-    this.#database = database;
-    this.breakLinks = breakLinks;
-    this.roster = core.roster;
-    this.presence = core.presence;
-    this.connections = core.connections;
-    this.#lease = core.lease;
-    this.#feed = core.feed;
-    this.#fanout = core.fanout;
+    this.#deps = deps;
+    this.#options = options;
+    this.#clock = clock;
+    this.#provisioning = provisioning;
   }
 
   get ready(): boolean {
-    return this.#lease.held && this.#lease.renewing &&
-      this.#feed.notificationsUp;
+    const { lease, feed } = this.core;
+    return lease.held && lease.renewing && feed.notificationsUp;
+  }
+
+  get roster(): Roster {
+    return this.core.roster;
+  }
+
+  /** Whether the process is there, and not about to end. */
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
+  /** Time by the clock of the machine. */
+  now(): number {
+    return this.#clock.now();
   }
 
   async start(): Promise<void> {
-    await this.#lease.join();
-    await this.#feed.start();
+    await this.core.lease.join();
+    await this.core.eviction.start();
+    await this.core.feed.start();
   }
 
-  async stop(): Promise<void> {
-    await Promise.all([
-      this.presence.stop(),
-      this.#lease.leave(0),
-      this.#feed.stop(),
-      this.#fanout.stop(),
-    ]);
+  /** Stops in order, each part within its time: clients are sent away, and the node leaves. */
+  async stop(handoverMs: number): Promise<void> {
+    const { presence, fanout, feed, lease, eviction, connections } = this.core;
+    const { clock } = this.#deps;
+    const stop = (stopping: Promise<void>) =>
+      within(PART_STOP_MS, "a part", stopping, clock).catch(() => {});
+    this.#isRunning = false;
+    await stop(presence.stop());
+    for (const connection of [...connections.hub.connections()]) {
+      connections.disconnect(connection, DISCONNECT.serverGoingAway);
+    }
+    await stop(feed.stop());
+    await stop(lease.leave(handoverMs));
+    await stop(eviction.stop());
+    await stop(fanout.stop());
+    this.pool.kill();
   }
 
-  /** Ends like a process that is killed: no call of it reaches the database any more. */
+  /** Ends like a process that is killed. */
   crash(): void {
-    this.faults.down = true;
-    this.breakLinks();
-    void this.stop().catch(() => {});
+    this.#isRunning = false;
+    this.pool.kill();
+    void this.stop(0).catch(() => {});
+  }
+
+  /** Whether a connection needs the database before it opens. */
+  mustWait({ known }: SimSubscription): boolean {
+    return this.#provisioning !== undefined ||
+      (known?.seq ?? 0) > this.roster.seq;
   }
 
   /**
-   * Opens a connection that resumes, as the socket endpoint does. `undefined`: the client is ahead
-   * of this node, and the node cannot read the feed.
+   * Opens a connection as the socket endpoint does. `undefined`: the node cannot accept it now.
    */
-  async resume(
+  async enter(
     userId: UserId,
     subscription: SimSubscription,
   ): Promise<SimClient | undefined> {
+    if (this.#provisioning !== undefined) {
+      const { provision } = this.#provisioning;
+      const write = () => provision(userId, `user${userId}`);
+      const { log } = this.#deps;
+      const result = await disconnectUnlessWritten(userId, write, log);
+      if (result !== "written") return undefined;
+    }
     const isAhead = (subscription.known?.seq ?? 0) > this.roster.seq;
-    if (isAhead && await this.#feed.catchUp() === "failed") return undefined;
-    return this.open(userId, subscription);
+    if (isAhead && await this.core.feed.catchUp() === "failed") {
+      return undefined;
+    }
+    return this.#isRunning ? this.open(userId, subscription) : undefined;
   }
 
   open(
     userId: UserId,
     subscription: SimSubscription = { version: 1, watch: "*" },
   ): SimClient {
+    const { fanout, connections } = this.core;
     const { ring, seq } = this.roster;
-    const client = new SimClient(userId, subscription, seq, this.#database);
-    this.clients.add(client);
-    this.connections.open(client.connection);
+    const { database, clock } = this.#deps;
+    const { sendMs } = this.#options;
+    const client = new SimClient(userId, subscription, seq, {
+      ...{ database, clock, sendMs },
+    });
+    const { connection } = client;
     const { version, watch, known } = subscription;
-    if (version === 1) this.#fanout.subscribeV1(client.connection, ring.head);
-    else {
-      this.#fanout.subscribeV2(client.connection, { since: known?.seq, watch });
-    }
+    connections.open(connection);
+    if (version === 1) fanout.subscribeV1(connection, ring.head);
+    else fanout.subscribeV2(connection, { since: known?.seq, watch });
+    this.#messages.set(client, this.#messagesOf(client));
     return client;
+  }
+
+  /** A client of version 2 sends a message. */
+  receive(client: SimClient, message: Record<string, unknown>): void {
+    this.#messages.get(client)?.receive(JSON.stringify(message));
+  }
+
+  /** A client sends a new token, whose verification takes up to `verifyMs`. */
+  refresh(client: SimClient, verifyMs: number): void {
+    const token = `token${this.#tokens += 1}`;
+    this.#verifyMs.set(token, verifyMs);
+    client.lastToken = token;
+    this.receive(client, { type: "refresh", token });
   }
 
   /** Ends a client's socket. Deno may report the end twice. */
   close(client: SimClient): void {
-    this.clients.delete(client);
-    this.connections.closed(client.connection);
-    this.connections.closed(client.connection);
+    this.core.connections.closed(client.connection);
+    this.core.connections.closed(client.connection);
+    this.#messages.delete(client);
+  }
+
+  #messagesOf(client: SimClient): ClientMessages {
+    const { log, random } = this.#deps;
+    return new ClientMessages({
+      ...{ log, fanout: this.core.fanout, ids: INTEGER_IDS },
+      watchedUsersMax: 100,
+      verify: async (token = "") => {
+        const verifyMs = this.#verifyMs.get(token) ?? 0;
+        if (verifyMs > 0) await this.#clock.sleep(random() * verifyMs);
+        const { userId } = client;
+        const exp = Number.MAX_SAFE_INTEGER;
+        return {
+          ...{ ok: true, userId, exp, tokenId: token, username: undefined },
+        } as const;
+      },
+      endOf: () => Infinity,
+      now: () => this.now(),
+    }, client.connection);
   }
 }

@@ -21,7 +21,7 @@ const USERS = 2_500;
 async function countingNode() {
   const clock = new FakeClock();
   const ids = Array.from({ length: 2 * USERS }, (_, index) => index + 1);
-  const store = new MemoryStore(new MemoryDatabase(ids, () => clock.now()));
+  const store = new MemoryStore(new MemoryDatabase(ids, clock));
   const calls = { apply: 0, readFeed: 0, snapshot: 0 };
   for (const name of ["apply", "readFeed", "snapshot"] as const) {
     const original = store[name].bind(store) as (...args: never[]) => never;

@@ -56,6 +56,10 @@ export interface FeedFixture {
     arriving: number[],
     leaving?: number[],
   ) => ReturnType<MemoryStore["apply"]>;
+  /** Another node sweeps, and finds that an online user was renamed. */
+  readonly rename: (userId: number, username: string) => void;
+  /** Another node found that transitions were lost. */
+  readonly skipTo: (seq: number) => Promise<void>;
   /** Ends the notification connection. The feed reconnects after a pause. */
   readonly cutLink: () => Promise<void>;
   /** Ends the notification connection. The feed reconnects when the returned function is called. */
@@ -65,7 +69,7 @@ export interface FeedFixture {
 /** A started feed. Its database has the users 1 to 5, all offline. */
 export async function startFeed(): Promise<FeedFixture> {
   const clock = new FakeClock();
-  const database = new MemoryDatabase([1, 2, 3, 4, 5], () => clock.now());
+  const database = new MemoryDatabase([1, 2, 3, 4, 5], clock);
   const store = new MemoryStore(database);
   const roster = new Roster();
   const log = rememberingLog();
@@ -133,6 +137,13 @@ export async function startFeed(): Promise<FeedFixture> {
     ...{ clock, database, feed, roster, log, counts, faults, cutLink },
     online: () => roster.users().map(({ id }) => id),
     write: (arriving, leaving = []) => store.apply("other", arriving, leaving),
+    rename: (userId, username) => {
+      const row = database.presence.rows.get(userId);
+      if (row === undefined) return;
+      database.presence.rows.set(userId, { ...row, username });
+      for (const listener of database.listeners) listener("renamed");
+    },
+    skipTo: (seq) => store.skipTo(seq),
     severLink: async () => {
       const { promise, resolve } = Promise.withResolvers<void>();
       faults.connecting = promise;
@@ -145,8 +156,7 @@ export async function startFeed(): Promise<FeedFixture> {
 /** Another database takes over that lacks the last transition: user 3 came online. */
 export function failOverWithoutLast({ database, faults }: FeedFixture): void {
   faults.losesNotifications = true;
-  database.feed.pop();
+  database.feed.rows.delete(database.seq);
   database.seq -= 1;
-  database.users.set(3, { username: "user3", status: "offline" });
-  database.claims.delete(3);
+  database.presence.rows.delete(3);
 }

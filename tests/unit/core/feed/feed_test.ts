@@ -51,7 +51,7 @@ Deno.test("[P6] a feed that was pruned past the roster leads to a snapshot, whos
   faults.losesNotifications = true;
   await write([3], [1]);
   await write([4], [2]);
-  database.feed = database.feed.filter(({ seq }) => seq > 5);
+  database.prune(5);
   const before = roster.ring.head;
   await clock.advance(HEARTBEAT_MS);
   deepEqual(online(), [3, 4]);
@@ -83,11 +83,11 @@ Deno.test("[S2] catchUp resolves although the feed grows faster than it is read"
 });
 
 Deno.test("an online user who is renamed gets the new name in the roster, without a change in the ring", async () => {
-  const { clock, database, feed, roster, write } = await startFeed();
+  const { clock, feed, roster, write, rename } = await startFeed();
   await write([1, 2]);
   await clock.advance(10);
   const { head } = roster.ring;
-  for (let n = 0; n < 100; n++) database.renameUser(1, `name${n}`);
+  for (let n = 0; n < 100; n++) rename(1, `name${n}`);
   await clock.advance(USERNAME_REFRESH_MS);
   deepEqual(roster.users(), [{ id: 1, username: "name99" }, {
     id: 2,
@@ -99,7 +99,7 @@ Deno.test("an online user who is renamed gets the new name in the roster, withou
 
 Deno.test("[S2] at the start the ring is filled from the feed, but not across a hole", async () => {
   const clock = new FakeClock();
-  const database = new MemoryDatabase([1, 2, 3, 4, 5], () => clock.now());
+  const database = new MemoryDatabase([1, 2, 3, 4, 5], clock);
   const store = new MemoryStore(database);
   await store.join("other", 1_000_000);
   await store.apply("other", [1, 2], []);

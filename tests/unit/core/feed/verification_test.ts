@@ -73,13 +73,13 @@ Deno.test("[C5] while a verification is pending nothing is applied", async () =>
 
 Deno.test("[C5] a verification that finds a hole replaces the roster, because another node may have skipped lost seqs", async () => {
   const fixture = await startFeed();
-  const { clock, database, feed, roster, online, write, severLink } = fixture;
+  const { clock, feed, roster, online, write, severLink } = fixture;
   await write([1, 2, 3]);
   await clock.advance(10);
   const reconnect = await severLink();
   await clock.advance(1_000);
   failOverWithoutLast(fixture);
-  database.skipTo(3 + LOST_SEQS_MARGIN);
+  await fixture.skipTo(3 + LOST_SEQS_MARGIN);
   await write([4]);
   reconnect();
   await clock.advance(1_000);
@@ -90,13 +90,13 @@ Deno.test("[C5] a verification that finds a hole replaces the roster, because an
 
 Deno.test("[C5] a hole without a verification replaces the roster, and skips no seqs", async () => {
   const fixture = await startFeed();
-  const { clock, database, feed, roster, counts, online, write } = fixture;
+  const { clock, feed, roster, counts, online, write } = fixture;
   await write([1, 2, 3]);
   await clock.advance(10);
   failOverWithoutLast(fixture);
   // Another node found the loss and skipped. This node's pool already leads to the other database.
   await write([4]);
-  database.skipTo(3 + LOST_SEQS_MARGIN);
+  await fixture.skipTo(3 + LOST_SEQS_MARGIN);
   const { transitions } = await write([5]);
   feed.ingest(transitions);
   await clock.advance(0);
@@ -178,7 +178,7 @@ Deno.test("[C5] a verification also compares the row under the seq of the last s
   faults.losesNotifications = true;
   await write([1]);
   await write([2, 3]);
-  database.feed = database.feed.slice(1);
+  database.prune(1);
   await clock.advance(HEARTBEAT_MS);
   deepEqual([online(), roster.epoch], [[1, 2, 3], 1]);
   // The row that is lost was only in the snapshot. The next commit is applied before that is found.
@@ -231,7 +231,7 @@ Deno.test("[C5] a verification with nothing left to compare replaces the roster"
   await clock.advance(10);
   failOverWithoutLast(fixture);
   await write([4]);
-  database.feed = [];
+  database.prune();
   await clock.advance(HEARTBEAT_MS);
   deepEqual([online(), roster.epoch], [[1, 2, 3], 0]);
   await cutLink();
@@ -248,7 +248,7 @@ Deno.test("[C5] a snapshot that is older than the roster is not applied", async 
   faults.oldSnapshot = { seq: 1, users: [] };
   faults.losesNotifications = true;
   await write([3, 4]);
-  database.feed = [];
+  database.prune();
   await clock.advance(2 * HEARTBEAT_MS);
   deepEqual([online(), roster.seq, roster.epoch], [[1, 2], 2, 0]);
   faults.oldSnapshot = undefined;
@@ -299,11 +299,9 @@ Deno.test("a counter that went back, as after a restored backup, leads to a snap
   const { clock, database, feed, roster, online, write } = await startFeed();
   await write([1, 2, 3]);
   await clock.advance(10);
-  database.feed = [];
+  database.prune();
   database.seq = 1;
-  database.users.forEach((user, id) =>
-    user.status = id === 1 ? "online" : "offline"
-  );
+  for (const id of [2, 3]) database.presence.rows.delete(id);
   await clock.advance(HEARTBEAT_MS);
   deepEqual(online(), [1]);
   equal(roster.seq, 3 + LOST_SEQS_MARGIN);

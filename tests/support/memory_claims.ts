@@ -1,0 +1,231 @@
+/**
+ * The functions that decide transitions, in memory: `presence.sql` and `feed.sql`.
+ *
+ * @module
+ */
+import type { NodeId, Transition } from "../../src/core/store/store.ts";
+import type { Status } from "../../src/protocol/messages.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
+import type { MemoryDatabase, PresenceRow } from "./memory_database.ts";
+import { requireLease } from "./memory_nodes.ts";
+import {
+  isSqlError,
+  SqlError,
+  type Steps,
+  type Transaction,
+} from "./memory_transaction.ts";
+import { COPY_MS, copyInTime, readUsers } from "./memory_users.ts";
+
+/** An earlier write arrived after a later one. */
+export const OVERTAKEN = "RC002";
+
+export interface AppliedRows {
+  readonly transitions: Transition[];
+  readonly unknown: UserId[];
+  readonly deferred: UserId[];
+}
+
+/** A user and its name. */
+type Named = readonly [UserId, string];
+
+/** Claims the arriving users for a node and releases the leaving ones. */
+export function* apply(
+  db: MemoryDatabase,
+  tx: Transaction,
+  node: NodeId,
+  arriving: readonly UserId[],
+  leaving: readonly UserId[],
+  writeNumber: number,
+): Steps<AppliedRows> {
+  yield* requireLease(db, tx, node);
+  yield;
+  yield* tx.lock(db.writes, node, "no key update");
+  if ((tx.get(db.writes, node) ?? -1) >= writeNumber) {
+    throw new SqlError(OVERTAKEN, `write ${writeNumber} was overtaken`);
+  }
+  tx.set(db.writes, node, writeNumber);
+  yield;
+
+  let known: readonly Named[] = [];
+  let isReadable = true;
+  if (arriving.length > 0) {
+    try {
+      known = yield* tx.subtransaction(() => readTwice(db, tx, arriving));
+    } catch (err) {
+      if (!isSqlError(err)) throw err;
+      isReadable = false;
+      known = arriving.flatMap((id): Named[] => {
+        const row = tx.get(db.presence, id);
+        return row?.changedAt === undefined ? [] : [[id, row.username]];
+      });
+    }
+    yield;
+  }
+  const knownIds = new Set(known.map(([id]) => id));
+  const missing = arriving.filter((id) => !knownIds.has(id));
+  const going = isReadable ? [...leaving, ...missing] : leaving;
+  const copyMs = isReadable ? COPY_MS : 0;
+  const transitions = yield* writeClaims(
+    ...[db, tx, node, known, going, [node], copyMs] as const,
+  );
+  return {
+    transitions,
+    unknown: isReadable ? missing : [],
+    deferred: isReadable ? [] : missing,
+  };
+}
+
+/** Reads users again if one is missing: a table that was rewritten meanwhile looks empty at first. */
+function* readTwice(
+  db: MemoryDatabase,
+  tx: Transaction,
+  ids: readonly UserId[],
+): Steps<Named[]> {
+  const users = yield* readUsers(db, tx, ids);
+  if (users.length === ids.length) return users;
+  yield;
+  return yield* readUsers(db, tx, ids);
+}
+
+/**
+ * Adds `node` to the claims of `coming` users and removes `gone` nodes from those of `going`
+ * users, and appends the transitions.
+ */
+export function* writeClaims(
+  db: MemoryDatabase,
+  tx: Transaction,
+  node: NodeId | undefined,
+  coming: readonly Named[],
+  going: readonly UserId[],
+  gone: readonly NodeId[],
+  copyMs: number,
+): Steps<Transition[]> {
+  if (coming.length > 0 && going.length > 0) {
+    yield* lockPresence(db, tx, [...coming.map(([id]) => id), ...going]);
+    yield;
+  }
+  const arrived = coming.length > 0 && node !== undefined
+    ? yield* claim(db, tx, node, coming)
+    : [];
+  const departed = going.length > 0 ? yield* release(db, tx, going, gone) : [];
+  if (arrived.length + departed.length === 0) return [];
+  yield* copyInTime(
+    ...[db, tx] as const,
+    arrived.map(([id]) => id),
+    departed.map(([id]) => id),
+    copyMs,
+  );
+  yield;
+  return yield* append(db, tx, [
+    ...arrived.map((user) => [...user, "online"] as const),
+    ...departed.map((user) => [...user, "offline"] as const),
+  ]);
+}
+
+/** Locks the rows of these users that exist, in id order. */
+export function* lockPresence(
+  { presence, compareIds }: MemoryDatabase,
+  tx: Transaction,
+  ids: readonly UserId[],
+): Steps<void> {
+  const existing = [...new Set(ids)]
+    .filter((id) => tx.get(presence, id) !== undefined);
+  for (const id of existing.sort(compareIds)) {
+    yield* tx.lock(presence, id, "update");
+  }
+}
+
+/** Returns the users whose first claim it is. */
+function* claim(
+  db: MemoryDatabase,
+  tx: Transaction,
+  node: NodeId,
+  coming: readonly Named[],
+): Steps<Named[]> {
+  const first: Named[] = [];
+  const now = db.engine.timestamp();
+  for (const [id, username] of sorted(db, coming)) {
+    yield* tx.lock(db.presence, id, "no key update");
+    const row: PresenceRow | undefined = tx.get(db.presence, id);
+    const nodes = row?.nodes ?? [];
+    if (nodes.includes(node)) continue;
+    const changedAt = nodes.length === 0 ? now : row?.changedAt;
+    const copyDue = row?.copyDue ?? false;
+    tx.set(db.presence, id, {
+      ...{ username, nodes: [...nodes, node], changedAt, copyDue },
+    });
+    if (nodes.length === 0) first.push([id, username]);
+  }
+  yield;
+  return first;
+}
+
+/** Returns the users whose last claim went. */
+function* release(
+  db: MemoryDatabase,
+  tx: Transaction,
+  going: readonly UserId[],
+  gone: readonly NodeId[],
+): Steps<Named[]> {
+  const last: Named[] = [];
+  const isGone = (nodeId: NodeId) => gone.includes(nodeId);
+  // The statement sees the rows that match when it begins, and looks again once it has a row's lock.
+  const matching = [...new Set(going)].sort(db.compareIds)
+    .filter((id) => tx.get(db.presence, id)?.nodes.some(isGone));
+  for (const id of matching) {
+    yield* tx.lock(db.presence, id, "no key update");
+    const row = tx.get(db.presence, id);
+    if (row === undefined || !row.nodes.some(isGone)) continue;
+    const nodes = row.nodes.filter((nodeId) => !isGone(nodeId));
+    const changedAt = nodes.length === 0
+      ? db.engine.timestamp()
+      : row.changedAt;
+    tx.set(db.presence, id, { ...row, nodes, changedAt });
+    if (nodes.length === 0) last.push([id, row.username]);
+  }
+  yield;
+  return last;
+}
+
+/** Appends transitions to the feed in id order, and notifies of the new head. */
+function* append(
+  db: MemoryDatabase,
+  tx: Transaction,
+  changes: readonly (readonly [UserId, string, Status])[],
+): Steps<Transition[]> {
+  yield* tx.lock(db.counter, "seq", "no key update");
+  let seq = tx.get(db.counter, "seq") ?? 0;
+  const transitions = sorted(db, changes)
+    .map(([userId, username, status]) => ({
+      ...{ seq: ++seq, userId, username, status },
+    }));
+  tx.set(db.counter, "seq", seq);
+  for (const transition of transitions) {
+    tx.set(db.feed, transition.seq, transition);
+  }
+  tx.notify(String(seq));
+  yield;
+  return transitions;
+}
+
+/** Leaves a hole in the feed behind `beyond`. */
+export function* skipTo(
+  db: MemoryDatabase,
+  tx: Transaction,
+  beyond: number,
+): Steps<void> {
+  if (db.seq >= beyond) return;
+  yield* tx.lock(db.counter, "seq", "no key update");
+  if ((tx.get(db.counter, "seq") ?? 0) >= beyond) return;
+  // Where Postgres takes a random number, this differs before and after a failover.
+  const seq = beyond + 1_000 * db.epoch;
+  tx.set(db.counter, "seq", seq);
+  tx.notify(String(seq));
+}
+
+function sorted<Row extends readonly [UserId, ...unknown[]]>(
+  { compareIds }: MemoryDatabase,
+  rows: readonly Row[],
+): Row[] {
+  return [...rows].sort(([a], [b]) => compareIds(a, b));
+}
