@@ -1,4 +1,5 @@
 /** Rollcall on a store in memory, for the comparison with servers that have no database. */
+import { systemClock } from "../../src/base/clock.ts";
 import { rateLimited } from "../../src/base/log.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { startNode } from "../../src/node.ts";
@@ -11,7 +12,7 @@ const USERS = 20_000;
 const environment = { ...Deno.env.toObject(), DATABASE_URL: "postgres://none" };
 const config = readConfig(environment, () => "", false);
 const ids = Array.from({ length: USERS }, (_, index) => index + 1);
-const database = new MemoryDatabase(ids, () => Date.now());
+const database = new MemoryDatabase(ids, systemClock);
 const store = Object.assign(new MemoryStore(database), {
   provision: () => Promise.resolve({ outcome: "there" } as const),
 });
