@@ -3,7 +3,8 @@
  *
  * How the parts of this folder act together:
  * - `migrate.ts` brings the schema up to date before the store is used: `migration_files.ts` reads
- *   the files, `bookkeeping.ts` keeps what was applied, `pinned.ts` runs it with a pinned search path.
+ *   the files, `applied_files.ts` compares them with what was applied, `bookkeeping.ts` makes the
+ *   tables that record it, `pinned.ts` runs it all with a pinned search path.
  *   `pre_release.ts` and `rights.ts` explain why it cannot.
  * - `mapping.ts` settles which users table of the application presence belongs to. `find_users.ts`
  *   finds and checks it, by what `users_catalog.ts` reads; `users_rights.ts` knows the grants, and
