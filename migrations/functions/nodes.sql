@@ -79,7 +79,7 @@ begin
          for update
     ) locked;
   -- No node is left to copy later what does not fit, so there is more time for it.
-  return query select * from rollcall_internal.release(gone, null, 3000);
+  return query select * from rollcall_internal.release(gone, null, :LEAVE_COPY_MS);
 end
 $$;
 
@@ -102,7 +102,7 @@ begin
          for update skip locked
     ) locked;
   if gone is not null then
-    return query select * from rollcall_internal.release(gone, most, 300);
+    return query select * from rollcall_internal.release(gone, most, :WRITE_COPY_MS);
   end if;
 end
 $$;

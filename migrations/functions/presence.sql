@@ -58,7 +58,7 @@ begin
   end if;
   return query
     select * from rollcall_internal.write_claims(
-      node, known, names, leaving, array[node], case when is_readable then 300 else 0 end
+      node, known, names, leaving, array[node], case when is_readable then :WRITE_COPY_MS else 0 end
     );
 end
 $$;

@@ -114,7 +114,7 @@ $$;
 -- Compares a slice of the users table with presence and marks the copies that are wrong, also those of
 -- users that were never online. Returns the id after which the next slice starts, null for the first.
 create or replace function rollcall_internal.compare_copies(after :ID_TYPE, most integer) returns :ID_TYPE
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' set row_security = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = ':USERS_READ_LOCK_MS' set row_security = off as $$
 declare
   ids :ID_TYPE[];
   names text[];
@@ -184,7 +184,7 @@ begin
   if cardinality(ids) = 0 then
     return;
   end if;
-  due := rollcall_internal.copy_status(online, array(select unnest(ids) except select unnest(online)), 1000);
+  due := rollcall_internal.copy_status(online, array(select unnest(ids) except select unnest(online)), :SWEEP_COPY_MS);
   if cardinality(due) > 0 then
     begin
       due := array(select u.user_id from rollcall_internal.read_users(due) u);

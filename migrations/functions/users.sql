@@ -20,7 +20,7 @@
 create or replace function rollcall_internal.read_users(ids :ID_TYPE[])
 returns table (user_id :ID_TYPE, username text)
 language plpgsql
-set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' set row_security = off as $$
+set search_path = pg_catalog, pg_temp set lock_timeout = ':USERS_READ_LOCK_MS' set row_security = off as $$
 begin
   set local search_path to default;
   return query
@@ -48,7 +48,7 @@ begin
     due := rollcall_internal.copy_status(online, offline, budget_ms);
     if clock_timestamp() > started + 3 * budget_ms * interval '1 millisecond' then
       -- A single row took too long. The next writes do not even try, for a while.
-      update rollcall_internal.copy_pause set until = clock_timestamp() + interval '30 seconds';
+      update rollcall_internal.copy_pause set until = clock_timestamp() + :COPY_PAUSE_MS * interval '1 millisecond';
     end if;
   end if;
   if cardinality(due) > 0 then
@@ -64,7 +64,7 @@ $$;
 -- the rest of the transaction, such as another role, fails its step too.
 create or replace function rollcall_internal.copy_status(online :ID_TYPE[], offline :ID_TYPE[], budget_ms integer)
 returns :ID_TYPE[]
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = ':COPY_LOCK_MS' as $$
 declare
   ids :ID_TYPE[] := online || offline;
   total integer := cardinality(ids);
@@ -164,7 +164,7 @@ $$;
 -- Raises if it cannot be known now: the table cannot be read, or the fault may pass.
 create or replace function rollcall_internal.provision(wanted_id :ID_TYPE, wanted_name text)
 returns table (outcome text, code text, reason text)
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = ':PROVISION_LOCK_MS' as $$
 declare
   -- Classes of SQLSTATE: connection, transaction state, rollback, resources, operator, system, internal.
   passing constant text[] := '{08,25,40,53,57,58,F0,XX}';

@@ -47,3 +47,24 @@ export const MIGRATE_LOCK_MS = 1_000;
 
 /** Age after which revocations are deleted. A revoked token that is valid for longer would be accepted again. */
 export const REVOCATIONS_KEEP_MS = 30 * 24 * 3_600_000;
+
+/** Time for a read of the users table to get a lock. Presence goes on without it. */
+export const USERS_READ_LOCK_MS = 200;
+
+/** Time for a write of a copy to get a lock that a trigger may want. A locked row is skipped at once. */
+export const COPY_LOCK_MS = 100;
+
+/** Time for all copies of one write, which its transitions wait for. The sweep writes the others. */
+export const WRITE_COPY_MS = 300;
+
+/** Time for all copies of one sweep, which holds no lock on presence. */
+export const SWEEP_COPY_MS = 1_000;
+
+/** Time for all copies when the last node leaves: no sweep follows. */
+export const LEAVE_COPY_MS = 3_000;
+
+/** How long writes leave all copies to the sweep after one of them took three times its time. */
+export const COPY_PAUSE_MS = 30_000;
+
+/** Time for `AUTO_PROVISION` to get a lock, while a client waits for its authorization. */
+export const PROVISION_LOCK_MS = 500;

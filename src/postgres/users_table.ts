@@ -6,6 +6,15 @@
  *
  * @module
  */
+import {
+  COPY_LOCK_MS,
+  COPY_PAUSE_MS,
+  LEAVE_COPY_MS,
+  PROVISION_LOCK_MS,
+  SWEEP_COPY_MS,
+  USERS_READ_LOCK_MS,
+  WRITE_COPY_MS,
+} from "./limits.ts";
 import type { UserIdType } from "../protocol/user_id.ts";
 
 /** What the operator set; `undefined` is the default of the variable. */
@@ -53,6 +62,19 @@ export interface UsersTable {
   readonly statusColumn: string | undefined;
 }
 
+/** Bounds of the functions in `migrations/`, by the names of their placeholders. */
+const BOUNDS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries({
+    USERS_READ_LOCK_MS,
+    COPY_LOCK_MS,
+    COPY_PAUSE_MS,
+    WRITE_COPY_MS,
+    SWEEP_COPY_MS,
+    LEAVE_COPY_MS,
+    PROVISION_LOCK_MS,
+  }).map(([name, ms]) => [name, String(ms)]),
+);
+
 /** The values of the placeholders in `migrations/`. */
 export function placeholders(
   users: UsersTable,
@@ -71,6 +93,7 @@ export function placeholders(
     HAS_STATUS: String(statusColumn !== undefined),
     STATUS: quote(statusColumn ?? idColumn),
     NAME_MAX: String(nameLengthMax),
+    ...BOUNDS,
   };
 }
 

@@ -14,6 +14,7 @@ const USERS_MAX = 99;
 /** What `numbered` makes of a subject. Transitions are "seq user status". */
 export type Numbered = ReturnType<typeof numbered>;
 
+// deno-lint-ignore explicit-module-boundary-types -- its type is made from it
 export function numbered(subject: Subject, idOf: (n: number) => UserId) {
   const { store } = subject;
   const numbers = new Map<UserId, number>();

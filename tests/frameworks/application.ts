@@ -84,8 +84,18 @@ function statements(text: string): string[] {
     .filter((line) => line !== "" && line !== "nothing");
 }
 
+/** What `pictureOf` compares. */
+export interface Picture {
+  readonly owned: unknown;
+  readonly objects: readonly string[];
+  /** From `pg_dump`, where there is one. */
+  readonly dump: string | undefined;
+}
+
 /** Everything of the application, and whether Rollcall's role owns any of it. */
-export async function pictureOf({ owner, role }: Application) {
+export async function pictureOf(
+  { owner, role }: Application,
+): Promise<Picture> {
   const [{ owned }] = await query(
     owner,
     `select count(*)::int as owned from pg_class

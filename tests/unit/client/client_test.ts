@@ -89,7 +89,7 @@ Deno.test("an invalid URL, token or watch set throws at once", () => {
     build("ws://x/ws", [0]),
     /Cannot use 0 as a user id: expected a whole number from 1 to 9007199254740991, or text/,
   );
-  throws(build("ws://x/ws", [""]), /Cannot use  as a user id/);
+  throws(build("ws://x/ws", [""]), /Cannot use {2}as a user id/);
   throws(build("ws://x/ws", [{}]), /Cannot use \[object Object\] as a user id/);
   throws(
     () => new Rollcall("ws://x/ws", { token: 5 } as never),
