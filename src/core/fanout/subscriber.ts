@@ -118,7 +118,9 @@ export class V2Subscriber {
     const { scope } = this;
     if (scope === "*") return this.#setCopy({ kind: "following", cursor });
     this.#setCopy({ kind: "watching", scope, changed: new Map() });
-    for (let at = cursor; at < ring.head; at++) this.record(ring.at(at));
+    for (let at = cursor; at < ring.head; at++) {
+      if (this.concerns(ring.at(at))) this.record(ring.at(at));
+    }
   }
 
   get state(): V2State {
@@ -173,11 +175,13 @@ export class V2Subscriber {
     else if (copy.kind !== "needs snapshot") this.watch(this.scope);
   }
 
-  /** Records a change for the next diff of a watch set. In other states there is nothing to record. */
+  /**
+   * Records a change that concerns it, for the next diff of a watch set. In other states there is
+   * nothing to record.
+   */
   record(change: Change): void {
     const { copy } = this;
-    if (copy.kind !== "watching" || !this.concerns(change)) return;
-    mergeChange(copy.changed, change);
+    if (copy.kind === "watching") mergeChange(copy.changed, change);
   }
 
   /** A snapshot, diff or count is sent. Returns the control messages that waited for it. */
