@@ -5,6 +5,7 @@
  */
 import { readDatabaseConfig } from "../../src/config/config.ts";
 import { explainMigration } from "../../src/postgres/explain.ts";
+import type { UsersConfig } from "../../src/postgres/users_table.ts";
 import { query, type TestPostgres, uniqueName } from "../support/database.ts";
 import { describeSchema, dumpSchema } from "../support/schema.ts";
 import { ROOT } from "../support/server.ts";
@@ -50,6 +51,19 @@ function asRole(owner: string, role: string): string {
   return url.href;
 }
 
+/** One with two users in the table that Rollcall would make, but for the name of a column. */
+export async function makePlainApplication(
+  postgres: TestPostgres,
+): Promise<Application> {
+  const application = await makeApplication(postgres);
+  await query(
+    application.owner,
+    `create table users (id integer primary key, name text not null, status text not null default 'offline');
+     insert into users (id, name) values (1, 'Ada'), (2, 'Bob')`,
+  );
+  return application;
+}
+
 export async function readSchema(file: string): Promise<string> {
   return await Deno.readTextFile(`${ROOT}tests/frameworks/schemas/${file}`);
 }
@@ -64,13 +78,37 @@ export function adapted(
     .replaceAll(/\bdatabase app\b/g, `database ${database}`);
 }
 
+/** Runs statements of the documentation, as a superuser. */
+export async function runStatements(
+  application: Application,
+  statements: readonly string[],
+): Promise<void> {
+  for (const statement of statements) {
+    await query(application.owner, adapted(application, statement));
+  }
+}
+
+/** Grants what `deno task migrate --explain` says for these variables. */
+export async function grantNeeded(
+  application: Application,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
+  await runStatements(application, (await explained(application, env)).needed);
+}
+
+/** What a server reads from these variables. */
+export function usersConfig(
+  env: Readonly<Record<string, string>>,
+): UsersConfig {
+  return readDatabaseConfig(env).users;
+}
+
 /** The statements that `deno task migrate --explain` prints for the role: all, and those it lacks. */
 export async function explained(
   { url }: Application,
   env: Readonly<Record<string, string>>,
 ): Promise<{ needed: string[]; lacking: string[] }> {
-  const { users } = readDatabaseConfig({ ...env, DATABASE_URL: url });
-  const text = await explainMigration(url, users);
+  const text = await explainMigration(url, usersConfig(env));
   const [, needed = "", lacking = ""] =
     /role of its own needs:\n([\s\S]*)\nOf these[^\n]*\n([\s\S]*)$/.exec(
       text,
@@ -84,15 +122,15 @@ function statements(text: string): string[] {
     .filter((line) => line !== "" && line !== "nothing");
 }
 
-/** What `pictureOf` compares. */
+/** Everything of the application. */
 export interface Picture {
-  readonly owned: unknown;
+  /** Tables and the like outside of Rollcall's schemas that Rollcall's role owns. */
+  readonly owned: number;
   readonly objects: readonly string[];
-  /** From `pg_dump`, where there is one. */
+  /** As `pg_dump` writes it, where there is one for this server. */
   readonly dump: string | undefined;
 }
 
-/** Everything of the application, and whether Rollcall's role owns any of it. */
 export async function pictureOf(
   { owner, role }: Application,
 ): Promise<Picture> {

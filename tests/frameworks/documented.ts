@@ -26,6 +26,13 @@ export function documented(heading: string): Documented {
   return { env: readVariables(variables), statements: readStatements(sql) };
 }
 
+/** The statements of a block of SQL below a heading. */
+export function statementsIn(heading: string, block = 0): string[] {
+  const sql = codeBlocks(sectionOf(text, heading), "sql")[block];
+  ok(sql !== undefined, `${heading} has no block ${block} of SQL`);
+  return readStatements(sql);
+}
+
 /** The headings below "Frameworks". */
 export function documentedFrameworks(): string[] {
   return [...sectionOf(text, "Frameworks").matchAll(/^### (.*)$/gm)]
@@ -43,7 +50,7 @@ function readVariables(block: string): Record<string, string> {
   }));
 }
 
-export function readStatements(sql: string): string[] {
+function readStatements(sql: string): string[] {
   return sql.replaceAll(/--.*$/gm, "").split(";")
     .map((statement) => statement.trim().replaceAll(/\s+/g, " "))
     .filter((statement) => statement !== "");

@@ -1,6 +1,6 @@
 /**
  * For each framework of docs/database.md: its users table, the documented variables and rights, and
- * a server as a role of its own. The users come and go, and nothing of the application changes.
+ * a server as a role of its own. The clients connect and disconnect, and the application's schema and rows stay as they are.
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import type { JWTPayload } from "jose";
@@ -16,6 +16,7 @@ import {
   explained,
   locksOf,
   makeApplication,
+  type Picture,
   pictureOf,
 } from "./application.ts";
 import { documented, documentedFrameworks } from "./documented.ts";
@@ -32,7 +33,7 @@ interface Framework {
   readonly unknown: UserId;
   /** Claims of a token beside `sub`, `iss` and `aud`. */
   readonly claims?: (user: User) => JWTPayload;
-  /** Whoever runs the documented statements, if it is not a superuser. */
+  /** The role that runs the documented statements, if it is no superuser. */
   readonly grantor?: string;
   /** The table that is made. */
   readonly makes?: string;
@@ -138,7 +139,7 @@ Deno.test("database.md and the tests have the same frameworks", () => {
 });
 
 for (const [heading, framework] of Object.entries(FRAMEWORKS)) {
-  Deno.test(`[U2] ${heading}: users come and go, and nothing of the application changes`, async () => {
+  Deno.test(`[U2] ${heading}: clients connect and disconnect, and the application's schema and rows stay as they are`, async () => {
     const { env, statements } = documented(heading);
     const application = await makeApplication(postgres, framework.schema);
     await grant(application, statements, env, framework.grantor);
@@ -302,8 +303,6 @@ async function statuses(
 function byId(a: { id: UserId }, b: { id: UserId }): number {
   return String(a.id) < String(b.id) ? -1 : 1;
 }
-
-type Picture = Awaited<ReturnType<typeof pictureOf>>;
 
 function expectUnchanged(before: Picture, after: Picture, makes?: string) {
   if (makes === undefined) {

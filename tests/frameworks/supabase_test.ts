@@ -79,7 +79,7 @@ async function expectNoRights(application: Application): Promise<void> {
 
 const PROFILES: UsersConfig = { ...DEFAULT_USERS, table: "public.profiles" };
 
-Deno.test("[U5] the roles of the API have no right in Rollcall's schemas, whatever the default privileges", async () => {
+Deno.test("[U5] the roles of the API have no right in Rollcall's schemas, also where default privileges give all rights", async () => {
   const application = await hostileApplication();
   const { owner, url } = application;
   // A start that fails leaves the tables of the bookkeeping behind.
@@ -140,7 +140,7 @@ Deno.test("[U5] a users table that Rollcall makes has no rights for the roles of
 });
 
 for (const table of ["auth.users", "public.profiles"]) {
-  Deno.test(`[U4] ${table}: row level security that hides rows is refused, and what is said is enough`, async () => {
+  Deno.test(`[U4] ${table}: row level security that hides rows is refused, and the statement in the message is enough`, async () => {
     const application = await makeApplication(postgres, "supabase.sql");
     const { owner, url, role } = application;
     const env = { USERS_TABLE: table };
@@ -161,7 +161,26 @@ for (const table of ["auth.users", "public.profiles"]) {
   });
 }
 
-Deno.test("[U3] auth.users: users who sign up, are deleted by the API, and come online by their uuid", async () => {
+Deno.test("[U4] a view with security_invoker on a table with row level security is refused", async () => {
+  const application = await makeApplication(postgres, "supabase.sql");
+  const { owner, url } = application;
+  const views = (options: string) =>
+    `create schema if not exists presence; grant usage on schema auth, presence to ${application.role};
+     grant select on auth.users to ${application.role}; drop view if exists presence.users;
+     create view presence.users ${options} as select id, email as name from auth.users;
+     grant select on presence.users to ${application.role};
+     grant create on database ${application.database} to ${application.role}`;
+  const config = { ...DEFAULT_USERS, table: "presence.users" };
+  await query(owner, views("with (security_invoker)"));
+  await rejects(
+    migrateDatabase(url, config),
+    /Cannot read users from presence\.users: .*row-level security policy/,
+  );
+  await query(owner, views(""));
+  await migrateDatabase(url, config);
+});
+
+Deno.test("[U3] auth.users: users come online by their uuid, and go offline when their row is deleted", async () => {
   const application = await makeApplication(postgres, "supabase.sql");
   const { owner, url } = application;
   const env = { USERS_TABLE: "auth.users", USERS_NAME: "email" };
@@ -194,7 +213,7 @@ Deno.test("[U3] auth.users: users who sign up, are deleted by the API, and come 
   ]);
 });
 
-Deno.test("[U5] a request of the API cannot wait for Rollcall, nor Rollcall for it", async () => {
+Deno.test("[U5] a request of the API can neither lock nor call anything of Rollcall", async () => {
   const application = await hostileApplication();
   const { owner, url } = application;
   await migrateDatabase(url, PROFILES);

@@ -1,6 +1,6 @@
 /**
- * Rollcall beside the schema tools and mappers of other projects: what they compare and change, and
- * rows that they save as a whole, with an old status.
+ * Rollcall beside schema tools and mappers of other projects: which differences they find, and rows
+ * that they save as a whole, with an old status.
  */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { tokenFor } from "../support/client.ts";
@@ -11,7 +11,7 @@ import { connectSync } from "../support/sync_client.ts";
 import { until, untilEqual } from "../support/until.ts";
 import {
   type Application,
-  explained,
+  grantNeeded,
   makeApplication,
   pictureOf,
   readSchema,
@@ -71,20 +71,10 @@ const TOOLS: Readonly<Record<string, Tool>> = {
 for (const [name, tool] of Object.entries(TOOLS)) {
   Deno.test({
     name:
-      `[U1] [U2] ${name}: nothing to change, and a whole row with an old status changes nobody's presence`,
+      `[U1] [U2] ${name}: it finds no difference, and no client gets a message when it saves a row with an old status`,
     ignore: tools === undefined || tool.ignore === true,
     fn: () => besideRollcall(tool),
   });
-}
-
-/** Grants what a server needs, as `deno task migrate --explain` says. */
-async function grantNeeded(
-  application: Application,
-  env: Readonly<Record<string, string>>,
-): Promise<void> {
-  for (const grant of (await explained(application, env)).needed) {
-    await query(application.owner, grant);
-  }
 }
 
 async function startOn({ url }: Application, env: Record<string, string>) {
@@ -152,7 +142,7 @@ async function besideRollcall({ command, table, env, agrees }: Tool) {
 
 Deno.test({
   name:
-    "[U1] prisma migrate reset: users stay online until their rows are gone, and all is well with new ones",
+    "[U1] prisma migrate reset: users stay online until the new table can be read, and then those without a row go offline",
   ignore: tools === undefined,
   fn: async () => {
     if (tools === undefined) throw new Error("The tools are not installed");
