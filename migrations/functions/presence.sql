@@ -30,13 +30,10 @@ begin
 
   if cardinality(arriving) > 0 then
     begin
-      for attempt in 1..2 loop
-        select coalesce(array_agg(u.user_id), '{}'), coalesce(array_agg(u.username), '{}') into known, names
-          from rollcall_internal.read_users(arriving) u;
-        -- Not by their number: a view may have a user twice.
-        missing := array(select unnest(arriving) except select unnest(known));
-        exit when missing = '{}';
-      end loop;
+      select coalesce(array_agg(u.user_id), '{}'), coalesce(array_agg(u.username), '{}') into known, names
+        from rollcall_internal.read_users(arriving) u;
+      -- Not by their number: a view may have a user twice.
+      missing := array(select unnest(arriving) except select unnest(known));
     exception when others or assert_failure or query_canceled then
       -- The table is locked, is being replaced, or is gone. Users that were seen before come in as they were.
       is_readable := false;

@@ -89,8 +89,7 @@ end
 $$;
 
 -- Takes users offline who are not in the users table, and forgets them. Read again under the lock of
--- their rows, because a user may have been made again and come online since, and because of what is said
--- of `read_users`.
+-- their rows, because a user may have been made again and come online since.
 create or replace function rollcall_internal.forget_users(ids :ID_TYPE[])
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$

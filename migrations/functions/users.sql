@@ -14,9 +14,8 @@
 -- row level security would hide rows: every caller can do without, and none may wait for a transaction of
 -- the application.
 --
--- A table that was truncated or rewritten by a transaction that ends while the read waits for it looks
--- empty, because the read's snapshot is older. The lock of the table is held from then on, so a second
--- read in the same transaction sees what is there. Nobody is gone before a second read.
+-- Must be volatile: its statement then takes its snapshot when it has the lock of the table. To an older
+-- snapshot, a table looks empty that was truncated or rewritten while the read waited for the lock.
 create or replace function rollcall_internal.read_users(ids :ID_TYPE[])
 returns table (user_id :ID_TYPE, username text)
 language plpgsql

@@ -15,7 +15,7 @@ if (isMissing) {
 }
 
 /** Starts pgbouncer in transaction mode, and resolves with the URL through it. */
-async function startPooler(databaseUrl: string) {
+async function startPooler(databaseUrl: string, connections = 20) {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl);
   const directory = await Deno.makeTempDir({ prefix: "rollcall-pooler-" });
   const ownPort = freePort();
@@ -37,6 +37,7 @@ async function startPooler(databaseUrl: string) {
       "auth_type = trust",
       `auth_file = ${directory}/users`,
       "pool_mode = transaction",
+      `default_pool_size = ${connections}`,
       "ignore_startup_parameters = statement_timeout",
     ].join("\n"),
   );
@@ -99,8 +100,8 @@ Deno.test({
   ignore: isMissing,
   fn: async () => {
     const direct = await postgres.emptyDatabase();
-    await using pooler = await startPooler(direct);
-    // The application's connection stays in the pool, and is the one that the start gets.
+    // The application and the start share one connection.
+    await using pooler = await startPooler(direct, 1);
     const settings = () =>
       query(
         pooler.url,

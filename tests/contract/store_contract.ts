@@ -421,9 +421,10 @@ function feedContract(test: Test): void {
       () => revoked += 1,
     );
     equal(await subscription.head(), 0);
-    await store.apply(A, [1, 2], []);
-    await until("the new head arrives", () => head === 2);
-    equal(await subscription.head(), 2);
+    await store.apply(A, [1, 2, 3], []);
+    await store.apply(A, [], [3]);
+    await until("the new head arrives", () => head === 4);
+    equal(await subscription.head(), 4);
     // Of a user who is offline: notifies of nothing.
     await store.renameUser(3, "nobody");
     deepEqual(await store.sweep(A), []);

@@ -2,9 +2,13 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import pg from "pg";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
-import { DATABASE_STATEMENT_MS } from "../../src/postgres/limits.ts";
+import {
+  DATABASE_STATEMENT_MS,
+  SWEEP_SLICE_ROWS,
+} from "../../src/postgres/limits.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { rememberingLog } from "../support/fakes.ts";
+import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 const [A, B] = [1, 2].map((n) => `00000000-0000-4000-8000-00000000000${n}`) as [
@@ -487,6 +491,53 @@ Deno.test("[U1] a view that has a user twice makes no difference", async () => {
   deepEqual(applied.unknown, [99]);
   deepEqual(await it.sweep(), []);
   deepEqual(await it.online(), [1, 2]);
+});
+
+Deno.test("[U1] a user who is made again while the sweep takes it offline stays online", async () => {
+  await using it = await open();
+  await it.apply([1], []);
+  await it.run("delete from users where id = 1");
+  await using other = await openTransaction(
+    it.url,
+    "select from rollcall_internal.presence where user_id = 1 for update",
+  );
+  // It has read the table, and waits for the user's row of presence.
+  const sweeping = it.sweep();
+  await until("the sweep waits", async () => {
+    const sql =
+      "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    return (await it.run(sql)).length > 0;
+  });
+  await it.run("insert into users (id, username) values (1, 'ada')");
+  await other.commit();
+  deepEqual(await sweeping, []);
+  deepEqual(await it.online(), [1]);
+});
+
+Deno.test("[U1] rows that are locked do not keep the status of others from being copied at once", async () => {
+  await using it = await open(100);
+  await using application = await openTransaction(
+    it.url,
+    "select from users where id % 5 = 0 for update",
+  );
+  await it.apply(range(1, 100), []);
+  deepEqual(await it.copies(), range(1, 100).filter((id) => id % 5 !== 0));
+  await application.commit();
+  await it.sweep();
+  deepEqual(await it.copies(), range(1, 100));
+});
+
+Deno.test("[U1] a copy that is due is written by the next sweep, however many users there are", async () => {
+  const users = 3 * SWEEP_SLICE_ROWS;
+  await using it = await open(users);
+  await it.run(trigger("new.status := old.status; return new;", {
+    when: `old.id = ${users}`,
+  }));
+  await it.apply([1, users], []);
+  deepEqual(await it.copies(), [1]);
+  await it.run("drop trigger react on users");
+  await it.sweep();
+  deepEqual(await it.copies(), [1, users]);
 });
 
 Deno.test("[U1] a copy that fails once is written by the sweep, and not again by later ones", async () => {
