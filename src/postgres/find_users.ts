@@ -85,9 +85,11 @@ export async function refuseMissing(
   settled: Settled = {},
 ): Promise<void> {
   if (create) return;
+  const tables = await likelyUsersTables(client);
   if (table !== undefined) {
+    const others = tables.length === 0 ? "" : `, but ${tables.join(", ")}`;
     throw new StartError(
-      `Cannot find the users table ${table}: no such table or view is visible to this role; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make it`,
+      `Cannot find the users table ${table}: no such table or view is visible to this role${others}; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make it`,
     );
   }
   if (settled.table !== undefined) {
@@ -95,7 +97,6 @@ export async function refuseMissing(
       `Cannot find the users table ${settled.table}: it was there at an earlier start, and presence in this database belongs to it; make it again, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make an empty one`,
     );
   }
-  const tables = await likelyUsersTables(client);
   if (tables.length === 0) return;
   throw new StartError(
     `Cannot find a table named users, but ${

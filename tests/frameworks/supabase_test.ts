@@ -82,7 +82,7 @@ const PROFILES: UsersConfig = { ...DEFAULT_USERS, table: "public.profiles" };
 Deno.test("[U5] the roles of the API have no right in Rollcall's schemas, also where default privileges give all rights", async () => {
   const application = await hostileApplication();
   const { owner, url } = application;
-  // A start that fails leaves the tables of the bookkeeping behind.
+  // A start that fails leaves nothing behind that others may use.
   await rejects(
     migrateDatabase(url, { ...DEFAULT_USERS, table: "public.absent" }),
     StartError,

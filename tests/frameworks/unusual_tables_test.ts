@@ -113,3 +113,11 @@ Deno.test("[U5] the users table is not made in the schema rollcall where the sea
   const { users } = await migrateDatabase(url);
   equal(users.table, "public.users");
 });
+
+Deno.test("[U4] a name without its quotes: the start names the table that is there", async () => {
+  const { app } = await makeApplication(postgres, "prisma.sql");
+  await rejects(
+    migrateDatabase(app, usersConfig({ USERS_TABLE: "User" })),
+    /Cannot find the users table User: no such table or view is visible to this role, but public\."User"; check USERS_TABLE/,
+  );
+});
