@@ -263,11 +263,11 @@ Deno.test("[S1] npm's ws connects, with the token in a header or a subprotocol",
   ];
   for (const connect of attempts) {
     const socket = connect();
-    const heard: string[] = [];
-    socket.on("message", (data) => heard.push(String(data)));
+    const received: string[] = [];
+    socket.on("message", (data) => received.push(String(data)));
     const [first] = await until(
       "ws receives a message",
-      () => heard.length > 0 && heard,
+      () => received.length > 0 && received,
     );
     match(
       first ?? "",

@@ -114,7 +114,7 @@ export async function endLease(url: string, nodeId: string): Promise<void> {
 }
 
 /**
- * Waits until every node that is not leaving has renewed its lease so often, counted from now.
+ * Waits until every node that is not leaving has renewed its lease `count` times from now on.
  * A sweep starts after a renewal, and is over before the next but one.
  */
 export async function renewals(url: string, count: number): Promise<void> {

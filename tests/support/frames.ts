@@ -1,5 +1,5 @@
 /**
- * WebSocket frames as a peer may write them, well formed or not (RFC 6455, section 5.2).
+ * Writes WebSocket frames, valid or not (RFC 6455, section 5.2).
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The project as a user has it: a folder of its own, and `deno task start` in it.
+ * A copy of the project in a folder of its own, and `deno task start` in it.
  *
  * @module
  */
@@ -11,7 +11,7 @@ export interface User {
   readonly gid: number;
 }
 
-/** `nobody`, who is on every system and may do nothing special. */
+/** `nobody`: a user that every system has, without special rights. */
 export const ORDINARY_USER: User = { uid: 65_534, gid: 65_534 };
 
 export interface Project extends AsyncDisposable {
@@ -28,7 +28,7 @@ const PARTS = [
   "node_modules",
 ];
 
-/** A copy of what is needed to run, with the running Deno beside it. */
+/** Copies the files that a start needs, and the running Deno. */
 export async function copyProject(): Promise<Project> {
   const directory = await Deno.makeTempDir({ prefix: "rollcall-project-" });
   const paths = PARTS.map((name) => `${ROOT}${name}`);

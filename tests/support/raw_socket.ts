@@ -1,15 +1,15 @@
 /**
- * A WebSocket handshake over plain TCP, for peers that do what no library does.
+ * A WebSocket handshake over plain TCP, for peers that break the protocol.
  *
  * @module
  */
 
 export interface RawSocket extends Disposable {
   readonly conn: Deno.TcpConn;
-  /** The head of the answer; empty if it was not waited for. */
+  /** The head of the answer. Empty with `"no answer"`. */
   readonly head: string;
   readonly status: number;
-  /** What came after the head. */
+  /** Bytes that arrived after the head. */
   readonly rest: Uint8Array;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The demo's page in a tab of a real browser, and what a test asks of it.
+ * The demo page in a tab of a real browser.
  *
  * @module
  */
