@@ -159,8 +159,9 @@ set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitm
 declare
   place :ID_TYPE;
   ids :ID_TYPE[];
-  online :ID_TYPE[];
   moments timestamptz[];
+  online :ID_TYPE[];
+  offline :ID_TYPE[];
   due :ID_TYPE[];
 begin
   if not :HAS_STATUS then
@@ -171,11 +172,13 @@ begin
     return;
   end if;
   perform rollcall_internal.require_lease(node);
-  select coalesce(array_agg(d.user_id), '{}'), coalesce(array_agg(d.user_id) filter (where d.nodes <> '{}'), '{}'),
-         coalesce(array_agg(d.changed_at), '{}')
-    into ids, online, moments
+  -- In any order: rows that are slow to refuse must not be the first ones each time.
+  select coalesce(array_agg(d.user_id), '{}'), coalesce(array_agg(d.changed_at), '{}'),
+         coalesce(array_agg(d.user_id order by random()) filter (where d.is_online), '{}'),
+         coalesce(array_agg(d.user_id order by random()) filter (where not d.is_online), '{}')
+    into ids, moments, online, offline
     from (
-      select p.user_id, p.nodes, p.changed_at from rollcall_internal.presence p
+      select p.user_id, p.changed_at, p.nodes <> '{}' as is_online from rollcall_internal.presence p
        where p.copy_due and (place is null or p.user_id > place)
        order by p.user_id limit most
     ) d;
@@ -183,7 +186,7 @@ begin
   if cardinality(ids) = 0 then
     return;
   end if;
-  due := rollcall_internal.copy_status(online, array(select unnest(ids) except select unnest(online)), :SWEEP_COPY_MS);
+  due := rollcall_internal.copy_status(online, '{}', :SWEEP_COPY_MS / 2) || rollcall_internal.copy_status('{}', offline, :SWEEP_COPY_MS / 2);
   if cardinality(due) > 0 then
     begin
       due := array(select u.user_id from rollcall_internal.read_users(due) u);

@@ -540,6 +540,34 @@ Deno.test("[U1] a copy that is due is written by the next sweep, however many us
   deepEqual(await it.copies(), [1, users]);
 });
 
+Deno.test("[U1] rows that are slow to refuse do not keep others from being copied by later sweeps", async () => {
+  await using it = await open(60);
+  // Users 1 to 20 wait for a table that stays locked, each until the time for locks is over.
+  await it.run(
+    `create table audit (at timestamptz); ${
+      trigger("insert into audit values (now()); return new;", {
+        when: "old.id <= 20",
+      })
+    }`,
+  );
+  await using _audit = await openTransaction(it.url, "lock table audit");
+  {
+    await using _users = await openTransaction(
+      it.url,
+      "select from users for update",
+    );
+    await it.apply(range(1, 50), []);
+    await it.apply([], range(41, 10));
+  }
+  await it.run("update users set status = 'online' where id > 40");
+  const wanted = range(21, 20);
+  for (let round = 0; round < 15; round++) {
+    deepEqual(await it.sweep(), []);
+    if ((await it.copies()).join() === wanted.join()) break;
+  }
+  deepEqual(await it.copies(), wanted);
+});
+
 Deno.test("[U1] a copy that fails once is written by the sweep, and not again by later ones", async () => {
   await using it = await open();
   {
