@@ -43,8 +43,8 @@ async function onlineInDatabase(
 ): Promise<{ online: string[]; claimed: string[] }> {
   const [row] = await query(
     databaseUrl,
-    `select array(select id::text from users where status = 'online' order by id) as online,
-            array(select user_id::text from rollcall_internal.presence where nodes <> '{}' order by user_id) as claimed`,
+    `select array(select u.id::text from users u where u.status = 'online' order by u.id) as online,
+            array(select p.user_id::text from rollcall_internal.presence p where p.nodes <> '{}' order by p.user_id) as claimed`,
   );
   return row;
 }
