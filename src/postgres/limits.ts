@@ -51,8 +51,11 @@ export const REVOCATIONS_KEEP_MS = 30 * 24 * 3_600_000;
 /** Time for a read of the users table to get a lock. Presence goes on without it. */
 export const USERS_READ_LOCK_MS = 200;
 
-/** Time for a write of a copy to get a lock that a trigger may want. A locked row is skipped at once. */
-export const COPY_LOCK_MS = 100;
+/**
+ * Time for a write of a copy to get a lock that a trigger may want. A locked row is skipped at once. Short,
+ * because many rows may have the same trigger, and all of them share the time for copies.
+ */
+export const COPY_LOCK_MS = 25;
 
 /** Time for all copies of one write, which its transitions wait for. The sweep writes the others. */
 export const WRITE_COPY_MS = 300;

@@ -561,7 +561,7 @@ Deno.test("[U1] rows that are slow to refuse do not keep others from being copie
   }
   await it.run("update users set status = 'online' where id > 40");
   const wanted = range(21, 20);
-  for (let round = 0; round < 15; round++) {
+  for (let round = 0; round < 60; round++) {
     deepEqual(await it.sweep(), []);
     if ((await it.copies()).join() === wanted.join()) break;
   }
