@@ -30,6 +30,12 @@ export const SWEEP_SLICE_ROWS = 5_000;
  */
 export const POOL_CONNECTIONS_MAX = 6;
 
+/**
+ * Further connections for the node's lease alone, one for each try to renew it. So nothing else that
+ * the node asks for can delay a renewal, and a dead connection delays only one try. Mostly one is open.
+ */
+export const LEASE_CONNECTIONS_MAX = 3;
+
 /** Time for the database to accept a connection. */
 export const DATABASE_CONNECT_MS = 5_000;
 

@@ -34,11 +34,19 @@ const USE_READ_COMMITTED = `
 export class Pool {
   readonly #pool: pg.Pool;
 
-  /** Opens no connection before the first query. */
-  constructor(url: string | undefined, log: Log) {
+  /**
+   * Opens no connection before the first query.
+   *
+   * @param connectionsMax Further queries wait for one of these connections.
+   */
+  constructor(
+    url: string | undefined,
+    log: Log,
+    connectionsMax = POOL_CONNECTIONS_MAX,
+  ) {
     this.#pool = new pg.Pool({
       ...clientOptions(url),
-      max: POOL_CONNECTIONS_MAX,
+      max: connectionsMax,
       statement_timeout: DATABASE_STATEMENT_MS,
       query_timeout: DATABASE_ANSWER_MS,
     });

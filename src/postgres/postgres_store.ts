@@ -18,7 +18,8 @@
  *   receives notifications. `provision_refusal.ts` says why a user cannot be created. `traced.ts`
  *   adds spans for OpenTelemetry.
  *
- * What it costs: at most `POOL_CONNECTIONS_MAX` connections and one that listens, for each node.
+ * What it costs: for each node at most `POOL_CONNECTIONS_MAX` connections, `LEASE_CONNECTIONS_MAX` for
+ * its lease, and one that listens.
  * One batch of arriving and leaving users is one statement and one transaction, however many
  * users it has. Transactions that append to the feed wait for each other from then to their
  * commit, in the whole cluster. `readFeed` and `snapshot` are one statement each, so that their
@@ -46,7 +47,7 @@ import type {
 } from "../core/store/store.ts";
 import type { Status } from "../protocol/messages.ts";
 import { INTEGER_IDS, type UserId, type UserIds } from "../protocol/user_id.ts";
-import { SWEEP_USERS_MAX } from "./limits.ts";
+import { LEASE_CONNECTIONS_MAX, SWEEP_USERS_MAX } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { Pool } from "./pool.ts";
 import { describeRefusal } from "./provision_refusal.ts";
@@ -70,6 +71,8 @@ export class PostgresStore implements Store {
   readonly #url: string | undefined;
   readonly #log: Log;
   readonly #pool: Pool;
+  /** For the lease alone, which must not wait for anything else. */
+  readonly #leasePool: Pool;
   /** The number of the newest batch, by which the database rejects one that arrives too late. */
   #batchNumber = 0;
 
@@ -85,6 +88,7 @@ export class PostgresStore implements Store {
     this.#url = url;
     this.#log = log;
     this.#pool = new Pool(url, log);
+    this.#leasePool = new Pool(url, log, LEASE_CONNECTIONS_MAX);
   }
 
   join(
@@ -104,7 +108,7 @@ export class PostgresStore implements Store {
   }
 
   async heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
-    await this.#pool.query("select rollcall_internal.renew($1, $2)", [
+    await this.#leasePool.query("select rollcall_internal.renew($1, $2)", [
       nodeId,
       leaseMs,
     ]);
@@ -141,7 +145,7 @@ export class PostgresStore implements Store {
   }
 
   async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
-    await this.#pool.query(
+    await this.#leasePool.query(
       "select * from rollcall_internal.leave_node($1, $2)",
       [
         nodeId,
@@ -272,7 +276,7 @@ export class PostgresStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#pool.close();
+    await Promise.all([this.#pool.close(), this.#leasePool.close()]);
   }
 
   async #decide(

@@ -12,6 +12,7 @@ import type { Subscription } from "../../src/core/store/store.ts";
 import {
   DATABASE_ANSWER_MS,
   DATABASE_CONNECT_MS,
+  LEASE_CONNECTIONS_MAX,
   POOL_CONNECTIONS_MAX,
 } from "../../src/postgres/limits.ts";
 import type { FakeClock } from "./fake_clock.ts";
@@ -66,16 +67,28 @@ interface Link {
   arrivesAt: number;
 }
 
+/** Connections that a caller may take, up to a number. */
+interface Group {
+  readonly max: number;
+  readonly open: Set<Connection>;
+  readonly idle: Connection[];
+  /** Connections that are being opened. */
+  opening: number;
+  /** Callers that wait for a connection, first come first served. */
+  readonly waiting: ((connection: Connection) => void)[];
+}
+
+function groupOf(max: number): Group {
+  return { max, open: new Set(), idle: [], opening: 0, waiting: [] };
+}
+
 export class MemoryPool implements Connections {
   readonly faults: Faults = { ...NO_FAULTS };
   readonly #database: MemoryDatabase;
   readonly #clock: FakeClock;
   readonly #random: () => number;
-  readonly #open = new Set<Connection>();
-  #opening = 0;
-  readonly #idle: Connection[] = [];
-  /** Callers that wait for a connection, first come first served. */
-  readonly #waiting: ((connection: Connection) => void)[] = [];
+  readonly #work = groupOf(POOL_CONNECTIONS_MAX);
+  readonly #lease = groupOf(LEASE_CONNECTIONS_MAX);
   readonly #links = new Set<Link>();
   #isDead = false;
 
@@ -89,19 +102,30 @@ export class MemoryPool implements Connections {
     this.#random = random;
   }
 
-  async query<T>(body: (transaction: Transaction) => Steps<T>): Promise<T> {
-    const connection = await this.#take();
+  query<T>(body: (transaction: Transaction) => Steps<T>): Promise<T> {
+    return this.#query(this.#work, body);
+  }
+
+  queryForLease<T>(body: (transaction: Transaction) => Steps<T>): Promise<T> {
+    return this.#query(this.#lease, body);
+  }
+
+  async #query<T>(
+    group: Group,
+    body: (transaction: Transaction) => Steps<T>,
+  ): Promise<T> {
+    const connection = await this.#take(group);
     try {
       const answer = await this.#within(
         DATABASE_ANSWER_MS,
         "Query read timeout",
         this.#exchange(connection, body),
       );
-      this.#give(connection);
+      this.#give(group, connection);
       return answer;
     } catch (err) {
-      if (err instanceof SqlError) this.#give(connection);
-      else this.#discard(connection);
+      if (err instanceof SqlError) this.#give(group, connection);
+      else this.#discard(group, connection);
       throw err;
     }
   }
@@ -132,10 +156,12 @@ export class MemoryPool implements Connections {
 
   /** Connections fall silent, as those that a firewall has forgotten: the idle ones first. */
   silence(count: number): void {
-    const rest = [...this.#open].filter((one) => !this.#idle.includes(one));
-    const live = [...this.#idle.toReversed(), ...rest]
-      .filter((one) => !one.isSilent);
-    for (const connection of live.slice(0, count)) connection.isSilent = true;
+    for (const { open, idle } of [this.#lease, this.#work]) {
+      const busy = [...open].filter((one) => !idle.includes(one));
+      const live = [...idle.toReversed(), ...busy]
+        .filter((one) => !one.isSilent);
+      for (const connection of live.slice(0, count)) connection.isSilent = true;
+    }
   }
 
   /** The connections that listen fall silent. */
@@ -201,30 +227,23 @@ export class MemoryPool implements Connections {
     else this.#clock.after(link.arrivesAt - now, arriveIfOpen);
   }
 
-  get #size(): number {
-    return this.#open.size + this.#opening;
-  }
-
-  async #take(): Promise<Connection> {
-    for (
-      let one = this.#idle.pop();
-      one !== undefined;
-      one = this.#idle.pop()
-    ) {
+  async #take(group: Group): Promise<Connection> {
+    const { idle, open, waiting } = group;
+    for (let one = idle.pop(); one !== undefined; one = idle.pop()) {
       // The end of an idle connection is noticed at once, and the connection replaced.
       if (one.restarts === this.#database.engine.restarts) return one;
-      this.#open.delete(one);
+      open.delete(one);
     }
-    if (this.#size < POOL_CONNECTIONS_MAX) return await this.#grow();
+    if (open.size + group.opening < group.max) return await this.#grow(group);
     const { promise, resolve } = Promise.withResolvers<Connection>();
-    this.#waiting.push(resolve);
+    waiting.push(resolve);
     try {
       return await this.#within(
         ...[DATABASE_CONNECT_MS, "no connection is free", promise] as const,
       );
     } catch (err) {
-      const at = this.#waiting.indexOf(resolve);
-      if (at >= 0) this.#waiting.splice(at, 1);
+      const at = waiting.indexOf(resolve);
+      if (at >= 0) waiting.splice(at, 1);
       throw err;
     }
   }
@@ -238,29 +257,29 @@ export class MemoryPool implements Connections {
     return { restarts: engine.restarts, isSilent: false };
   }
 
-  /** Opens a connection of the pool. */
-  async #grow(): Promise<Connection> {
-    this.#opening += 1;
+  /** Opens a connection of a group. */
+  async #grow(group: Group): Promise<Connection> {
+    group.opening += 1;
     try {
       const connection = await this.#connect();
-      this.#open.add(connection);
+      group.open.add(connection);
       return connection;
     } finally {
-      this.#opening -= 1;
+      group.opening -= 1;
     }
   }
 
-  #give(connection: Connection): void {
-    const next = this.#waiting.shift();
+  #give({ waiting, idle }: Group, connection: Connection): void {
+    const next = waiting.shift();
     if (next !== undefined) next(connection);
-    else this.#idle.push(connection);
+    else idle.push(connection);
   }
 
   /** A connection is closed. Another one can be opened for the next that waits. */
-  #discard(connection: Connection): void {
-    this.#open.delete(connection);
-    const next = this.#waiting.shift();
-    if (next !== undefined) void this.#grow().then(next, () => {});
+  #discard(group: Group, connection: Connection): void {
+    group.open.delete(connection);
+    const next = group.waiting.shift();
+    if (next !== undefined) void this.#grow(group).then(next, () => {});
   }
 
   async #within<T>(ms: number, why: string, promise: Promise<T>): Promise<T> {

@@ -43,6 +43,8 @@ type Body<T> = (transaction: Transaction) => Steps<T>;
 export interface Connections {
   /** Runs one statement in a transaction of its own. */
   query<T>(body: Body<T>): Promise<T>;
+  /** The same, over connections that only the lease uses. */
+  queryForLease<T>(body: Body<T>): Promise<T>;
   /** Opens a connection that listens. */
   listen(onPayload: (payload: string) => void): Promise<Subscription>;
 }
@@ -91,7 +93,10 @@ export class MemoryStore implements Store {
   }
 
   heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
-    return this.#query((db, tx) => renew(db, tx, nodeId, leaseMs));
+    const db = this.#database;
+    return this.#answer(
+      this.#connections.queryForLease((tx) => renew(db, tx, nodeId, leaseMs)),
+    );
   }
 
   async sweep(nodeId: NodeId): Promise<Transition[]> {
@@ -130,7 +135,12 @@ export class MemoryStore implements Store {
   }
 
   leave(nodeId: NodeId, handoverMs: number): Promise<void> {
-    return this.#query((db, tx) => leaveNode(db, tx, nodeId, handoverMs));
+    const db = this.#database;
+    return this.#answer(
+      this.#connections.queryForLease((tx) =>
+        leaveNode(db, tx, nodeId, handoverMs)
+      ),
+    );
   }
 
   readFeed(after: number, limit: number): Promise<FeedRead> {
@@ -215,11 +225,17 @@ export class MemoryStore implements Store {
 
   async close(): Promise<void> {}
 
-  async #query<T>(
+  #query<T>(
     body: (database: MemoryDatabase, transaction: Transaction) => Steps<T>,
   ): Promise<T> {
+    return this.#answer(
+      this.#connections.query((tx) => body(this.#database, tx)),
+    );
+  }
+
+  async #answer<T>(answer: Promise<T>): Promise<T> {
     try {
-      return await this.#connections.query((tx) => body(this.#database, tx));
+      return await answer;
     } catch (err) {
       if (err instanceof SqlError && err.code === FENCED) {
         throw new FencedError(err.message, { cause: err });
@@ -243,6 +259,7 @@ const THERE: Provisioned = { outcome: "there" };
 function directly(database: MemoryDatabase): Connections {
   return {
     query: (body) => database.engine.execute(body),
+    queryForLease: (body) => database.engine.execute(body),
     listen: (onPayload) => Promise.resolve(listenTo(database, onPayload)),
   };
 }

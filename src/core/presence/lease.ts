@@ -11,11 +11,16 @@
  *
  * @module
  */
-import { type Clock, retryMs } from "../../base/clock.ts";
+import { type Clock, retryMs, within } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Feed } from "../feed/feed.ts";
 import { FencedError, type NodeId, type Store } from "../store/store.ts";
+import {
+  LEAVE_ANSWER_MS,
+  LEAVE_TRIES_MAX,
+  RENEWAL_TRIES_MAX,
+} from "./limits.ts";
 
 export interface LeaseDeps {
   readonly store: Pick<Store, "join" | "heartbeat" | "sweep" | "leave">;
@@ -40,7 +45,6 @@ export class Lease {
   #failures = 0;
   /** This node joined again after its lease ended, and no heartbeat succeeded since. */
   #hasRejoined = false;
-  #heartbeats: Promise<void> | undefined;
   #rejoining: Promise<void> | undefined;
   #sweeping: Promise<void> | undefined;
 
@@ -80,7 +84,7 @@ export class Lease {
   /** Becomes a node and starts the heartbeat. Rejects as the store does. */
   async join(): Promise<void> {
     await this.#join();
-    this.#heartbeats = this.#sendHeartbeats();
+    void this.#sendHeartbeats();
   }
 
   /**
@@ -89,6 +93,7 @@ export class Lease {
    */
   async rejoin(fenced: NodeId): Promise<void> {
     if (fenced !== this.#nodeId) return;
+    if (this.#stop.signal.aborted) throw new Error("the node is leaving");
     this.#rejoining ??= this.#join(fenced).finally(() =>
       this.#rejoining = undefined
     );
@@ -98,13 +103,30 @@ export class Lease {
   /**
    * Ends the node. Its claims are released now, or after `handoverMs` if other nodes are there.
    * Rejects as the store does.
+   *
+   * It does not wait for a renewal or a sweep that is under way: they may hang for longer than a
+   * stop has, and do no harm when they are executed later.
    */
   async leave(handoverMs: number): Promise<void> {
     this.#stop.abort();
-    await this.#heartbeats;
-    await this.#sweeping;
     this.#endsAt = -Infinity;
-    await this.#deps.store.leave(this.nodeId, handoverMs);
+    const nodeId = this.nodeId;
+    await this.#leaveAs(nodeId, handoverMs);
+    await this.#rejoining?.catch(() => {});
+    if (this.nodeId !== nodeId) await this.#leaveAs(this.nodeId, handoverMs);
+  }
+
+  /** Without an answer it tries again, over another connection. Leaving twice changes nothing. */
+  async #leaveAs(nodeId: NodeId, handoverMs: number): Promise<void> {
+    const { store, clock } = this.#deps;
+    for (let tries = 1;; tries++) {
+      try {
+        const leaving = store.leave(nodeId, handoverMs);
+        return await within(LEAVE_ANSWER_MS, "leaving", leaving, clock);
+      } catch (err) {
+        if (tries === LEAVE_TRIES_MAX) throw err;
+      }
+    }
   }
 
   async #join(predecessor?: NodeId): Promise<void> {
@@ -157,25 +179,31 @@ export class Lease {
   /**
    * Renews, then sweeps. The sweep is skipped once after an outage in which another node may have
    * lost its lease, because that node may be about to rejoin. Its last heartbeat may have been up
-   * to one period before ours.
+   * to one period before ours. A renewal that was slow counts as one that failed: the database may
+   * have stood still for all nodes.
    */
   async #heartbeat(): Promise<void> {
     const { clock, heartbeatMs, leaseMs } = this.#deps;
     const renewedAt = this.#endsAt - leaseMs;
     await this.#renew();
-    const wasOutage = this.#failures > 0 &&
-      clock.now() - renewedAt >= leaseMs - heartbeatMs;
+    const wasOutage = clock.now() - renewedAt >= leaseMs - heartbeatMs;
     if (!this.#hasRejoined && !wasOutage) this.#sweeping ??= this.#sweep();
     this.#hasRejoined = false;
     this.#failures = 0;
   }
 
+  /** Gives up early enough for further tries over other connections: this one may be dead. */
   async #renew(): Promise<void> {
-    const { store, clock, leaseMs } = this.#deps;
+    const { store, clock, leaseMs, heartbeatMs } = this.#deps;
     const nodeId = this.nodeId;
     const sentAt = clock.now();
     try {
-      await store.heartbeat(nodeId, leaseMs);
+      await within(
+        (leaseMs - heartbeatMs) / RENEWAL_TRIES_MAX,
+        "renewing the lease",
+        store.heartbeat(nodeId, leaseMs),
+        clock,
+      );
       if (nodeId === this.#nodeId) this.#endsAt = sentAt + leaseMs;
     } catch (err) {
       if (!(err instanceof FencedError)) throw err;
