@@ -10,6 +10,9 @@ create table rollcall_internal.nodes (
   id uuid primary key,
   joined_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz not null,
+  -- When the node last renewed its lease, and how often it does.
+  renewed_at timestamptz not null default clock_timestamp(),
+  heartbeat_ms integer not null,
   leaving boolean not null default false
 );
 

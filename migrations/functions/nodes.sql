@@ -16,13 +16,15 @@ $$;
 -- Makes a node known. With a predecessor (the node's own id before it was fenced), its claims move to the
 -- node. Without one, nodes whose lease ended more than a lease ago are swept: after an outage longer than
 -- a lease the others are about to come back, and until then only a later sweep may release their claims.
-create or replace function rollcall_internal.join_node(node uuid, lease_ms integer, predecessor uuid, most integer)
+create or replace function rollcall_internal.join_node(
+  node uuid, lease_ms integer, heartbeat_ms integer, predecessor uuid, most integer
+)
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
-  insert into rollcall_internal.nodes (id, expires_at)
-  values (node, clock_timestamp() + lease_ms * interval '1 millisecond');
+  insert into rollcall_internal.nodes (id, expires_at, heartbeat_ms)
+  values (node, clock_timestamp() + lease_ms * interval '1 millisecond', heartbeat_ms);
 
   if predecessor is null then
     return query select * from rollcall_internal.sweep_nodes(node, most, lease_ms);
@@ -43,7 +45,7 @@ create or replace function rollcall_internal.renew(node uuid, lease_ms integer) 
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   update rollcall_internal.nodes n
-     set expires_at = clock_timestamp() + lease_ms * interval '1 millisecond'
+     set expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', renewed_at = clock_timestamp()
    where n.id = node and n.expires_at > clock_timestamp() and not n.leaving;
   if not found then
     raise exception 'node % holds no lease', node using errcode = 'RC001';
@@ -52,19 +54,28 @@ end
 $$;
 
 -- Ends a node. If other nodes live, its claims count for `handover_ms` more, so that users who reappear
--- there cause no transition. If none lives, every claim of nodes that ended or left is released now,
--- because no node is left to see a return or the end of the wait.
+-- there cause no transition. If none lives, every claim is released now, because no node is left to see a
+-- return or the end of the wait.
+--
+-- A node lives if it has renewed its lease within two of its heartbeats: one that was killed a moment ago
+-- has a lease, but will not sweep. A database that stood still kept every node from renewing, also this
+-- one, so the time after this node's own next heartbeat was due does not count.
 create or replace function rollcall_internal.leave_node(node uuid, handover_ms integer)
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
   gone uuid[];
+  counted timestamptz;
 begin
   -- Two nodes that leave together must not each count on the other.
   perform from rollcall_internal.locks l where l.name = 'leave' for update;
+  counted := least(clock_timestamp(), (
+    select n.renewed_at + n.heartbeat_ms * interval '1 millisecond' from rollcall_internal.nodes n where n.id = node
+  ));
   if exists (select from rollcall_internal.nodes n
-              where n.id <> node and not n.leaving and n.expires_at > clock_timestamp()) then
+              where n.id <> node and not n.leaving
+                and n.renewed_at > counted - 2 * n.heartbeat_ms * interval '1 millisecond') then
     update rollcall_internal.nodes n
        set leaving = true, expires_at = clock_timestamp() + handover_ms * interval '1 millisecond'
      where n.id = node;
@@ -72,12 +83,7 @@ begin
   end if;
 
   select array_agg(locked.id) into gone
-    from (
-      select n.id from rollcall_internal.nodes n
-       where n.id = node or n.leaving or n.expires_at <= clock_timestamp()
-       order by n.id
-         for update
-    ) locked;
+    from (select n.id from rollcall_internal.nodes n order by n.id for update) locked;
   -- No node is left to copy later what does not fit, so there is more time for it.
   return query select * from rollcall_internal.release(gone, null, :LEAVE_COPY_MS);
 end

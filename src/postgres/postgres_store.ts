@@ -95,12 +95,14 @@ export class PostgresStore implements Store {
     nodeId: NodeId,
     leaseMs: number,
     predecessor?: NodeId,
+    heartbeatMs = Math.floor(leaseMs / 3),
   ): Promise<readonly Transition[]> {
     return this.#decide(
-      "select * from rollcall_internal.join_node($1, $2, $3, $4)",
+      "select * from rollcall_internal.join_node($1, $2, $3, $4, $5)",
       [
         nodeId,
         leaseMs,
+        heartbeatMs,
         predecessor ?? null,
         SWEEP_USERS_MAX,
       ],

@@ -276,7 +276,7 @@ export async function checkEnd(world: World): Promise<void> {
     );
     ok(!isKnown, "[C7] a node that stopped in order has not left");
   }
-  const leftAlone = lastLeaveAt - lastDeathAt > 2 / 3 * LEASE_MS;
+  const leftAlone = lastLeaveAt - lastDeathAt > 2 * HEARTBEAT_MS;
   if (CHECKS.leaveAlone && last === "left" && leftAlone) {
     deepEqual(database.onlineIds(), [], "[C7] nobody is online without a node");
   }

@@ -69,6 +69,7 @@ export class World {
   readonly #newestBoots: number[] = [];
   #refs = 0;
   #nextOutageAt = 0;
+  #nextLeaveAt = 0;
   /** What is wrong between the database and every node, also one that starts now. */
   #outage: Partial<Faults> = {};
   #failOver: () => void;
@@ -254,7 +255,10 @@ export class World {
         this.#at(step.node).pool.silenceLinks();
         break;
       case "connections silent":
-        if (this.#beginOutage(0)) this.#at(step.node).pool.silence(step.count);
+        if (!this.#beginOutage(0)) break;
+        this.#at(step.node).pool.silence(step.count);
+        // Until it has other connections, a node that leaves takes it for dead.
+        this.#nextLeaveAt = this.clock.now() + RECOVERY_MS;
         break;
       case "down":
         this.#at(step.node).pool.faults.down = true;
@@ -270,6 +274,7 @@ export class World {
         break;
       }
       case "leave": {
+        if (this.clock.now() < this.#nextLeaveAt) break;
         const place = step.node % this.nodes.length;
         void this.#at(place).stop(step.handoverMs);
         this.#newestBoots[place] = 0;

@@ -20,6 +20,9 @@ import { UsersTable } from "./memory_users.ts";
 
 export interface NodeRow {
   readonly expiresAt: number;
+  /** When the node last renewed its lease, and how often it does. */
+  readonly renewedAt: number;
+  readonly heartbeatMs: number;
   readonly leaving: boolean;
 }
 

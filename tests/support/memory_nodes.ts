@@ -52,6 +52,7 @@ export function* joinNode(
   tx: Transaction,
   node: NodeId,
   leaseMs: number,
+  heartbeatMs: number,
   predecessor: NodeId | undefined,
   most: number,
 ): Steps<Transition[]> {
@@ -60,7 +61,11 @@ export function* joinNode(
   if (tx.get(nodes, node) !== undefined) {
     throw new SqlError("23505", `node ${node} exists`);
   }
-  tx.set(nodes, node, { expiresAt: engine.now() + leaseMs, leaving: false });
+  const renewedAt = engine.now();
+  tx.set(nodes, node, {
+    ...{ expiresAt: renewedAt + leaseMs, renewedAt, heartbeatMs },
+    leaving: false,
+  });
   yield;
   if (predecessor === undefined) {
     return (yield* sweepNodes(db, tx, node, most, leaseMs)).transitions;
@@ -98,10 +103,10 @@ export function* renew(
   if (isRenewable(before)) {
     yield* tx.lock(nodes, node, "no key update");
     const row = tx.get(nodes, node);
-    if (row === before || isRenewable(row)) {
+    if (row !== undefined && (row === before || isRenewable(row))) {
+      const renewedAt = engine.now();
       tx.set(nodes, node, {
-        expiresAt: engine.now() + leaseMs,
-        leaving: false,
+        ...{ ...row, renewedAt, expiresAt: renewedAt + leaseMs },
       });
       return;
     }
@@ -119,25 +124,31 @@ export function* leaveNode(
   const { nodes, locks, engine } = db;
   yield* tx.lock(locks, "leave", "update");
   yield;
+  const own = tx.get(nodes, node);
+  // A database that stood still kept every node from renewing, also this one.
+  const counted = Math.min(
+    engine.now(),
+    own === undefined ? Infinity : own.renewedAt + own.heartbeatMs,
+  );
   const lives = ([id, row]: [NodeId, NodeRow]) =>
-    id !== node && !row.leaving && row.expiresAt > engine.now();
+    id !== node && !row.leaving &&
+    row.renewedAt > counted - 2 * row.heartbeatMs;
+  yield;
   if (tx.entries(nodes).some(lives)) {
     yield;
-    if (tx.get(nodes, node) === undefined) return;
+    if (own === undefined) return;
     yield* tx.lock(nodes, node, "no key update");
-    if (tx.get(nodes, node) === undefined) return;
+    const row = tx.get(nodes, node);
+    if (row === undefined) return;
     const expiresAt = engine.now() + handoverMs;
-    tx.set(nodes, node, { expiresAt, leaving: true });
+    tx.set(nodes, node, { ...row, expiresAt, leaving: true });
     return;
   }
   yield;
-  const isGone = (id: NodeId, row: NodeRow | undefined) =>
-    row !== undefined &&
-    (id === node || row.leaving || row.expiresAt <= engine.now());
   const gone: NodeId[] = [];
-  for (const [id] of matchingNodes(db, tx, isGone)) {
+  for (const [id] of matchingNodes(db, tx, (_, row) => row !== undefined)) {
     yield* tx.lock(nodes, id, "update");
-    if (isGone(id, tx.get(nodes, id))) gone.push(id);
+    if (tx.get(nodes, id) !== undefined) gone.push(id);
   }
   yield;
   yield* releaseNodes(db, tx, gone, Infinity, LAST_COPY_MS);

@@ -85,10 +85,11 @@ export class MemoryStore implements Store {
     nodeId: NodeId,
     leaseMs: number,
     predecessor?: NodeId,
+    heartbeatMs = leaseMs / 3,
   ): Promise<Transition[]> {
     const { usersMax } = this.#bounds;
     return this.#query((db, tx) =>
-      joinNode(db, tx, nodeId, leaseMs, predecessor, usersMax)
+      joinNode(db, tx, nodeId, leaseMs, heartbeatMs, predecessor, usersMax)
     );
   }
 

@@ -130,10 +130,13 @@ export class Lease {
   }
 
   async #join(predecessor?: NodeId): Promise<void> {
-    const { store, clock, log, leaseMs, feed, onRenewed } = this.#deps;
+    const { store, clock, log, leaseMs, heartbeatMs, feed, onRenewed } =
+      this.#deps;
     const nodeId = this.#newId();
     const sentAt = clock.now();
-    const transitions = await store.join(nodeId, leaseMs, predecessor);
+    const transitions = await store.join(
+      ...[nodeId, leaseMs, predecessor, heartbeatMs] as const,
+    );
     this.#nodeId = nodeId;
     this.#endsAt = sentAt + leaseMs;
     this.#hasRejoined = predecessor !== undefined;

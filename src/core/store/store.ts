@@ -86,11 +86,14 @@ export interface Store {
    * With a `predecessor`, the claims that the predecessor still has move to the node. Without one,
    * the claims of nodes whose leases ended more than one lease ago are released. Nodes whose leases
    * ended later may be about to rejoin.
+   *
+   * @param heartbeatMs Time between two heartbeats of the node. Default: a third of the lease.
    */
   join(
     nodeId: NodeId,
     leaseMs: number,
     predecessor?: NodeId,
+    heartbeatMs?: number,
   ): Promise<readonly Transition[]>;
 
   /**
@@ -127,8 +130,9 @@ export interface Store {
   ): Promise<Applied>;
 
   /**
-   * Ends the node. If other nodes hold a lease, its claims count for another `handoverMs`, so that
-   * clients which reconnect to those nodes cause no transition. Otherwise its users go offline now.
+   * Ends the node. If other nodes live, its claims count for another `handoverMs`, so that clients
+   * which reconnect to those nodes cause no transition. Otherwise all users go offline now. A node
+   * lives if it renewed its lease within two of its heartbeats.
    */
   leave(nodeId: NodeId, handoverMs: number): Promise<void>;
 
