@@ -11,7 +11,7 @@ import {
 } from "../../src/core/store/store.ts";
 import type { Status } from "../../src/protocol/messages.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
-import { until } from "../support/until.ts";
+import { pause, until } from "../support/until.ts";
 import { type Numbered, numbered } from "./numbered.ts";
 
 /**
@@ -229,6 +229,22 @@ function leaseContract(test: Test): void {
     deepEqual((await store.apply(B, [1], [])).transitions, []);
     await store.expire(A);
     deepEqual(await store.sweep(B), ["3 2 offline"]);
+  });
+
+  test("[C7] the last node to leave releases the claims of a node that stopped renewing its lease, and only of that", async (store) => {
+    // Two of its heartbeats have passed before the other node leaves.
+    await store.join(A, LEASE_MS, undefined, 1);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1], []);
+    await store.apply(B, [2], []);
+    await pause(5);
+    await store.leave(B, LEASE_MS);
+    deepEqual(await store.claims(), []);
+    await store.join(C, LEASE_MS);
+    await store.join(D, LEASE_MS);
+    await store.apply(C, [1], []);
+    await store.leave(D, LEASE_MS);
+    deepEqual(await store.claims(), [`1@${C}`]);
   });
 
   test("the last of several nodes to leave also sets the users of the others offline", async (store) => {
