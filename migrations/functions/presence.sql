@@ -88,7 +88,8 @@ begin
         from unnest(coming, names) as k (id, name)
        order by k.id
           on conflict on constraint presence_pkey do update
-             set username = excluded.username,
+             -- A new name of a user who is online is the sweep's to find, which notifies the nodes of it.
+             set username = case when p.nodes = '{}' then excluded.username else p.username end,
                  nodes = p.nodes || node,
                  changed_at = case when p.nodes = '{}' then excluded.changed_at else p.changed_at end
            where node <> all (p.nodes)

@@ -367,6 +367,24 @@ function applicationContract(test: Test): void {
     deepEqual([again.unknown, again.deferred], [[99], []]);
   });
 
+  test("a new name of an online user is notified, also if the user arrives on another node before the sweep", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1], []);
+    let renamed = 0;
+    const subscription = await store.subscribe(
+      () => {},
+      () => renamed += 1,
+      () => {},
+    );
+    await store.renameUser(1, "lovelace");
+    await store.apply(B, [1], []);
+    await store.sweep(A);
+    await until("the new name is notified", () => renamed === 1);
+    deepEqual((await store.snapshot()).users, [[1, "lovelace"]]);
+    await subscription.close();
+  });
+
   test("a user who was renamed while offline comes online by the new name", async (store) => {
     await store.join(A, LEASE_MS);
     await store.apply(A, [1], []);

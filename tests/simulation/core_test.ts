@@ -58,7 +58,8 @@ function isChecked(kind: Kind, step: Step): boolean {
 const options: fc.Arbitrary<Partial<WorldOptions>> = fc.record({
   offlineGraceMs: fc.constantFrom(0, 0, 500),
   stateUsersMax: fc.constantFrom(1_000, 1_000, 3),
-  sendMs: fc.constantFrom(0, 0, 0.6),
+  sendMs: fc.constantFrom(0, 0.6),
+  feedRows: fc.constantFrom(1_000, 1_000, 4),
   autoProvision: fc.constantFrom(false, false, CHECKS.provisioning),
 });
 

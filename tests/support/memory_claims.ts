@@ -151,8 +151,10 @@ function* claim(
     if (nodes.includes(node)) continue;
     const changedAt = nodes.length === 0 ? now : row?.changedAt;
     const copyDue = row?.copyDue ?? false;
+    // A new name of a user who is online is the sweep's to find, which notifies the nodes of it.
+    const name = nodes.length === 0 ? username : row?.username ?? username;
     tx.set(db.presence, id, {
-      ...{ username, nodes: [...nodes, node], changedAt, copyDue },
+      ...{ username: name, nodes: [...nodes, node], changedAt, copyDue },
     });
     if (nodes.length === 0) first.push([id, username]);
   }

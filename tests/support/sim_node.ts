@@ -28,7 +28,7 @@ export const LEASE_MS = 10_000;
 export const HEARTBEAT_MS = 3_000;
 
 /** Small, so that every sweep has several slices. */
-const SWEEP_BOUNDS: SweepBounds = { usersMax: 2, sliceRows: 2, feedRows: 40 };
+const SWEEP_BOUNDS = { usersMax: 2, sliceRows: 2 };
 
 export interface SimNodeOptions {
   readonly offlineGraceMs: number;
@@ -39,6 +39,8 @@ export interface SimNodeOptions {
   readonly autoProvision: boolean;
   /** Time for which the node is busy with each message. */
   readonly sendMs: number;
+  /** Rows of the feed that are kept. A node that is further behind loads a snapshot. */
+  readonly feedRows: number;
 }
 
 export const SIM_NODE_OPTIONS: SimNodeOptions = {
@@ -47,6 +49,7 @@ export const SIM_NODE_OPTIONS: SimNodeOptions = {
   stateUsersMax: 1_000,
   autoProvision: false,
   sendMs: 0,
+  feedRows: 1_000,
 };
 
 /** What the nodes of a run share. */
@@ -79,7 +82,9 @@ export class SimNode {
   ) {
     const { database, log, random } = deps;
     this.pool = new MemoryPool(database, deps.clock, random);
-    const store = new MemoryStore(database, this.pool, SWEEP_BOUNDS);
+    const { feedRows } = options;
+    const bounds: SweepBounds = { ...SWEEP_BOUNDS, feedRows };
+    const store = new MemoryStore(database, this.pool, bounds);
     const provisioning = options.autoProvision
       ? coalesced((...user) => store.provision(...user))
       : undefined;

@@ -80,17 +80,21 @@ export class Feed {
 
   constructor(deps: FeedDeps, random = Math.random) {
     this.#deps = deps;
-    this.#usernameRefresh = new UsernameRefresh(deps);
+    this.#usernameRefresh = new UsernameRefresh({
+      ...deps,
+      catchUp: () => this.catchUp(),
+    });
     this.#link = new NotificationLink({
       ...deps,
       onHead: (seq) => this.#noteHead(seq),
       onHeartbeat: (head, taken) => this.#onHeartbeat(head, taken),
       onRenamed: () => this.#usernameRefresh.refresh(),
-      onDown: () => {
+      onDown: () => this.#verificationsRequested += 1,
+      onReconnected: () => {
         this.#verificationsRequested += 1;
+        // Until now nothing said that a user was renamed.
         this.#usernameRefresh.refresh();
       },
-      onReconnected: () => this.#verificationsRequested += 1,
     }, random);
   }
 

@@ -1,7 +1,9 @@
 /**
  * The username refresh reads the names of online users again when some of them may have changed.
  *
- * A new name is no transition: no client gets a message, and the set of online users stays.
+ * A new name is no transition: no client gets a message, and the set of online users stays. The
+ * names come with a snapshot, which may be older or newer than the roster. So they are taken when
+ * the roster has reached the snapshot's `seq`, except those of users with a later transition.
  *
  * @module
  */
@@ -16,6 +18,8 @@ import { USERNAME_REFRESH_MS } from "./limits.ts";
 export interface UsernameRefreshDeps {
   readonly store: Pick<Store, "snapshot">;
   readonly roster: Roster;
+  /** Brings the roster to where the feed ends now. */
+  readonly catchUp: () => Promise<"read" | "failed">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -42,9 +46,17 @@ export class UsernameRefresh {
   }
 
   async #read(): Promise<void> {
-    const { store, roster, log } = this.#deps;
+    const { store, roster, catchUp, log } = this.#deps;
+    const { epoch } = roster;
     try {
-      roster.rename((await store.snapshot()).users);
+      const { seq, users } = await store.snapshot();
+      if (roster.seq < seq && await catchUp() === "failed") {
+        throw new Error("the feed cannot be read");
+      }
+      // The snapshot may belong to another history than a roster that was replaced meanwhile.
+      const isOutdated = roster.epoch !== epoch ||
+        roster.rename(users, seq) === "unknown";
+      if (isOutdated) this.refresh();
     } catch (err) {
       log.warn(
         { reason: messageOf(err) },

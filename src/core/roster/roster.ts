@@ -158,14 +158,31 @@ export class Roster {
     return seq > this.#seq ? undefined : this.ring.positionAfter(seq);
   }
 
-  /** Takes new names of online users. It makes nobody online or offline. */
-  rename(users: Iterable<OnlineUserInfo>): void {
+  /**
+   * Takes new names of online users. It makes nobody online or offline.
+   *
+   * @param asOf The `seq` of the snapshot that the names are from. The transitions after it have newer
+   *   names, which stay. Default: the newest.
+   * @returns `"unknown"`: this copy cannot tell which transitions are after it. Nothing is taken.
+   */
+  rename(
+    users: Iterable<OnlineUserInfo>,
+    asOf = this.#seq,
+  ): "renamed" | "unknown" {
+    const position = this.positionAfter(asOf);
+    if (position === undefined) return "unknown";
+    const changed = new Set<UserId>();
+    for (let at = position; at < this.ring.head; at++) {
+      changed.add(this.ring.at(at).userId);
+    }
     for (const { id, username } of users) {
       const known = this.#users.get(id);
-      if (known === undefined || known === cutToLength(username)) continue;
-      this.#users.set(id, cutToLength(username));
+      const name = cutToLength(username);
+      if (known === undefined || known === name || changed.has(id)) continue;
+      this.#users.set(id, name);
       this.#usersJson = undefined;
     }
+    return "renamed";
   }
 
   has(userId: UserId): boolean {

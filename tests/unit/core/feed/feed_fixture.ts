@@ -27,6 +27,8 @@ export interface Faults {
   connecting: Promise<void> | undefined;
   /** Reads of the feed get their rows at once, and resolve when this does. */
   reading: PromiseWithResolvers<void> | undefined;
+  /** Snapshots are taken at once, and answered when this resolves. */
+  answering: PromiseWithResolvers<void> | undefined;
   /** Snapshots are refused. */
   refusesSnapshots: boolean;
   /** Snapshots have this content. */
@@ -81,6 +83,7 @@ export async function startFeed(): Promise<FeedFixture> {
     isSilent: false,
     connecting: undefined,
     reading: undefined,
+    answering: undefined,
     refusesSnapshots: false,
     oldSnapshot: undefined,
     refusesRecheck: false,
@@ -96,11 +99,12 @@ export async function startFeed(): Promise<FeedFixture> {
         await faults.reading?.promise;
         return read;
       },
-      snapshot: () => {
+      snapshot: async () => {
         counts.snapshots += 1;
-        return faults.refusesSnapshots
-          ? Promise.reject(new Error("no snapshot"))
-          : Promise.resolve(faults.oldSnapshot ?? store.snapshot());
+        if (faults.refusesSnapshots) throw new Error("no snapshot");
+        const snapshot = faults.oldSnapshot ?? await store.snapshot();
+        await faults.answering?.promise;
+        return snapshot;
       },
       skipTo: (seq) => {
         counts.skips += 1;
