@@ -73,6 +73,10 @@ export class ClientMessages {
   readonly #deps: ClientMessagesDeps;
   readonly #connection: Connection;
   readonly #budget: TokenBucket;
+  /** Refreshes that were received. */
+  #refreshes = 0;
+  /** The number of the newest refresh whose token was accepted. */
+  #newestRefresh = 0;
 
   constructor(deps: ClientMessagesDeps, connection: Connection) {
     this.#deps = deps;
@@ -108,9 +112,13 @@ export class ClientMessages {
 
   async #refresh(token: string): Promise<void> {
     const { verify, endOf, now, log } = this.#deps;
+    const number = this.#refreshes += 1;
     try {
       const verdict = await verify(token);
       if (verdict.ok && verdict.userId === this.#connection.userId) {
+        // A later token was verified faster. It is the one that the client wants.
+        if (number < this.#newestRefresh) return;
+        this.#newestRefresh = number;
         this.#connection.extend({
           endsAt: endOf(verdict.exp),
           receivedAt: now(),
