@@ -113,7 +113,9 @@ export class Fanout implements ConnectionObserver {
     const cursor = since === undefined
       ? undefined
       : roster.positionAfter(since);
-    if (cursor !== undefined) subscriber.resume(roster.ring, cursor);
+    if (since !== undefined && cursor !== undefined) {
+      subscriber.resume(roster.ring, cursor, since);
+    }
     if (subscriptions.addV2(subscriber) === "full") return "full";
     this.#wakeIfLive(connection);
     return "subscribed";

@@ -76,6 +76,8 @@ export interface Following {
   readonly kind: "following";
   /** Position in the ring of the next change to send. The copy includes every earlier change. */
   cursor: number;
+  /** The `seq` with which the client resumed. No message to it has an older one. */
+  readonly since?: number;
 }
 
 /** The client has a copy of the online users among those that it watches. */
@@ -113,10 +115,12 @@ export class V2Subscriber {
     this.#state = { kind: "opening", copy, queuedControl: [] };
   }
 
-  /** The client connected with a copy that includes every change before `cursor`. */
-  resume(ring: Ring, cursor: number): void {
+  /** The client connected with a copy as of `since`, which includes every change before `cursor`. */
+  resume(ring: Ring, cursor: number, since: number): void {
     const { scope } = this;
-    if (scope === "*") return this.#setCopy({ kind: "following", cursor });
+    if (scope === "*") {
+      return this.#setCopy({ kind: "following", cursor, since });
+    }
     this.#setCopy({ kind: "watching", scope, changed: new Map() });
     for (let at = cursor; at < ring.head; at++) {
       if (this.concerns(ring.at(at))) this.record(ring.at(at));

@@ -127,15 +127,16 @@ export class Sync {
   }
 
   #sendChanges(subscriber: V2Subscriber, following: Following): Visited {
-    const { head } = this.#messages;
+    const { head, seq } = this.#messages;
     // The ring may have overwritten some of the changes after the cursor.
     const isInRing = following.cursor >= this.#deps.roster.ring.tail;
     if (!isInRing || this.#areTooMany(1)) {
       return this.#sendSnapshot(subscriber, "*");
     }
     // The client resumed after this pass began. The next pass visits it again.
-    if (following.cursor > head) return "idle";
-    const diff = this.#messages.diff(following.cursor);
+    const { cursor, since = -1 } = following;
+    if (cursor > head || since > seq) return "idle";
+    const diff = this.#messages.diff(cursor);
     following.cursor = head;
     return this.#sendDiff(subscriber, following, diff);
   }

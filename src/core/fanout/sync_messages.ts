@@ -50,6 +50,11 @@ export class SyncMessages {
     return this.#head;
   }
 
+  /** The roster's `seq` when this pass began. */
+  get seq(): number {
+    return this.#seq;
+  }
+
   /** The snapshot of every online user. */
   state(): string {
     const { seq } = this.#roster;

@@ -30,7 +30,7 @@ Deno.test("a change concerns version 1 unless it is of its own user, and version
 Deno.test("control messages wait for the first message about users, through a new watch and a replaced roster", () => {
   const { ring } = new Roster(10);
   const subscriber = new V2Subscriber(connection, "*");
-  subscriber.resume(ring, 0);
+  subscriber.resume(ring, 0, 0);
   if (subscriber.state.kind !== "opening") throw new Error("not opening");
   subscriber.state.queuedControl.push("error");
   subscriber.requireSnapshot();
