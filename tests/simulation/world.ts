@@ -126,14 +126,17 @@ export class World {
     await this.clock.advance(0);
   }
 
-  /** Ends every fault, and the application gives everything back. */
-  heal(): void {
+  /** Ends every fault, and the application gives everything back. Resolves when it has. */
+  async heal(): Promise<void> {
     const { database: { engine }, application, nodes } = this;
     engine.thaw();
     Object.assign(engine.faults, NO_ENGINE_FAULTS);
     for (const { pool } of nodes) Object.assign(pool.faults, NO_FAULTS);
-    application.stop();
     this.#forget();
+    let hasStopped = false;
+    void application.stop().then(() => hasStopped = true);
+    // Some of its statements hold their locks for a while, one after the other.
+    while (!hasStopped) await this.clock.advance(1_000);
   }
 
   /** For how long a lease lasts beyond its time, because the database's clock was set back. */

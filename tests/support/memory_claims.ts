@@ -4,6 +4,7 @@
  * @module
  */
 import type { NodeId, Transition } from "../../src/core/store/store.ts";
+import { WRITE_COPY_MS } from "../../src/postgres/limits.ts";
 import type { Status } from "../../src/protocol/messages.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import type { MemoryDatabase, PresenceRow } from "./memory_database.ts";
@@ -14,7 +15,7 @@ import {
   type Steps,
   type Transaction,
 } from "./memory_transaction.ts";
-import { COPY_MS, copyInTime, readUsers } from "./memory_users.ts";
+import { copyInTime, readUsers } from "./memory_users.ts";
 
 /** An earlier write arrived after a later one. */
 export const OVERTAKEN = "RC002";
@@ -50,7 +51,7 @@ export function* apply(
   let isReadable = true;
   if (arriving.length > 0) {
     try {
-      known = yield* tx.subtransaction(() => readTwice(db, tx, arriving));
+      known = yield* tx.subtransaction(() => readUsers(db, tx, arriving));
     } catch (err) {
       if (!isSqlError(err)) throw err;
       isReadable = false;
@@ -64,7 +65,7 @@ export function* apply(
   const knownIds = new Set(known.map(([id]) => id));
   const missing = arriving.filter((id) => !knownIds.has(id));
   const going = isReadable ? [...leaving, ...missing] : leaving;
-  const copyMs = isReadable ? COPY_MS : 0;
+  const copyMs = isReadable ? WRITE_COPY_MS : 0;
   const transitions = yield* writeClaims(
     ...[db, tx, node, known, going, [node], copyMs] as const,
   );
@@ -73,18 +74,6 @@ export function* apply(
     unknown: isReadable ? missing : [],
     deferred: isReadable ? [] : missing,
   };
-}
-
-/** Reads users again if one is missing: a table that was rewritten meanwhile looks empty at first. */
-function* readTwice(
-  db: MemoryDatabase,
-  tx: Transaction,
-  ids: readonly UserId[],
-): Steps<Named[]> {
-  const users = yield* readUsers(db, tx, ids);
-  if (users.length === ids.length) return users;
-  yield;
-  return yield* readUsers(db, tx, ids);
 }
 
 /**

@@ -86,6 +86,11 @@ export class Engine implements TransactionHost {
     this.#clockOffsetMs += byMs;
   }
 
+  /** A number from 0 to 1, as the database's `random()`. */
+  random(): number {
+    return this.#random();
+  }
+
   /** Time that the database spends, for example in a trigger. */
   sleep(ms: number): Promise<void> {
     return this.#clock.sleep(ms);

@@ -4,10 +4,10 @@
  * @module
  */
 import type { NodeId, Transition } from "../../src/core/store/store.ts";
+import { LEAVE_COPY_MS, WRITE_COPY_MS } from "../../src/postgres/limits.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import { lockPresence, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase, NodeRow } from "./memory_database.ts";
-import { COPY_MS } from "./memory_users.ts";
 import {
   SqlError,
   type Steps,
@@ -22,9 +22,6 @@ export interface Swept {
   /** `"more"`: some claims may be left. */
   readonly rest: "none" | "more";
 }
-
-/** When no node is left to copy later what does not fit, there is more time for it. */
-const LAST_COPY_MS = 3_000;
 
 const NOTHING: Swept = { transitions: [], rest: "none" };
 
@@ -151,7 +148,7 @@ export function* leaveNode(
     if (tx.get(nodes, id) !== undefined) gone.push(id);
   }
   yield;
-  yield* releaseNodes(db, tx, gone, Infinity, LAST_COPY_MS);
+  yield* releaseNodes(db, tx, gone, Infinity, LEAVE_COPY_MS);
 }
 
 /** Releases up to `most` claims of nodes whose lease ended. */
@@ -175,7 +172,7 @@ export function* sweepNodes(
   }
   yield;
   if (gone.length === 0) return NOTHING;
-  return yield* releaseNodes(db, tx, gone, most, COPY_MS);
+  return yield* releaseNodes(db, tx, gone, most, WRITE_COPY_MS);
 }
 
 /** Releases up to `most` claims of nodes whose rows are locked. Forgets nodes without a claim. */

@@ -4,6 +4,10 @@
  * @module
  */
 import type { NodeId, Transition } from "../../src/core/store/store.ts";
+import {
+  SWEEP_COPY_MS,
+  USERS_READ_LOCK_MS,
+} from "../../src/postgres/limits.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import { lockPresence, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase, SweepPosition } from "./memory_database.ts";
@@ -149,7 +153,7 @@ function* compareCopies(
   most: number,
 ): Steps<UserId | undefined> {
   const { presence } = db;
-  const visible = yield* visibleUsers(db, tx, 200);
+  const visible = yield* visibleUsers(db, tx, USERS_READ_LOCK_MS);
   const { ids, next } = slice(db, [...visible.keys()], after, most);
   const rows = ids.map((id) => ({ id, ...visible.get(id) }));
   yield;
@@ -158,7 +162,7 @@ function* compareCopies(
     return status !== (isOnline ? "online" : "offline");
   });
   for (const { id, username = "" } of wrong) {
-    yield* tx.lock(presence, id, "no key update");
+    yield* tx.lock(presence, id, "no key update", USERS_READ_LOCK_MS);
     const row = tx.get(presence, id);
     const unseen = { username, nodes: [], changedAt: undefined };
     tx.set(presence, id, { ...row ?? unseen, copyDue: true });
@@ -192,9 +196,14 @@ export function* copyDue(
   tx.set(db.sweepPosition, "row", { ...place, dueAfter: next });
   if (ids.length === 0) return [];
   const isOnline = (id: UserId) => (rows.get(id)?.nodes.length ?? 0) > 0;
-  const online = ids.filter(isOnline);
-  const offline = ids.filter((id) => !isOnline(id));
-  let due = yield* copyStatus(db, tx, online, offline, 1_000);
+  // In any order: rows that are slow to refuse must not be the first ones each time.
+  const shuffled = ids.toSorted(() => db.engine.random() - 0.5);
+  const online = shuffled.filter(isOnline);
+  const offline = shuffled.filter((id) => !isOnline(id));
+  let due = [
+    ...yield* copyStatus(db, tx, online, [], SWEEP_COPY_MS / 2),
+    ...yield* copyStatus(db, tx, [], offline, SWEEP_COPY_MS / 2),
+  ];
   if (due.length > 0) {
     const written = due;
     try {

@@ -7,6 +7,11 @@
  *
  * @module
  */
+import {
+  COPY_LOCK_MS,
+  COPY_PAUSE_MS,
+  USERS_READ_LOCK_MS,
+} from "../../src/postgres/limits.ts";
 import type { Status } from "../../src/protocol/messages.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
@@ -51,7 +56,7 @@ export function* readUsers(
   tx: Transaction,
   ids: readonly UserId[],
 ): Steps<[UserId, string][]> {
-  const rows = yield* visibleUsers(db, tx, 200);
+  const rows = yield* visibleUsers(db, tx, USERS_READ_LOCK_MS);
   return ids.flatMap((id) => {
     const row = rows.get(id);
     return row === undefined ? [] : [[id, row.username]];
@@ -64,12 +69,8 @@ export function* visibleUsers(
   tx: Transaction,
   lockMs: number,
 ): Steps<ReadonlyMap<UserId, UserRow>> {
-  const file = tx.get(db.users.files, "users");
   yield* openUsers(db, tx, lockMs);
-  // A table that got another file while this waited for it looks empty.
-  return file === tx.get(db.users.files, "users")
-    ? new Map(tx.entries(db.users))
-    : new Map();
+  return new Map(tx.entries(db.users));
 }
 
 /** Locks the table as every statement that names it does. Throws if it is locked, or gone. */
@@ -83,10 +84,6 @@ export function* openUsers(
     throw new SqlError("42P01", "the users table does not exist");
   }
 }
-
-/** Time for the copies of a write. */
-export const COPY_MS = 300;
-const COPY_PAUSE_MS = 30_000;
 
 /** Copies the status as part of a write, within its time. What it leaves is due. */
 export function* copyInTime(
@@ -166,7 +163,7 @@ function* copyStep(
   ids: readonly UserId[],
   status: Status,
 ): Steps<Set<UserId>> {
-  const rows = yield* visibleUsers(db, tx, 100);
+  const rows = yield* visibleUsers(db, tx, COPY_LOCK_MS);
   const free = ids.filter((id) =>
     rows.has(id) &&
     tx.tryLock(db.users, id, "no key update") === "granted"
@@ -189,7 +186,9 @@ export function* storeStatus(
 ): Steps<string | undefined> {
   const trigger = users.triggers.get(id);
   if (trigger === "is slow") yield engine.sleep(SLOW_ROW_MS);
-  if (trigger === "waits") yield* tx.lock(users.accounts, id, "update", 100);
+  if (trigger === "waits") {
+    yield* tx.lock(users.accounts, id, "update", COPY_LOCK_MS);
+  }
   if (trigger === "refuses") {
     throw new SqlError("P0001", `the row of user ${id} refuses`);
   }

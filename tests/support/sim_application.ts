@@ -160,11 +160,16 @@ export class SimApplication {
     });
   }
 
-  /** Gives everything back: locks, triggers, and when its statements have ended, the table. */
-  stop(): void {
+  /**
+   * Gives everything back: locks, triggers, and when its statements have ended, the table. Resolves
+   * after that.
+   */
+  async stop(): Promise<void> {
     this.unlock();
     this.#database.users.triggers.clear();
-    void Promise.allSettled(this.#running).then(() => this.#makeTable());
+    await Promise.allSettled(this.#running);
+    this.#makeTable();
+    await Promise.allSettled(this.#running);
   }
 
   #makeTable(): void {

@@ -112,14 +112,21 @@ export class Connection {
     this.#socket.send(message);
   }
 
-  /** Sends a close frame. Nothing is sent after it, whether the peer answers or not. */
+  /**
+   * Sends a close frame. Nothing is sent after it, whether the peer answers or not. Never throws: a
+   * socket that cannot be closed any more ends by itself.
+   */
   close({ code, reason }: Disconnect): "closing" | "closed before" {
     if (this.#state === "closing" || this.#state === "gone") {
       return "closed before";
     }
     this.#state = "closing";
     this.#slot?.moveToClosing();
-    this.#socket.close(code, reason);
+    try {
+      this.#socket.close(code, reason);
+    } catch {
+      // The caller may close a list of connections, and goes on with the next one.
+    }
     return "closing";
   }
 

@@ -76,9 +76,19 @@ export class Eviction {
       if (signal.aborted) return;
       // One time for all connections, so that a warning becomes due in exactly one walk.
       const now = clock.now();
-      const check = (one: Connection) => this.#check(one, checkedAt, now);
+      const check = (one: Connection) => this.#checkSafely(one, checkedAt, now);
       await forEachSliced(hub.connections(), check, clock, signal);
       checkedAt = now;
+    }
+  }
+
+  /** A fault with one connection must not end the walk over all of them. */
+  #checkSafely(connection: Connection, checkedAt: number, now: number): void {
+    try {
+      this.#check(connection, checkedAt, now);
+    } catch (err) {
+      const { userId } = connection;
+      this.#deps.log.error({ userId, err }, "cannot check a connection");
     }
   }
 
