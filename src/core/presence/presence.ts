@@ -1,9 +1,8 @@
 /**
  * Presence keeps this node's claims in the store equal to the users that are connected to it.
  *
- * A claim is a row (user, node): this node has at least one connection of this user. Whether a
- * user is online in the whole cluster is not decided here. The store decides it, from the claims
- * of all nodes.
+ * A claim says that this node has a connection of the user. Whether the user is online in the
+ * whole cluster is decided by the store, from the claims of all nodes.
  *
  * Presence is level-triggered. An event (a connection opened or ended, the feed reported a
  * change, a grace expired) only marks its user as dirty. One flusher takes dirty users in
@@ -28,7 +27,6 @@
  * A connection gets messages only after its user's claim is held and the roster has the user
  * online. So a client with a token for an unknown user gets none, and the first state that a
  * client gets contains its own user.
- *
  * A change costs its share of one transaction, at most `BATCH_USERS_MAX` users each.
  *
  * @module
