@@ -6,7 +6,7 @@ import { AUTHORIZATION_MS } from "../../src/access/limits.ts";
 import { KEY_SET_FIRST_PAUSE_MS } from "../../src/access/token/limits.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
-import { openDescriptors } from "../support/process.ts";
+import { servedDescriptors } from "../support/process.ts";
 import { startProxy } from "../support/proxy.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
 import { listed } from "../support/roster.ts";
@@ -69,17 +69,16 @@ Deno.test("[L1] a peer that leaves while its token is verified leaves no descrip
   const { server } = held;
   const token = await held.tokenFor(1);
   const headers = { "Sec-WebSocket-Protocol": `rollcall.v1, bearer.${token}` };
-  const before = openDescriptors(server.pid);
+  const before = servedDescriptors(server.pid);
   for (let n = 0; n < LEAVING; n++) {
     const wait = n % 2 === 0 ? "answer" : "no answer";
     using _leaving = await rawHandshake(server.url, headers, wait);
   }
   await until("the issuer is asked", held.isAsked);
   held.answer();
-  // The server may keep one connection to the issuer open.
   await until(
     "the descriptors are back",
-    () => openDescriptors(server.pid) <= before + 1,
+    () => servedDescriptors(server.pid) <= before,
   );
   await listed(server, []);
   // The user may have one socket, so this one connects only if all slots are released.

@@ -7,7 +7,7 @@ import { open, tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { damagedMessage } from "../support/fuzz.ts";
 import { closeFrame, frame, OPCODE } from "../support/frames.ts";
-import { openDescriptors, residentBytes } from "../support/process.ts";
+import { residentBytes, servedDescriptors } from "../support/process.ts";
 import { randomFrom } from "../support/random.ts";
 import { rawHandshake, type RawSocket } from "../support/raw_socket.ts";
 import { sharedServer, startServerOn } from "../support/server.ts";
@@ -83,14 +83,14 @@ function attack(
   Deno.test(`[L1] hostile: ${name}`, async () => {
     await using watcher = await connectSync(server.url, 50);
     await watcher.holds([50]);
-    const descriptors = openDescriptors(server.pid);
+    const descriptors = servedDescriptors(server.pid);
     const memory = residentBytes(server.pid);
     await perform();
     const waitedMs = await quickestOpenMs();
     ok(waitedMs < 100, `normal clients waited ${waitedMs.toFixed()} ms`);
     await until(
       "the attackers are gone",
-      () => openDescriptors(server.pid) <= descriptors,
+      () => servedDescriptors(server.pid) <= descriptors,
       30_000,
     );
     await watcher.holds([50]);

@@ -9,11 +9,10 @@
 import { ok } from "node:assert/strict";
 import { parseArgs } from "node:util";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
-import { POOL_CONNECTIONS_MAX } from "../../src/postgres/limits.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { open, type TestClient } from "../support/client.ts";
 import { query, silentLog } from "../support/database.ts";
-import { openDescriptors, residentBytes } from "../support/process.ts";
+import { residentBytes, servedDescriptors } from "../support/process.ts";
 import { randomFrom } from "../support/random.ts";
 import { startServerOn } from "../support/server.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
@@ -54,7 +53,7 @@ export async function soak(options: SoakOptions): Promise<void> {
     DENO_V8_FLAGS: "--gc-global",
   });
   cleanup.use(server);
-  const atRest = openDescriptors(server.pid);
+  const atRest = servedDescriptors(server.pid);
 
   const over = new AbortController();
   const random = randomFrom(seed);
@@ -76,7 +75,7 @@ export async function soak(options: SoakOptions): Promise<void> {
     samples.push(residentBytes(server.pid) / MIB);
     print(
       `${samples.at(-1)?.toFixed(0)} MiB, ${
-        openDescriptors(server.pid)
+        servedDescriptors(server.pid)
       } descriptors, ${connects} connects`,
     );
   }
@@ -84,8 +83,7 @@ export async function soak(options: SoakOptions): Promise<void> {
   await Promise.all(living);
   await until(
     "the descriptors are back",
-    // The pool of database connections has grown meanwhile.
-    () => openDescriptors(server.pid) <= atRest + POOL_CONNECTIONS_MAX,
+    () => servedDescriptors(server.pid) <= atRest,
     30_000,
   );
   judge(samples, print);
