@@ -37,6 +37,7 @@ import { Drain } from "./drain.ts";
 import { type App, createApp } from "./http/app.ts";
 import { HttpServer } from "./http/http_server.ts";
 import { HTTP_STOP_MS, PART_STOP_MS } from "./limits.ts";
+import { upgradeNative } from "./socket/native_socket.ts";
 import { SocketEndpoint } from "./socket/socket_endpoint.ts";
 import { stopWithin } from "./stop_within.ts";
 import { LoopMonitor } from "./telemetry/loop_monitor.ts";
@@ -212,6 +213,7 @@ function createSocketEndpoint(
     provision: provisioning?.provision,
     draining: () => drain.isDraining,
     isRevoked: (tokenId) => eviction.isRevoked(tokenId),
+    upgrade: upgradeNative,
   });
 }
 

@@ -10,6 +10,7 @@
 import { z } from "zod";
 import type { Verify } from "../access/token/verifier.ts";
 import { logVerificationError } from "../access/verify.ts";
+import type { Data } from "./engine.ts";
 import {
   CLIENT_MESSAGES_MAX,
   CLIENT_MESSAGES_PER_SECOND_MAX,
@@ -85,7 +86,7 @@ export class ClientMessages {
   }
 
   /** `"too many"`: the client exceeded its rate limit, and the message was ignored. */
-  receive(data: string | ArrayBuffer): "received" | "too many" {
+  receive(data: Data): "received" | "too many" {
     const message = parse(data, this.#deps);
     const cost = message.type === "bad" ? BAD_MESSAGE_COST : 1;
     if (this.#budget.take(cost) === "empty") return "too many";
@@ -154,7 +155,7 @@ export function messageBudget(now: () => number): TokenBucket {
  * because the list is refused anyway.
  */
 function parse(
-  data: string | ArrayBuffer,
+  data: Data,
   { watchedUsersMax, ids }: Pick<ClientMessagesDeps, "watchedUsersMax" | "ids">,
 ): ParsedMessage | BadMessage {
   if (typeof data !== "string") return bad("expected text, got bytes");

@@ -27,6 +27,7 @@ import {
   type ClientMessagesDeps,
   messageBudget,
 } from "./client_messages.ts";
+import type { Data, EngineSocket, SocketListener } from "./engine.ts";
 import type { SocketRequest } from "./handshake.ts";
 import {
   CLIENT_MESSAGE_BYTES_MAX,
@@ -46,8 +47,6 @@ export interface SocketSessionDeps extends ClientMessagesDeps {
   /** Whether the node drains. From then on no session gets a connection. */
   readonly draining: () => boolean;
 }
-
-type Data = string | ArrayBuffer;
 
 /**
  * - `opening`: the upgrade is answered, and the socket has not opened.
@@ -78,12 +77,9 @@ type State =
   }
   | { readonly name: "over"; readonly connection: Connection | undefined };
 
-/**
- * It is its own event listener, because a closure for each event costs more than all its fields.
- */
-export class SocketSession implements EventListenerObject {
+export class SocketSession implements SocketListener {
   readonly #deps: SocketSessionDeps;
-  readonly #socket: WebSocket;
+  readonly #socket: EngineSocket;
   readonly #slot: Slot;
   readonly #version: 1 | 2;
   /**
@@ -96,7 +92,7 @@ export class SocketSession implements EventListenerObject {
 
   constructor(
     deps: SocketSessionDeps,
-    socket: WebSocket,
+    socket: EngineSocket,
     request: SocketRequest,
     slot: Slot,
     authorize: () => Promise<Authorization>,
@@ -112,22 +108,10 @@ export class SocketSession implements EventListenerObject {
       this.#end();
     }, HANDSHAKE_MS);
     this.#state = { name: "opening", request, authorize, timer };
-    for (const type of ["open", "message", "error"]) {
-      socket.addEventListener(type, this);
-    }
-    // Deno may fire `close` twice.
-    socket.addEventListener("close", this, { once: true });
+    socket.listen(this);
   }
 
-  handleEvent(event: Event): void {
-    if (event instanceof MessageEvent) this.#onMessage(event.data);
-    else if (event.type === "open") this.#onOpen();
-    else if (event instanceof CloseEvent) this.#onClose(event.code);
-    // `close` follows with all that matters. Deno reports an `error` event that is not handled.
-    else event.preventDefault();
-  }
-
-  #onOpen(): void {
+  opened(): void {
     const state = this.#state;
     if (state.name !== "opening") {
       return this.#close(DISCONNECT.handshakeTimedOut);
@@ -150,7 +134,7 @@ export class SocketSession implements EventListenerObject {
       this.#close(DISCONNECT.serverGoingAway);
     } else {
       this.#connect(request, authorization);
-      for (const data of state.early) this.#onMessage(data);
+      for (const data of state.early) this.received(data);
     }
   }
 
@@ -174,7 +158,7 @@ export class SocketSession implements EventListenerObject {
     }
   }
 
-  #onMessage(data: Data): void {
+  received(data: Data): void {
     if (this.#state.name === "over") return;
     const bytes = messageBytes(data);
     if (bytes > CLIENT_MESSAGE_BYTES_MAX) {
@@ -232,7 +216,7 @@ export class SocketSession implements EventListenerObject {
     metrics.closed(why.code, "server");
   }
 
-  #onClose(code: number): void {
+  ended(code: number): void {
     const { log, metrics } = this.#deps;
     const connection = this.#connection;
     const isClosing = this.#state.name === "over" ||
@@ -255,11 +239,9 @@ export class SocketSession implements EventListenerObject {
 
 /**
  * The code as the metrics count it. A client may send any code, so all codes of applications are
- * one: otherwise a client could make any number of time series. Deno has 0 for a connection
- * that was cut.
+ * one: otherwise a client could make any number of time series.
  */
 function knownCode(code: number): number {
-  if (code === 0) return 1_006;
   return code >= 1_000 && code <= 1_015 ? code : 4_000;
 }
 

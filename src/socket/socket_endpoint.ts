@@ -6,7 +6,7 @@
  * 1. `handshake.ts` reads the request. A malformed request is answered with 400, a draining node
  *    answers 503, a foreign origin gets 403.
  * 2. Admission gives the request a slot, or refuses it with 429 or 503.
- * 3. The request is upgraded, before the token is verified.
+ * 3. The socket engine (`engine.ts`) upgrades the request, before the token is verified.
  * 4. `session.ts` owns the socket from here on. When the socket is open it asks `access/` to
  *    authorize the client. The answer is a connection in the core, or a close code.
  * 5. `client_messages.ts` handles what a version 2 client sends.
@@ -40,8 +40,8 @@ import type { Config } from "../config/config.ts";
 import { cannotVerify, problem, refused } from "../http/problem.ts";
 import { isHandshake } from "../http/request.ts";
 import { DISCONNECT } from "../protocol/disconnect.ts";
+import type { Upgrade } from "./engine.ts";
 import { readSocketRequest, type SocketRequest } from "./handshake.ts";
-import { IDLE_TIMEOUT_SECONDS } from "./limits.ts";
 import { SocketSession, type SocketSessionDeps } from "./session.ts";
 
 export interface SocketEndpointDeps
@@ -51,6 +51,8 @@ export interface SocketEndpointDeps
   readonly config: Pick<Config, "allowedOrigins" | "watchedUsersMax">;
   readonly admission: Admission;
   readonly clock: Clock;
+  /** Of the socket engine. */
+  readonly upgrade: Upgrade;
 }
 
 export class SocketEndpoint {
@@ -151,20 +153,13 @@ export class SocketEndpoint {
     address: string,
     slot: Slot,
   ): Response {
-    try {
-      const { socket, response } = Deno.upgradeWebSocket(request, {
-        idleTimeout: IDLE_TIMEOUT_SECONDS,
-      });
-      // Deno's own `protocol` option reads only offers that are separated by exactly ", ".
-      if (wanted.protocol !== undefined) {
-        response.headers.set("sec-websocket-protocol", wanted.protocol);
-      }
-      const authorizeThis = () => authorize(this.#deps, wanted, address, slot);
-      new SocketSession(this.#deps, socket, wanted, slot, authorizeThis);
-      return response;
-    } catch (err) {
-      if (!(err instanceof TypeError)) throw err;
+    const upgraded = this.#deps.upgrade(request, wanted.protocol);
+    if (upgraded === undefined) {
       return problem(400, "bad_handshake", "expected a WebSocket handshake");
     }
+    const { socket, response } = upgraded;
+    const authorizeThis = () => authorize(this.#deps, wanted, address, slot);
+    new SocketSession(this.#deps, socket, wanted, slot, authorizeThis);
+    return response;
   }
 }

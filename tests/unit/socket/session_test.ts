@@ -7,14 +7,23 @@ import { Hub } from "../../../src/core/connections/hub.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
 import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
+import type {
+  EngineSocket,
+  SocketListener,
+} from "../../../src/socket/engine.ts";
 import { CLOSE_DELAY_MS, HANDSHAKE_MS } from "../../../src/socket/limits.ts";
 import { SocketSession } from "../../../src/socket/session.ts";
 import { rememberingLog } from "../../support/fakes.ts";
 
 /** A socket whose events the test fires. */
-class FakeWebSocket extends EventTarget {
+class FakeEngineSocket implements EngineSocket {
   readonly bufferedAmount = 0;
   readonly closes: string[] = [];
+  #listener: SocketListener | undefined;
+
+  listen(listener: SocketListener): void {
+    this.#listener = listener;
+  }
 
   send(): void {}
 
@@ -23,21 +32,21 @@ class FakeWebSocket extends EventTarget {
   }
 
   open(): void {
-    this.dispatchEvent(new Event("open"));
+    this.#listener?.opened();
   }
 
   receive(data: string): void {
-    this.dispatchEvent(new MessageEvent("message", { data }));
+    this.#listener?.received(data);
   }
 
   end(code: number): void {
-    this.dispatchEvent(new CloseEvent("close", { code }));
+    this.#listener?.ended(code);
   }
 }
 
 /** A session of user 1, whose authorization the test decides. */
 function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
-  const socket = new FakeWebSocket();
+  const socket = new FakeEngineSocket();
   const authorization = Promise.withResolvers<Authorization>();
   const hub = new Hub();
   const admission = new Admission({
@@ -76,7 +85,7 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
       ...{ endOf: (exp) => exp, now: () => 0 },
       draining: () => state.isDraining,
     },
-    socket as unknown as WebSocket,
+    socket,
     {
       ...{ version, protocol: undefined, token: "t", requestId: "r" },
       ...{ since: undefined, watch: watch === "*" ? "*" : new Set([2]) },
@@ -164,7 +173,7 @@ Deno.test("a session that is authorized while the node drains is closed with 100
 Deno.test("a peer that leaves during the authorization gets no connection", async () => {
   const { socket, hub, admission, events, decide } = session();
   socket.open();
-  socket.end(0);
+  socket.end(1006);
   await decide(USER);
   deepEqual([hub.size, admission.sockets], [0, 0]);
   deepEqual(events, ["client 1006"]);
