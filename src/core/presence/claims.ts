@@ -45,6 +45,8 @@ export class Claims {
   readonly #states = new Map<UserId, "held" | "in doubt">();
   /** Users that the feed reported as offline since the current write began. `undefined`: no write is under way. */
   #offlineDuringWrite: Set<UserId> | undefined;
+  /** Users in the next write. */
+  #batchUsersMax = BATCH_USERS_MAX;
 
   stateOf(userId: UserId): ClaimState {
     return this.#states.get(userId) ?? "absent";
@@ -68,8 +70,8 @@ export class Claims {
 
   /**
    * Takes users out of `dirty` and returns what must be written for them. A user whose claim is
-   * as it should be is taken too and needs no write. At most `BATCH_USERS_MAX` are returned; the
-   * others stay in `dirty`.
+   * as it should be is taken too and needs no write. At most `BATCH_USERS_MAX` are returned, fewer
+   * after failed writes; the others stay in `dirty`.
    */
   takeBatch(
     dirty: Set<UserId>,
@@ -78,7 +80,7 @@ export class Claims {
     const arriving: UserId[] = [];
     const leaving: UserId[] = [];
     for (const userId of dirty) {
-      if (arriving.length + leaving.length >= BATCH_USERS_MAX) break;
+      if (arriving.length + leaving.length >= this.#batchUsersMax) break;
       dirty.delete(userId);
       const state = this.stateOf(userId);
       const where = whereabouts(userId);
@@ -94,9 +96,15 @@ export class Claims {
     for (const userId of [...arriving, ...leaving]) this.invalidate(userId);
   }
 
-  /** The write has ended, and its result, if there is one, was applied. */
-  endWrite(): void {
+  /**
+   * The write has ended, and its result, if there is one, was applied. The batch may have been too
+   * large for the time that it had, so after a failure the next one has half of the users.
+   */
+  endWrite(outcome: "done" | "failed"): void {
     this.#offlineDuringWrite = undefined;
+    this.#batchUsersMax = outcome === "done"
+      ? Math.min(2 * this.#batchUsersMax, BATCH_USERS_MAX)
+      : Math.ceil(this.#batchUsersMax / 2);
   }
 
   /** Applies the result of a committed write. Claims of deferred users stay in doubt. */

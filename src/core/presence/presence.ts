@@ -12,7 +12,8 @@
  * - writes of one user are in order, because there is one flusher;
  * - a user who comes and goes between two writes costs nothing;
  * - under load batches grow instead of a queue: while one batch is written the next one gathers;
- * - a failed write needs no undo: its users are dirty again, and their claims are in doubt.
+ * - a failed write needs no undo: its users are dirty again, and their claims are in doubt. Writes
+ *   get smaller while they fail, so that a slow database or a locked row does not stop all of them.
  *
  * The parts:
  *
@@ -94,15 +95,9 @@ export class Presence implements ConnectionObserver {
   constructor(deps: PresenceDeps, random = Math.random) {
     this.#deps = deps;
     this.#random = random;
-    this.#grace = new Grace(
-      deps.offlineGraceMs,
-      deps.clock,
-      (userId) => this.#markDirty(userId),
-    );
-    this.#unknownUsers = new UnknownUsers(
-      deps,
-      (userId) => this.#markDirty(userId),
-    );
+    const markDirty = (userId: UserId) => this.#markDirty(userId);
+    this.#grace = new Grace(deps.offlineGraceMs, deps.clock, markDirty);
+    this.#unknownUsers = new UnknownUsers(deps, markDirty);
   }
 
   /** A connection is in the hub. If its user's claim is held, no write is needed. */
@@ -192,7 +187,9 @@ export class Presence implements ConnectionObserver {
 
   /** Writes one batch. After a failure it waits, so that retries do not burden the store. */
   async #flush(signal: AbortSignal): Promise<void> {
-    if (await this.#writeBatch() === "done") {
+    const outcome = await this.#writeBatch();
+    this.#claims.endWrite(outcome);
+    if (outcome === "done") {
       this.#failures = 0;
     } else {
       const pauseMs = retryMs(this.#failures, this.#random);
@@ -229,8 +226,6 @@ export class Presence implements ConnectionObserver {
     } catch (err) {
       this.#requeue(batch);
       return await this.#recover(err, nodeId);
-    } finally {
-      this.#claims.endWrite();
     }
   }
 

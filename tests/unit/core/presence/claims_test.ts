@@ -19,7 +19,7 @@ function write(
   claims.beginWrite(batch);
   equal(claims.stateOf(userId), "in doubt");
   const applied = claims.applyResult(batch, { ...nothing, ...result });
-  claims.endWrite();
+  claims.endWrite("done");
   return applied;
 }
 
@@ -73,7 +73,7 @@ Deno.test("[P1] a user reported offline during a write is in doubt after it", ()
   deepEqual(claims.applyResult(batch, nothing), {
     ...{ held: [], unknown: [], inDoubt: [1] },
   });
-  claims.endWrite();
+  claims.endWrite("done");
   equal(claims.stateOf(1), "in doubt");
   // A report from before the next write says nothing about its result.
   deepEqual(write(claims, 1, "connected").held, [1]);

@@ -1,7 +1,9 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Connections } from "../../../../src/core/connections/connections.ts";
 import { Hub } from "../../../../src/core/connections/hub.ts";
+import { RETRY_LAST_MS } from "../../../../src/base/limits.ts";
 import { noMetrics } from "../../../../src/base/metrics.ts";
+import { BATCH_USERS_MAX } from "../../../../src/core/presence/limits.ts";
 import { Presence } from "../../../../src/core/presence/presence.ts";
 import type { Status } from "../../../../src/protocol/messages.ts";
 import type { UserId } from "../../../../src/protocol/user_id.ts";
@@ -17,6 +19,8 @@ function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
     readonly arriving: readonly UserId[];
     readonly leaving: readonly UserId[];
     answer(applied?: Partial<Applied>): Promise<void>;
+    /** The write fails, and the pause after it is over. */
+    fail(): Promise<void>;
   }[] = [];
   const connections = new Connections(new Hub(), noMetrics);
   const presence = new Presence({
@@ -25,12 +29,16 @@ function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
     metrics: noMetrics,
     store: {
       apply: (_nodeId, arriving, leaving) => {
-        const { promise, resolve } = Promise.withResolvers<Applied>();
+        const { promise, resolve, reject } = Promise.withResolvers<Applied>();
         const answer = async (applied: Partial<Applied> = {}) => {
           resolve({ transitions: [], unknown: [], deferred: [], ...applied });
           await clock.advance(0);
         };
-        writes.push({ arriving, leaving, answer });
+        const fail = async () => {
+          reject(new Error("away"));
+          await clock.advance(RETRY_LAST_MS);
+        };
+        writes.push({ arriving, leaving, answer, fail });
         return promise;
       },
       claimedBy: () => Promise.resolve([]),
@@ -157,5 +165,25 @@ Deno.test("[S1] a connection of a claimed user becomes live as soon as the roste
   equal(connection.state, "joining");
   reportChange(7, "online");
   equal(connection.state, "live");
+  await presence.stop();
+});
+
+Deno.test("[L1] a write that fails is halved down to one user, and writes that succeed grow again", async () => {
+  const { connections, presence, clock, writes } = createPresence();
+  for (let userId = 1; userId <= BATCH_USERS_MAX; userId++) {
+    connections.open(joiningConnection(userId).connection);
+  }
+  await clock.advance(0);
+  const sizes = () => writes.map(({ arriving }) => arriving.length);
+  for (let failures = 0; failures < 12; failures++) {
+    await writes.at(-1)?.fail();
+  }
+  deepEqual(sizes(), [1_000, 500, 250, 125, 63, 32, 16, 8, 4, 2, 1, 1, 1]);
+  writes.splice(0, 12);
+  while (writes.length < 10) await writes.at(-1)?.answer();
+  deepEqual(sizes(), [1, 2, 4, 8, 16, 32, 64, 128, 256, 489]);
+  await writes.at(-1)?.answer();
+  equal(new Set(writes.flatMap(({ arriving }) => arriving)).size, 1_000);
+  equal(writes.length, 10);
   await presence.stop();
 });
