@@ -48,14 +48,14 @@ export function joiningConnection(userId: UserId): {
 /** A live connection over a fake socket. */
 export function liveConnection(
   userId: UserId,
-  { version = 1, endsAt = Infinity }: Partial<ConnectionStart> = {},
+  { version = 1, endsAt = Infinity, tokenId }: Partial<ConnectionStart> = {},
 ): {
   connection: Connection;
   socket: FakeSocket;
 } {
   const socket = new FakeSocket();
   const connection = new Connection(userId, socket, {
-    ...{ version, endsAt, receivedAt: 0 },
+    ...{ version, endsAt, tokenId, receivedAt: 0 },
   });
   connection.confirm();
   return { connection, socket };

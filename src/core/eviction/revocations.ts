@@ -6,6 +6,8 @@
  * notification says that there is a new one, and with every heartbeat, in case the notification
  * was lost. A node refuses a revoked token for as long as it remembers it.
  *
+ * A read costs one walk over all connections, in slices.
+ *
  * @module
  */
 import { BackgroundTask } from "../../base/background_task.ts";
@@ -14,7 +16,9 @@ import { deleteOldest } from "../../base/delete_oldest.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import { DISCONNECT } from "../../protocol/disconnect.ts";
+import type { Connection } from "../connections/connection.ts";
 import type { Connections } from "../connections/connections.ts";
+import { forEachSliced } from "../fanout/pump.ts";
 import type { Revocation, Store } from "../store/store.ts";
 import { REVOCATIONS_READ_MAX, REVOKED_TOKENS_MAX } from "./limits.ts";
 
@@ -86,35 +90,30 @@ export class Revocations {
         this.#lastId,
         REVOCATIONS_READ_MAX,
       );
-      for (const revocation of revocations) {
-        this.#lastId = revocation.id;
-        this.#enforce(revocation);
-      }
+      await this.#enforce(revocations);
+      this.#lastId = revocations.at(-1)?.id ?? this.#lastId;
     } while (revocations.length === REVOCATIONS_READ_MAX);
   }
 
-  /** Remembers the token, if one is named, and closes every connection on this node that it concerns. */
-  #enforce({ userId, tokenId }: Revocation): void {
-    const { connections, log } = this.#deps;
-    const { hub } = connections;
-    if (tokenId !== undefined) {
-      this.#revokedTokens.add(tokenId);
-      deleteOldest(this.#revokedTokens, REVOKED_TOKENS_MAX);
-    }
-    const revoked = userId !== undefined
-      ? hub.connectionsOf(userId)
-      : [...hub.connections()].filter((one) => one.tokenId === tokenId);
-    for (const connection of revoked) {
-      connections.disconnect(
-        connection,
-        DISCONNECT.disconnectedByAdministrator,
-      );
-    }
-    if (revoked.length > 0) {
-      log.info(
-        { userId, connections: revoked.length },
-        "disconnected by an administrator",
-      );
-    }
+  /**
+   * Remembers the tokens, and closes every connection on this node that is concerned. One walk over
+   * the connections is enough for any number of revocations.
+   */
+  async #enforce(revocations: readonly Revocation[]): Promise<void> {
+    const { connections, clock, log } = this.#deps;
+    const users = new Set(revocations.map(({ userId }) => userId));
+    const tokens = new Set(revocations.map(({ tokenId }) => tokenId));
+    tokens.delete(undefined);
+    for (const tokenId of tokens) this.#revokedTokens.add(tokenId as string);
+    deleteOldest(this.#revokedTokens, REVOKED_TOKENS_MAX);
+    if (revocations.length === 0) return;
+    const check = (one: Connection) => {
+      const { userId, tokenId } = one;
+      if (!users.has(userId) && !tokens.has(tokenId)) return;
+      connections.disconnect(one, DISCONNECT.disconnectedByAdministrator);
+      log.info({ userId }, "disconnected by an administrator");
+    };
+    const { signal } = this.#reading;
+    await forEachSliced(connections.hub.connections(), check, clock, signal);
   }
 }

@@ -1,4 +1,4 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
 import { noMetrics } from "../../../../src/base/metrics.ts";
 import { Connections } from "../../../../src/core/connections/connections.ts";
 import { Hub } from "../../../../src/core/connections/hub.ts";
@@ -18,7 +18,8 @@ async function startRevocations() {
   const clock = new FakeClock();
   const rows: Revocation[] = [];
   const store = { isAway: false, reads: 0 };
-  const connections = new Connections(new Hub(), noMetrics);
+  const hub = new CountingHub(clock);
+  const connections = new Connections(hub, noMetrics);
   const revocations = new Revocations({
     ...{ clock, connections, heartbeatMs: HEARTBEAT_MS },
     log: rememberingLog(),
@@ -36,7 +37,26 @@ async function startRevocations() {
   const revoke = (userId?: number, tokenId?: string) =>
     void rows.push({ id: rows.length + 1, userId, tokenId });
   await revocations.start();
-  return { revocations, clock, connections, store, revoke };
+  return { revocations, clock, connections, hub, store, revoke };
+}
+
+/** Counts how many connections were visited. Each visit takes a tenth of a millisecond. */
+class CountingHub extends Hub {
+  readonly #clock: FakeClock;
+  visits = 0;
+
+  constructor(clock: FakeClock) {
+    super();
+    this.#clock = clock;
+  }
+
+  override *connections() {
+    for (const connection of super.connections()) {
+      this.visits += 1;
+      this.#clock.spend(0.1);
+      yield connection;
+    }
+  }
 }
 
 Deno.test("[P1] a revocation closes the connections of its user, and of nobody else", async () => {
@@ -75,6 +95,30 @@ Deno.test("[L1] many notifications cause one read, and a read has a bounded numb
   for (let n = 0; n < 100; n++) revocations.check();
   await clock.advance(0);
   equal(store.reads, 3);
+  await revocations.stop();
+});
+
+Deno.test("[L1] any number of revocations costs one walk over the connections, in slices", async () => {
+  const { revocations, clock, connections, hub, revoke } =
+    await startRevocations();
+  const peers = Array.from(
+    { length: 100 },
+    (_, n) => liveConnection(n, { tokenId: `token${n}` }),
+  );
+  for (const { connection } of peers) connections.open(connection);
+  for (let n = 50; n < 400; n++) revoke(undefined, `token${n}`);
+  revoke(7);
+  revocations.check();
+  let longestTurnMs = 0;
+  for (let turn = 0; turn < 100; turn++) {
+    const now = clock.now();
+    await clock.advance(0);
+    longestTurnMs = Math.max(longestTurnMs, clock.now() - now);
+  }
+  ok(longestTurnMs < 1, `${longestTurnMs} ms without a turn for other work`);
+  equal(hub.visits, peers.length);
+  const closed = peers.flatMap(({ socket }, n) => socket.closes[0] ? [n] : []);
+  deepEqual(closed, [7, ...Array.from({ length: 50 }, (_, n) => 50 + n)]);
   await revocations.stop();
 });
 
