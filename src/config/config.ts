@@ -186,7 +186,8 @@ function toConfig(
     rosterAccess: env.ROSTER_ACCESS ?? (demo ? "public" : "token"),
     allowedOrigins: env.ALLOWED_ORIGINS,
     offlineGraceMs: env.OFFLINE_GRACE_MS,
-    drainGraceMs: env.DRAIN_GRACE_MS,
+    // A user who left before its node stopped has the time that the grace promises.
+    drainGraceMs: Math.max(env.DRAIN_GRACE_MS, env.OFFLINE_GRACE_MS),
     drainMs: env.DRAIN_MS,
     leaseMs: env.LEASE_MS,
     heartbeatMs: env.HEARTBEAT_MS,

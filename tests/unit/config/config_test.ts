@@ -244,3 +244,14 @@ Deno.test("[U3] a token is signed for the ids of the table that is made, or for 
   );
   equal(idsOf({ USERS_TABLE: "members" }).parse("ada"), "ada");
 });
+
+Deno.test("[P8] a node that stops keeps its users online for the grace at least", () => {
+  const graceOf = (env: Record<string, string>) =>
+    read({ ...secret, ...env }).drainGraceMs;
+  equal(graceOf({}), 5_000);
+  equal(graceOf({ OFFLINE_GRACE_MS: "30000" }), 30_000);
+  equal(
+    graceOf({ OFFLINE_GRACE_MS: "30000", DRAIN_GRACE_MS: "60000" }),
+    60_000,
+  );
+});
