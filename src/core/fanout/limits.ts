@@ -7,6 +7,13 @@
 /** Ids watched by all connections of a node together, at about 200 bytes each. */
 export const WATCHED_IDS_MAX = 1_000_000;
 
+/**
+ * Changes that a client which resumes with a watch set may lack, for each id that it watches. With
+ * more it gets a snapshot: an id of a snapshot takes 0.7 microseconds, a change that is walked over
+ * 0.03.
+ */
+export const RESUME_CHANGES_PER_ID_MAX = 25;
+
 /** Least time between two `presence_count` messages, because the number changes all the time. */
 export const COUNT_INTERVAL_MS = 1_000;
 

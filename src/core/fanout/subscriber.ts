@@ -17,6 +17,7 @@ import {
   type MergedChanges,
   type Ring,
 } from "../roster/ring.ts";
+import { RESUME_CHANGES_PER_ID_MAX } from "./limits.ts";
 
 export type Subscriber = V1Subscriber | V2Subscriber;
 
@@ -115,12 +116,16 @@ export class V2Subscriber {
     this.#state = { kind: "opening", copy, queuedControl: [] };
   }
 
-  /** The client connected with a copy as of `since`, which includes every change before `cursor`. */
+  /**
+   * The client connected with a copy as of `since`, which includes every change before `cursor`. For
+   * a small watch set, a snapshot costs less than a walk over many changes.
+   */
   resume(ring: Ring, cursor: number, since: number): void {
     const { scope } = this;
     if (scope === "*") {
       return this.#setCopy({ kind: "following", cursor, since });
     }
+    if (ring.head - cursor > RESUME_CHANGES_PER_ID_MAX * scope.size) return;
     this.#setCopy({ kind: "watching", scope, changed: new Map() });
     for (let at = cursor; at < ring.head; at++) {
       if (this.concerns(ring.at(at))) this.record(ring.at(at));

@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import {
+  RESUME_CHANGES_PER_ID_MAX,
   SEND_BUFFER_BYTES_MAX,
   SLOW_CONSUMER_BYTES_PER_SECOND_MIN,
   SLOW_CONSUMER_MS,
@@ -70,6 +71,27 @@ Deno.test("[S2][S4] a watcher that resumes after no change among its users recei
   const peer = connectV2(101, { since: 1, watch: new Set([1]) });
   await clock.advance(100);
   deepEqual(received(peer), ["3 + -"]);
+  await fanout.stop();
+});
+
+Deno.test("[L1][S4] a watcher that resumes far behind receives a snapshot of its users, and no walk over all changes", async () => {
+  const { fanout, clock, change, connectV2, roster } = createFanout();
+  change(1);
+  change(2, 2 * RESUME_CHANGES_PER_ID_MAX);
+  const { ring } = roster;
+  const at = ring.at.bind(ring);
+  let steps = 0;
+  ring.at = (position) => {
+    steps += 1;
+    return at(position);
+  };
+  const behind = (watch: Set<number>) => connectV2(101, { since: 1, watch });
+  const far = behind(new Set([1]));
+  ok(steps < 10, `${steps} changes were read`);
+  const near = behind(new Set([1, 3]));
+  await clock.advance(100);
+  deepEqual(received(far), ["51 is 1"]);
+  deepEqual(received(near), ["51 + -"]);
   await fanout.stop();
 });
 
