@@ -76,7 +76,7 @@ export function createApp(deps: AppDeps): App {
   app.onError((err, c) => fail(err, c.req.raw));
   const hasHost = hostCheck();
   const answer = async (request: Request, address: string) => {
-    if (!hasHost(request.url)) {
+    if (!hasHost(request)) {
       const message = "expected a host name in Host and in the request";
       return problem(400, "bad_host", message);
     }
@@ -141,17 +141,21 @@ function refuseOtherMethods(app: Hono<HttpEnv>): void {
 }
 
 /**
- * Returns a check that a request's URL has a valid host: Deno makes the URL from the client's
- * `Host` header and does not check it.
+ * Returns a check that a request has a valid host. Deno puts the `Host` header in front of the path
+ * and does not check it, so a host with `/`, `?` or `#` would change the path. The host of the URL
+ * is another one where the target of the request is a whole URL.
  */
-function hostCheck(): (url: string) => boolean {
+function hostCheck(): (request: Request) => boolean {
   // Nearly all requests name the same host, so the last valid one saves most of the work.
+  let lastHost: string | null | undefined;
   let lastOrigin = "";
-  return (url) => {
-    if (lastOrigin !== "" && url.startsWith(lastOrigin)) return true;
+  return ({ url, headers }) => {
+    const host = headers.get("host");
+    if (host === lastHost && url.startsWith(lastOrigin)) return true;
     const origin = /^https?:\/\/[\w.:[\]-]+\//i.exec(url)?.[0] ?? "";
-    if (!URL.canParse(origin)) return false;
-    lastOrigin = origin;
+    const isHost = host === null || /^[\w.:[\]-]*$/.test(host);
+    if (!isHost || !URL.canParse(origin)) return false;
+    [lastHost, lastOrigin] = [host, origin];
     return true;
   };
 }

@@ -233,7 +233,10 @@ for (
       "bad_host",
     ],
     ["a Host of a script", 'GET / HTTP/1.1\r\nHost: "><i>', 400, "bad_host"],
-    ...["a:b:c", "[", "]", "[::", "a:99999", ":80", "xn--", "1.2.3.4.5:x"].map(
+    ...[
+      ...["a:b:c", "[", "]", "[::", "a:99999", ":80", "xn--", "1.2.3.4.5:x"],
+      ...["x/metrics?", "x/healthz#", "x/", "x?", "x#", "x\\healthz?", "a@x"],
+    ].map(
       (host) =>
         [
           `the Host ${host}`,
@@ -242,6 +245,12 @@ for (
           "bad_host",
         ] as const,
     ),
+    [
+      "a target at x beside the Host x/metrics?",
+      "GET http://x/readyz HTTP/1.1\r\nHost: x/metrics?",
+      400,
+      "bad_host",
+    ],
     [
       "an absolute URL as the target",
       "GET http://x/readyz HTTP/1.1\r\nHost: x",
