@@ -12,6 +12,7 @@ import type { Network } from "../access/client_address.ts";
 import { WATCHED_USERS_MAX } from "../protocol/messages.ts";
 import { USER_ID_TYPES } from "../protocol/user_id.ts";
 import { StartError } from "../base/start_error.ts";
+import { origins } from "./origins.ts";
 
 /** RFC 7518, section 3.2: the key is at least as long as the hash of HS256, which is 256 bits. */
 const SECRET_BYTES_MIN = 32;
@@ -70,21 +71,6 @@ function isDatabaseUrl(text: string): boolean {
   const rest = url.pathname + url.hash + (isInQuery ? "" : url.search);
   return !rest.includes("@");
 }
-
-/** `*`, or a list of origins without a path. */
-const origins = z.string().transform((value) =>
-  value.split(",").map((origin) => origin.trim())
-)
-  .refine(
-    (list) =>
-      list.length === 1 && list[0] === "*" ||
-      list.every((origin) =>
-        URL.canParse(origin) && new URL(origin).origin === origin
-      ),
-    "expected * or a comma-separated list of origins such as https://app.example",
-  )
-  .transform((list) => list[0] === "*" ? "*" as const : list)
-  .default("*");
 
 /** A list of addresses, and of networks such as 10.0.0.0/8. */
 const proxies = z.string().transform((value) =>

@@ -7,6 +7,7 @@ import { startServer, startServerOn } from "../support/server.ts";
 
 const postgres = postgresForThisFile();
 const OWN = "https://app.example";
+const APPS = ["capacitor://localhost", "chrome-extension://abcdef", "file://"];
 
 async function allowedFor(url: string, init: RequestInit) {
   const response = await fetch(`${url}users/online`, init);
@@ -17,7 +18,7 @@ async function allowedFor(url: string, init: RequestInit) {
 
 Deno.test("only pages of ALLOWED_ORIGINS may connect and read the list", async () => {
   await using server = await startServerOn(await postgres.database(), {
-    ALLOWED_ORIGINS: `${OWN},https://b.example:8443`,
+    ALLOWED_ORIGINS: [OWN, "https://b.example:8443", ...APPS].join(),
   });
   const token = await tokenFor(1);
   const handshake = async (headers: Record<string, string>) => {
@@ -27,11 +28,18 @@ Deno.test("only pages of ALLOWED_ORIGINS may connect and read the list", async (
   };
   equal(await handshake({ Origin: OWN }), 101);
   equal(await handshake({ Origin: "https://b.example:8443" }), 101);
+  for (const origin of APPS) {
+    equal(await handshake({ Origin: origin }), 101, origin);
+    deepEqual(await allowedFor(server.url, { headers: { origin } }), {
+      ...{ status: 200, origin },
+    });
+  }
   equal(await handshake({}), 101, "a client that is not a page has no origin");
   for (
     const origin of [
       ...["null", "https://evil.example", "http://app.example"],
       ...["https://app.example.evil.example", "https://b.example", `${OWN}/`],
+      ...["capacitor://elsewhere", "chrome-extension://ABCDEF", "file:///x"],
     ]
   ) {
     equal(await handshake({ Origin: origin }), 403, origin);

@@ -100,6 +100,15 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
       error:
         /^HEARTBEAT_MS=3000: expected less than half of LEASE_MS, which is 6000/,
     },
+    "an origin with a * inside": {
+      env: { ...secret, ALLOWED_ORIGINS: "https://*.example" },
+      error:
+        /^ALLOWED_ORIGINS="https:\/\/\*\.example": expected no \* inside of an origin: write each origin out/,
+    },
+    "a * beside an origin": {
+      env: { ...secret, ALLOWED_ORIGINS: "*,https://a.example" },
+      error: /^ALLOWED_ORIGINS="\*,https:\/\/a\.example": expected \* alone/,
+    },
     "an origin with a path": {
       env: { ...secret, ALLOWED_ORIGINS: "https://a.example/path" },
       error:
@@ -163,6 +172,42 @@ for (const [name, { env, error }] of Object.entries(refused)) {
     deepEqual(others, []);
   });
 }
+
+Deno.test("an origin is the value of an Origin header, also one of an app or an extension", () => {
+  for (
+    const origin of [
+      ...["https://app.example", "http://localhost:5173"],
+      ...["capacitor://localhost", "tauri://localhost", "app://obsidian.md"],
+      ...["chrome-extension://nmmhkkegccagdldgiimedpiccmgmieda", "file://"],
+      "safari-web-extension://5E2F6A1C-0D3B-4C57-9D4E-0B7C3A1F2E6D",
+    ]
+  ) {
+    deepEqual(read({ ...secret, ALLOWED_ORIGINS: origin }).allowedOrigins, [
+      origin,
+    ]);
+  }
+  for (
+    const text of [
+      ...[
+        "null",
+        "localhost",
+        "capacitor:localhost",
+        "capacitor://",
+        "file:///",
+      ],
+      ...[
+        "capacitor://localhost/",
+        "tauri://localhost?",
+        "app://a@b",
+        "x://a b",
+      ],
+      ...["https://A.example", "https://a.example:443", "https://a.example/"],
+      ...["https://*", "chrome-extension://*", "https://a.example, *"],
+    ]
+  ) {
+    throws(() => read({ ...secret, ALLOWED_ORIGINS: text }), StartError, text);
+  }
+});
 
 Deno.test("ALLOWED_ORIGINS is a list, or * for all", () => {
   equal(read(secret).allowedOrigins, "*");
