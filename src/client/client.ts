@@ -12,8 +12,9 @@
  *
  * The parts: `link.ts` keeps a WebSocket connected, `replica.ts` applies its messages to the
  * copy, `reader.ts` holds the changes that one `for await` loop has not read, `throttle.ts`
- * limits the `watch` messages, `users.ts` checks ids, `connection_info.ts` names the states of
- * the connection. Nothing outside this folder and `protocol/` is needed.
+ * limits the `watch` messages, `users.ts` checks ids, `socket_url.ts` checks the URL,
+ * `connection_info.ts` names the states of the connection, `platform.ts` declares the Web APIs.
+ * Nothing outside this folder and `protocol/` is needed.
  *
  * @example
  * ```ts
@@ -35,8 +36,10 @@ import {
   toStatus,
 } from "./connection_info.ts";
 import { Link, TIMING, type Timing, type TokenSource } from "./link.ts";
+import { platform, type PlatformAbortSignal } from "./platform.ts";
 import { Reader } from "./reader.ts";
 import { type PresenceChange, Replica, type Update } from "./replica.ts";
+import { toSocketUrl } from "./socket_url.ts";
 import { toWatchSet, type User } from "./users.ts";
 import type { ErrorMessage, ServerMessage } from "../protocol/messages.ts";
 import type { UserId } from "../protocol/user_id.ts";
@@ -88,7 +91,7 @@ export interface Options {
   /** Which users to watch at first. Default: `"*"`, all users. */
   readonly watch?: Iterable<UserId> | "*";
   /** Closes the client when it is aborted. */
-  readonly signal?: AbortSignal;
+  readonly signal?: PlatformAbortSignal;
 }
 
 /**
@@ -114,7 +117,10 @@ export interface Options {
  * @throws {TypeError} for an invalid URL, user id or token. Later errors are never thrown: the
  *   events `connection` and `error` report them.
  */
-export function connect(url: string | URL, options: Options): Rollcall {
+export function connect(
+  url: string | { readonly href: string },
+  options: Options,
+): Rollcall {
   return new Rollcall(url, options);
 }
 
@@ -124,13 +130,13 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
   readonly #replica: Replica;
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
   readonly #readers = new Set<Reader>();
-  readonly #closing = new AbortController();
+  readonly #closing = new platform.AbortController();
 
   /** @internal */
   constructor(
-    url: string | URL,
+    url: string | { readonly href: string },
     // JavaScript callers may omit the options; the error then names the token.
-    { token, watch = "*", signal } = {} as Options,
+    { token, watch = "*", signal }: Options = {} as Options,
     timing: Timing = TIMING,
   ) {
     const socketUrl = toSocketUrl(url);
@@ -145,7 +151,7 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
     this.#link = new Link({
       ...{ token, timing },
       url: (wasRefused) => {
-        const target = new URL(socketUrl);
+        const target = new platform.URL(socketUrl);
         replica.startConnection(target, wasRefused);
         return target;
       },
@@ -155,15 +161,15 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
         this.#emit("error", { type: "error", code: "token_expiring", message }),
     });
     const until = { signal: this.#closing.signal };
-    globalThis.addEventListener?.("online", () => this.#link.goOnline(), until);
-    globalThis.addEventListener?.(
+    platform.addEventListener?.("online", () => this.#link.goOnline(), until);
+    platform.addEventListener?.(
       "offline",
       () => this.#link.goOffline(),
       until,
     );
     signal?.addEventListener("abort", () => this.close(), until);
     // The caller can add its listeners before the first event.
-    queueMicrotask(() => {
+    platform.queueMicrotask(() => {
       if (signal?.aborted) this.close();
       else void this.#link.open();
     });
@@ -276,22 +282,10 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
         (listener as (event: Events[Name]) => void)(event);
       } catch (err) {
         // The error becomes an uncaught one, and the other listeners are still called.
-        queueMicrotask(() => {
+        platform.queueMicrotask(() => {
           throw err;
         });
       }
     }
   }
-}
-
-function toSocketUrl(url: string | URL): URL {
-  const { location } = globalThis as { location?: { href: string } };
-  if (!URL.canParse(url, location?.href)) {
-    throw new TypeError(`Cannot connect to "${url}": expected a URL`);
-  }
-  const socketUrl = new URL(url, location?.href);
-  socketUrl.hash = "";
-  socketUrl.protocol = socketUrl.protocol.replace(/^http/, "ws");
-  if (/^wss?:$/.test(socketUrl.protocol)) return socketUrl;
-  throw new TypeError(`Cannot connect to "${url}": expected wss: or https:`);
 }

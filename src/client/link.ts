@@ -13,6 +13,12 @@ import {
   SUBPROTOCOL_V2,
 } from "../protocol/messages.ts";
 import type { ConnectionInfo } from "./connection_info.ts";
+import {
+  platform,
+  type PlatformSocket,
+  type PlatformUrl,
+  type Timer,
+} from "./platform.ts";
 
 /** A token, or a function that returns one. */
 export type TokenSource = string | (() => string | Promise<string>);
@@ -53,7 +59,7 @@ export const TIMING: Timing = {
 export interface LinkDeps {
   readonly token: TokenSource;
   /** Returns the URL for the next socket. `wasRefused`: the last socket never opened. */
-  readonly url: (wasRefused: boolean) => URL;
+  readonly url: (wasRefused: boolean) => PlatformUrl;
   /** If it throws, the connection ends and the next attempt follows. */
   readonly onMessage: (data: string) => void;
   readonly onConnection: (info: ConnectionInfo) => void;
@@ -71,10 +77,10 @@ const FINAL_CODES: readonly number[] = Object.values(CLOSE)
 export class Link {
   readonly #deps: LinkDeps;
   #info: ConnectionInfo = { state: "connecting" };
-  #socket: WebSocket | undefined;
+  #socket: PlatformSocket | undefined;
   /** The only timer of the current phase: a timeout, or the delay before the next attempt. */
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
+  #refreshTimer: Timer | undefined;
   /** Failures in a row, for the backoff. */
   #failures = 0;
   #wasRefused = false;
@@ -121,7 +127,7 @@ export class Link {
 
   /** Sends a message, or drops it if the socket is not open. */
   send(message: ClientMessage): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) {
+    if (this.#socket?.readyState === platform.WebSocket.OPEN) {
       this.#socket.send(JSON.stringify(message));
     }
   }
@@ -143,9 +149,9 @@ export class Link {
     } catch (err) {
       // A later connection has a token of its own.
       if (socket !== this.#socket) return;
-      clearTimeout(this.#refreshTimer);
+      platform.clearTimeout(this.#refreshTimer);
       const again = () => void this.refresh();
-      this.#refreshTimer = setTimeout(again, timing.refreshRetryMs);
+      this.#refreshTimer = platform.setTimeout(again, timing.refreshRetryMs);
       onRefreshError(`cannot refresh the token: ${messageOf(err)}`);
     }
   }
@@ -184,7 +190,10 @@ export class Link {
   #openSocket(token: string): void {
     const { url, timing } = this.#deps;
     const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
-    const socket = new WebSocket(url(this.#wasRefused), protocols);
+    const socket = new platform.WebSocket(
+      url(this.#wasRefused).href,
+      protocols,
+    );
     this.#socket = socket;
     this.#wasRefused = true;
     // Events of a socket that was dropped are ignored.
@@ -240,16 +249,16 @@ export class Link {
 
   /** Closes the socket and forgets it, with its timers. */
   #dropSocket(): void {
-    clearTimeout(this.#timer);
-    clearTimeout(this.#refreshTimer);
+    platform.clearTimeout(this.#timer);
+    platform.clearTimeout(this.#refreshTimer);
     const socket = this.#socket;
     this.#socket = this.#timer = undefined;
     socket?.close();
   }
 
-  #startTimer(ms: number, then: () => void): ReturnType<typeof setTimeout> {
-    clearTimeout(this.#timer);
-    return this.#timer = setTimeout(then, ms);
+  #startTimer(ms: number, then: () => void): Timer {
+    platform.clearTimeout(this.#timer);
+    return this.#timer = platform.setTimeout(then, ms);
   }
 
   #report(info: ConnectionInfo): void {
@@ -279,6 +288,5 @@ function isToken(value: unknown): value is string {
 
 /** Always false outside browsers: only a browser knows. */
 function isOffline(): boolean {
-  const { navigator } = globalThis as { navigator?: { onLine?: boolean } };
-  return navigator?.onLine === false;
+  return platform.navigator?.onLine === false;
 }

@@ -22,6 +22,7 @@ import type {
   Watching,
 } from "../protocol/messages.ts";
 import { formatIdList } from "../protocol/user_id.ts";
+import type { PlatformUrl } from "./platform.ts";
 import { Throttle } from "./throttle.ts";
 import {
   includes,
@@ -98,7 +99,7 @@ export class Replica {
    *
    * @param wasRefused The last socket never opened; the list of ids in its URL may be the reason.
    */
-  startConnection(url: URL, wasRefused: boolean): void {
+  startConnection(url: PlatformUrl, wasRefused: boolean): void {
     this.endConnection();
     this.#served = this.#wanted;
     this.#isSkipping = false;
@@ -293,7 +294,7 @@ function ignore(message: { readonly type?: unknown }): Update {
 }
 
 /** The list is encoded already, and `searchParams.set` would encode it once more. */
-function setWatch(url: URL, list: string): void {
+function setWatch(url: PlatformUrl, list: string): void {
   url.searchParams.delete("watch");
   url.search += `${url.search === "" ? "?" : "&"}watch=${list}`;
 }

@@ -8,13 +8,15 @@
  * @module
  */
 
+import { platform, type Timer } from "./platform.ts";
+
 const BURST = 10;
 const PER_SECOND = 2;
 
 export class Throttle {
   #credit = BURST;
   #creditedAt = Date.now();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
 
   /** Calls `send` now, or as soon as the limit allows. It replaces a call that still waits. */
   run(send: () => void): void {
@@ -25,7 +27,7 @@ export class Throttle {
     this.#creditedAt = now;
     if (this.#credit < 1) {
       const ms = (1 - this.#credit) / PER_SECOND * 1_000;
-      this.#timer = setTimeout(() => this.run(send), Math.ceil(ms));
+      this.#timer = platform.setTimeout(() => this.run(send), Math.ceil(ms));
       return;
     }
     this.#credit -= 1;
@@ -34,7 +36,7 @@ export class Throttle {
 
   /** Drops the call that waits, if there is one. */
   cancel(): void {
-    clearTimeout(this.#timer);
+    platform.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 }

@@ -17,8 +17,17 @@ export interface Close {
     | "yes, with a new token";
 }
 
+type CloseName =
+  | "goingAway"
+  | "policy"
+  | "messageTooBig"
+  | "internal"
+  | "overloaded"
+  | "tokenExpired"
+  | "tooManyConnections";
+
 /** Every close code that the server sends. 1001 to 1013 are those of RFC 6455 and its registry. */
-export const CLOSE = {
+export const CLOSE: Readonly<Record<CloseName, Close>> = {
   goingAway: {
     code: 1001,
     meaning: "server going away",
@@ -50,4 +59,4 @@ export const CLOSE = {
     meaning: "too many connections for this user",
     reconnect: "no",
   },
-} as const satisfies Record<string, Close>;
+};

@@ -110,10 +110,16 @@ function parseUuid(value: unknown): string | undefined {
     : undefined;
 }
 
-/** NUL cannot be stored, and a lone surrogate cannot be encoded. */
+/**
+ * NUL cannot be stored, and a lone surrogate cannot be encoded. `isWellFormed` is newer than some of
+ * the browsers that the client library supports.
+ */
+const NUL_OR_LONE_SURROGATE = /[\0\p{Surrogate}]/u;
+
 function parseText(value: unknown): string | undefined {
-  return typeof value === "string" && value !== "" && value.isWellFormed() &&
-      !value.includes("\0") && [...value].length <= USER_ID_LENGTH_MAX
+  return typeof value === "string" && value !== "" &&
+      !NUL_OR_LONE_SURROGATE.test(value) &&
+      [...value].length <= USER_ID_LENGTH_MAX
     ? value
     : undefined;
 }
