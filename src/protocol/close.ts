@@ -51,7 +51,7 @@ export const CLOSE: Readonly<Record<CloseName, Close>> = {
   },
   tokenExpired: {
     code: 4401,
-    meaning: "token expired while connected",
+    meaning: "token expired, or is not valid yet",
     reconnect: "yes, with a new token",
   },
   tooManyConnections: {

@@ -36,8 +36,6 @@ export const DISCONNECT = {
     "token claim <claim>: expected <what>",
   ),
   tokenRevoked: by(CLOSE.policy, "token was revoked"),
-  /** On connect. A token that expires while connected is `tokenExpired`. */
-  tokenAlreadyExpired: by(CLOSE.policy, "token expired"),
 
   unknownUser: by(CLOSE.policy, "unknown user"),
   /** With `AUTO_PROVISION`: the `users` table has no such user and accepts no row for it. */
@@ -84,7 +82,9 @@ export const DISCONNECT = {
   slowConsumerStopped: by(CLOSE.overloaded, "slow consumer: stopped reading"),
   slowConsumerBehind: by(CLOSE.overloaded, "slow consumer: too far behind"),
 
+  /** On connect, and when it expires while connected. */
   tokenExpired: by(CLOSE.tokenExpired, "token expired"),
+  tokenNotValidYet: by(CLOSE.tokenExpired, "token is not valid yet"),
 
   tooManyConnections: by(
     CLOSE.tooManyConnections,

@@ -40,7 +40,12 @@ function sign(
 const NOT_AN_ID = "token claim sub: expected a user id from 1 to 2147483647";
 const badTokens: Record<
   string,
-  { token: () => Promise<string> | string | undefined; reason: string }
+  {
+    token: () => Promise<string> | string | undefined;
+    reason: string;
+    /** 1008 if it is not named. */
+    code?: number;
+  }
 > = {
   "no token": { token: () => undefined, reason: "token is missing" },
   "an empty token": { token: () => "", reason: "token is missing" },
@@ -60,10 +65,12 @@ const badTokens: Record<
   "an expired token": {
     token: () => sign({ sub: "1", exp: hour() - 3_700 }),
     reason: "token expired",
+    code: 4401,
   },
   "a token that is not valid yet": {
     token: () => sign({ sub: "1", exp: hour(), nbf: hour() - 1_800 }),
-    reason: "token claim nbf: expected a time that has come",
+    reason: "token is not valid yet",
+    code: 4401,
   },
   "alg: none": {
     token: () => new UnsecuredJWT({ sub: "1", exp: hour() }).encode(),
@@ -101,12 +108,14 @@ const badTokens: Record<
   },
 };
 
-for (const [name, { token, reason }] of Object.entries(badTokens)) {
-  Deno.test(`[P1] ${name}: upgraded and closed with 1008 "${reason}"`, async () => {
+for (
+  const [name, { token, reason, code = 1008 }] of Object.entries(badTokens)
+) {
+  Deno.test(`[P1] ${name}: upgraded and closed with ${code} "${reason}"`, async () => {
     const client = await connectWith(
       new WebSocket(socketUrl(server.url, await token())),
     );
-    deepEqual(await client.closed, { code: 1008, reason });
+    deepEqual(await client.closed, { code, reason });
     deepEqual(client.messages, []);
   });
 }

@@ -26,12 +26,14 @@ export function disconnectFor(
   err: unknown,
   configured: Readonly<Record<string, string | undefined>>,
 ): Disconnect | undefined {
-  if (err instanceof errors.JWTExpired) return DISCONNECT.tokenAlreadyExpired;
+  if (err instanceof errors.JWTExpired) return DISCONNECT.tokenExpired;
   if (err instanceof errors.JWTClaimValidationFailed) {
     const { claim, reason } = err;
-    const isTooEarly = claim === "nbf" && reason === "check_failed";
-    const what = isTooEarly ? "a time that has come" : configured[claim];
-    return expected(claim, what ?? "a number of seconds since 1970");
+    if (claim === "nbf" && reason === "check_failed") {
+      return DISCONNECT.tokenNotValidYet;
+    }
+    const what = configured[claim] ?? "a number of seconds since 1970";
+    return expected(claim, what);
   }
   if (err instanceof errors.JWSSignatureVerificationFailed) {
     return DISCONNECT.tokenSignatureInvalid;

@@ -259,9 +259,9 @@ const refusedClaims: Record<
     claims: { exp: "soon" },
     reason: "token claim exp: expected a number of seconds since 1970",
   },
-  "an nbf in the future": {
-    claims: { nbf: EXP },
-    reason: "token claim nbf: expected a time that has come",
+  "an nbf that is a text": {
+    claims: { nbf: "soon" },
+    reason: "token claim nbf: expected a number of seconds since 1970",
   },
   "no user id": {
     claims: { sub: null },
@@ -279,6 +279,20 @@ for (const [name, { claims, reason }] of Object.entries(refusedClaims)) {
       await sign({ sub: "1", ...claims }),
     );
     deepEqual(verdict, { ok: false, why: { code: 1008, reason } });
+  });
+}
+
+for (
+  const [reason, times] of [
+    ["token expired", { exp: EXP - 2 * 3_600 }],
+    ["token is not valid yet", { nbf: EXP }],
+  ] as const
+) {
+  Deno.test(`[P1] the refusal "${reason}" asks for another token, with 4401`, async () => {
+    const verdict = await createVerifier(base)(
+      await sign({ sub: "1", ...times }),
+    );
+    deepEqual(verdict, { ok: false, why: { code: 4401, reason } });
   });
 }
 
