@@ -60,7 +60,7 @@ export interface PresenceCount {
   readonly online: number;
 }
 
-/** Version 2: sent after a silence. Nothing changed for this connection up to `seq`. */
+/** Version 2: sent after a silence, and for a ping. Nothing changed for this connection up to `seq`. */
 export interface KeepAlive {
   readonly type: "keepalive";
   readonly seq: number;
@@ -122,8 +122,16 @@ export interface Refresh {
   readonly token: string;
 }
 
+/**
+ * Version 2: asks for a message at once. The answer is a keepalive, or the message that is due. A
+ * browser cannot send the pings of WebSocket itself.
+ */
+export interface Ping {
+  readonly type: "ping";
+}
+
 /** Every message from a client in version 2. */
-export type ClientMessage = Watch | Refresh;
+export type ClientMessage = Watch | Refresh | Ping;
 
 /** The body of `GET /users/online`. Ids ascend; the list is empty if nobody is online. */
 export interface OnlineUsers {

@@ -1,5 +1,5 @@
 /**
- * Client messages are what a version 2 client sends: `watch` and `refresh`.
+ * Client messages are what a version 2 client sends: `watch`, `refresh` and `ping`.
  *
  * Each message is validated and passed to the fan-out or the verifier. An invalid message is
  * answered with an error that names the field, the value and what is expected, and it costs more of
@@ -27,7 +27,7 @@ import { BAD_MESSAGE_COST } from "./limits.ts";
 
 export interface ClientMessagesDeps {
   readonly verify: Verify;
-  readonly fanout: Pick<Fanout, "sendControl" | "watch">;
+  readonly fanout: Pick<Fanout, "sendControl" | "watch" | "keepAlive">;
   readonly log: Log;
   readonly watchedUsersMax: number;
   readonly ids: UserIds;
@@ -54,7 +54,8 @@ const clientMessage = z.discriminatedUnion("type", [
     type: z.literal("refresh"),
     token: z.string("expected a token").min(1, "expected a token"),
   }),
-], { error: 'expected "watch" or "refresh"' });
+  z.object({ type: z.literal("ping") }),
+], { error: 'expected "watch", "refresh" or "ping"' });
 
 type ParsedMessage = z.infer<typeof clientMessage>;
 
@@ -93,7 +94,8 @@ export class ClientMessages {
     if (message.type === "bad") {
       this.#sendError("bad_message", message.why, message.ref);
     } else if (message.type === "watch") this.#watch(message);
-    else void this.#refresh(message.token);
+    else if (message.type === "refresh") void this.#refresh(message.token);
+    else this.#deps.fanout.keepAlive(this.#connection, 0);
     return "received";
   }
 
@@ -175,7 +177,7 @@ function parse(
       refOf(value),
     );
   }
-  if (message.type === "refresh" || message.userIds === "*") return message;
+  if (message.type !== "watch" || message.userIds === "*") return message;
   if (message.userIds.length > watchedUsersMax) return message;
   const userIds = message.userIds.map((id) => ids.parseJson(id));
   const wrong = userIds.indexOf(undefined);

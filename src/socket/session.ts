@@ -38,10 +38,9 @@ import {
 export interface SocketSessionDeps extends ClientMessagesDeps {
   readonly connections: Connections;
   readonly roster: Roster;
-  readonly fanout: Pick<
-    Fanout,
-    "sendControl" | "subscribeV1" | "subscribeV2" | "watch"
-  >;
+  readonly fanout:
+    & ClientMessagesDeps["fanout"]
+    & Pick<Fanout, "subscribeV1" | "subscribeV2">;
   readonly log: Log;
   readonly metrics: Metrics;
   /** Whether the node drains. From then on no session gets a connection. */

@@ -151,12 +151,20 @@ Deno.test("[S5] a storm of transitions causes at most one diff per interval", as
   ok(diffs < 240, `${diffs} diffs for 300 transitions`);
 });
 
+Deno.test("[S2] a ping is answered with a keepalive at once", async () => {
+  await using ada = await connectSync(server.url, 1);
+  await ada.holds([1]);
+  const { seq } = ada.model;
+  ada.send({ type: "ping" });
+  equal((await ada.receives("keepalive")).seq, seq);
+});
+
 Deno.test("[L1] each bad message is answered with an error that names what is wrong, up to a budget", async () => {
   await using ada = await connectSync(server.url, 1);
   await ada.holds([1]);
   const expected: [unknown, RegExp][] = [
     ["no json", /^expected JSON$/],
-    [{ type: "dance" }, /^type: expected "watch" or "refresh"/],
+    [{ type: "dance" }, /^type: expected "watch", "refresh" or "ping"/],
     [{ type: "watch", userIds: [1, "2"] }, /^userIds\.1: expected a user id/],
   ];
   for (const [index, [message, pattern]] of expected.entries()) {

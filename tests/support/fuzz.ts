@@ -8,6 +8,7 @@ const MESSAGES = [
   '{"type":"watch","userIds":[1,2,3]}',
   '{"type":"watch","userIds":"*"}',
   '{"type":"refresh","token":"a.b.c"}',
+  '{"type":"ping"}',
   '{"type":"dance"}',
   "[[[[[[[[[[[[[[[[",
   '{"__proto__":{"type":"watch"},"constructor":1}',

@@ -24,6 +24,7 @@ function clientMessages() {
           watched.push(ids);
           return "watching";
         },
+        keepAlive: (to, silenceMs) => to.send(`keepalive ${silenceMs}`),
       },
       ...{ log, ids: INTEGER_IDS },
       watchedUsersMax: 1_000,
@@ -41,7 +42,9 @@ Deno.test(`[L1] ${INPUTS} damaged messages are each handled or answered with an 
     const [before, watchedBefore] = [socket.sent.length, watched.length];
     const text = damagedMessage(random);
     equal(create().receive(text), "received");
-    const errors = socket.sent.slice(before).map((sent) => JSON.parse(sent));
+    const answers = socket.sent.slice(before);
+    if (answers[0] === "keepalive 0") continue;
+    const errors = answers.map((sent) => JSON.parse(sent));
     const isWatch = watched.length > watchedBefore;
     if (errors.length === 0 && !isWatch) refreshes += 1;
     for (const { code, message } of errors) {
@@ -75,6 +78,12 @@ Deno.test("[S4] the error for a watch that cannot be read repeats its ref, so th
   deepEqual(errors.map(({ code }) => code), Array(5).fill("bad_message"));
   const none = undefined;
   deepEqual(errors.map(({ ref }) => ref), [7, 8, none, none, none]);
+});
+
+Deno.test("[S2] a ping is answered with a keepalive, however short the silence was", () => {
+  const { create, socket } = clientMessages();
+  equal(create().receive('{"type":"ping"}'), "received");
+  deepEqual(socket.sent, ["keepalive 0"]);
 });
 
 Deno.test("[L1] a client has a limited burst of messages and a limited rate after it", () => {

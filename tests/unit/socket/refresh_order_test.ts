@@ -14,7 +14,11 @@ Deno.test("[P1] of several tokens the one that the client sent last counts, alth
   };
   const messages = new ClientMessages({
     ...{ log: rememberingLog(), ids: INTEGER_IDS, watchedUsersMax: 10 },
-    fanout: { sendControl: () => {}, watch: () => "watching" },
+    fanout: {
+      sendControl: () => {},
+      watch: () => "watching",
+      keepAlive: () => {},
+    },
     verify: async (token = "") => {
       await clock.sleep(verifyMs[token] ?? 0);
       const exp = Object.keys(verifyMs).indexOf(token);

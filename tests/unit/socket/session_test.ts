@@ -74,6 +74,7 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
           events.push(`watch ${[...ids].join()}`);
           return "watching";
         },
+        keepAlive: () => {},
       },
       ...{
         log: rememberingLog(),
