@@ -113,7 +113,9 @@ function createRoutes(deps: AppDeps): Hono<HttpEnv> {
   app.get("/healthz", () => health(loop));
   app.get("/readyz", () => readiness(deps, config.admission.connectionsMax));
   app.get("/metrics", () => metricsText(metrics));
-  for (const { path, read } of clientFiles()) app.get(path, read);
+  for (const { path, read } of clientFiles()) {
+    app.get(path, (c) => read(c.req.raw));
+  }
   if (demo !== undefined) app.route("/", demo);
   refuseOtherMethods(app);
   app.notFound((c) =>

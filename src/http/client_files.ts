@@ -2,11 +2,12 @@
  * The client library's files for browsers: the sources without their types.
  *
  * There is no build. When a file is first requested, its types are replaced by blanks, so lines
- * and columns stay those of the source. The result is kept in memory.
+ * and columns stay those of the source. The result is kept in memory, with its ETag.
  *
  * @module
  */
 import { stripTypeScriptTypes } from "node:module";
+import { isKnown, shortHash } from "./etag.ts";
 
 /** Below `src/`, without the ending. */
 const FILES = [
@@ -30,29 +31,36 @@ const ENTRY = 'export * from "./client/client.js";\n';
 const HEADERS = {
   // A page of any origin may import the library. Module scripts are loaded with CORS.
   "access-control-allow-origin": "*",
+  // A page asks each time, so that its files are of one version after an upgrade.
   "cache-control": "no-cache",
   "content-type": "text/javascript; charset=utf-8",
   "x-content-type-options": "nosniff",
 };
 
-/** The path of each file, and its response. */
+/** The path of each file, and its response to a request: 304 if the browser has the file. */
 export function clientFiles(): {
-  path: string;
-  read: () => Promise<Response>;
+  readonly path: string;
+  readonly read: (request: Request) => Promise<Response>;
 }[] {
-  const entry = {
-    path: "/client.js",
-    read: () => Promise.resolve(new Response(ENTRY, { headers: HEADERS })),
-  };
-  const files = FILES.map((name) => {
-    let script: Promise<string> | undefined;
-    return {
-      path: `/${name}.js`,
-      read: async () =>
-        new Response(await (script ??= toScript(name)), { headers: HEADERS }),
-    };
+  const files = FILES.map((name) => file(`/${name}.js`, () => toScript(name)));
+  return [file("/client.js", () => Promise.resolve(ENTRY)), ...files];
+}
+
+/** @param load Called until it succeeds: there may be too few descriptors at first. */
+function file(path: string, load: () => Promise<string>) {
+  let loaded: { readonly script: string; readonly etag: string } | undefined;
+  const withEtag = (script: string) => ({
+    script,
+    etag: `"${shortHash(script)}"`,
   });
-  return [entry, ...files];
+  const read = async (request: Request) => {
+    const { script, etag } = loaded ??= withEtag(await load());
+    const headers = { ...HEADERS, etag };
+    return isKnown(etag, request)
+      ? new Response(null, { status: 304, headers })
+      : new Response(script, { headers });
+  };
+  return { path, read };
 }
 
 async function toScript(name: string): Promise<string> {

@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import type { Context } from "@hono/hono";
 import type { Admission } from "../access/admission.ts";
 import type { Verify } from "../access/token/verifier.ts";
@@ -16,6 +15,7 @@ import type { Config } from "../config/config.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { OnlineUsers } from "../protocol/messages.ts";
 import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
+import { isKnown, shortHash } from "./etag.ts";
 import { FILTER_IDS_MAX } from "./limits.ts";
 import { cannotVerify, problem, refused } from "./problem.ts";
 import { type HttpEnv, requestToken } from "./request.ts";
@@ -122,8 +122,7 @@ export class OnlineUsersEndpoint {
  * alone would be wrong: a rename does not change it, and another database uses the same numbers.
  */
 function toList(body: string, seq: number): List {
-  const hash = createHash("sha256").update(body).digest("base64url");
-  return { body, etag: `"${seq}-${hash.slice(0, 16)}"` };
+  return { body, etag: `"${seq}-${shortHash(body)}"` };
 }
 
 /** All headers are set at once: headers on a finished response cost as much as the rest of it. */
@@ -137,17 +136,9 @@ function respond(
     ["etag", etag],
     ["cache-control", "no-cache"],
   ];
-  if (isKnown(etag, c.req.header("if-none-match"))) {
+  if (isKnown(etag, c.req.raw)) {
     return new Response(null, { status: 304, headers });
   }
   headers.push(["content-type", "application/json"]);
   return new Response(body, { headers });
-}
-
-/** Whether `If-None-Match` has this ETag. RFC 9110, section 13.1.2: tags, each possibly weak, or `*`. */
-function isKnown(etag: string, ifNoneMatch = ""): boolean {
-  const tags = ifNoneMatch.split(",").map((tag) =>
-    tag.trim().replace(/^W\//, "")
-  );
-  return tags.includes(etag) || tags.includes("*");
 }
