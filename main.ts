@@ -18,6 +18,7 @@ import { EARLY_STOP_MS } from "./src/limits.ts";
 import { dropPermissions } from "./src/permissions.ts";
 import { socketPath } from "./src/postgres/connect.ts";
 import { type Server, startServer } from "./src/server.ts";
+import { keepInspectorClosed, nextStopSignal } from "./src/signals.ts";
 import { createLog } from "./src/telemetry/log_writer.ts";
 
 if (import.meta.main) Deno.exit(await main());
@@ -27,21 +28,24 @@ async function main(): Promise<number> {
     const isTerminal = Deno.stdout.isTerminal();
     const config = readConfig(Deno.env.toObject(), readDemoSecret, isTerminal);
     const log = createLog(config.log.level, config.log.format);
+    keepInspectorClosed(log);
     surviveFaults(log);
     if (config.database.kind === "external") {
       await dropPermissions(socketPath(config.database.url));
     }
-    const signal = nextSignal();
+    const signal = nextStopSignal();
     const starting = startServer(config, log);
     const server = await Promise.race([starting, signal.then(() => undefined)]);
     if (server === undefined) {
       log.info({ signal: await signal }, "stopping before the start completed");
       return await stopEarly(starting, log);
     }
-    log.info({ url: server.url, demo: config.demo }, "listening");
+    const { url } = server;
+    const socket = `${url.replace(/^http/, "ws")}ws`;
+    log.info({ url, socket, demo: config.demo }, "listening");
     if (config.demo) {
       log.info(
-        { url: server.url },
+        { url },
         "try it: open the page in two tabs, connect as two users, close one tab",
       );
     }
@@ -72,21 +76,6 @@ async function stopEarly(
     log.info({ reason: messageOf(err) }, "the start was abandoned");
   }
   return 0;
-}
-
-/**
- * The first signal to stop: Ctrl-C, a supervisor, or a terminal that was closed. Later signals
- * are ignored, because one Ctrl-C often sends two.
- */
-function nextSignal(): Promise<Deno.Signal> {
-  const signals = Deno.build.os === "windows"
-    ? ["SIGINT"] as const
-    : ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  return new Promise((resolve) => {
-    for (const signal of signals) {
-      Deno.addSignalListener(signal, () => resolve(signal));
-    }
-  });
 }
 
 /** A fault in the handler of one socket must not end the process, and with it all other connections. */

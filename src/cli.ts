@@ -13,6 +13,7 @@ import { readDemoSecret } from "./demo/demo_secret.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { createLog } from "./telemetry/log_writer.ts";
 import { START_ERROR_EXIT_CODE, StartError } from "./base/start_error.ts";
+import { keepInspectorClosed } from "./signals.ts";
 
 const USAGE = `Usage:
   deno task token <userId> [--ttl 1h]   print a token for a user (ttl: 30s, 15m, 1h, 7d)
@@ -76,6 +77,7 @@ async function migrateOnce(isExplained: boolean): Promise<void> {
     Deno.stdout.isTerminal(),
   );
   const log = createLog(level, format);
+  keepInspectorClosed(log);
   const { logMigration, migrateDatabase } = await import(
     "./postgres/migrate.ts"
   );

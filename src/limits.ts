@@ -24,3 +24,9 @@ export const EARLY_STOP_MS = 2_500;
 
 /** Time for the node to stop. With the embedded database's stop after it, the process ends within ten seconds. */
 export const NODE_STOP_MS = 6_500;
+
+/**
+ * Time for Deno to open its inspector after SIGUSR1. It is open within a millisecond, and later only
+ * if the event loop is stuck meanwhile.
+ */
+export const INSPECTOR_OPEN_MS = 10_000;

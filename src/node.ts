@@ -4,7 +4,8 @@
  * From the bottom: the store (`postgres/`), the core (`core/`), access (`access/`), WebSockets
  * (`socket/`), the demo (`demo/`), the routes and the HTTP server (`http/`). `telemetry/` measures
  * all of them. This is the only file that knows all parts. It decides nothing: it gives each part
- * the parts that it needs, starts them in this order, and stops them in the opposite one.
+ * the parts that it needs, starts them in this order, and stops them in the opposite one. Only the
+ * port is taken first, before the node joins the others.
  *
  * @module
  */
@@ -36,6 +37,7 @@ import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";
 import { type App, createApp } from "./http/app.ts";
 import { HttpServer } from "./http/http_server.ts";
+import { starting } from "./http/problem.ts";
 import { HTTP_STOP_MS, PART_STOP_MS } from "./limits.ts";
 import { upgradeNative } from "./socket/native_socket.ts";
 import { SocketEndpoint } from "./socket/socket_endpoint.ts";
@@ -102,33 +104,86 @@ export async function startNode(
       parts.defer(() => stopWithin(ms, part, stop(), log)),
   };
   base.onStop("store", () => store.close());
+  const server = listen(base);
+  try {
+    const { app, stop } = await startParts(base, server.url, databaseUrl);
+    server.serve(app);
+    base.onStop("HTTP server", server.stop, HTTP_STOP_MS);
+    const started = parts.move();
+    return {
+      url: server.url,
+      stop: async () => {
+        await stop();
+        await started.disposeAsync();
+      },
+    };
+  } catch (err) {
+    await stopWithin(HTTP_STOP_MS, "HTTP server", server.stop(), log);
+    throw err;
+  }
+}
+
+/** A server that has its port, and what it answers once the node has started. */
+interface Listening {
+  /** Where it listens, with a slash at the end. */
+  readonly url: string;
+  serve(app: App): void;
+  readonly stop: () => Promise<void>;
+}
+
+/**
+ * Takes the port. A node that cannot have it must not join the cluster: it would take part in the
+ * work of the others, and its lease would have to be ended again. Until the node has started, every
+ * request is answered with 503.
+ */
+function listen({ config, clock, log }: Base): Listening {
+  const addressOf = clientAddress(config.trustedProxies);
+  let app: App = () => Promise.resolve(starting());
+  const http = new HttpServer({
+    ...{ ...config, clock, log },
+    handle: (request, peer) => app(request, addressOf(peer, request.headers)),
+  });
+  return {
+    url: http.url,
+    serve: (started) => app = started,
+    stop: () => http.stop(),
+  };
+}
+
+/**
+ * Starts every part, in the order of what they need.
+ *
+ * @returns What answers the requests, and what precedes the stop of the parts.
+ */
+async function startParts(
+  base: Base,
+  url: string,
+  databaseUrl: string | undefined,
+): Promise<{ readonly app: App; readonly stop: () => Promise<void> }> {
+  const { log } = base;
   const core = await startCore(base);
   const loop = startLoopMonitor(base);
   const access = createAccess(base, core);
   base.metrics.observe({ ...core, ...access, hub, loop });
   const endpoint = createSocketEndpoint(base, core, access);
-  const demo = config.demo
-    ? startDemo(base, databaseUrl, () => http.url)
+  const demo = base.config.demo
+    ? startDemo(base, databaseUrl, () => url)
     : undefined;
   const app = createApp({
     ...{ ...base, ...core, ...access, loop, demo: demo?.routes },
+    version: project.version,
     openSocket: (request, address) => endpoint.open(request, address),
   });
-  const http = listen(base, app);
-  const started = parts.move();
-  return {
-    url: http.url,
-    stop: async () => {
-      access.drain.begin();
-      // Claims stay as they are from here on. The lease releases all of them in one write.
-      await stopWithin(PART_STOP_MS, "presence", core.presence.stop(), log);
-      if (demo !== undefined) {
-        await stopWithin(PART_STOP_MS, "demo", demo.stop(), log);
-      }
-      await access.drain.run();
-      await started.disposeAsync();
-    },
+  const stop = async () => {
+    access.drain.begin();
+    // Claims stay as they are from here on. The lease releases all of them in one write.
+    await stopWithin(PART_STOP_MS, "presence", core.presence.stop(), log);
+    if (demo !== undefined) {
+      await stopWithin(PART_STOP_MS, "demo", demo.stop(), log);
+    }
+    await access.drain.run();
   };
+  return { app, stop };
 }
 
 /**
@@ -227,15 +282,4 @@ function startDemo(
     addUsers: (...users) => addUsers(databaseUrl, ids, ...users),
     onlineSince: (limit) => onlineSince(databaseUrl, ids, limit),
   });
-}
-
-function listen(base: Base, app: App): HttpServer {
-  const { config, clock, log, onStop } = base;
-  const addressOf = clientAddress(config.trustedProxies);
-  const http = new HttpServer({
-    ...{ ...config, clock, log },
-    handle: (request, peer) => app(request, addressOf(peer, request.headers)),
-  });
-  onStop("HTTP server", () => http.stop(), HTTP_STOP_MS);
-  return http;
 }

@@ -10,6 +10,7 @@
  * | `/readyz`           | `probes.ts`                                     |
  * | `/metrics`          | `probes.ts`, with the text from `telemetry/`    |
  * | `/client.js`        | `client_files.ts`, and each file of the library |
+ * | `/`                 | one line about the server                       |
  * | `/`, `/demo/*`      | `demo/`, in demo mode                           |
  *
  * A path that answers GET answers HEAD too. Other methods get 405 with the methods that are
@@ -55,6 +56,8 @@ export interface AppDeps
   readonly loop: LoopMonitor;
   readonly metrics: PrometheusMetrics;
   readonly log: Log;
+  /** Of the server. */
+  readonly version: string;
   /** The demo's routes, in demo mode. */
   readonly demo: Hono | undefined;
 }
@@ -96,7 +99,7 @@ export function createApp(deps: AppDeps): App {
 }
 
 function createRoutes(deps: AppDeps): Hono<HttpEnv> {
-  const { config, openSocket, loop, metrics, demo } = deps;
+  const { config, openSocket, loop, metrics, version, demo } = deps;
   const { adminToken, allowedOrigins } = config;
   const app = new Hono<HttpEnv>();
   app.get("/ws", (c) => openSocket(c.req.raw, c.env.address));
@@ -116,12 +119,18 @@ function createRoutes(deps: AppDeps): Hono<HttpEnv> {
   for (const { path, read } of clientFiles()) {
     app.get(path, (c) => read(c.req.raw));
   }
-  if (demo !== undefined) app.route("/", demo);
+  if (demo === undefined) app.get("/", () => new Response(about(version)));
+  else app.route("/", demo);
   refuseOtherMethods(app);
   app.notFound((c) =>
     problem(404, "not_found", `there is nothing at ${c.req.path.slice(0, 100)}`)
   );
   return app;
+}
+
+/** For a person who opens the server's address in a browser. */
+function about(version: string): string {
+  return `Rollcall ${version}, a presence server. Clients connect to /ws. Documentation: README.md in its repository.\n`;
 }
 
 /** Answers 405 on every path for the methods that it has no route for. */

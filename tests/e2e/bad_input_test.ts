@@ -197,8 +197,8 @@ const requests: Record<
     code: "method_not_allowed",
   },
   "an unknown path": { path: "nothing/here", status: 404, code: "not_found" },
-  "the demo page outside of demo mode": {
-    path: "",
+  "the demo's users outside of demo mode": {
+    path: "demo/users",
     status: 404,
     code: "not_found",
   },

@@ -1,33 +1,25 @@
-/** Start and stop: the embedded database, signals, and what remains after a stop. */
+/** How a server stops: signals, peers and a database that do not answer, and what remains. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import pg from "pg";
-import {
-  connect,
-  connectWith,
-  open,
-  socketUrl,
-  tokenFor,
-} from "../support/client.ts";
+import { connect, open, tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { readiness, statusCode, v1Connected } from "../support/endpoints.ts";
-import { embeddedUrl, isRunning, postmasterPid } from "../support/process.ts";
-import { copyProject, ORDINARY_USER, startTask } from "../support/project.ts";
+import { listeningPorts } from "../support/process.ts";
 import { startProxy } from "../support/proxy.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
-import { listed, recorded } from "../support/roster.ts";
-import { scratchFolder } from "../support/scratch_folder.ts";
-import {
-  runFile,
-  startServer,
-  startServerOn,
-  TEST_SECRET,
-} from "../support/server.ts";
+import { listed } from "../support/roster.ts";
+import { runFile, startServerOn, TEST_SECRET } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 const embedded = { JWT_SECRET: TEST_SECRET, ROSTER_ACCESS: "public" };
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) {
+const STOP_SIGNALS = [
+  ...["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2"] as const,
+  ...["SIGXCPU", "SIGPWR"] as const,
+];
+
+for (const signal of STOP_SIGNALS) {
   Deno.test(`${signal}: sockets are closed with 1001, claims are released, users are offline, exit code 0`, async () => {
     await using server = await startServerOn(postgres.database(), {
       DRAIN_MS: signal === "SIGTERM" ? "300" : "0",
@@ -58,6 +50,34 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     deepEqual(await query(url, "select from rollcall_internal.nodes"), []);
   });
 }
+
+Deno.test({
+  name:
+    "SIGUSR1 stops nothing, and the debugger that it opens is closed each time",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    await using server = await startServerOn(postgres.database());
+    const ports = listeningPorts(server.pid);
+    for (const times of [1, 2]) {
+      await until("Deno has opened the debugger", () => {
+        Deno.kill(server.pid, "SIGUSR1");
+        const opened = server.log.filter((line) =>
+          line.startsWith("Debugger listening")
+        );
+        return opened.length >= times;
+      });
+      await until(
+        "it is closed",
+        () =>
+          `${listeningPorts(server.pid)}` === `${ports}` &&
+          server.log.filter((line) => line.includes("closed the inspector"))
+              .length >= times,
+      );
+    }
+    equal(await statusCode(`${server.url}healthz`), 200);
+    equal(await server.stop(), 0);
+  },
+});
 
 Deno.test("while it drains, a node is not ready and refuses new sockets", async () => {
   // The last of eight sockets is closed after seven eighths of the time.
@@ -127,185 +147,3 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     match(run.stdout, /stopping before the start completed/);
   });
 }
-
-Deno.test("the embedded database stops with the server and keeps its data", async () => {
-  await using folder = await scratchFolder();
-  const cwd = folder.path;
-  await using first = await startServer({ cwd, env: embedded });
-  const url = await embeddedUrl(cwd);
-  await query(url, "insert into users (id, username) values (7, 'grace')");
-  const pid = await postmasterPid(cwd);
-  ok(await isRunning(pid));
-  equal(await first.stop(), 0);
-  equal(await isRunning(pid), false);
-
-  await using second = await startServer({ cwd, env: embedded });
-  await using grace = await connect(second.url, 7);
-  await listed(second, [7]);
-  equal(await second.stop(), 0);
-  equal((await grace.closed).code, 1001);
-});
-
-Deno.test("[C3] after kill -9 of the server and a new start, users without a connection are offline", async () => {
-  await using folder = await scratchFolder();
-  const cwd = folder.path;
-  const env = { ...embedded, LEASE_MS: "2000", HEARTBEAT_MS: "500" };
-  await using first = await startServer({ cwd, env });
-  const url = await embeddedUrl(cwd);
-  await query(
-    url,
-    "insert into users (id, username) values (1, 'ada'), (2, 'bob')",
-  );
-  const clients = [await connect(first.url, 1), await connect(first.url, 2)];
-  await listed(first, [1, 2]);
-  const orphan = await postmasterPid(cwd);
-  await first.kill();
-  for (const client of clients) await client.closed;
-  ok(await isRunning(orphan), "the database of a killed server still runs");
-
-  await using second = await startServer({ cwd, env });
-  equal(await isRunning(orphan), false);
-  await using _ada = await connect(second.url, 1);
-  await listed(second, [1]);
-  const again = await embeddedUrl(cwd);
-  equal(await statusOf(again, 1), "online");
-  equal(await statusOf(again, 2), "offline");
-  equal(await second.stop(), 0);
-});
-
-Deno.test("[C5] after kill -9 of the embedded database it is restarted, and clients, list and status agree", async () => {
-  await using folder = await scratchFolder();
-  const cwd = folder.path;
-  await using server = await startServer({ cwd, env: embedded });
-  const url = await embeddedUrl(cwd);
-  await query(
-    url,
-    "insert into users select n, 'user' || n from generate_series(1, 3) n",
-  );
-  const ada = await connect(server.url, 1);
-  const bob = await connect(server.url, 2);
-  await listed(server, [1, 2]);
-
-  const killed = await postmasterPid(cwd);
-  Deno.kill(killed, "SIGKILL");
-  await bob.close();
-  // The database does not run yet, so the list cannot contain chen.
-  const chen = await open(server.url, 3);
-  await ada.receives("user_offline", 2);
-  await ada.receives("user_online", 3);
-  await listed(server, [1, 3]);
-  // Connections of the killed database may have lived long enough to write all this.
-  await until("another database answers", async () => {
-    const pid = await postmasterPid(cwd).catch(() => killed);
-    return pid !== killed &&
-      await query(url, "select").then(() => true, () => false);
-  });
-  await recorded(url, [1, 3]);
-  equal(ada.socket.readyState, WebSocket.OPEN);
-  equal(await server.stop(), 0);
-  await Promise.all([ada.closed, chen.closed]);
-});
-
-Deno.test("[C3] kill -9 of the server and its database at once loses no data at the next start", async () => {
-  await using folder = await scratchFolder();
-  const cwd = folder.path;
-  await using first = await startServer({ cwd, env: embedded });
-  const url = await embeddedUrl(cwd);
-  await query(url, "insert into users (id, username) values (7, 'grace')");
-  const database = await postmasterPid(cwd);
-  await first.kill();
-  Deno.kill(database, "SIGKILL");
-  await using second = await startServer({ cwd, env: embedded });
-  const again = await embeddedUrl(cwd);
-  equal(await statusOf(again, 7), "offline");
-  equal(await second.stop(), 0);
-});
-
-Deno.test("a demo secret that cannot be read ends the start with exit code 2 and its path", async () => {
-  await using folder = await scratchFolder();
-  const cwd = folder.path;
-  // A folder in its place cannot be read as a file, not even by root.
-  await Deno.mkdir(`${cwd}/.data/secret`, { recursive: true });
-  const { code, stderr } = await runFile("main.ts", [], { cwd });
-  equal(code, 2);
-  match(stderr, /^Cannot keep the demo's secret in \.data\/secret: /);
-});
-
-Deno.test("a second server on the same data folder ends with exit code 2 and the id of the first process", async () => {
-  await using folder = await scratchFolder();
-  const cwd = folder.path;
-  await using first = await startServer({ cwd, env: embedded });
-  const { code, stderr } = await runFile("main.ts", [], {
-    cwd,
-    env: { ...embedded, PORT: "0" },
-  });
-  equal(code, 2);
-  match(
-    stderr,
-    new RegExp(
-      `^Cannot use .*\\.data: another Rollcall server \\(process ${first.pid}\\)`,
-    ),
-  );
-  equal(await statusCode(`${first.url}healthz`), 200);
-});
-
-Deno.test("a port in use ends the start with exit code 2, and the embedded database is stopped", async () => {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  await using folder = await scratchFolder();
-  const cwd = folder.path;
-  const env = {
-    ...embedded,
-    HOST: "127.0.0.1",
-    PORT: String(listener.addr.port),
-  };
-  const { code, stderr } = await runFile("main.ts", [], { cwd, env });
-  equal(code, 2);
-  match(
-    stderr,
-    new RegExp(
-      `^Cannot listen on HOST=127\\.0\\.0\\.1 PORT=${listener.addr.port}: .*in use`,
-    ),
-  );
-  await until("the database has stopped", async () => {
-    const pidFile = await Deno.stat(`${cwd}/.data/postgres/postmaster.pid`)
-      .catch(() => undefined);
-    return pidFile === undefined;
-  });
-});
-
-Deno.test("deno task start runs demo mode without configuration, and a signal to the task stops the server and its database", async () => {
-  await using project = await copyProject();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    await using task = await startTask(project.directory);
-    const page = await fetch(task.url);
-    match(await page.text(), /<html/);
-    const { token } = await (await fetch(`${task.url}demo/token?user=ada`))
-      .json();
-    await using ada = await connectWith(
-      new WebSocket(socketUrl(task.url, token)),
-    );
-    await listed(task, [1]);
-    const database = await postmasterPid(project.directory);
-    equal(await task.stop(signal), 0);
-    equal((await ada.closed).code, 1001);
-    equal(await isRunning(database), false);
-    match(task.output, /try it/);
-    match(task.output, /"msg":"stopped"/);
-  }
-});
-
-Deno.test({
-  name: "the embedded database works for a user other than root",
-  // Only root can switch to another user. Without root, every other test in this file proves it.
-  ignore: Deno.build.os === "windows" || Deno.uid() !== 0,
-  fn: async () => {
-    await using project = await copyProject();
-    await project.giveTo(ORDINARY_USER);
-    await using task = await startTask(project.directory, ORDINARY_USER);
-    const { uid } = await Deno.stat(
-      `${project.directory}/.data/postgres/PG_VERSION`,
-    );
-    equal(uid, ORDINARY_USER.uid);
-    equal(await task.stop("SIGTERM"), 0);
-  },
-});

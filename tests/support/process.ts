@@ -39,40 +39,62 @@ export function openDescriptors(pid: number): number {
  */
 export function servedDescriptors(pid: number): number {
   const outgoing = outgoingSockets(pid);
-  let count = 0;
-  for (const { name } of Deno.readDirSync(`/proc/${pid}/fd`)) {
-    const target = linkTarget(`/proc/${pid}/fd/${name}`);
-    if (target !== undefined && !outgoing.has(target)) count += 1;
-  }
-  return count;
+  return descriptorTargets(pid).filter((target) => !outgoing.has(target))
+    .length;
+}
+
+/** The ports that a process listens on, ascending. Linux only. */
+export function listeningPorts(pid: number): number[] {
+  const own = new Set(descriptorTargets(pid));
+  return tcpSockets(pid)
+    .filter(({ state, target }) => state === LISTEN && own.has(target))
+    .map(({ port }) => port)
+    .sort((a, b) => a - b);
 }
 
 /** Connections from a port that no socket on this machine listens on. */
 function outgoingSockets(pid: number): Set<string> {
-  const LISTEN = "0A";
-  const rows = ["tcp", "tcp6"].flatMap((table) =>
-    Deno.readTextFileSync(`/proc/${pid}/net/${table}`).trim().split("\n")
-      .slice(1).map((line) => {
-        const [, local = "", , state, , , , , , inode] = line.trim()
-          .split(/\s+/);
-        return { port: local.split(":")[1], state, inode };
-      })
-  );
+  const sockets = tcpSockets(pid);
   const listening = new Set(
-    rows.filter(({ state }) => state === LISTEN).map(({ port }) => port),
+    sockets.filter(({ state }) => state === LISTEN).map(({ port }) => port),
   );
   return new Set(
-    rows.filter(({ port }) => !listening.has(port))
-      .map(({ inode }) => `socket:[${inode}]`),
+    sockets.filter(({ port }) => !listening.has(port))
+      .map(({ target }) => target),
   );
 }
 
-/** `undefined` for a descriptor that was closed meanwhile. */
-function linkTarget(path: string): string | undefined {
-  try {
-    return Deno.readLinkSync(path);
-  } catch (err) {
-    if (err instanceof Deno.errors.NotFound) return undefined;
-    throw err;
-  }
+/** The state of a socket that listens, in the tables of the kernel. */
+const LISTEN = "0A";
+
+interface TcpSocket {
+  readonly port: number;
+  readonly state: string;
+  /** What the link of its descriptor says. */
+  readonly target: string;
+}
+
+/** All of the machine, or of the container, that the process is in. */
+function tcpSockets(pid: number): TcpSocket[] {
+  return ["tcp", "tcp6"].flatMap((table) =>
+    Deno.readTextFileSync(`/proc/${pid}/net/${table}`).trim().split("\n")
+      .slice(1).map((line) => {
+        const [, local = "", , state = "", , , , , , inode] = line.trim()
+          .split(/\s+/);
+        const port = parseInt(local.split(":")[1] ?? "", 16);
+        return { port, state, target: `socket:[${inode}]` };
+      })
+  );
+}
+
+/** What each descriptor of a process is, without those that were closed meanwhile. */
+function descriptorTargets(pid: number): string[] {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].flatMap(({ name }) => {
+    try {
+      return [Deno.readLinkSync(`/proc/${pid}/fd/${name}`)];
+    } catch (err) {
+      if (err instanceof Deno.errors.NotFound) return [];
+      throw err;
+    }
+  });
 }
