@@ -125,7 +125,10 @@ export function createCore(
     ...{ connections, subscriptions, roster },
   });
   connections.observe(fanout, presence);
-  const eviction = new Eviction({ ...deps, connections, fanout });
+  const eviction = new Eviction({
+    ...{ ...deps, connections, fanout },
+    endGrace: (isRevoked) => presence.endGrace(isRevoked),
+  });
   return {
     ...{ connections, roster, subscriptions, feed, lease, presence, fanout },
     eviction,

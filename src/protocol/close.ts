@@ -60,3 +60,9 @@ export const CLOSE: Readonly<Record<CloseName, Close>> = {
     reconnect: "no",
   },
 };
+
+/** A client that leaves for good closes its WebSocket with this: its user is not expected back. */
+export const LEAVE: { readonly code: 1000; readonly reason: "leave" } = {
+  code: 1000,
+  reason: "leave",
+};

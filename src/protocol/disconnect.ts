@@ -92,6 +92,20 @@ export const DISCONNECT = {
   ),
 } satisfies Record<string, Disconnect>;
 
+const FINAL_CODES: ReadonlySet<number> = new Set(
+  Object.values(CLOSE).filter(({ reconnect }) =>
+    reconnect === "no" || reconnect === "yes, with a new token"
+  ).map(({ code }) => code),
+);
+
+/**
+ * Whether a user who is disconnected so has no claim to be shown online any longer: the client does
+ * not come back by itself, or its token expired.
+ */
+export function isFinal({ code }: Disconnect): boolean {
+  return FINAL_CODES.has(code);
+}
+
 /**
  * Fills in the placeholders of a reason, such as `<max>`, in their order. A reason that gets too
  * long for a close frame is cut.

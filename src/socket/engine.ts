@@ -16,8 +16,11 @@ export type Data = string | { readonly byteLength: number };
 export interface SocketListener {
   opened(): void;
   received(data: Data): void;
-  /** The socket has ended. Called at most once. `code`: from the peer's close frame, else 1006. */
-  ended(code: number): void;
+  /**
+   * The socket has ended. Called at most once. Code and reason are from the peer's close frame.
+   * Without one the code is 1006.
+   */
+  ended(code: number, reason: string): void;
 }
 
 /** A WebSocket whose upgrade is answered. It opens when the answer has been written. */

@@ -53,10 +53,13 @@ class NativeSocket implements EngineSocket, EventListenerObject {
     const listener = this.#listener;
     if (event instanceof MessageEvent) listener?.received(event.data);
     else if (event.type === "open") listener?.opened();
-    // Deno has 0 for a connection that was cut.
-    else if (event instanceof CloseEvent) listener?.ended(event.code || 1_006);
-    // `close` follows with all that matters. Deno reports an `error` event that is not handled.
-    else event.preventDefault();
+    else if (event instanceof CloseEvent) {
+      // Deno has 0 for a connection that was cut.
+      listener?.ended(event.code || 1_006, event.reason);
+    } else {
+      // `close` follows with all that matters. Deno reports an `error` event that is not handled.
+      event.preventDefault();
+    }
   }
 
   get bufferedAmount(): number {

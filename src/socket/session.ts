@@ -17,6 +17,7 @@ import { Connection } from "../core/connections/connection.ts";
 import type { Connections } from "../core/connections/connections.ts";
 import type { Fanout } from "../core/fanout/fanout.ts";
 import type { Roster } from "../core/roster/roster.ts";
+import { LEAVE } from "../protocol/close.ts";
 import {
   DISCONNECT,
   type Disconnect,
@@ -215,24 +216,24 @@ export class SocketSession implements SocketListener {
     metrics.closed(why.code, "server");
   }
 
-  ended(code: number): void {
+  ended(code: number, reason: string): void {
     const { log, metrics } = this.#deps;
     const connection = this.#connection;
     const isClosing = this.#state.name === "over" ||
       connection?.state === "closing";
     if (!isClosing) metrics.closed(knownCode(code), "client");
     log.debug({ userId: connection?.userId, code }, "disconnected");
-    this.#end();
+    this.#end(code === LEAVE.code && reason === LEAVE.reason);
   }
 
   /** The socket has ended, or never opens. Safe to repeat. */
-  #end(): void {
+  #end(isForGood = false): void {
     const { connections } = this.#deps;
     const connection = this.#connection;
     if (this.#state.name === "opening") clearTimeout(this.#state.timer);
     this.#state = { name: "over", connection };
     this.#slot.release();
-    if (connection !== undefined) connections.closed(connection);
+    if (connection !== undefined) connections.closed(connection, isForGood);
   }
 }
 

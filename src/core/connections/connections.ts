@@ -16,7 +16,7 @@
  * @module
  */
 import type { Metrics } from "../../base/metrics.ts";
-import type { Disconnect } from "../../protocol/disconnect.ts";
+import { type Disconnect, isFinal } from "../../protocol/disconnect.ts";
 import type { Connection } from "./connection.ts";
 import type { Hub } from "./hub.ts";
 
@@ -28,8 +28,13 @@ export interface ConnectionObserver {
    * The connection was removed from the hub.
    *
    * @param left `"last"`: the user has no other connection to this node.
+   * @param isForGood The client is not expected back.
    */
-  ended(connection: Connection, left: "last" | "more"): void;
+  ended(
+    connection: Connection,
+    left: "last" | "more",
+    isForGood: boolean,
+  ): void;
 }
 
 export class Connections {
@@ -52,10 +57,14 @@ export class Connections {
     for (const observer of this.#observers) observer.opened?.(connection);
   }
 
-  /** The socket of a connection has ended. Safe to repeat. */
-  closed(connection: Connection): void {
+  /**
+   * The socket of a connection has ended. Safe to repeat.
+   *
+   * @param isForGood The client said that it leaves for good.
+   */
+  closed(connection: Connection, isForGood = false): void {
     connection.end();
-    this.#remove(connection);
+    this.#remove(connection, isForGood);
   }
 
   /** Closes a connection from this side, and removes it without waiting for its peer. Safe to repeat. */
@@ -63,12 +72,14 @@ export class Connections {
     if (connection.close(why) === "closing") {
       this.#metrics.closed(why.code, "server");
     }
-    this.#remove(connection);
+    this.#remove(connection, isFinal(why));
   }
 
-  #remove(connection: Connection): void {
+  #remove(connection: Connection, isForGood: boolean): void {
     const left = this.hub.unregister(connection);
     if (left === "absent") return;
-    for (const observer of this.#observers) observer.ended(connection, left);
+    for (const observer of this.#observers) {
+      observer.ended(connection, left, isForGood);
+    }
   }
 }

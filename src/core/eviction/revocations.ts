@@ -16,6 +16,7 @@ import { deleteOldest } from "../../base/delete_oldest.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import { DISCONNECT } from "../../protocol/disconnect.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Connections } from "../connections/connections.ts";
 import { forEachSliced } from "../fanout/pump.ts";
@@ -28,6 +29,10 @@ export interface RevocationsDeps {
   readonly log: Log;
   readonly heartbeatMs: number;
   readonly connections: Pick<Connections, "hub" | "disconnect">;
+  /** Ends the grace of users who left. */
+  readonly endGrace: (
+    isRevoked: (userId: UserId, tokenId?: string) => boolean,
+  ) => void;
 }
 
 export class Revocations {
@@ -97,23 +102,26 @@ export class Revocations {
 
   /**
    * Remembers the tokens, and closes every connection on this node that is concerned. One walk over
-   * the connections is enough for any number of revocations.
+   * the connections is enough for any number of revocations. Who left before is offline at once.
    */
   async #enforce(revocations: readonly Revocation[]): Promise<void> {
-    const { connections, clock, log } = this.#deps;
+    const { connections, endGrace, clock, log } = this.#deps;
     const users = new Set(revocations.map(({ userId }) => userId));
     const tokens = new Set(revocations.map(({ tokenId }) => tokenId));
     tokens.delete(undefined);
     for (const tokenId of tokens) this.#revokedTokens.add(tokenId as string);
     deleteOldest(this.#revokedTokens, REVOKED_TOKENS_MAX);
     if (revocations.length === 0) return;
+    const isRevoked = (userId: UserId, tokenId?: string) =>
+      users.has(userId) || tokens.has(tokenId);
     const check = (one: Connection) => {
       const { userId, tokenId } = one;
-      if (!users.has(userId) && !tokens.has(tokenId)) return;
+      if (!isRevoked(userId, tokenId)) return;
       connections.disconnect(one, DISCONNECT.disconnectedByAdministrator);
       log.info({ userId }, "disconnected by an administrator");
     };
     const { signal } = this.#reading;
     await forEachSliced(connections.hub.connections(), check, clock, signal);
+    endGrace(isRevoked);
   }
 }

@@ -9,13 +9,18 @@ import { BackgroundTask } from "../../base/background_task.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 
+interface Left {
+  readonly at: number;
+  readonly tokenId: string | undefined;
+}
+
 export class Grace {
   readonly #ms: number;
   readonly #clock: Clock;
   readonly #onExpired: (userId: UserId) => void;
-  /** When each user left, oldest first. */
-  readonly #leftAt = new Map<UserId, number>();
-  readonly #expiry = new BackgroundTask((signal) => this.#expire(signal));
+  /** Users who left, oldest first. */
+  readonly #users = new Map<UserId, Left>();
+  readonly #expiry = new BackgroundTask((signal) => this.#wait(signal));
 
   /**
    * @param ms Duration of the grace in milliseconds. 0: there is no grace.
@@ -27,21 +32,32 @@ export class Grace {
     this.#onExpired = onExpired;
   }
 
-  /** Begins a user's grace. `"none"`: this server is configured without grace. */
-  begin(userId: UserId): "begun" | "none" {
+  /**
+   * Begins a user's grace. `"none"`: this server is configured without grace.
+   *
+   * @param tokenId Of the token with which the user was connected last.
+   */
+  begin(userId: UserId, tokenId?: string): "begun" | "none" {
     if (this.#ms === 0) return "none";
-    this.#leftAt.set(userId, this.#clock.now());
+    this.#users.set(userId, { at: this.#clock.now(), tokenId });
     this.#expiry.wake();
     return "begun";
   }
 
   /** Ends a user's grace without a report. Safe if there is none. */
   end(userId: UserId): void {
-    this.#leftAt.delete(userId);
+    this.#users.delete(userId);
+  }
+
+  /** Ends the grace of these users now, and reports them. */
+  expire(isOver: (userId: UserId, tokenId?: string) => boolean): void {
+    for (const [userId, { tokenId }] of this.#users) {
+      if (isOver(userId, tokenId)) this.#report(userId);
+    }
   }
 
   has(userId: UserId): boolean {
-    return this.#leftAt.has(userId);
+    return this.#users.has(userId);
   }
 
   async stop(): Promise<void> {
@@ -49,15 +65,18 @@ export class Grace {
   }
 
   /** One timer is enough for all users, because the oldest entry always expires first. */
-  async #expire(signal: AbortSignal): Promise<void> {
-    for (const [userId, leftAt] of this.#leftAt) {
-      const restMs = leftAt + this.#ms - this.#clock.now();
+  async #wait(signal: AbortSignal): Promise<void> {
+    for (const [userId, left] of this.#users) {
+      const restMs = left.at + this.#ms - this.#clock.now();
       if (restMs > 0) await this.#clock.sleep(restMs, signal);
       if (signal.aborted) return;
       // The user may have returned, and may have left again, during the sleep.
-      if (this.#leftAt.get(userId) !== leftAt) continue;
-      this.#leftAt.delete(userId);
-      this.#onExpired(userId);
+      if (this.#users.get(userId) === left) this.#report(userId);
     }
+  }
+
+  #report(userId: UserId): void {
+    this.#users.delete(userId);
+    this.#onExpired(userId);
   }
 }

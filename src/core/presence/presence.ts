@@ -19,7 +19,8 @@
  *
  * - `claims.ts`: what is known of each claim, and what the next write must contain.
  * - `grace.ts`: users who left and may return within `OFFLINE_GRACE_MS`. They stay claimed, so a
- *   return causes no write and no transition.
+ *   return causes no write and no transition. A client that leaves for good, a token that expired
+ *   and an administrator end it at once.
  * - `lease.ts`: this node's right to claim. `LEASE_MS` is the time after which other nodes may
  *   release the claims of a node that died. A node whose lease ended claims all its users again
  *   under a new node id.
@@ -111,11 +112,20 @@ export class Presence implements ConnectionObserver {
   }
 
   /** A connection is out of the hub. */
-  ended({ userId }: Connection, left: "last" | "more"): void {
+  ended(
+    { userId, tokenId }: Connection,
+    left: "last" | "more",
+    isForGood: boolean,
+  ): void {
     if (left !== "last") return;
-    const hasClaim = this.#claims.stateOf(userId) !== "absent";
-    if (hasClaim && this.#grace.begin(userId) === "begun") return;
+    const hasGrace = !isForGood && this.#claims.stateOf(userId) !== "absent";
+    if (hasGrace && this.#grace.begin(userId, tokenId) === "begun") return;
     this.#markDirty(userId);
+  }
+
+  /** Users who left may not return: their grace is over. */
+  endGrace(isRevoked: (userId: UserId, tokenId?: string) => boolean): void {
+    this.#grace.expire(isRevoked);
   }
 
   /**

@@ -39,8 +39,8 @@ class FakeEngineSocket implements EngineSocket {
     this.#listener?.received(data);
   }
 
-  end(code: number): void {
-    this.#listener?.ended(code);
+  end(code: number, reason = ""): void {
+    this.#listener?.ended(code, reason);
   }
 }
 
@@ -62,10 +62,15 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
     closed: (code: number, by: string) => void events.push(`${by} ${code}`),
     handshakeLost: () => void events.push("handshake lost"),
   };
+  const left: boolean[] = [];
+  const connections = new Connections(hub, metrics);
+  connections.observe({
+    ended: (_connection, _left, isForGood) => void left.push(isForGood),
+  });
   const state = { isDraining: false };
   new SocketSession(
     {
-      ...{ connections: new Connections(hub, metrics), roster: new Roster() },
+      ...{ connections, roster: new Roster() },
       fanout: {
         sendControl: () => {},
         subscribeV1: () => {},
@@ -95,7 +100,7 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
     () => authorization.promise,
   );
   return {
-    ...{ socket, hub, admission, events, state },
+    ...{ socket, hub, admission, events, state, left },
     decide: async (answer: Authorization) => {
       authorization.resolve(answer);
       await Promise.resolve();
@@ -140,6 +145,21 @@ Deno.test("an authorized session is a connection until the peer closes", async (
   socket.end(1001);
   socket.end(1001);
   deepEqual([hub.size, admission.sockets, events], [0, 0, ["client 1001"]]);
+});
+
+Deno.test("[P8] a client leaves for good with code 1000 and the reason leave, and with nothing else", async () => {
+  for (
+    const [code, reason, isForGood] of [
+      ...[[1000, "leave", true], [1000, "", false], [1000, "leaves", false]],
+      ...[[1001, "leave", false], [4000, "leave", false], [1006, "", false]],
+    ] as const
+  ) {
+    const { socket, left, decide } = session();
+    socket.open();
+    await decide(USER);
+    socket.end(code, reason);
+    deepEqual(left, [isForGood], `${code} ${reason}`);
+  }
 });
 
 Deno.test("messages before the authorization are handled after it", async () => {

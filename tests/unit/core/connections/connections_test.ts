@@ -50,3 +50,34 @@ Deno.test("a connection that the server closes is removed at once, and counted o
   deepEqual(closed, [[4401, "server"]]);
   deepEqual(calls, ["second: opened", "first: last", "second: last"]);
 });
+
+Deno.test("[P8] a close tells the observers whether the client is expected back", () => {
+  const calls: [number, boolean][] = [];
+  const connections = new Connections(new Hub(), noMetrics);
+  connections.observe({
+    ended: ({ userId }, _left, isForGood) =>
+      void calls.push([Number(userId), isForGood]),
+  });
+  const open = (userId: number) => {
+    const { connection } = liveConnection(userId);
+    connections.open(connection);
+    return connection;
+  };
+  connections.closed(open(1));
+  connections.closed(open(2), true);
+  const final = [
+    ...[DISCONNECT.tokenExpired, DISCONNECT.disconnectedByAdministrator],
+    ...[DISCONNECT.tooManyMessages, DISCONNECT.messageTooLarge],
+  ];
+  const passing = [
+    ...[DISCONNECT.serverGoingAway, DISCONNECT.sendFailed],
+    ...[DISCONNECT.slowConsumerStopped, DISCONNECT.watchLimitReached],
+  ];
+  for (const why of final) connections.disconnect(open(3), why);
+  for (const why of passing) connections.disconnect(open(4), why);
+  deepEqual(calls, [
+    ...[[1, false], [2, true]],
+    ...final.map(() => [3, true]),
+    ...passing.map(() => [4, false]),
+  ]);
+});

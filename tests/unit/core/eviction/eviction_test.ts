@@ -18,6 +18,7 @@ async function startEviction(version: 1 | 2, endsAt: number) {
   const sent: string[] = [];
   let lastSentAt = 0;
   const eviction = new Eviction({
+    endGrace: () => {},
     ...{ clock, log: rememberingLog(), heartbeatMs: 3_000 },
     store: { readRevocations: () => Promise.resolve([]) },
     fanout: {

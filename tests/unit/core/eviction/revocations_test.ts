@@ -20,7 +20,12 @@ async function startRevocations() {
   const store = { isAway: false, reads: 0 };
   const hub = new CountingHub(clock);
   const connections = new Connections(hub, noMetrics);
+  const graceEnded: boolean[][] = [];
   const revocations = new Revocations({
+    endGrace: (isRevoked) => {
+      const left = [[7, "a"], [8, "stolen"], [9, undefined]] as const;
+      graceEnded.push(left.map(([user, token]) => isRevoked(user, token)));
+    },
     ...{ clock, connections, heartbeatMs: HEARTBEAT_MS },
     log: rememberingLog(),
     store: {
@@ -37,7 +42,10 @@ async function startRevocations() {
   const revoke = (userId?: number, tokenId?: string) =>
     void rows.push({ id: rows.length + 1, userId, tokenId });
   await revocations.start();
-  return { revocations, clock, connections, hub, store, revoke };
+  return {
+    ...{ revocations, clock, connections, hub, store, revoke },
+    graceEnded,
+  };
 }
 
 /** Counts how many connections were visited. Each visit takes a tenth of a millisecond. */
@@ -72,6 +80,18 @@ Deno.test("[P1] a revocation closes the connections of its user, and of nobody e
   deepEqual(first?.socket.closes, closed);
   deepEqual(second?.socket.closes, closed);
   deepEqual(other?.socket.closes, []);
+  await revocations.stop();
+});
+
+Deno.test("[P8] a revocation ends the grace of its user, or of a user who left with its token", async () => {
+  const { revocations, clock, revoke, graceEnded } = await startRevocations();
+  revoke(7);
+  revocations.check();
+  await clock.advance(0);
+  revoke(undefined, "stolen");
+  revocations.check();
+  await clock.advance(0);
+  deepEqual(graceEnded, [[true, false, false], [false, true, false]]);
   await revocations.stop();
 });
 

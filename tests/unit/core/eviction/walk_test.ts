@@ -14,6 +14,7 @@ Deno.test("[P1] a fault with one connection does not end the walk over the other
     hub.register(liveConnection(userId).connection);
   }
   const eviction = new Eviction({
+    endGrace: () => {},
     ...{ clock, log, heartbeatMs: 3_000 },
     store: { readRevocations: () => Promise.resolve([]) },
     fanout: {

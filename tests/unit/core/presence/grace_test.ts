@@ -41,6 +41,24 @@ Deno.test("[P8] a user who returns has no grace, and a later one counts from the
   await grace.stop();
 });
 
+Deno.test("[P8] a grace that is over for some users ends at once, also the one that would expire next", async () => {
+  const { clock, expired, grace } = createGrace();
+  grace.begin(1, "a");
+  await clock.advance(400);
+  grace.begin(2, "b");
+  grace.begin(3);
+  grace.expire((userId, tokenId) => userId === 1 || tokenId === "c");
+  deepEqual(expired, [1]);
+  grace.begin(1, "a");
+  grace.expire((_userId, tokenId) => tokenId === "b");
+  deepEqual(expired, [1, 2]);
+  await clock.advance(GRACE_MS - 1);
+  deepEqual(expired, [1, 2]);
+  await clock.advance(1);
+  deepEqual(expired, [1, 2, 3, 1]);
+  await grace.stop();
+});
+
 Deno.test("[P8] without a duration there is no grace, and a stop ends all of them without a report", async () => {
   equal(createGrace(0).grace.begin(1), "none");
   const { clock, expired, grace } = createGrace();

@@ -1,10 +1,12 @@
 import { deepEqual, equal } from "node:assert/strict";
+import type { Connection } from "../../../../src/core/connections/connection.ts";
 import { Connections } from "../../../../src/core/connections/connections.ts";
 import { Hub } from "../../../../src/core/connections/hub.ts";
 import { RETRY_LAST_MS } from "../../../../src/base/limits.ts";
 import { noMetrics } from "../../../../src/base/metrics.ts";
 import { BATCH_USERS_MAX } from "../../../../src/core/presence/limits.ts";
 import { Presence } from "../../../../src/core/presence/presence.ts";
+import { DISCONNECT } from "../../../../src/protocol/disconnect.ts";
 import type { Status } from "../../../../src/protocol/messages.ts";
 import type { UserId } from "../../../../src/protocol/user_id.ts";
 import type { Applied } from "../../../../src/core/store/store.ts";
@@ -86,6 +88,53 @@ Deno.test("[P1] a user that the feed reports offline during a write is written a
   await writes[1]?.answer({ unknown: [7] });
   deepEqual(socket.closes, ["1008 unknown user"]);
   equal(writes.length, 2);
+  await presence.stop();
+});
+
+Deno.test("[P8] who leaves for good, lost the token, or is disconnected for good is offline at once", async () => {
+  const { connections, presence, clock, writes } = createPresence(10_000);
+  const names = [1, 2, 3, 4, 5, 6];
+  const live = names.map((userId) => joiningConnection(userId).connection);
+  for (const connection of live) connections.open(connection);
+  await clock.advance(0);
+  await writes[0]?.answer();
+  const [left, expired, ordered, cut, draining, gone] = live as [
+    ...[Connection, Connection, Connection],
+    ...[Connection, Connection, Connection],
+  ];
+  connections.closed(left, true);
+  connections.disconnect(expired, DISCONNECT.tokenExpired);
+  connections.disconnect(ordered, DISCONNECT.disconnectedByAdministrator);
+  connections.closed(cut);
+  connections.disconnect(draining, DISCONNECT.serverGoingAway);
+  connections.closed(gone);
+  await clock.advance(0);
+  deepEqual(writes[1]?.leaving, [1, 2, 3]);
+  await writes[1]?.answer();
+  presence.endGrace((userId) => userId === 6);
+  await clock.advance(0);
+  deepEqual(writes[2]?.leaving, [6]);
+  await writes[2]?.answer();
+  await clock.advance(10_000);
+  deepEqual(writes[3]?.leaving, [4, 5]);
+  await writes[3]?.answer();
+  await presence.stop();
+});
+
+Deno.test("[P8] a user who leaves for good by one of several connections stays online, with a grace after the last", async () => {
+  const { connections, presence, clock, writes } = createPresence(10_000);
+  const [one, two] = [joiningConnection(7), joiningConnection(7)];
+  connections.open(one.connection);
+  connections.open(two.connection);
+  await clock.advance(0);
+  await writes[0]?.answer();
+  connections.closed(one.connection, true);
+  connections.closed(two.connection);
+  await clock.advance(9_999);
+  equal(writes.length, 1);
+  await clock.advance(1);
+  deepEqual(writes[1]?.leaving, [7]);
+  await writes[1]?.answer();
   await presence.stop();
 });
 
