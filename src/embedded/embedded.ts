@@ -21,9 +21,10 @@
  * @module
  */
 import { createRequire } from "node:module";
+import { systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { StartError } from "../base/start_error.ts";
-import { EMBEDDED_START_MS } from "./limits.ts";
+import { EMBEDDED_POLL_MS, EMBEDDED_START_MS } from "./limits.ts";
 import { type Owner, ownerFor } from "./owner.ts";
 import { answers, DATABASE_USER, Postmaster, urlFor } from "./postmaster.ts";
 
@@ -38,7 +39,6 @@ export interface Embedded {
 interface Binaries {
   readonly postgres: string;
   readonly initdb: string;
-  readonly pg_ctl: string;
 }
 
 /**
@@ -61,7 +61,9 @@ export async function startEmbedded(
   const data = `${root}/postgres`;
   const password = await readPassword(`${root}/postgres-password`);
   await initialise(binaries, owner, root, data, password);
-  await stopOrphan(binaries, owner, data, password, log);
+  await stopOrphan(data, password, log);
+  // It may be the data of a server that ran Postgres as another user.
+  await owner.own(data);
 
   const server = new Postmaster(
     binaries.postgres,
@@ -172,28 +174,24 @@ async function initialise(
  * recorded port that accepts the password: another program may have the port by now.
  */
 async function stopOrphan(
-  binaries: Binaries,
-  owner: Owner,
   data: string,
   password: string,
   log: Log,
 ): Promise<void> {
-  const pidFile = await Deno.readTextFile(`${data}/postmaster.pid`).catch(
-    () => "",
-  );
-  const port = Number(pidFile.split("\n")[3]);
-  if (!port || !await answers(urlFor(port, password))) return;
+  const pidFile = `${data}/postmaster.pid`;
+  const [pid, , , port] = (await Deno.readTextFile(pidFile).catch(() => ""))
+    .split("\n").map(Number);
+  if (!pid || !port || !await answers(urlFor(port, password))) return;
   log.warn({ port }, "stopping the database of a server that was killed");
-  const seconds = String(EMBEDDED_START_MS / 1000);
-  const args = ["stop", "-D", data, "-m", "fast", "-w", "-t", seconds];
-  const { success, stderr } = await owner.command(binaries.pg_ctl, args)
-    .output();
-  if (!success) {
-    throw new StartError(
-      `Cannot stop the Postgres that still runs on ${data}: ${
-        new TextDecoder().decode(stderr).trim()
-      }`,
-    );
+  Deno.kill(pid, "SIGINT");
+  const endsAt = systemClock.now() + EMBEDDED_START_MS;
+  while (await exists(pidFile)) {
+    if (systemClock.now() > endsAt) {
+      throw new StartError(
+        `Cannot stop the Postgres that still runs on ${data}, process ${pid}`,
+      );
+    }
+    await systemClock.sleep(EMBEDDED_POLL_MS);
   }
 }
 

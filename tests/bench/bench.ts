@@ -8,9 +8,8 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
-import { query, silentLog, uniqueName } from "../support/database.ts";
+import { query, scratchPostgres, uniqueName } from "../support/database.ts";
 import { ROOT } from "../support/server.ts";
 import {
   constant,
@@ -239,12 +238,7 @@ async function main(): Promise<void> {
   });
   const json = new URL(file, `file://${Deno.cwd()}/`);
   await using cleanup = new AsyncDisposableStack();
-  const directory = await Deno.makeTempDir({ prefix: "rollcall-bench-" });
-  const postgres = await startEmbedded(directory, silentLog);
-  cleanup.defer(async () => {
-    await postgres.stop();
-    await Deno.remove(directory, { recursive: true });
-  });
+  const postgres = cleanup.use(await scratchPostgres());
   const database = async () => {
     const url = new URL(postgres.url);
     url.pathname = `/${uniqueName("bench")}`;

@@ -7,10 +7,9 @@
  *
  * @module
  */
-import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { connect } from "../support/client.ts";
-import { query, silentLog, uniqueName } from "../support/database.ts";
+import { query, scratchPostgres, uniqueName } from "../support/database.ts";
 import { until } from "../support/until.ts";
 import { Machine } from "../cluster/cluster.ts";
 
@@ -64,15 +63,13 @@ async function measure(server: string): Promise<number> {
   return tookMs;
 }
 
-const directory = await Deno.makeTempDir({ prefix: "rollcall-bench-" });
-const postgres = await startEmbedded(directory, silentLog);
+const postgres = await scratchPostgres();
 const results: number[] = [];
 while (results.length < RUNS) {
   const batch = Array.from({ length: AT_ONCE }, () => measure(postgres.url));
   results.push(...await Promise.all(batch));
 }
-await postgres.stop();
-await Deno.remove(directory, { recursive: true });
+await postgres[Symbol.asyncDispose]();
 results.sort((a, b) => a - b);
 const seconds = (ms = 0) => (ms / 1_000).toFixed(1);
 Deno.stdout.writeSync(

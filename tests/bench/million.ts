@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { SWEEP_SLICE_ROWS } from "../../src/postgres/limits.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
@@ -17,7 +16,7 @@ import {
   userIds,
   type UserIdType,
 } from "../../src/protocol/user_id.ts";
-import { query, silentLog } from "../support/database.ts";
+import { query, scratchPostgres, silentLog } from "../support/database.ts";
 import { idOf } from "../support/ids.ts";
 import { randomFrom } from "../support/random.ts";
 
@@ -189,32 +188,25 @@ async function measureSweeps({ store, nodeId }: Node): Promise<void> {
 }
 
 async function main(idType: UserIdType): Promise<void> {
-  const directory = await Deno.makeTempDir({ prefix: "rollcall-million-" });
-  const postgres = await startEmbedded(directory, silentLog);
-  const { url } = postgres;
-  const database = { url, idType };
-  try {
-    const node = await prepare(database);
-    const pruning = new AbortController();
-    const pruned = prune(database, pruning);
-    await measureBatches(database, node);
-    pruning.abort();
-    print(`${await pruned} rows of the feed were pruned meanwhile`);
-    const [hot] = await query(
-      url,
-      "select n_tup_upd::int as updates, n_tup_hot_upd::int as hot from pg_stat_user_tables where relname = 'users'",
-    );
-    print(`${hot?.hot} of ${hot?.updates} updates of users were HOT`);
-    await measureSweeps(node);
-    const startedAt = performance.now();
-    await node.store.snapshot();
-    print(`a snapshot took ${(performance.now() - startedAt).toFixed(0)} ms`);
-    await node.store.close();
-    for (const count of [1, 2, 4]) await measureNodes(database, count);
-  } finally {
-    await postgres.stop();
-    await Deno.remove(directory, { recursive: true });
-  }
+  await using postgres = await scratchPostgres();
+  const database = { url: postgres.url, idType };
+  const node = await prepare(database);
+  const pruning = new AbortController();
+  const pruned = prune(database, pruning);
+  await measureBatches(database, node);
+  pruning.abort();
+  print(`${await pruned} rows of the feed were pruned meanwhile`);
+  const [hot] = await query(
+    postgres.url,
+    "select n_tup_upd::int as updates, n_tup_hot_upd::int as hot from pg_stat_user_tables where relname = 'users'",
+  );
+  print(`${hot?.hot} of ${hot?.updates} updates of users were HOT`);
+  await measureSweeps(node);
+  const startedAt = performance.now();
+  await node.store.snapshot();
+  print(`a snapshot took ${(performance.now() - startedAt).toFixed(0)} ms`);
+  await node.store.close();
+  for (const count of [1, 2, 4]) await measureNodes(database, count);
 }
 
 if (import.meta.main) {

@@ -11,9 +11,8 @@
 import { equal } from "node:assert/strict";
 import { parseArgs } from "node:util";
 import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
-import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
-import { query, silentLog } from "../support/database.ts";
+import { query, scratchPostgres } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
 import { pause, until, untilEqual } from "../support/until.ts";
 import { actAsApplication, endApplication } from "./application.ts";
@@ -46,13 +45,8 @@ export async function chaos(options: ChaosOptions): Promise<void> {
     `chaos: seed ${seed}, ${nodes} nodes, ${clients} clients, ${minutes} minutes`,
   );
   const random = randomFrom(seed);
-  const directory = await Deno.makeTempDir({ prefix: "rollcall-chaos-" });
-  const postgres = await startEmbedded(directory, silentLog);
   await using cleanup = new AsyncDisposableStack();
-  cleanup.defer(async () => {
-    await postgres.stop();
-    await Deno.remove(directory, { recursive: true });
-  });
+  const postgres = cleanup.use(await scratchPostgres());
   await migrateDatabase(postgres.url);
   await query(postgres.url, "update rollcall_internal.counter set seq = 0");
   const users = Math.ceil(clients * 0.7) + LIBRARY_CLIENTS;
@@ -90,7 +84,14 @@ export async function chaos(options: ChaosOptions): Promise<void> {
   const acting = actAsApplication(
     ...[postgres.url, users, randomFrom(seed + 1), stop.signal] as const,
   );
-  await causeFaults(machines, postgres.url, directory, random, minutes, print);
+  await causeFaults(
+    machines,
+    postgres.url,
+    postgres.directory,
+    random,
+    minutes,
+    print,
+  );
   stop.abort();
   await driving;
   const acts = [...await acting].map(([name, count]) => `${name}: ${count}`);

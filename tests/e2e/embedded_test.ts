@@ -3,13 +3,20 @@ import { equal, match, ok } from "node:assert/strict";
 import { connect, open } from "../support/client.ts";
 import { query, statusOf } from "../support/database.ts";
 import { statusCode } from "../support/endpoints.ts";
-import { embeddedUrl, isRunning, postmasterPid } from "../support/process.ts";
+import {
+  embeddedUrl,
+  isRunning,
+  postmasterPid,
+  processTree,
+} from "../support/process.ts";
 import { copyProject, ORDINARY_USER, startTask } from "../support/project.ts";
 import { listed, recorded } from "../support/roster.ts";
 import { scratchFolder } from "../support/scratch_folder.ts";
 import { runFile, startServer, TEST_SECRET } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
+/** Only root can switch to another user. */
+const ignore = Deno.build.os === "windows" || Deno.uid() !== 0;
 const embedded = { JWT_SECRET: TEST_SECRET, ROSTER_ACCESS: "public" };
 
 Deno.test("the embedded database stops with the server and keeps its data", async () => {
@@ -148,9 +155,78 @@ Deno.test("a port in use ends the start with exit code 2, and the embedded datab
 });
 
 Deno.test({
+  name: "the embedded database knows none of the server's variables",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    await using folder = await scratchFolder();
+    const env = { ...embedded, ADMIN_TOKEN: crypto.randomUUID() };
+    await using server = await startServer({ cwd: folder.path, env });
+    const pids = await processTree(await postmasterPid(folder.path));
+    const environments = await Promise.all(pids.map((pid) =>
+      // A connection may have ended meanwhile, and its process with it.
+      Deno.readTextFile(`/proc/${pid}/environ`).catch(() => "")
+    ));
+    ok(environments.some((text) => text.includes("LC_MESSAGES=C")));
+    ok(!environments.join().includes(TEST_SECRET));
+    ok(!environments.join().includes("ADMIN_TOKEN"));
+    equal(await server.stop(), 0);
+  },
+});
+
+Deno.test({
+  name:
+    "as root, the embedded database has a system user of its own, without groups and capabilities, and takes over data of another user",
+  ignore,
+  fn: async () => {
+    await using folder = await scratchFolder();
+    const cwd = folder.path;
+    const file = `${cwd}/.data/postgres/PG_VERSION`;
+    await using first = await startServer({ cwd, env: embedded });
+    const { uid: own } = await Deno.stat(file);
+    const pid = await postmasterPid(cwd);
+    const status = await Deno.readTextFile(`/proc/${pid}/status`);
+    match(status, new RegExp(`^Uid:(\\s+${own}){4}$`, "m"));
+    match(status, /^Groups:\s*$/m);
+    match(status, /^CapPrm:\s+0+$/m);
+    match(status, /^CapAmb:\s+0+$/m);
+    const users = await Deno.readTextFile("/etc/passwd");
+    match(users, new RegExp(`^rollcall-postgres:[^:]*:${own}:`, "m"));
+    equal(await first.stop(), 0);
+
+    const data = `${cwd}/.data/postgres`;
+    const { uid, gid } = ORDINARY_USER;
+    await new Deno.Command("chown", { args: ["-R", `${uid}:${gid}`, data] })
+      .output();
+    await using second = await startServer({ cwd, env: embedded });
+    equal((await Deno.stat(file)).uid, own);
+    equal(await second.stop(), 0);
+  },
+});
+
+Deno.test({
+  name:
+    "as root, a folder that the embedded database's user may not enter ends the start with 2 and one sentence that names it",
+  ignore,
+  fn: async () => {
+    await using folder = await scratchFolder();
+    const cwd = `${folder.path}/closed/project`;
+    await Deno.mkdir(cwd, { recursive: true });
+    await Deno.chmod(`${folder.path}/closed`, 0o700);
+    const { code, stderr } = await runFile("main.ts", [], {
+      ...{ cwd, env: { ...embedded, PORT: "0" } },
+    });
+    equal(code, 2);
+    equal(
+      stderr,
+      `Cannot start the embedded Postgres: its system user rollcall-postgres may not enter ${folder.path}/closed; move the project to a folder that every user may enter, such as /srv/rollcall, start the server as an ordinary user, or set DATABASE_URL\n`,
+    );
+  },
+});
+
+Deno.test({
   name: "the embedded database works for a user other than root",
-  // Only root can switch to another user. Without root, every other test in this file proves it.
-  ignore: Deno.build.os === "windows" || Deno.uid() !== 0,
+  // Without root, every other test in this file proves it.
+  ignore,
   fn: async () => {
     await using project = await copyProject();
     await project.giveTo(ORDINARY_USER);

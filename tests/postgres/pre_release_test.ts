@@ -10,6 +10,7 @@ import {
   silentLog,
   statusOf,
 } from "../support/database.ts";
+import { openFolder } from "../support/scratch_folder.ts";
 
 const postgres = postgresForThisFile();
 const NODE = "00000000-0000-4000-8000-000000000001";
@@ -126,7 +127,7 @@ Deno.test("an application's own schema rollcall is not taken for a pre-release's
 });
 
 Deno.test("an embedded database of a pre-release is refused, and starts after its folder was deleted", async () => {
-  const directory = await Deno.makeTempDir({ prefix: "rollcall-postgres-" });
+  const directory = await openFolder("rollcall-postgres-");
   try {
     const first = await startEmbedded(directory, silentLog);
     await query(first.url, preRelease("rollcall_internal", ""));

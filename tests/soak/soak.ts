@@ -8,10 +8,9 @@
  */
 import { ok } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { open, type TestClient } from "../support/client.ts";
-import { query, silentLog } from "../support/database.ts";
+import { query, scratchPostgres } from "../support/database.ts";
 import { residentBytes, servedDescriptors } from "../support/process.ts";
 import { randomFrom } from "../support/random.ts";
 import { startServerOn } from "../support/server.ts";
@@ -36,12 +35,7 @@ export async function soak(options: SoakOptions): Promise<void> {
   const { minutes, clients, seed, print } = options;
   print(`soak: ${clients} clients, ${minutes} minutes, seed ${seed}`);
   await using cleanup = new AsyncDisposableStack();
-  const directory = await Deno.makeTempDir({ prefix: "rollcall-soak-" });
-  const postgres = await startEmbedded(directory, silentLog);
-  cleanup.defer(async () => {
-    await postgres.stop();
-    await Deno.remove(directory, { recursive: true });
-  });
+  const postgres = cleanup.use(await scratchPostgres());
   await migrateDatabase(postgres.url);
   await query(
     postgres.url,

@@ -5,11 +5,12 @@
  */
 import pg from "pg";
 import type { Log } from "../../src/base/log.ts";
-import { type Embedded, startEmbedded } from "../../src/embedded/embedded.ts";
+import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { DEFAULT_USERS } from "../../src/postgres/users_table.ts";
 import type { UserId, UserIdType } from "../../src/protocol/user_id.ts";
 import { idOf } from "./ids.ts";
+import { openFolder } from "./scratch_folder.ts";
 import { until } from "./until.ts";
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -27,22 +28,35 @@ export interface TestPostgres {
 /** A Postgres to use instead of the embedded one, for example an older version. */
 const OTHER_SERVER = Deno.env.get("TEST_DATABASE_URL");
 
+export interface ScratchPostgres extends AsyncDisposable {
+  readonly url: string;
+  /** The data directory. */
+  readonly directory: string;
+}
+
+/** An embedded Postgres in a folder of its own. */
+export async function scratchPostgres(): Promise<ScratchPostgres> {
+  const directory = await openFolder("rollcall-postgres-");
+  const { url, stop } = await startEmbedded(directory, silentLog);
+  return {
+    ...{ url, directory },
+    [Symbol.asyncDispose]: async () => {
+      await stop();
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
+
 /** Starts one Postgres before the tests of a file, and stops it after them. */
 export function postgresForThisFile(): TestPostgres {
-  let directory: string;
-  let embedded: Embedded | undefined;
+  let embedded: ScratchPostgres | undefined;
   let server = OTHER_SERVER ?? "";
   Deno.test.beforeAll(async () => {
     if (OTHER_SERVER !== undefined) return;
-    directory = await Deno.makeTempDir({ prefix: "rollcall-postgres-" });
-    embedded = await startEmbedded(directory, silentLog);
+    embedded = await scratchPostgres();
     server = embedded.url;
   });
-  Deno.test.afterAll(async () => {
-    if (embedded === undefined) return;
-    await embedded.stop();
-    await Deno.remove(directory, { recursive: true });
-  });
+  Deno.test.afterAll(async () => await embedded?.[Symbol.asyncDispose]());
   const emptyDatabase = async () => {
     const url = new URL(server);
     url.pathname = `/${uniqueName("test")}`;

@@ -21,6 +21,14 @@ export async function isRunning(pid: number): Promise<boolean> {
   return state !== "" && !/\) Z /.test(state);
 }
 
+/** A process, and all that it started and they started. Some may have ended meanwhile. Linux only. */
+export async function processTree(pid: number): Promise<number[]> {
+  const path = `/proc/${pid}/task/${pid}/children`;
+  const text = await Deno.readTextFile(path).catch(() => "");
+  const children = text.split(" ").filter((id) => id !== "").map(Number);
+  return [pid, ...(await Promise.all(children.map(processTree))).flat()];
+}
+
 /** Resident memory of a process. Linux only. */
 export function residentBytes(pid: number): number {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);

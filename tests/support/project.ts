@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { openFolder } from "./scratch_folder.ts";
 import { ROOT } from "./server.ts";
 import { until } from "./until.ts";
 
@@ -30,7 +31,7 @@ const PARTS = [
 
 /** Copies the files that a start needs, and the running Deno. */
 export async function copyProject(): Promise<Project> {
-  const directory = await Deno.makeTempDir({ prefix: "rollcall-project-" });
+  const directory = await openFolder("rollcall-project-");
   const paths = PARTS.map((name) => `${ROOT}${name}`);
   await run("cp", ["-r", "--preserve=links,mode", ...paths, directory]);
   await run("cp", [Deno.execPath(), `${directory}/deno`]);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { openFolder } from "./scratch_folder.ts";
 import { until } from "./until.ts";
 
 export const ROOT = new URL("../../", import.meta.url).pathname;
@@ -49,7 +50,7 @@ export async function runFile(
   { env = {}, cwd, permissions = ALL }: ServerOptions = {},
   meanwhile: (process: Deno.ChildProcess) => Promise<void> = async () => {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  const directory = cwd ?? await Deno.makeTempDir();
+  const directory = cwd ?? await openFolder("rollcall-test-");
   const process = command(file, args, env, directory, permissions).spawn();
   const timer = setTimeout(() => process.kill("SIGKILL"), FILE_MS);
   const [output] = await Promise.all([process.output(), meanwhile(process)]);
@@ -65,7 +66,7 @@ export async function runFile(
 export async function startServer(
   { env = {}, cwd, permissions = ALL }: ServerOptions = {},
 ): Promise<TestServer> {
-  const directory = cwd ?? await Deno.makeTempDir({ prefix: "rollcall-test-" });
+  const directory = cwd ?? await openFolder("rollcall-test-");
   const output = await Deno.makeTempFile({ prefix: "rollcall-log-" });
   const process = command(
     "main.ts",
