@@ -10,11 +10,12 @@
  * 5,000 ids. Above the server's `MAX_STATE_USERS`, a client that watches everybody gets a
  * count instead of names.
  *
- * The parts: `link.ts` keeps a WebSocket connected, `replica.ts` applies its messages to the
- * copy, `reader.ts` holds the changes that one `for await` loop has not read, `throttle.ts`
- * limits the `watch` messages, `users.ts` checks ids, `socket_url.ts` checks the URL,
- * `connection_info.ts` names the states of the connection, `platform.ts` declares the Web APIs.
- * Nothing outside this folder and `protocol/` is needed.
+ * The parts: `link.ts` keeps a socket connected, with what it needs for that (`client_socket.ts`,
+ * `tokens.ts`, `backoff.ts`, `reachability.ts`, `life_signs.ts`, `page_lifecycle.ts`). `replica.ts`
+ * applies the messages to the copy, `reader.ts` holds the changes that one `for await` loop has not
+ * read, `throttle.ts` limits the `watch` messages. `users.ts` checks ids and `socket_url.ts` the URL.
+ * `connection_info.ts` names the states of the connection, `timing.ts` has every time, and
+ * `platform.ts` declares the Web APIs. Nothing outside this folder and `protocol/` is needed.
  *
  * @example
  * ```ts
@@ -35,18 +36,32 @@ import {
   type ConnectionStatus,
   toStatus,
 } from "./connection_info.ts";
-import { Link, TIMING, type Timing, type TokenSource } from "./link.ts";
-import { platform, type PlatformAbortSignal } from "./platform.ts";
+import { Link } from "./link.ts";
+import { type Events, Listeners } from "./listeners.ts";
+import { followPage } from "./page_lifecycle.ts";
+import {
+  type Platform,
+  platform,
+  type PlatformAbortSignal,
+} from "./platform.ts";
 import { Reader } from "./reader.ts";
 import { type PresenceChange, Replica, type Update } from "./replica.ts";
-import { toSocketUrl } from "./socket_url.ts";
+import { type Address, toSocketUrl } from "./socket_url.ts";
+import { TIMING, type Timing } from "./timing.ts";
+import type { TokenSource } from "./tokens.ts";
 import { toWatchSet, type User } from "./users.ts";
-import type { ErrorMessage, ServerMessage } from "../protocol/messages.ts";
+import type {
+  ClientMessage,
+  ErrorMessage,
+  ServerMessage,
+} from "../protocol/messages.ts";
 import type { UserId } from "../protocol/user_id.ts";
 
 export type {
+  Address,
   ConnectionInfo,
   ConnectionStatus,
+  Events,
   PresenceChange,
   TokenSource,
   User,
@@ -58,28 +73,11 @@ export type {
 } from "../protocol/messages.ts";
 export type { UserId } from "../protocol/user_id.ts";
 
-/** The events of a {@linkcode Rollcall}, and what each one delivers. */
-export interface Events {
-  /** A watched user came online. */
-  readonly online: PresenceChange;
-  /** A watched user went offline. */
-  readonly offline: PresenceChange;
-  /**
-   * `users` was replaced as a whole, without an `online` or `offline` event for each difference:
-   * with the first snapshot, when another watch set takes effect, and with each new count if the
-   * server does not name the users.
-   */
-  readonly state: ReadonlyMap<UserId, User>;
-  /** The state of the connection changed. */
-  readonly connection: ConnectionInfo;
-  /** @deprecated The former name of `connection`. See {@linkcode ConnectionStatus}. */
-  readonly status: ConnectionStatus;
-  /**
-   * The server refused a request, or the token could not be refreshed. The connection stays
-   * open. `code` is for programs: `watch_too_large`, `overloaded`, `token_expiring` ...
-   */
-  readonly error: ErrorMessage;
-}
+/** The close code and the reason after `close` and `leave`. */
+const CLOSED = [1_000, "closed by the application"] as const;
+
+const NEEDED_WEBSOCKET =
+  "a WebSocket, as in browsers, Deno, and Node 22 or newer";
 
 /** The options of {@linkcode connect}. */
 export interface Options {
@@ -114,13 +112,11 @@ export interface Options {
  * ```
  *
  * @param url The server's `/ws`: `wss:` or `https:` (or `ws:`, `http:`); relative in browsers.
- * @throws {TypeError} for an invalid URL, user id or token. Later errors are never thrown: the
+ * @throws {TypeError} for an invalid URL, user id or token, for a URL that a browser does not
+ *   open from this page, and where there is no `WebSocket`. Later errors are never thrown: the
  *   events `connection` and `error` report them.
  */
-export function connect(
-  url: string | { readonly href: string },
-  options: Options,
-): Rollcall {
+export function connect(url: Address, options: Options): Rollcall {
   return new Rollcall(url, options);
 }
 
@@ -128,50 +124,51 @@ export function connect(
 export class Rollcall implements AsyncIterable<PresenceChange> {
   readonly #link: Link;
   readonly #replica: Replica;
-  readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
+  readonly #listeners = new Listeners();
   readonly #readers = new Set<Reader>();
-  readonly #closing = new platform.AbortController();
+  /** Removes what the client added to the page and to the signal. */
+  readonly #unfollow: () => void;
 
   /** @internal */
   constructor(
-    url: string | { readonly href: string },
+    url: Address,
     // JavaScript callers may omit the options; the error then names the token.
     { token, watch = "*", signal }: Options = {} as Options,
     timing: Timing = TIMING,
+    host: Platform = platform,
   ) {
-    const socketUrl = toSocketUrl(url);
+    const socketUrl = toSocketUrl(url, host);
     if (typeof token !== "string" && typeof token !== "function") {
       throw new TypeError("Cannot connect: expected a token, or a function");
     }
-    const replica = new Replica(
-      toWatchSet(watch),
-      (message) => this.#link.send(message),
-    );
-    this.#replica = replica;
-    this.#link = new Link({
-      ...{ token, timing },
-      url: (wasRefused) => {
-        const target = new platform.URL(socketUrl);
-        replica.startConnection(target, wasRefused);
-        return target;
-      },
+    if (typeof host.WebSocket !== "function") {
+      throw new TypeError(`Cannot connect: expected ${NEEDED_WEBSOCKET}`);
+    }
+    const send = (message: ClientMessage) => this.#link.send(message);
+    const replica = this.#replica = new Replica(toWatchSet(watch), send, host);
+    const link = this.#link = new Link({
+      ...{ token, timing, url: socketUrl, platform: host },
+      query: (wasRefused) => replica.startConnection(wasRefused),
       onMessage: (data) => this.#receive(data),
       onConnection: (info) => this.#onConnection(info),
       onRefreshError: (message) =>
         this.#emit("error", { type: "error", code: "token_expiring", message }),
     });
-    const until = { signal: this.#closing.signal };
-    platform.addEventListener?.("online", () => this.#link.goOnline(), until);
-    platform.addEventListener?.(
-      "offline",
-      () => this.#link.goOffline(),
-      until,
-    );
-    signal?.addEventListener("abort", () => this.close(), until);
+    const unfollowPage = followPage(host, {
+      onSleep: () => link.sleep(),
+      onWake: () => link.wake(),
+      onNetworkLost: () => link.doubt(),
+    });
+    const close = () => this.close();
+    signal?.addEventListener("abort", close);
+    this.#unfollow = () => {
+      unfollowPage();
+      signal?.removeEventListener("abort", close);
+    };
     // The caller can add its listeners before the first event.
-    platform.queueMicrotask(() => {
+    host.queueMicrotask(() => {
       if (signal?.aborted) this.close();
-      else void this.#link.open();
+      else void link.open();
     });
   }
 
@@ -200,9 +197,7 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
     name: Name,
     listener: (event: Events[Name]) => void,
   ): () => void {
-    const listeners = this.#listeners.get(name) ?? new Set();
-    this.#listeners.set(name, listeners.add(listener));
-    return () => void listeners.delete(listener);
+    return this.#listeners.add(name, listener);
   }
 
   /**
@@ -222,7 +217,16 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
    * If the server never answers the close, the socket may keep a process from exiting.
    */
   close(): void {
-    this.#link.close(1000, "closed by the application");
+    this.#link.close(...CLOSED);
+  }
+
+  /**
+   * Like `close`, for a user who leaves, for example by logging out: without another connection
+   * the user is offline at once. After `close` the server waits for `OFFLINE_GRACE_MS`, in case the
+   * user returns.
+   */
+  leave(): void {
+    this.#link.leave(...CLOSED);
   }
 
   /**
@@ -231,7 +235,7 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<PresenceChange> {
     const reader = new Reader((ended) => this.#readers.delete(ended));
-    if (this.#closing.signal.aborted) reader.end();
+    if (this.#isClosed) reader.end();
     else this.#readers.add(reader);
     return reader;
   }
@@ -258,34 +262,31 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
     }
   }
 
+  get #isClosed(): boolean {
+    return this.#link.info.state === "closed";
+  }
+
   #onError(error: ErrorMessage): void {
-    if (error.code === "token_expiring") void this.#link.refresh();
-    else this.#emit("error", error);
+    const { code, ref } = error;
+    if (code === "token_expiring") return void this.#link.refresh();
+    // A server of an earlier version does not know "ping".
+    if (code === "bad_message" && ref === undefined) return;
+    if (code === "bad_token") this.#link.refreshLater();
+    this.#emit("error", error);
   }
 
   #onConnection(info: ConnectionInfo): void {
+    const isClosed = info.state === "closed";
     if (info.state !== "connected") this.#replica.endConnection();
-    if (info.state === "closed") this.#closing.abort();
-    this.#emit("connection", info);
-    this.#emit("status", toStatus(info));
-    if (info.state === "closed") {
-      for (const reader of this.#readers) reader.end();
-    }
+    if (isClosed) this.#unfollow();
+    const isCurrent = () => info === this.#link.info;
+    this.#listeners.emit("connection", info, isCurrent);
+    this.#listeners.emit("status", toStatus(info), isCurrent);
+    if (isClosed) { for (const reader of this.#readers) reader.end(); }
   }
 
   /** After `close`, only the events about the connection are emitted. */
   #emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-    const isAboutConnection = name === "connection" || name === "status";
-    if (!isAboutConnection && this.#closing.signal.aborted) return;
-    for (const listener of [...this.#listeners.get(name) ?? []]) {
-      try {
-        (listener as (event: Events[Name]) => void)(event);
-      } catch (err) {
-        // The error becomes an uncaught one, and the other listeners are still called.
-        platform.queueMicrotask(() => {
-          throw err;
-        });
-      }
-    }
+    this.#listeners.emit(name, event, () => !this.#isClosed);
   }
 }

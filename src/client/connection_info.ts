@@ -10,7 +10,8 @@ export interface ConnectionInfo {
    * - `connecting`: waits for a token, for the socket to open, or for the first snapshot.
    * - `connected`: `users` is current, and every change arrives.
    * - `reconnecting`: the connection ended; the next attempt starts in `retryMs` milliseconds.
-   * - `offline`: the browser has no network. The client connects when the network is back.
+   * - `offline`: the browser says that it has no network; the next attempt starts in `retryMs`
+   *   milliseconds. Or it froze the page; the client connects when the page goes on.
    * - `closed`: final. The application closed the client, or the server refused it with a close
    *   code after which a client must not reconnect: see `code` and `reason`.
    */
@@ -28,7 +29,7 @@ export interface ConnectionInfo {
   readonly code?: number;
   /** The same in words. */
   readonly reason?: string;
-  /** The delay before the next attempt, in milliseconds. Only in the state `reconnecting`. */
+  /** The delay before the next attempt, in milliseconds. In the states `reconnecting` and `offline`. */
   readonly retryMs?: number;
 }
 

@@ -1,93 +1,72 @@
 /**
  * The link: one WebSocket after another, until the client is closed.
  *
- * It owns the socket, its timeouts, and the delay before the next attempt. After a close it
- * does what the table of close codes says. It does not know what the messages mean.
+ * It owns the socket and the state of the connection. After a close it does what the table of
+ * close codes says. When to try again is `backoff.ts`, whether the server still answers is
+ * `life_signs.ts`. It does not know what the messages mean.
  *
  * @module
  */
-import { CLOSE } from "../protocol/close.ts";
-import {
-  BEARER_SUBPROTOCOL_PREFIX,
-  type ClientMessage,
-  SUBPROTOCOL_V2,
-} from "../protocol/messages.ts";
+import { CLOSE, LEAVE } from "../protocol/close.ts";
+import type { ClientMessage } from "../protocol/messages.ts";
+import { Backoff } from "./backoff.ts";
+import { ClientSocket, NO_CLOSE_FRAME } from "./client_socket.ts";
 import type { ConnectionInfo } from "./connection_info.ts";
-import {
-  platform,
-  type PlatformSocket,
-  type PlatformUrl,
-  type Timer,
-} from "./platform.ts";
-
-/** A token, or a function that returns one. */
-export type TokenSource = string | (() => string | Promise<string>);
-
-/** Every time in milliseconds, and the source of jitter. Tests set their own. */
-export interface Timing {
-  /**
-   * The longest delay before the first retry. It doubles with each failure in a row. The delay
-   * is a random part of it.
-   */
-  readonly backoffFirstMs: number;
-  /** The longest delay before any retry. */
-  readonly backoffMaxMs: number;
-  /** A connection that was healthy for this long resets the backoff when it ends. */
-  readonly stableMs: number;
-  /** How long a token and the opening of the socket may take together. */
-  readonly connectMs: number;
-  /**
-   * How long the server may send nothing. It sends a message at least every 25 s. This also
-   * limits the first message: a large snapshot is delivered when its last byte has arrived.
-   */
-  readonly silenceMs: number;
-  /** The delay before a token function that failed is called again to refresh a token. */
-  readonly refreshRetryMs: number;
-  readonly random: () => number;
-}
-
-export const TIMING: Timing = {
-  backoffFirstMs: 1_000,
-  backoffMaxMs: 30_000,
-  stableMs: 10_000,
-  connectMs: 15_000,
-  silenceMs: 70_000,
-  refreshRetryMs: 10_000,
-  random: Math.random,
-};
+import type { Platform } from "./platform.ts";
+import { LifeSigns } from "./life_signs.ts";
+import { Reachability } from "./reachability.ts";
+import { withQuery } from "./socket_url.ts";
+import { Timer } from "./timer.ts";
+import type { Timing } from "./timing.ts";
+import { isToken, Tokens, type TokenSource } from "./tokens.ts";
 
 export interface LinkDeps {
   readonly token: TokenSource;
-  /** Returns the URL for the next socket. `wasRefused`: the last socket never opened. */
-  readonly url: (wasRefused: boolean) => PlatformUrl;
+  /** The URL of `/ws`. */
+  readonly url: string;
+  /** Returns the query for the next socket. `wasRefused`: the last socket never opened. */
+  readonly query: (wasRefused: boolean) => string;
   /** If it throws, the connection ends and the next attempt follows. */
   readonly onMessage: (data: string) => void;
   readonly onConnection: (info: ConnectionInfo) => void;
   /** A token could not be refreshed. The connection stays open. */
   readonly onRefreshError: (message: string) => void;
+  readonly platform: Platform;
   readonly timing: Timing;
 }
 
-/** "No close frame was received", RFC 6455, section 7.1.5. */
-const NO_CLOSE_FRAME = 1_006;
+const NO_NETWORK = "the browser has no network connection";
+const FROZEN = "the browser froze the page";
 
 const FINAL_CODES: readonly number[] = Object.values(CLOSE)
   .filter(({ reconnect }) => reconnect === "no").map(({ code }) => code);
 
 export class Link {
   readonly #deps: LinkDeps;
+  readonly #tokens: Tokens;
+  readonly #backoff: Backoff;
+  readonly #reachability: Reachability;
+  readonly #lifeSigns: LifeSigns;
+  /** How long the socket may take to open, or the delay before the next attempt. */
+  readonly #timer: Timer;
+  readonly #refreshTimer: Timer;
   #info: ConnectionInfo = { state: "connecting" };
-  #socket: PlatformSocket | undefined;
-  /** The only timer of the current phase: a timeout, or the delay before the next attempt. */
-  #timer: Timer | undefined;
-  #refreshTimer: Timer | undefined;
-  /** Failures in a row, for the backoff. */
-  #failures = 0;
-  #wasRefused = false;
-  #healthySince = Infinity;
+  #socket: ClientSocket | undefined;
+  /** The attempt to connect whose results count. `undefined` between two attempts. */
+  #attempt: symbol | undefined;
 
   constructor(deps: LinkDeps) {
-    this.#deps = deps;
+    const { token, url, platform, timing } = this.#deps = deps;
+    this.#tokens = new Tokens(token, platform, timing);
+    this.#backoff = new Backoff(platform, timing);
+    this.#reachability = new Reachability(url, platform);
+    this.#timer = new Timer(platform, timing);
+    this.#refreshTimer = new Timer(platform, timing);
+    this.#lifeSigns = new LifeSigns({
+      ...{ platform, timing },
+      ping: () => this.send({ type: "ping" }),
+      onSilence: () => this.#onSilence(),
+    });
   }
 
   get info(): ConnectionInfo {
@@ -96,20 +75,25 @@ export class Link {
 
   async open(): Promise<void> {
     if (this.#isClosed) return;
-    if (isOffline()) return this.goOffline();
+    this.#drop();
+    const attempt = this.#attempt = Symbol();
     const { retryMs: _, ...previous } = this.#info;
     this.#report({ ...previous, state: "connecting" });
-    if (this.#isClosed) return;
-    const { connectMs } = this.#deps.timing;
-    const onTimeout = () => this.#retry("timed out while connecting");
-    const attempt = this.#startTimer(connectMs, onTimeout);
     try {
-      const token = await this.#getToken();
-      if (attempt !== this.#timer) return;
+      if (attempt !== this.#attempt) return;
+      this.#startConnectTimer();
+      const mayOpen = await this.#reachability.mayOpen();
+      if (attempt !== this.#attempt) return;
+      if (!mayOpen) {
+        return this.#retry(this.#reachability.reason, NO_CLOSE_FRAME);
+      }
+      this.#timer.stop();
+      const token = await this.#tokens.get();
+      if (attempt !== this.#attempt) return;
       if (isToken(token)) this.#openSocket(token);
       else this.close(CLOSE.policy.code, "expected a JWT as the token");
     } catch (err) {
-      if (attempt !== this.#timer) return;
+      if (attempt !== this.#attempt) return;
       this.#retry(`cannot connect: ${messageOf(err)}`);
     }
   }
@@ -121,15 +105,15 @@ export class Link {
   /** The state becomes `connected`: the messages so far make the client's copy current. */
   markHealthy(): void {
     if (this.#info.state !== "connecting") return;
-    this.#healthySince = Date.now();
+    this.#backoff.markHealthy();
+    this.#tokens.accepted();
     this.#report({ state: "connected" });
+    void this.#reachability.learnToAsk();
   }
 
   /** Sends a message, or drops it if the socket is not open. */
   send(message: ClientMessage): void {
-    if (this.#socket?.readyState === platform.WebSocket.OPEN) {
-      this.#socket.send(JSON.stringify(message));
-    }
+    this.#socket?.send(message);
   }
 
   /**
@@ -138,127 +122,154 @@ export class Link {
    * token. A token that is a plain string cannot be refreshed.
    */
   async refresh(): Promise<void> {
-    if (typeof this.#deps.token === "string") return;
-    const { onRefreshError, timing } = this.#deps;
+    if (!this.#tokens.canChange) return;
+    this.#refreshTimer.stop();
     const socket = this.#socket;
     try {
-      const token = await this.#getToken();
+      const token = await this.#tokens.get();
+      // A later connection has a token of its own.
       if (socket !== this.#socket) return;
       if (!isToken(token)) throw new TypeError("expected a JWT");
       this.send({ type: "refresh", token });
     } catch (err) {
-      // A later connection has a token of its own.
       if (socket !== this.#socket) return;
-      platform.clearTimeout(this.#refreshTimer);
-      const again = () => void this.refresh();
-      this.#refreshTimer = platform.setTimeout(again, timing.refreshRetryMs);
-      onRefreshError(`cannot refresh the token: ${messageOf(err)}`);
+      this.refreshLater();
+      const message = `cannot refresh the token: ${messageOf(err)}`;
+      this.#deps.onRefreshError(message);
     }
   }
 
-  /** The browser has no network: drops the connection, which may seem open for minutes. */
-  goOffline(): void {
-    if (this.#isClosed) return;
-    this.#dropSocket();
-    this.#report({
-      state: "offline",
-      reason: "the browser has no network connection",
-    });
+  /** A token was not refreshed: tries again after a while. */
+  refreshLater(): void {
+    const { refreshRetryMs } = this.#deps.timing;
+    this.#refreshTimer.start(refreshRetryMs, () => void this.refresh());
   }
 
-  /** The browser has a network again: connects at once. */
-  goOnline(): void {
+  /** The page is about to run no more code: ends the connection until `wake`. */
+  sleep(): void {
+    const { state, reason } = this.#info;
+    if (state === "closed" || state === "offline" && reason === FROZEN) return;
+    this.#drop();
+    this.#report({ state: "offline", reason: FROZEN });
+  }
+
+  /**
+   * A connection may be possible again, or the user looks at the page: connects now instead of
+   * later. A connection that looks open is asked whether it is.
+   */
+  wake(): void {
     const { state } = this.#info;
-    if (state !== "offline" && state !== "reconnecting") return;
-    this.#failures = 0;
-    this.#dropSocket();
-    void this.open();
+    if (state === "offline" || state === "reconnecting") {
+      this.#backoff.reset();
+      void this.open();
+    } else this.doubt();
+  }
+
+  /** The connection may be broken: finds out, if it looks open. */
+  doubt(): void {
+    // The first message may be a large one that is still on its way.
+    if (this.#info.state === "connected") this.#lifeSigns.ask();
   }
 
   /** Closes the link; it never connects again. Safe to repeat. */
   close(code: number, reason: string): void {
     if (this.#isClosed) return;
-    this.#dropSocket();
+    this.#drop();
     this.#report({ state: "closed", code, reason });
   }
 
-  async #getToken(): Promise<string> {
-    const { token } = this.#deps;
-    return typeof token === "string" ? token : await token();
+  /** Like `close`, and tells the server that this client does not come back. */
+  leave(code: number, reason: string): void {
+    this.#socket?.close(LEAVE.code, LEAVE.reason);
+    this.close(code, reason);
   }
 
   #openSocket(token: string): void {
-    const { url, timing } = this.#deps;
-    const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
-    const socket = new platform.WebSocket(
-      url(this.#wasRefused).href,
-      protocols,
-    );
-    this.#socket = socket;
-    this.#wasRefused = true;
-    // Events of a socket that was dropped are ignored.
-    const ifCurrent = <E>(handle: (event: E) => void) => (event: E) => {
-      if (socket === this.#socket) handle(event);
-    };
-    socket.onopen = ifCurrent(() => {
-      this.#wasRefused = false;
-      const reason = "timed out while waiting for the first message";
-      this.#startTimer(timing.silenceMs, () => this.#retry(reason));
+    const { url, query, platform } = this.#deps;
+    const target = withQuery(url, query(this.#reachability.hasFailed));
+    try {
+      this.#socket = new ClientSocket(platform, target, token, {
+        onOpen: () => this.#onOpen(),
+        onMessage: (data) => this.#receive(data),
+        onUnopened: () => {
+          this.#reachability.failed();
+          this.#retry(this.#reachability.reason, NO_CLOSE_FRAME);
+        },
+        onClose: (code, reason) => this.#onClose(code, reason),
+      });
+    } catch (err) {
+      // The address and the page's policy will be the same at the next attempt.
+      const reason = `cannot open a socket: ${messageOf(err)}`;
+      return this.close(CLOSE.policy.code, reason);
+    }
+    this.#startConnectTimer();
+  }
+
+  #startConnectTimer(): void {
+    this.#timer.start(this.#deps.timing.connectMs, () => {
+      if (this.#socket !== undefined) this.#reachability.failed();
+      this.#retry("timed out while connecting");
     });
-    socket.onmessage = ifCurrent(({ data }) => this.#receive(String(data)));
-    socket.onclose = ifCurrent(({ code, reason }) => {
-      if (FINAL_CODES.includes(code)) this.close(code, reason);
-      // Without a close frame, Deno reports 0; browsers and Node report 1006.
-      else if (code === 0 || code === NO_CLOSE_FRAME) {
-        this.#retry("connection lost", NO_CLOSE_FRAME);
-      } else this.#retry(reason, code);
-    });
-    socket.onerror = ifCurrent(() => {
-      // If the socket cannot open, Node 22 fires `error` and no `close`.
-      if (this.#wasRefused) {
-        this.#retry("cannot reach the server", NO_CLOSE_FRAME);
-      }
-    });
+  }
+
+  #onOpen(): void {
+    this.#reachability.opened();
+    this.#timer.stop();
+    this.#lifeSigns.start();
+  }
+
+  #onClose(code: number, reason: string): void {
+    const wasConnected = this.#info.state === "connected";
+    if (FINAL_CODES.includes(code)) this.close(code, reason);
+    else if (code === CLOSE.tokenExpired.code) {
+      const hasWorked = wasConnected && this.#tokens.canChange;
+      if (hasWorked || this.#tokens.refused() === "retry") {
+        this.#retry(reason, code);
+      } else this.close(code, reason);
+    } else if (code === CLOSE.goingAway.code && reason === "" && wasConnected) {
+      // Firefox closes every socket when a navigation begins, also one to a download.
+      this.#backoff.reset();
+      this.#retry("the browser closed the connection", code);
+    } else if (code === NO_CLOSE_FRAME) this.#retry("connection lost", code);
+    else this.#retry(reason, code);
+  }
+
+  #onSilence(): void {
+    const isConnected = this.#info.state === "connected";
+    const what = isConnected
+      ? "timed out: the server is silent"
+      : "timed out while waiting for the first message";
+    this.#retry(what);
   }
 
   #receive(data: string): void {
+    this.#lifeSigns.heard();
     try {
       this.#deps.onMessage(data);
     } catch (err) {
-      return this.#retry(describeError(err));
+      this.#retry(describeError(err));
     }
-    if (this.#info.state !== "connected") return;
-    const onTimeout = () => this.#retry("timed out: the server is silent");
-    this.#startTimer(this.#deps.timing.silenceMs, onTimeout);
   }
 
-  /** Drops the socket and tries again later. Full jitter spreads clients that failed together. */
+  /** Drops the socket and tries again later. */
   #retry(reason: string, code?: number): void {
-    const { random, backoffFirstMs, backoffMaxMs, stableMs } =
-      this.#deps.timing;
-    if (Date.now() - this.#healthySince >= stableMs) this.#failures = 0;
-    this.#healthySince = Infinity;
-    this.#dropSocket();
-    const longestMs = backoffFirstMs * 2 ** this.#failures;
-    const retryMs = random() * Math.min(backoffMaxMs, longestMs);
-    this.#failures += 1;
-    this.#startTimer(retryMs, () => void this.open());
+    const isOnline = this.#deps.platform.navigator?.onLine !== false;
+    this.#drop();
+    const retryMs = this.#backoff.next(isOnline);
+    this.#timer.start(retryMs, () => void this.open());
     const why = code === undefined ? { reason } : { code, reason };
-    this.#report({ state: "reconnecting", ...why, retryMs });
+    if (isOnline) this.#report({ state: "reconnecting", ...why, retryMs });
+    else this.#report({ state: "offline", reason: NO_NETWORK, retryMs });
   }
 
-  /** Closes the socket and forgets it, with its timers. */
-  #dropSocket(): void {
-    platform.clearTimeout(this.#timer);
-    platform.clearTimeout(this.#refreshTimer);
+  /** Closes the socket and forgets it, with the attempt and the timers. */
+  #drop(): void {
+    this.#timer.stop();
+    this.#refreshTimer.stop();
+    this.#lifeSigns.stop();
     const socket = this.#socket;
-    this.#socket = this.#timer = undefined;
+    this.#socket = this.#attempt = undefined;
     socket?.close();
-  }
-
-  #startTimer(ms: number, then: () => void): Timer {
-    platform.clearTimeout(this.#timer);
-    return this.#timer = platform.setTimeout(then, ms);
   }
 
   #report(info: ConnectionInfo): void {
@@ -276,17 +287,4 @@ function describeError(err: unknown): string {
   const message = messageOf(err);
   const isMalformed = err instanceof TypeError || err instanceof SyntaxError;
   return isMalformed ? `cannot read the server's message: ${message}` : message;
-}
-
-/**
- * Whether the value can be a JWT. Any other text cannot be offered as a subprotocol, and the
- * browser's error message would contain it.
- */
-function isToken(value: unknown): value is string {
-  return typeof value === "string" && /^[\w.~-]+$/.test(value);
-}
-
-/** Always false outside browsers: only a browser knows. */
-function isOffline(): boolean {
-  return platform.navigator?.onLine === false;
 }

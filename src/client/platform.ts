@@ -4,44 +4,64 @@
  * The library is ECMAScript 2022, and needs nothing else that is not declared here. An
  * application's TypeScript needs no `lib` for it, and a test holds each member against the
  * browsers in docs/client.md. What is optional is absent somewhere: outside of browsers, or in
- * workers.
+ * workers. Clocks and timers are here too, so that tests bring their own.
  *
  * @module
  */
 
-export interface Platform {
+export interface Platform extends Partial<PlatformEvents> {
+  /** Absent in Node before 22, unless the application adds one. */
   readonly WebSocket: PlatformSocketConstructor;
   readonly URL: new (url: string, base?: string) => PlatformUrl;
-  readonly AbortController: new () => PlatformAbortController;
-  readonly navigator?: { readonly onLine?: boolean };
+  /** A clock that never goes back, and may stand still while the machine sleeps. */
+  readonly performance: { now(): number };
+  /** A clock that goes on while the machine sleeps, and that its user may set. */
+  readonly Date: { now(): number };
+  readonly navigator?: {
+    readonly onLine?: boolean;
+    readonly userAgent?: string;
+  };
   readonly location?: { readonly href: string };
-  setTimeout(callback: () => void, ms: number): Timer;
-  clearTimeout(timer: Timer | undefined): void;
+  /** Of the page, also in a worker from a `blob:` URL and in a frame with `srcdoc`. */
+  readonly origin?: string;
+  readonly document?: PlatformDocument;
+  setTimeout(callback: () => void, ms: number): PlatformTimer;
+  clearTimeout(timer: PlatformTimer | undefined): void;
   queueMicrotask(callback: () => void): void;
-  addEventListener?(
-    type: "online" | "offline",
-    listener: () => void,
-    options: { readonly signal: PlatformAbortSignal },
-  ): void;
+  fetch?(
+    url: string,
+    options: { readonly mode: "no-cors"; readonly cache: "no-store" },
+  ): Promise<{ readonly status: number }>;
 }
 
 /** A number in browsers, an object in Node. */
-export type Timer = number | object;
+export type PlatformTimer = number | object;
+
+/** The global object has `online`, `offline`, `pageshow` and `pagehide`. */
+export interface PlatformEvents {
+  addEventListener(name: string, listener: PlatformListener): void;
+  removeEventListener(name: string, listener: PlatformListener): void;
+}
+
+export type PlatformListener = (event: PlatformPageEvent) => void;
+
+export interface PlatformPageEvent {
+  /** Only of `pageshow` and `pagehide`. */
+  readonly persisted?: boolean;
+}
+
+/** It has `visibilitychange`, and in some browsers `freeze` and `resume`. */
+export interface PlatformDocument extends PlatformEvents {
+  readonly baseURI: string;
+  readonly visibilityState: string;
+}
 
 export interface PlatformUrl {
   readonly href: string;
-  protocol: string;
-  search: string;
-  hash: string;
-  readonly searchParams: {
-    set(name: string, value: string): void;
-    delete(name: string): void;
-  };
 }
 
 export interface PlatformSocketConstructor {
   new (url: string, protocols: string[]): PlatformSocket;
-  readonly OPEN: number;
 }
 
 export interface PlatformSocket {
@@ -53,18 +73,14 @@ export interface PlatformSocket {
     | null;
   onerror: ((event: unknown) => void) | null;
   send(data: string): void;
-  close(): void;
+  close(code?: number, reason?: string): void;
 }
 
 /** An `AbortSignal`. The application's own type is assignable to it. */
 export interface PlatformAbortSignal {
   readonly aborted: boolean;
-  addEventListener(type: "abort", listener: () => void, options: object): void;
-}
-
-interface PlatformAbortController {
-  readonly signal: PlatformAbortSignal;
-  abort(): void;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
 }
 
 /** Read with each use: an application may add a `WebSocket` after it has imported the library. */

@@ -22,7 +22,7 @@ import type {
   Watching,
 } from "../protocol/messages.ts";
 import { formatIdList } from "../protocol/user_id.ts";
-import type { PlatformUrl } from "./platform.ts";
+import { type Platform, platform } from "./platform.ts";
 import { Throttle } from "./throttle.ts";
 import {
   includes,
@@ -62,7 +62,7 @@ export class Replica {
   /** The online users of `#held` as of `#seq`. Empty while the server sends counts. */
   readonly users: Users = new Users();
   readonly #send: (watch: Watch) => void;
-  readonly #throttle = new Throttle();
+  readonly #throttle: Throttle;
   #wanted: WatchSet;
   #served: WatchSet;
   /** The watch set of the request without an answer yet. There is never a second request. */
@@ -78,9 +78,14 @@ export class Replica {
   #isSkipping = false;
 
   /** @param send Sends a `watch` message. */
-  constructor(wanted: WatchSet, send: (watch: Watch) => void) {
+  constructor(
+    wanted: WatchSet,
+    send: (watch: Watch) => void,
+    host: Platform = platform,
+  ) {
     this.#wanted = this.#served = wanted;
     this.#send = send;
+    this.#throttle = new Throttle(host);
   }
 
   /** How many users are online, including those that the server counts but does not name. */
@@ -95,11 +100,11 @@ export class Replica {
   }
 
   /**
-   * A new connection starts: adds `watch` and `since` to its URL.
+   * A new connection starts. Returns the query of its URL: `since` and `watch`.
    *
    * @param wasRefused The last socket never opened; the list of ids in its URL may be the reason.
    */
-  startConnection(url: PlatformUrl, wasRefused: boolean): void {
+  startConnection(wasRefused: boolean): string {
     this.endConnection();
     this.#served = this.#wanted;
     this.#isSkipping = false;
@@ -108,14 +113,13 @@ export class Replica {
     if (isRisky || list.length > WATCH_QUERY_LENGTH_MAX) {
       // Watches nobody first. A `watch` message with the list follows the first state.
       this.#served = NOBODY;
-      setWatch(url, "");
-      return;
+      return "watch=";
     }
-    if (this.#held === this.#wanted && this.#seq !== undefined) {
-      url.searchParams.set("since", String(this.#seq));
+    const watch = list === "*" ? [] : [`watch=${list}`];
+    if (this.#held !== this.#wanted || this.#seq === undefined) {
+      return watch.join();
     }
-    // Last, because setting a parameter encodes all of them anew.
-    if (list !== "*") setWatch(url, list);
+    return [`since=${this.#seq}`, ...watch].join("&");
   }
 
   /** The connection ended: nothing is sent until the next one starts. */
@@ -291,10 +295,4 @@ export class Replica {
 function ignore(message: { readonly type?: unknown }): Update {
   if (typeof message.type === "string") return NO_UPDATE;
   throw new TypeError("a message has no type");
-}
-
-/** The list is encoded already, and `searchParams.set` would encode it once more. */
-function setWatch(url: PlatformUrl, list: string): void {
-  url.searchParams.delete("watch");
-  url.search += `${url.search === "" ? "?" : "&"}watch=${list}`;
 }

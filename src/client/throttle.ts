@@ -7,27 +7,33 @@
  *
  * @module
  */
-
-import { platform, type Timer } from "./platform.ts";
+import type { Platform, PlatformTimer } from "./platform.ts";
 
 const BURST = 10;
 const PER_SECOND = 2;
 
 export class Throttle {
+  readonly #platform: Platform;
   #credit = BURST;
-  #creditedAt = Date.now();
-  #timer: Timer | undefined;
+  #creditedAt: number;
+  #timer: PlatformTimer | undefined;
+
+  constructor(platform: Platform) {
+    this.#platform = platform;
+    this.#creditedAt = platform.performance.now();
+  }
 
   /** Calls `send` now, or as soon as the limit allows. It replaces a call that still waits. */
   run(send: () => void): void {
     this.cancel();
-    const now = Date.now();
+    const now = this.#platform.performance.now();
     const earned = (now - this.#creditedAt) / 1_000 * PER_SECOND;
     this.#credit = Math.min(BURST, this.#credit + earned);
     this.#creditedAt = now;
     if (this.#credit < 1) {
       const ms = (1 - this.#credit) / PER_SECOND * 1_000;
-      this.#timer = platform.setTimeout(() => this.run(send), Math.ceil(ms));
+      const again = () => this.run(send);
+      this.#timer = this.#platform.setTimeout(again, Math.ceil(ms));
       return;
     }
     this.#credit -= 1;
@@ -36,7 +42,7 @@ export class Throttle {
 
   /** Drops the call that waits, if there is one. */
   cancel(): void {
-    platform.clearTimeout(this.#timer);
+    this.#platform.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 }

@@ -11,14 +11,23 @@ import { isKnown, shortHash } from "./etag.ts";
 
 /** Below `src/`, without the ending. */
 const FILES = [
+  "client/backoff",
   "client/client",
+  "client/client_socket",
   "client/connection_info",
+  "client/life_signs",
   "client/link",
+  "client/listeners",
+  "client/page_lifecycle",
   "client/platform",
+  "client/reachability",
   "client/reader",
   "client/replica",
   "client/socket_url",
   "client/throttle",
+  "client/timer",
+  "client/timing",
+  "client/tokens",
   "client/users",
   "protocol/close",
   "protocol/messages",

@@ -1,12 +1,8 @@
 /** `connect`, its arguments, and the client's state from the first event to the last. */
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { Rollcall } from "../../../src/client/client.ts";
-import {
-  FAST,
-  startClient,
-  startScriptedServer,
-  state,
-} from "./scripted_server.ts";
+import { fakeClient } from "./fake_platform.ts";
+import { startClient, startScriptedServer, state } from "./scripted_server.ts";
 
 Deno.test("a client that is closed while it connects stays closed and emits nothing more", async () => {
   await using server = startScriptedServer(({ send }) => send(state(1, 1)));
@@ -28,32 +24,25 @@ Deno.test("a client that is closed while it connects stays closed and emits noth
 });
 
 Deno.test("the former event and property `status` report the connection in their former words", async () => {
-  await using server = startScriptedServer(({ send, socket }, nth) => {
-    if (nth === 0) socket.close(1013, "overloaded");
-    else send(state(1));
-  });
-  using client = startClient(server.url);
-  const { rollcall } = client;
+  const { rollcall, platform, advance } = await fakeClient();
   const events: unknown[] = [];
   rollcall.on("status", (status) => {
     deepEqual(status, rollcall.status);
     events.push(status);
   });
-  await client.stateIs("connected");
-  dispatchEvent(new Event("offline"));
+  platform.socket.open();
+  platform.socket.end(1013, "overloaded");
+  await advance(1_000);
+  platform.socket.connect();
+  platform.fire("pagehide", { persisted: true });
   rollcall.close();
   const lost = { code: 1013, reason: "overloaded" };
   deepEqual(events, [
-    { state: "connecting" },
-    { ...lost, state: "waiting", retryMs: FAST.backoffFirstMs },
+    { ...lost, state: "waiting", retryMs: 1_000 },
     { ...lost, state: "connecting" },
     { state: "connected" },
-    { state: "paused", reason: "the browser has no network connection" },
+    { state: "paused", reason: "the browser froze the page" },
     { state: "closed", code: 1000, reason: "closed by the application" },
-  ]);
-  deepEqual(client.states, [
-    ...["connecting", "reconnecting", "connecting", "connected", "offline"],
-    "closed",
   ]);
 });
 

@@ -16,7 +16,7 @@ for (const { code, reconnect, meaning } of Object.values(CLOSE)) {
       if (nth === 0) socket.close(code, meaning);
       else send(state(1));
     });
-    using client = startClient(server.url);
+    using client = startClient(server.url, { token: () => "t" });
     await client.stateIs(isFinal ? "closed" : "connected");
     equal(server.peers.length, isFinal ? 1 : 2);
     if (isFinal) equal(client.rollcall.connection.code, code);
@@ -28,7 +28,7 @@ Deno.test("[S2] the delay before a retry doubles with each failure in a row, up 
   await using server = startScriptedServer(({ send, socket }) => {
     times.push(performance.now());
     send(state(1));
-    socket.close(CLOSE.goingAway.code);
+    socket.close(CLOSE.goingAway.code, CLOSE.goingAway.meaning);
   });
   const timing = { ...FAST, backoffMaxMs: 500 };
   using client = startClient(server.url, {}, timing);
@@ -40,22 +40,6 @@ Deno.test("[S2] the delay before a retry doubles with each failure in a row, up 
     ok(gap >= least - 5, `gap ${index} was ${gap} ms, expected ${least}`);
   }
   deepEqual(client.events, ["="]);
-});
-
-Deno.test("[S2] the client reconnects if a server never answers, or sends nothing for too long", async () => {
-  await using server = startScriptedServer(({ send }, nth) => {
-    if (nth > 0) send(state(1, nth));
-  });
-  const timing = { ...FAST, silenceMs: 300 };
-  using client = startClient(server.url, {}, timing);
-  // The first server never answers. A later one does, and is silent from then on.
-  const [first, second] = await until("it reconnected after an answer", () => {
-    const at = client.states.indexOf("connected");
-    return at >= 0 && at + 1 < client.states.length &&
-      [client.states[1], client.states[at + 1]];
-  });
-  deepEqual([first, second], ["reconnecting", "reconnecting"]);
-  ok(server.peers.length >= 2);
 });
 
 Deno.test("after a socket that fails without a close event, as on Node 22, the client retries", async () => {
@@ -97,18 +81,4 @@ Deno.test("if there is no server at the address, the client retries with delays"
   deepEqual(client.states.slice(0, 3), [
     ...["connecting", "reconnecting", "connecting"],
   ]);
-});
-
-Deno.test("without a network the client is offline, and with one it connects at once", async () => {
-  await using server = startScriptedServer(({ send }, nth) =>
-    send(state(1 + nth, 1, nth + 2))
-  );
-  const timing = { ...FAST, backoffFirstMs: 60_000, backoffMaxMs: 60_000 };
-  using client = startClient(server.url, {}, timing);
-  await client.stateIs("connected");
-  dispatchEvent(new Event("offline"));
-  equal(client.rollcall.connection.state, "offline");
-  dispatchEvent(new Event("online"));
-  await client.stateIs("connected");
-  await client.eventsAre("=1,2", "-2", "+3");
 });

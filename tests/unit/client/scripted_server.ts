@@ -5,7 +5,7 @@
  */
 import { deepEqual } from "node:assert/strict";
 import { Rollcall } from "../../../src/client/client.ts";
-import { TIMING } from "../../../src/client/link.ts";
+import { TIMING } from "../../../src/client/timing.ts";
 import type { ServerMessage } from "../../../src/protocol/messages.ts";
 import { until } from "../../support/until.ts";
 

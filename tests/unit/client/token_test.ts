@@ -3,13 +3,7 @@ import { deepEqual, equal } from "node:assert/strict";
 import { CLOSE } from "../../../src/protocol/close.ts";
 import type { ServerMessage } from "../../../src/protocol/messages.ts";
 import { until } from "../../support/until.ts";
-import {
-  diff,
-  FAST,
-  startClient,
-  startScriptedServer,
-  state,
-} from "./scripted_server.ts";
+import { startClient, startScriptedServer, state } from "./scripted_server.ts";
 
 const EXPIRING: ServerMessage = {
   ...{ type: "error", code: "token_expiring", message: "soon" },
@@ -31,23 +25,6 @@ Deno.test("the token function is called for each connection, and again after it 
   deepEqual(server.peers.map(({ protocols }) => protocols), [
     "rollcall.v2, bearer.t1",
     "rollcall.v2, bearer.t3",
-  ]);
-});
-
-Deno.test("a token function that fails after its timeout does not disturb the next connection", async () => {
-  await using server = startScriptedServer(({ send }) => send(state(1)));
-  const late = Promise.withResolvers<string>();
-  let calls = 0;
-  const token = () => ++calls === 1 ? late.promise : "t2";
-  const timing = { ...FAST, connectMs: 300 };
-  using client = startClient(server.url, { token }, timing);
-  await client.stateIs("connected");
-  late.reject(new Error("too late"));
-  await late.promise.catch(() => {});
-  server.peers[0]?.send(diff(2, [7]));
-  await client.eventsAre("=", "+7");
-  deepEqual(client.states, [
-    ...["connecting", "reconnecting", "connecting", "connected"],
   ]);
 });
 

@@ -1,0 +1,79 @@
+/**
+ * The tokens: the text that the application gave, or the calls of its function.
+ *
+ * There is never more than one open call. A second one beside it would make issuers with rotating
+ * refresh tokens revoke both, so everything that needs a token waits for the same answer.
+ *
+ * @module
+ */
+import type { Platform } from "./platform.ts";
+import { Timer } from "./timer.ts";
+import type { Timing } from "./timing.ts";
+
+/** A token, or a function that returns one. */
+export type TokenSource = string | (() => string | Promise<string>);
+
+export class Tokens {
+  readonly #source: TokenSource;
+  readonly #platform: Platform;
+  readonly #timing: Timing;
+  #call: Promise<string> | undefined;
+  /** Tokens in a row that the server refused because of their time. */
+  #refused = 0;
+
+  constructor(source: TokenSource, platform: Platform, timing: Timing) {
+    this.#source = source;
+    this.#platform = platform;
+    this.#timing = timing;
+  }
+
+  /** Whether there may be another token than the last one. */
+  get canChange(): boolean {
+    return typeof this.#source === "function";
+  }
+
+  /** Rejects if the function fails or does not answer. */
+  get(): Promise<string> {
+    const source = this.#source;
+    if (typeof source === "string") return Promise.resolve(source);
+    if (this.#call !== undefined) return this.#call;
+    const call = this.#call = this.#callOnce(source);
+    const forget = () => void (this.#call = undefined);
+    call.then(forget, forget);
+    return call;
+  }
+
+  accepted(): void {
+    this.#refused = 0;
+  }
+
+  /** The server refused the last token because of its time. Says whether to try another one. */
+  refused(): "retry" | "final" {
+    this.#refused += 1;
+    const { refusedTokensMax } = this.#timing;
+    const mayRetry = this.canChange && this.#refused < refusedTokensMax;
+    return mayRetry ? "retry" : "final";
+  }
+
+  async #callOnce(source: () => string | Promise<string>): Promise<string> {
+    const { tokenMs } = this.#timing;
+    const timer = new Timer(this.#platform, this.#timing);
+    const timeout = new Promise<never>((_, reject) => {
+      const error = new Error(`no token within ${tokenMs / 1_000} s`);
+      timer.start(tokenMs, () => reject(error));
+    });
+    try {
+      return await Promise.race([timeout, source()]);
+    } finally {
+      timer.stop();
+    }
+  }
+}
+
+/**
+ * Whether the value can be a JWT. Any other text cannot be offered as a subprotocol, and the
+ * browser's error message would contain it.
+ */
+export function isToken(value: unknown): value is string {
+  return typeof value === "string" && /^[\w.~-]+$/.test(value);
+}
