@@ -23,6 +23,8 @@ export interface Disconnect {
 /** `<claim>` and `<max>` stand for values that `withDetail` fills in. */
 export const DISCONNECT = {
   serverGoingAway: by(CLOSE.goingAway, "server going away"),
+  /** The socket engine closed the socket before. Only a peer that reads again can receive this. */
+  peerSilent: by(CLOSE.goingAway, "no answer to a ping"),
 
   tokenMissing: by(CLOSE.policy, "token is missing"),
   tokenTooLong: by(CLOSE.policy, "token is too long"),

@@ -62,6 +62,10 @@ class NativeSocket implements EngineSocket, EventListenerObject {
     }
   }
 
+  get isOpen(): boolean {
+    return this.#socket.readyState === WebSocket.OPEN;
+  }
+
   get bufferedAmount(): number {
     return this.#socket.bufferedAmount;
   }

@@ -5,10 +5,15 @@ import { DISCONNECT } from "../../src/protocol/disconnect.ts";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 import { metrics } from "../support/endpoints.ts";
+import { frame, OPCODE } from "../support/frames.ts";
 import { residentBytes } from "../support/process.ts";
 import { rawHandshake, type RawSocket } from "../support/raw_socket.ts";
 import { startServerOn } from "../support/server.ts";
-import { connectSync, SyncModel } from "../support/sync_client.ts";
+import {
+  connectSync,
+  type SyncClient,
+  SyncModel,
+} from "../support/sync_client.ts";
 import { joinAsNode } from "../support/transitions.ts";
 import { until } from "../support/until.ts";
 
@@ -18,6 +23,10 @@ const CROWD = 500;
 /** A snapshot with the names of the crowd, and Deno's copy of it. */
 const SNAPSHOT_BYTES = 2 * 32_768;
 const MIB = 1_048_576;
+/** Characters of a long name. */
+const LONG_NAME = 200;
+/** The first byte of a ping frame. Everything else that the server sends here is ASCII. */
+const PING = 0x89;
 const range = (from: number, count: number) =>
   Array.from({ length: count }, (_, index) => from + index);
 
@@ -151,26 +160,66 @@ Deno.test("[S3] a peer that reads again is right after one message", async () =>
   ok((seqs.at(-1) ?? 0) - (seqs.at(-2) ?? 0) > missed * crowd.length);
 });
 
-Deno.test("[S3] a peer that reads nothing for SLOW_CONSUMER_MS is closed, and its user goes offline", async () => {
-  await using server = await startServerOn(postgres.database(3_000));
-  await using node = await joinAsNode(server.databaseUrl);
-  await using quick = await connectSync(server.url, 1);
-  using _mute = await muteReader(server.url, 2);
-  await quick.holds([1, 2]);
-  // More than the kernel's buffers take, sent again and again.
-  const crowd = range(500, 2_500);
-  const isOver = () => !quick.model.online.has(2);
-  for (let round = 0; round < 1_000 && !isOver(); round++) {
+/** A server whose users 500 to 2,499 have long names, so that a few batches fill the kernel's buffers. */
+async function startWithLongNames() {
+  const url = await postgres.database(2_500);
+  await query(
+    url,
+    "update users set username = repeat('x', $1) || id where id >= 500",
+    [LONG_NAME],
+  );
+  return await startServerOn(url);
+}
+
+/** Sends a crowd again and again, more than the kernel's buffers take, until user 2 is offline. */
+async function crowdUntilOffline(
+  node: Awaited<ReturnType<typeof joinAsNode>>,
+  quick: SyncClient,
+): Promise<void> {
+  const crowd = range(500, 2_000);
+  const isOffline = () => !quick.model.online.has(2);
+  for (let round = 0; round < 200 && !isOffline(); round++) {
     const isArriving = round % 2 === 0;
     await node.apply(isArriving ? crowd : [], isArriving ? [] : crowd);
     await until(
       "the quick reader has the batch",
-      () => quick.model.online.has(500) === isArriving || isOver(),
+      () => quick.model.online.has(500) === isArriving || isOffline(),
     );
   }
-  await until("the mute peer is closed", isOver, 60_000);
+  await until("user 2 is offline", isOffline, 30_000);
+}
+
+Deno.test("[S3] a peer that reads nothing for SLOW_CONSUMER_MS is closed, and its user goes offline", async () => {
+  await using server = await startWithLongNames();
+  await using node = await joinAsNode(server.databaseUrl);
+  await using quick = await connectSync(server.url, 1);
+  using mute = await muteReader(server.url, 2);
+  await quick.holds([1, 2]);
+  // A peer that sends nothing either would be disconnected because it answers no ping.
+  const pong = frame("", { opcode: OPCODE.pong });
+  const sending = setInterval(
+    () => void mute.conn.write(pong).catch(() => {}),
+    1_000,
+  );
+  using _sending = { [Symbol.dispose]: () => clearInterval(sending) };
+  await crowdUntilOffline(node, quick);
   await until(
     "the log says why",
     () => server.log.join("\n").includes(DISCONNECT.slowConsumerStopped.reason),
   );
+});
+
+Deno.test("[P4] a peer that stops reading after a ping that it does not answer goes offline, whatever is sent meanwhile", async () => {
+  await using server = await startWithLongNames();
+  await using node = await joinAsNode(server.databaseUrl);
+  await using quick = await connectSync(server.url, 1);
+  using mute = await muteReader(server.url, 2);
+  await quick.holds([1, 2]);
+  const received = new Uint8Array(65_536);
+  for (let size = 0; !received.subarray(0, size).includes(PING);) {
+    const read = await mute.conn.read(received);
+    if (read === null) throw new Error("the server closed the connection");
+    size = read;
+  }
+  await crowdUntilOffline(node, quick);
 });

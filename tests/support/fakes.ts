@@ -13,6 +13,7 @@ import type { UserId } from "../../src/protocol/user_id.ts";
 
 /** A socket whose peer reads or does not read, as the test says. */
 export class FakeSocket implements Socket {
+  isOpen = true;
   bufferedAmount = 0;
   readonly sent: string[] = [];
   readonly closes: string[] = [];

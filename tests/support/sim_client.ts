@@ -68,6 +68,7 @@ export class SimClient implements Socket {
   closed: number | undefined;
   /** Whether closing the socket throws. */
   isBroken = false;
+  readonly isOpen = true;
   bufferedAmount = 0;
   /** What was wrong with a message. */
   fault: unknown;

@@ -12,6 +12,11 @@ import type { UserId } from "../../protocol/user_id.ts";
 
 /** The part of a WebSocket that the core uses. */
 export interface Socket {
+  /**
+   * Whether messages can be sent. A socket may be neither open nor ended for any time: its engine
+   * closes it, and its peer does not read.
+   */
+  readonly isOpen: boolean;
   /** Bytes given to `send` that have not left the process. */
   readonly bufferedAmount: number;
   send(message: string): void;
@@ -88,6 +93,11 @@ export class Connection {
   /** The `jti` of its token. */
   get tokenId(): string | undefined {
     return this.#tokenId;
+  }
+
+  /** Whether its socket can send. */
+  get isOpen(): boolean {
+    return this.#socket.isOpen;
   }
 
   /** Bytes sent that have not left the process. */

@@ -5,10 +5,11 @@
  *   `token_expiring` before that, so that its client can send a new token.
  * - A version 2 connection that got no message for a while gets a `keepalive`. Browsers hide pings
  *   from a page: without it, a client behind a dead link would show its old state forever.
+ * - A connection is removed when its socket closes, and the peer does not read that.
  * - `revocations.ts` closes the connections of a user or a token that an administrator revoked,
  *   on every node, and refuses the token from then on.
  *
- * The first two are one walk over every connection, once a second. One walk costs less than a
+ * The first three are one walk over every connection, once a second. One walk costs less than a
  * timer for each connection, and a timer of Deno fires at once if it is set beyond 2^31 ms. The
  * walk is sliced, so that other work has its turn in between. Revocations cost one read of the
  * store for each notification, and one for each heartbeat.
@@ -97,7 +98,9 @@ export class Eviction {
     const { connections, fanout } = this.#deps;
     const { version, endsAt } = connection;
     const warnAt = warnAtOf(connection);
-    if (now >= endsAt) {
+    if (!connection.isOpen) {
+      connections.disconnect(connection, DISCONNECT.peerSilent);
+    } else if (now >= endsAt) {
       connections.disconnect(connection, DISCONNECT.tokenExpired);
     } else if (version === 2 && checkedAt < warnAt && warnAt <= now) {
       const seconds = Math.ceil((endsAt - now) / 1_000);

@@ -17,6 +17,7 @@ import { rememberingLog } from "../../support/fakes.ts";
 
 /** A socket whose events the test fires. */
 class FakeEngineSocket implements EngineSocket {
+  readonly isOpen = true;
   readonly bufferedAmount = 0;
   readonly closes: string[] = [];
   #listener: SocketListener | undefined;

@@ -7,6 +7,7 @@ import { DISCONNECT } from "../../../../src/protocol/disconnect.ts";
 
 Deno.test("[P1] a connection whose socket cannot be closed is removed all the same", () => {
   const socket = {
+    isOpen: true,
     bufferedAmount: 0,
     send: () => {},
     close: () => {
