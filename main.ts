@@ -13,6 +13,7 @@ import type { Log } from "./src/base/log.ts";
 import { messageOf } from "./src/base/message_of.ts";
 import { START_ERROR_EXIT_CODE, StartError } from "./src/base/start_error.ts";
 import { readConfig } from "./src/config/config.ts";
+import { misspelt } from "./src/config/environment.ts";
 import { readDemoSecret } from "./src/demo/demo_secret.ts";
 import { EARLY_STOP_MS } from "./src/limits.ts";
 import { dropPermissions } from "./src/permissions.ts";
@@ -26,10 +27,14 @@ if (import.meta.main) Deno.exit(await main());
 async function main(): Promise<number> {
   try {
     const isTerminal = Deno.stdout.isTerminal();
-    const config = readConfig(Deno.env.toObject(), readDemoSecret, isTerminal);
+    const env = Deno.env.toObject();
+    const config = readConfig(env, readDemoSecret, isTerminal);
     const log = createLog(config.log.level, config.log.format);
     keepInspectorClosed(log);
     surviveFaults(log);
+    for (const one of misspelt(env)) {
+      log.warn({ ...one }, "unknown variable, probably misspelt");
+    }
     if (config.database.kind === "external") {
       await dropPermissions(socketPath(config.database.url));
     }

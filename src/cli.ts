@@ -9,6 +9,7 @@
 import { parseArgs } from "node:util";
 import { signToken } from "./access/token/sign_token.ts";
 import { readDatabaseConfig, readTokenConfig } from "./config/config.ts";
+import { misspelt } from "./config/environment.ts";
 import { readDemoSecret } from "./demo/demo_secret.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { createLog } from "./telemetry/log_writer.ts";
@@ -67,6 +68,7 @@ async function printToken(args: readonly string[], ttl: string): Promise<void> {
     );
   }
   const token = await signToken({ ...config, key }, userId, ttlSeconds);
+  warnOfMisspelt();
   if (demo) writeLine(Deno.stderr, DEMO_TOKEN_WARNING);
   writeLine(Deno.stdout, token);
 }
@@ -77,6 +79,7 @@ async function migrateOnce(isExplained: boolean): Promise<void> {
     Deno.stdout.isTerminal(),
   );
   const log = createLog(level, format);
+  warnOfMisspelt();
   keepInspectorClosed(log);
   const { logMigration, migrateDatabase } = await import(
     "./postgres/migrate.ts"
@@ -105,6 +108,15 @@ function writeLine(
   line: string,
 ): void {
   stream.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+function warnOfMisspelt(): void {
+  for (const { variable, meant } of misspelt(Deno.env.toObject())) {
+    writeLine(
+      Deno.stderr,
+      `Warning: ${variable} is not known: is it ${meant}?`,
+    );
+  }
 }
 
 async function run(args: string[]): Promise<number> {

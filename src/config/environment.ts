@@ -12,6 +12,7 @@ import type { Network } from "../access/client_address.ts";
 import { WATCHED_USERS_MAX } from "../protocol/messages.ts";
 import { USER_ID_TYPES } from "../protocol/user_id.ts";
 import { StartError } from "../base/start_error.ts";
+import { type Misspelt, misspeltVariables } from "./misspelt.ts";
 import { origins } from "./origins.ts";
 
 /** RFC 7518, section 3.2: the key is at least as long as the hash of HS256, which is 256 bits. */
@@ -203,11 +204,21 @@ export function parse<Shape extends z.ZodRawShape>(
   );
   problems.push(...contradictions(given, schema.parse(good)));
   if (!result.success || problems.length > 0) {
+    problems.push(
+      ...misspelt(env).map(({ variable, meant }) =>
+        `${variable} is not known: is it ${meant}?`
+      ),
+    );
     throw new StartError(
       ["Cannot start with this configuration:", ...problems].join("\n  "),
     );
   }
   return result.data;
+}
+
+/** The variables of an environment that look like misspelt ones of the server. */
+export function misspelt(env: EnvVars): Misspelt[] {
+  return misspeltVariables(Object.keys(env), Object.keys(environment.shape));
 }
 
 function describe(name: string, given: EnvVars, expected: string): string {

@@ -31,6 +31,11 @@ Deno.test("token without JWT_SECRET prints a demo token, and a warning on standa
   match(stderr, /^Warning: JWT_SECRET is not set, .* demo mode/);
 });
 
+Deno.test("token warns of a misspelt variable on standard error", async () => {
+  const { stderr } = await cli(["token", "7"], { JWT_ISUER: "me" });
+  equal(stderr, "Warning: JWT_ISUER is not known: is it JWT_ISSUER?\n");
+});
+
 for (const name of ["DATABASE_URL", "PGHOST", "PGDATABASE"]) {
   Deno.test(`token without JWT_SECRET is refused if ${name} is set`, async () => {
     const { code, stdout, stderr } = await cli(["token", "7"], {

@@ -1,5 +1,5 @@
 /** How a server starts: its port, what it answers meanwhile, and what ends the start. */
-import { equal, match } from "node:assert/strict";
+import { equal, match, ok } from "node:assert/strict";
 import pg from "pg";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
@@ -106,4 +106,17 @@ Deno.test("the log names the address of the socket, and / says what the server i
   equal(page.status, 200);
   match(page.headers.get("content-type") ?? "", /^text\/plain/);
   match(await page.text(), /^Rollcall \d+\.\d+\.\d+\S*, .*README\.md.*\n$/);
+});
+
+Deno.test("a misspelt variable is a warning in the log, without its value", async () => {
+  await using server = await startServerOn(postgres.database(), {
+    MAX_CONECTIONS: "8123",
+  });
+  const warnings = server.log.filter((line) => line.includes('"warn"'));
+  equal(warnings.length, 1);
+  match(
+    warnings[0] ?? "",
+    /"variable":"MAX_CONECTIONS","meant":"MAX_CONNECTIONS","msg":"unknown variable, probably misspelt"/,
+  );
+  ok(!server.log.join().includes("8123"));
 });
