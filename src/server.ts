@@ -19,6 +19,7 @@ import { addUsers } from "./demo/demo_users.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { NODE_STOP_MS } from "./limits.ts";
 import { startNode } from "./node.ts";
+import { startFault } from "./postgres/connect.ts";
 import { logMigration, migrateDatabase } from "./postgres/migrate.ts";
 import { userIds } from "./protocol/user_id.ts";
 import { PostgresStore } from "./postgres/postgres_store.ts";
@@ -59,7 +60,7 @@ export async function startServer(config: Config, log: Log): Promise<Server> {
     };
   } catch (err) {
     await database.stop();
-    throw err;
+    throw startFault(err);
   }
 }
 

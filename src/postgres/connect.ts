@@ -89,3 +89,15 @@ function adviceOn(client: pg.Client, cause: unknown): string {
   }
   return "; check DATABASE_URL (or the PG* variables) and that Postgres runs";
 }
+
+/**
+ * What to throw when the database refuses something at the start: one sentence for its refusal, and
+ * any other fault as it is.
+ */
+export function startFault(err: unknown): unknown {
+  if (!(err instanceof pg.DatabaseError)) return err;
+  return new StartError(
+    `Cannot start: the database answers "${messageOf(err)}"`,
+    { cause: err },
+  );
+}

@@ -45,7 +45,7 @@ import {
   refusePreReleaseSchema,
 } from "./pre_release.ts";
 import { pinned } from "./pinned.ts";
-import { adviceOnRights } from "./rights.ts";
+import { adviceOnRights, requireRightsToServe } from "./rights.ts";
 import {
   DEFAULT_USERS,
   describeUsers,
@@ -192,6 +192,7 @@ async function migrateOnce(
   ];
   for (const file of changed) await applyFile(client, file, values);
   await revokeDefaultGrants(client, known);
+  await requireRightsToServe(client);
   return { applied: changed.map(({ name }) => name), users, madeUsers };
 }
 

@@ -1,8 +1,9 @@
 /**
- * Says what gives a role the rights that it lacked for a migration.
+ * Says what gives a role the rights that it lacks.
  *
- * Asked only after Postgres has denied something. So a role whose rights are unusual is never
- * refused what would have worked.
+ * For a migration this is asked only after Postgres has denied something. So a role whose rights
+ * are unusual is never refused what would have worked. To serve, the rights are checked at the
+ * start: most of them are needed only later, when the node has joined and its users come online.
  *
  * A role that makes the schema needs to create the schemas rollcall_internal and rollcall, or to use
  * and create in ones that were prepared. To make a users table it also needs to create in the first
@@ -15,6 +16,7 @@
  * @module
  */
 import pg from "pg";
+import { StartError } from "../base/start_error.ts";
 import { unpinned } from "./pinned.ts";
 import { schemaForTables } from "./users_catalog.ts";
 
@@ -59,6 +61,41 @@ const READ_RIGHTS = `
     left join pg_namespace internal on internal.nspname = 'rollcall_internal'
     left join pg_class migrations on migrations.relnamespace = internal.oid and migrations.relname = 'migrations'`;
 
+/** Objects of ours on which the current role lacks a right that serving may need. */
+const OUT_OF_REACH = `
+  select c.relname::text as name
+    from pg_class c
+   where c.relnamespace = to_regnamespace('rollcall_internal') and c.relkind = 'r'
+     and not (has_any_column_privilege(c.oid, 'select') and has_any_column_privilege(c.oid, 'insert')
+              and has_any_column_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete'))
+   union all
+  select p.proname::text
+    from pg_proc p
+   where p.pronamespace = to_regnamespace('rollcall_internal') and not has_function_privilege(p.oid, 'execute')
+   order by 1`;
+
+/**
+ * Inside of `pinned`, after the migration.
+ *
+ * @throws {StartError} that names the grants, when the role may not use all of our tables and
+ *   functions: so it is after a migration by another role that made new ones.
+ */
+export async function requireRightsToServe(
+  client: pg.ClientBase,
+): Promise<void> {
+  const { rows: lacking } = await client.query(OUT_OF_REACH);
+  if (lacking.length === 0) return;
+  const { rows: [{ role }] } = await client.query(
+    `select quote_ident(current_user) as "role"`,
+  );
+  const names = lacking.map(({ name }) => name).join(", ");
+  throw new StartError(
+    `Cannot serve: the role ${role} lacks rights in rollcall_internal (${names}); ${role} needs: ${
+      grantsToServe(role)
+    }`,
+  );
+}
+
 /**
  * The end of an error message: the statements to run if the fault is a right that the role lacks,
  * and nothing if it is another fault. Inside of `pinned`.
@@ -90,12 +127,17 @@ export async function adviceOnRights(
 
 /** Another role has migrated the database. */
 function adviceToServe({ role, internalOwner }: Rights): string {
-  const grants = [
+  return `; run deno task migrate as ${internalOwner}, the owner of its tables; to serve, ${role} needs: ${
+    grantsToServe(role)
+  }`;
+}
+
+function grantsToServe(role: string): string {
+  return [
     `grant usage on schema rollcall_internal to ${role}`,
     `grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}`,
     `grant execute on all functions in schema rollcall_internal to ${role}`,
   ].join("; ");
-  return `; run deno task migrate as ${internalOwner}, the owner of its tables; to serve, ${role} needs: ${grants}`;
 }
 
 function adviceToMigrate(rights: Rights): string {

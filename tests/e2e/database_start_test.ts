@@ -30,25 +30,66 @@ Deno.test("a role without the right to make the schema ends the start with 2 and
   );
 });
 
-Deno.test("a role that may use the schema and not change it can serve", async () => {
-  const url = new URL(await postgres.database());
+/** A database with the schema, and a role with the rights to serve and no others. */
+async function serverRole() {
+  const owner = await postgres.database();
+  const url = new URL(owner);
   const role = uniqueName("server");
   await query(
-    url.href,
+    owner,
     `create role ${role} login password 'secret';
      grant select, update on users to ${role};
      grant usage on schema rollcall_internal to ${role};
      grant select, insert, update, delete on all tables in schema rollcall_internal to ${role};
      grant execute on all functions in schema rollcall_internal to ${role}`,
   );
-  const owner = url.href;
-  url.username = role;
-  url.password = "secret";
-  await using server = await startServerOn(url.href);
+  [url.username, url.password] = [role, "secret"];
+  return { owner, role, url: url.href };
+}
+
+Deno.test("a role that may use the schema and not change it can serve", async () => {
+  const { owner, url } = await serverRole();
+  await using server = await startServerOn(url);
   await using ada = await connect(server.url, 1);
   await using _bob = await connect(server.url, 2);
   await ada.receives("user_online", 2);
   equal(await statusOf(owner, 2), "online");
+});
+
+const lacking = {
+  presence: "update on rollcall_internal.presence",
+  feed: "insert on rollcall_internal.feed",
+  nodes: "insert on rollcall_internal.nodes",
+  renew: "execute on function rollcall_internal.renew",
+};
+
+for (const [name, right] of Object.entries(lacking)) {
+  Deno.test(`a role that lacks ${right} ends the start with 2 and one sentence with the grants`, async () => {
+    const { owner, role, url } = await serverRole();
+    await query(owner, `revoke ${right} from ${role}`);
+    const env = { DATABASE_URL: url, JWT_SECRET: TEST_SECRET, PORT: "0" };
+    const { code, stderr } = await runFile("main.ts", [], { env });
+    equal(code, 2);
+    equal(
+      stderr,
+      `Cannot serve: the role ${role} lacks rights in rollcall_internal (${name}); ${role} needs: grant usage on schema rollcall_internal to ${role}; grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}; grant execute on all functions in schema rollcall_internal to ${role}\n`,
+    );
+  });
+}
+
+Deno.test("what the database refuses while the node joins ends the start with 2 and one sentence", async () => {
+  const DATABASE_URL = await postgres.database();
+  await query(
+    DATABASE_URL,
+    `create function refuse() returns trigger language plpgsql as
+       $$ begin raise 'no node today'; end $$;
+     create trigger refuse before insert on rollcall_internal.nodes
+       for each row execute function refuse()`,
+  );
+  const env = { DATABASE_URL, JWT_SECRET: TEST_SECRET, PORT: "0" };
+  const { code, stderr } = await runFile("main.ts", [], { env });
+  equal(code, 2);
+  equal(stderr, 'Cannot start: the database answers "no node today"\n');
 });
 
 const wrongUrls: Record<string, { change: (url: URL) => void; says: RegExp }> =
