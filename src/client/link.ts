@@ -175,6 +175,7 @@ export class Link {
   close(code: number, reason: string): void {
     if (this.#isClosed) return;
     this.#drop();
+    this.#tokens.stop();
     this.#report({ state: "closed", code, reason });
   }
 
@@ -222,10 +223,8 @@ export class Link {
     const wasConnected = this.#info.state === "connected";
     if (FINAL_CODES.includes(code)) this.close(code, reason);
     else if (code === CLOSE.tokenExpired.code) {
-      const hasWorked = wasConnected && this.#tokens.canChange;
-      if (hasWorked || this.#tokens.refused() === "retry") {
-        this.#retry(reason, code);
-      } else this.close(code, reason);
+      if (this.#tokens.refused() === "retry") this.#retry(reason, code);
+      else this.close(code, reason);
     } else if (code === CLOSE.goingAway.code && reason === "" && wasConnected) {
       // Firefox closes every socket when a navigation begins, also one to a download.
       this.#backoff.reset();

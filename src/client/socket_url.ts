@@ -27,7 +27,10 @@ export function toSocketUrl(address: Address, platform: Platform): string {
   } catch {
     throw fault("a URL");
   }
-  const url = resolved.replace(/#.*$/, "").replace(/^http/, "ws");
+  // React Native's URL adds a slash to the end, so an absolute one is used as it was given.
+  const isAbsolute = /^(ws|http)s?:\/\//.test(given);
+  const url = (isAbsolute ? given : resolved)
+    .replace(/#.*$/, "").replace(/^http/, "ws");
   if (!/^wss?:/.test(url)) throw fault("wss: or https:");
   const isPageSecure = platform.origin?.startsWith("https:") === true;
   if (isPageSecure && url.startsWith("ws:") && !LOOPBACK.test(url)) {

@@ -15,16 +15,16 @@ export type TokenSource = string | (() => string | Promise<string>);
 
 export class Tokens {
   readonly #source: TokenSource;
-  readonly #platform: Platform;
   readonly #timing: Timing;
   #call: Promise<string> | undefined;
+  readonly #timer: Timer;
   /** Tokens in a row that the server refused because of their time. */
   #refused = 0;
 
   constructor(source: TokenSource, platform: Platform, timing: Timing) {
     this.#source = source;
-    this.#platform = platform;
     this.#timing = timing;
+    this.#timer = new Timer(platform, timing);
   }
 
   /** Whether there may be another token than the last one. */
@@ -43,6 +43,11 @@ export class Tokens {
     return call;
   }
 
+  /** The client is closed: an open call keeps no process from exiting. */
+  stop(): void {
+    this.#timer.stop();
+  }
+
   accepted(): void {
     this.#refused = 0;
   }
@@ -57,15 +62,14 @@ export class Tokens {
 
   async #callOnce(source: () => string | Promise<string>): Promise<string> {
     const { tokenMs } = this.#timing;
-    const timer = new Timer(this.#platform, this.#timing);
     const timeout = new Promise<never>((_, reject) => {
       const error = new Error(`no token within ${tokenMs / 1_000} s`);
-      timer.start(tokenMs, () => reject(error));
+      this.#timer.start(tokenMs, () => reject(error));
     });
     try {
       return await Promise.race([timeout, source()]);
     } finally {
-      timer.stop();
+      this.stop();
     }
   }
 }

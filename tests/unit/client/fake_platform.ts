@@ -143,12 +143,22 @@ export class FakePlatform extends FakeEvents implements Platform {
     } as unknown as Platform["WebSocket"];
   }
 
+  /** Timers that are not cleared and have not fired. */
+  readonly timers = new Set<object>();
+
   setTimeout(callback: () => void, ms: number): object {
-    return this.clock.after(ms, callback);
+    const timer = this.clock.after(ms, () => {
+      this.timers.delete(timer);
+      callback();
+    });
+    this.timers.add(timer);
+    return timer;
   }
 
   clearTimeout(timer: number | object | undefined): void {
-    (timer as (() => void) | undefined)?.();
+    if (typeof timer !== "function") return;
+    this.timers.delete(timer);
+    timer();
   }
 
   queueMicrotask(callback: () => void): void {

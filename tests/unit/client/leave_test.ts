@@ -1,6 +1,6 @@
 /** How a client ends, and what its listeners and the server get to know. */
 import { deepEqual, equal } from "node:assert/strict";
-import { fakeClient } from "./fake_platform.ts";
+import { type FakeClient, fakeClient } from "./fake_platform.ts";
 
 Deno.test("[P8] leave says to the server that the user does not come back, and close does not", async () => {
   const leaving = await fakeClient();
@@ -16,6 +16,34 @@ Deno.test("[P8] leave says to the server that the user does not come back, and c
   closing.rollcall.close();
   deepEqual(closing.platform.socket.closes, [[undefined, undefined]]);
   equal(closing.infos.at(-1), leaving.infos.at(-1));
+});
+
+Deno.test("[L1] a closed client has no timer left, in whatever state it was", async () => {
+  const refused = { type: "error", code: "bad_token", message: "" } as const;
+  const waits: Record<string, (client: FakeClient) => void> = {
+    "for a token": () => {},
+    "for the socket": () => {},
+    "for a message": ({ platform }) => platform.socket.open(),
+    "for nothing": ({ platform }) => platform.socket.connect(),
+    "for an answer": ({ platform }) => {
+      platform.socket.isAnswering = false;
+      platform.socket.connect();
+      platform.fire("online");
+    },
+    "to refresh": ({ platform }) => {
+      platform.socket.connect();
+      platform.socket.receive(refused);
+    },
+    "to reconnect": ({ platform }) => platform.socket.refuse(),
+  };
+  for (const [name, happen] of Object.entries(waits)) {
+    const never = new Promise<string>(() => {});
+    const token = name === "for a token" ? () => never : () => "t";
+    const client = await fakeClient({ token });
+    happen(client);
+    client.rollcall.close();
+    equal(client.platform.timers.size, 0, `a client that waits ${name}`);
+  }
 });
 
 for (const name of ["connection", "status"] as const) {

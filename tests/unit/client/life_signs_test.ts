@@ -61,6 +61,16 @@ Deno.test("[S2] a wall clock that is set forward or back ends no connection", as
   deepEqual(client.infos, ["connecting", "connected"]);
 });
 
+Deno.test("[S2] a wall clock that is set back hides no silence", async () => {
+  const client = await fakeClient();
+  const { platform, advance } = client;
+  platform.socket.connect();
+  platform.socket.isAnswering = false;
+  platform.wallAheadMs -= 3_600_000;
+  await advance(70_000);
+  equal(client.state, "reconnecting");
+});
+
 Deno.test("[S2] a server that is silent for 70 s and does not answer is given up", async () => {
   const client = await fakeClient();
   const { platform, advance } = client;

@@ -68,6 +68,17 @@ Deno.test("a page from https: cannot use ws:, except on its own machine, and say
   equal(urlIn({}, new URL("http://a.example/ws")), "ws://a.example/ws");
 });
 
+Deno.test("an absolute URL keeps its path where URL adds a slash, as in React Native", () => {
+  class SlashedUrl {
+    readonly href: string;
+    constructor(url: string) {
+      this.href = `${url}/`;
+    }
+  }
+  const url = "https://presence.example/ws";
+  equal(urlIn({ URL: SlashedUrl }, url), "wss://presence.example/ws");
+});
+
 Deno.test("where there is no WebSocket, connect says so", () => {
   const platform = new FakePlatform();
   Object.assign(platform, { WebSocket: undefined });
