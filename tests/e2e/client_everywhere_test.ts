@@ -110,26 +110,40 @@ for (
   });
 }
 
-const node22 = await findNode22();
+interface Node {
+  readonly command: string;
+  readonly version: number;
+}
 
-/** The command of a Node that has WebSocket, type stripping and `require` of modules: 22.12 or newer. */
-async function findNode22(): Promise<string | undefined> {
-  for (const command of [Deno.env.get("NODE22") ?? "", "node"]) {
+/** The Node of the PATH, and that of NODE22 if there is one. */
+const nodes = await findNodes();
+const node = nodes.at(0);
+/** It has WebSocket, type stripping and `require` of modules, from 22.12 on. */
+const node22 = nodes.find(({ version }) => version >= 22)?.command;
+warnIf(node === undefined, "no node on the PATH");
+warnIf(node22 === undefined, "no Node 22 on the PATH or in NODE22");
+
+async function findNodes(): Promise<Node[]> {
+  const found: Node[] = [];
+  for (const command of ["node", Deno.env.get("NODE22") ?? ""]) {
     if (command === "") continue;
     try {
       const { stdout } = await new Deno.Command(command, {
         args: ["--version"],
       }).output();
       const version = /^v(\d+)\./.exec(new TextDecoder().decode(stdout))?.[1];
-      if (Number(version) >= 22) return command;
+      found.push({ command, version: Number(version) });
     } catch {
       // There is no such command.
     }
   }
-  const text =
-    "skipping the client on Node: no Node 22 on the PATH or in NODE22\n";
+  return found;
+}
+
+function warnIf(isMissing: boolean, what: string): void {
+  if (!isMissing) return;
+  const text = `skipping a test of the client on Node: ${what}\n`;
   Deno.stderr.writeSync(new TextEncoder().encode(text));
-  return undefined;
 }
 
 /** A project as `npm init -y` makes it, with the client copied as docs/client.md says. */
@@ -174,6 +188,69 @@ Deno.test({
       );
       deepEqual(exitCode, 0);
     }
+    await Deno.remove(folder, { recursive: true });
+  },
+});
+
+/** Copies the JavaScript that the server serves, with all that it imports. */
+async function copyServedClient(folder: string): Promise<void> {
+  const copied = new Set<string>();
+  const copy = async (path: string) => {
+    if (copied.has(path)) return;
+    copied.add(path);
+    const url = new URL(path, server.url);
+    const script = await (await fetch(url)).text();
+    const file = `${folder}${url.pathname}`;
+    await Deno.mkdir(file.replace(/[^/]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(file, script);
+    for (const [, imported = ""] of script.matchAll(/from "(\.[^"]+)"/g)) {
+      await copy(new URL(imported, url).pathname);
+    }
+  };
+  await Deno.writeTextFile(`${folder}/package.json`, '{"type":"module"}');
+  await copy("/client.js");
+}
+
+Deno.test({
+  name:
+    "without a WebSocket, as on Node 20, an import has no effect and connect says what is missing; with one it connects",
+  ignore: node === undefined,
+  fn: async () => {
+    const folder = await Deno.makeTempDir({ prefix: "rollcall-node20-" });
+    await copyServedClient(folder);
+    const url = `${server.url.replace("http", "ws")}ws`;
+    const token = await tokenFor(1);
+    const client = `import { connect } from "./client.js";
+      const connected = () => new Promise((resolve, reject) => {
+        const rollcall = connect("${url}", { token: "${token}" });
+        rollcall.on("connection", ({ state, reason }) => {
+          if (state === "connecting") return;
+          if (state === "connected") resolve(state);
+          else reject(new Error(reason));
+          rollcall.close();
+        });
+      });`;
+    await Deno.writeTextFile(
+      `${folder}/main.js`,
+      `${client}
+      const why = await connected().catch(({ name, message }) => name + ": " + message);
+      console.log(why);
+      const { WebSocket } = await import("${ROOT}node_modules/ws/wrapper.mjs");
+      globalThis.WebSocket = WebSocket;
+      console.log(await connected());`,
+    );
+    const { command = "", version = 0 } = node ?? {};
+    const without = version >= 22 ? ["--no-experimental-websocket"] : [];
+    const { code, stdout, stderr } = await run(command, [
+      ...without,
+      `${folder}/main.js`,
+    ]);
+    deepEqual({ code, stdout, stderr }, {
+      code: 0,
+      stdout:
+        "TypeError: Cannot connect: expected a WebSocket, as in browsers, Deno, and Node 22 or newer\nconnected\n",
+      stderr: "",
+    });
     await Deno.remove(folder, { recursive: true });
   },
 });
