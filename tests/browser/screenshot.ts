@@ -6,14 +6,14 @@
  *
  * @module
  */
-import { launchBrowser } from "../support/browser.ts";
+import { launchPlaywright } from "../support/chromium.ts";
 import { ROOT, startServer } from "../support/server.ts";
 
 const [file = `${ROOT}docs/screenshot.png`, ...numbers] = Deno.args;
 const [width = 1_280, height = 800, pauseSeconds = 28] = numbers.map(Number);
 
 await using server = await startServer();
-const browser = await launchBrowser();
+const browser = await launchPlaywright("/usr/bin/chromium");
 try {
   const context = await browser.newContext({
     ...{ viewport: { width, height }, locale: "en-GB" },

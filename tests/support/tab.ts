@@ -1,12 +1,15 @@
 /**
- * The demo page in a tab of a real browser.
+ * The demo page in windows of real browsers.
  *
  * @module
  */
 import { deepEqual } from "node:assert/strict";
-import type { Browser, Page, WebSocketRoute } from "playwright-core";
-import type { ServerMessage } from "../../src/protocol/messages.ts";
-import { browserIsMissing, launchBrowser, tasksCpuMs } from "./browser.ts";
+import {
+  type Browser,
+  type BrowserName,
+  BROWSERS,
+  type Page,
+} from "./browser.ts";
 import { type ServerOptions, startServer, type TestServer } from "./server.ts";
 import { until, untilEqual } from "./until.ts";
 
@@ -23,96 +26,125 @@ export interface Tab extends AsyncDisposable {
   logIs(about: RegExp, entries: readonly string[]): Promise<void>;
   /** Waits until the text of an element matches. */
   shows(selector: string, pattern: RegExp): Promise<void>;
+  /** The text of each element that matches. */
+  texts(selector: string): Promise<string[]>;
+  attribute(selector: string, name: string): Promise<string>;
+  /** Clicks on the middle of an element, as soon as it is there and enabled. */
+  click(selector: string): Promise<void>;
 }
 
 export interface TabOptions {
+  /** Default: that of the server of all tests of the file. */
   readonly url?: string;
-  /** What to put between the page and the server, before the page loads. */
-  readonly prepare?: (page: Page) => Promise<unknown>;
+  readonly width?: number;
 }
 
 export interface PageTests {
   /** The server of all tests of the file. */
   readonly server: TestServer;
-  test(name: string, fn: () => Promise<void>): void;
+  /** The browser of the test that runs. */
+  readonly browser: BrowserName;
+  /** A test for each of these browsers. Default: all. */
+  test(
+    name: string,
+    fn: () => Promise<void>,
+    browsers?: readonly BrowserName[],
+  ): void;
   /** Disposing of it closes the page, and fails if there were errors on it. */
   open(path: string, options?: TabOptions): Promise<Tab>;
-  /** The CPU time of each task of a page while `work` runs, in milliseconds. */
-  tasksCpuMs(tab: Tab, work: () => Promise<void>): Promise<number[]>;
 }
 
-/** One browser and one server for a file's tests; without a browser they are skipped. */
+/** One server for a file's tests, which run in each browser that is installed. */
 export function pageTests(options: ServerOptions = {}): PageTests {
-  let browser: Browser;
+  const launched = new Map<BrowserName, Promise<Browser>>();
   let server: TestServer;
-  if (browserIsMissing !== undefined) {
-    Deno.stderr.writeSync(new TextEncoder().encode(`${browserIsMissing}\n`));
+  let current: BrowserName = "Chromium";
+  for (const { missing } of BROWSERS) {
+    if (missing === undefined) continue;
+    Deno.stderr.writeSync(new TextEncoder().encode(`${missing}\n`));
   }
   Deno.test.beforeAll(async () => {
-    if (browserIsMissing !== undefined) return;
-    browser = await launchBrowser();
     server = await startServer(options);
   });
   Deno.test.afterAll(async () => {
-    if (browserIsMissing !== undefined) return;
-    await browser.close();
+    for (const browser of launched.values()) {
+      await (await browser)[Symbol.asyncDispose]();
+    }
     await server[Symbol.asyncDispose]();
   });
+  const openPage = async () => {
+    const found = BROWSERS.find(({ name }) => name === current);
+    const browser = launched.get(current) ?? found?.launch();
+    if (browser === undefined) throw new Error(`There is no ${current}`);
+    launched.set(current, browser);
+    return await (await browser).open();
+  };
   return {
     get server() {
       return server;
     },
-    test: (name, fn) =>
-      Deno.test({
-        name,
-        fn,
-        ignore: browserIsMissing !== undefined,
-        // Playwright keeps its pipe to the browser busy over the borders of tests.
-        sanitizeOps: false,
-        sanitizeResources: false,
-      }),
-    tasksCpuMs: ({ page }, work) => tasksCpuMs(browser, page, work),
-    open: async (path, { url = server.url, prepare } = {}) => {
-      const page = await browser.newPage();
-      const tab = attend(page);
-      await prepare?.(page);
+    get browser() {
+      return current;
+    },
+    test: (name, fn, browsers) => {
+      for (const browser of BROWSERS) {
+        if (browsers?.includes(browser.name) === false) continue;
+        Deno.test({
+          name: `${name} (${browser.name})`,
+          ignore: browser.missing !== undefined,
+          // What keeps a browser alive is busy over the borders of tests.
+          sanitizeOps: false,
+          sanitizeResources: false,
+          fn: async () => {
+            current = browser.name;
+            await fn();
+          },
+        });
+      }
+    },
+    open: async (path, { url = server.url, width } = {}) => {
+      const page = await openPage();
+      if (width !== undefined) await page.resize(width, 844);
       await page.goto(url + path);
-      return tab;
+      return attend(page);
     },
   };
 }
 
+/** A text as JavaScript. */
+const quote = JSON.stringify;
+
 function attend(page: Page): Tab {
-  const faults: string[] = [];
-  page.on("pageerror", (error) => faults.push(error.message));
-  page.on("console", (message) => {
-    if (message.text().includes("Security Policy")) faults.push(message.text());
-  });
-  const texts = (selector: string) => page.locator(selector).allTextContents();
+  const texts = (selector: string) =>
+    page.evaluate<string[]>(
+      `Array.from(document.querySelectorAll(${
+        quote(selector)
+      }), ({ textContent }) => textContent)`,
+    );
   const count = async () =>
     Number((await texts("#count")).join().replace(",", ""));
   const logOf = async (about: RegExp) =>
     (await texts("#log li > span")).filter((entry) => about.test(entry));
+  const shows = async (selector: string, pattern: RegExp) => {
+    await until(
+      `${selector} shows ${pattern}`,
+      async () => pattern.test((await texts(selector)).join()),
+    );
+  };
   return {
-    page,
-    log: logOf,
+    ...{ page, texts, shows, log: logOf },
     logIs: (about, entries) =>
       untilEqual(`the log about ${about} is right`, () => logOf(about), [
         ...entries,
       ]),
-    shows: async (selector, pattern) => {
+    connected: async () => {
+      const selector = "#state[data-state=connected]";
       await until(
-        `${selector} shows ${pattern}`,
-        async () => pattern.test((await texts(selector)).join()),
+        "the page is connected",
+        async () => (await texts(selector)).length === 1,
       );
     },
-    connected: () => page.locator("#state[data-state=connected]").waitFor(),
-    stateMatches: async (pattern) => {
-      await until(
-        `the state matches ${pattern}`,
-        async () => pattern.test((await texts("#state")).join()),
-      );
-    },
+    stateMatches: (pattern) => shows("#state", pattern),
     listShows: (names) =>
       untilEqual(
         `the list and its count show ${names.join() || "nobody"}`,
@@ -133,50 +165,30 @@ function attend(page: Page): Tab {
         async () => (await texts("#log li > span")).includes(text),
       );
     },
+    attribute: (selector, name) =>
+      page.evaluate(
+        `document.querySelector(${quote(selector)})?.getAttribute(${
+          quote(name)
+        }) ?? ""`,
+      ),
+    click: async (selector) => {
+      const [x, y] = await until(
+        `${selector} can be clicked`,
+        async () =>
+          await page.evaluate<[number, number] | null>(`(() => {
+            const element = document.querySelector(${quote(selector)});
+            if (element === null || element.disabled) return null;
+            element.scrollIntoView({ block: "center", behavior: "instant" });
+            const { x, y, width, height } = element.getBoundingClientRect();
+            return [x + width / 2, y + height / 2];
+          })()`) ?? undefined,
+      );
+      await page.clickAt(x, y);
+    },
     [Symbol.asyncDispose]: async () => {
+      const faults = await page.faults();
       await page.close();
       deepEqual(faults, []);
     },
   };
-}
-
-/** Holds every request for a path back until `open` is called. */
-export function gate(pattern: string): {
-  readonly held: Promise<void>;
-  readonly open: () => void;
-  readonly prepare: (page: Page) => Promise<unknown>;
-} {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const held = Promise.withResolvers<void>();
-  return {
-    held: held.promise,
-    open: resolve,
-    prepare: (page) =>
-      page.route(pattern, async (route) => {
-        held.resolve();
-        await promise;
-        await route.continue();
-      }),
-  };
-}
-
-/** Plays the server for each socket that the page opens. */
-export function fakeServer(
-  play: (socket: WebSocketRoute, nth: number) => void,
-): {
-  readonly prepare: (page: Page) => Promise<unknown>;
-  readonly count: number;
-} {
-  let count = 0;
-  return {
-    prepare: (page) =>
-      page.routeWebSocket("**/ws*", (socket) => play(socket, count++)),
-    get count() {
-      return count;
-    },
-  };
-}
-
-export function sendTo(socket: WebSocketRoute, message: ServerMessage): void {
-  socket.send(JSON.stringify(message));
 }
