@@ -13,6 +13,7 @@ const noDemo = () => {
 };
 const read = (env: Record<string, string>) => readConfig(env, noDemo);
 const secret = { JWT_SECRET: TEST_SECRET };
+const RANDOM_TOKEN = "q7Zt1mXw9aB3cD5eF8gH2jK4nP6rS0uV";
 
 function errors(env: Record<string, string>): string[] {
   try {
@@ -154,15 +155,34 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
       error: /^USER_ID_JSON="bigint": expected number or string/,
     },
     "an admin token with a space": {
-      env: { ...secret, ADMIN_TOKEN: `${"a".repeat(32)} b` },
+      env: { ...secret, ADMIN_TOKEN: `${RANDOM_TOKEN} b` },
       error:
-        /^ADMIN_TOKEN=\[hidden, 34 characters\]: expected no spaces, because it is sent in a header/,
+        /^ADMIN_TOKEN=\[hidden, 34 characters\]: expected ASCII without spaces, because it is sent in a header$/,
+    },
+    "an admin token that is not ASCII": {
+      env: { ...secret, ADMIN_TOKEN: `${RANDOM_TOKEN}\u00e9` },
+      error: /^ADMIN_TOKEN=\[hidden, 33 characters\]: expected ASCII without/,
+    },
+    "an admin token of one character, many times": {
+      env: { ...secret, ADMIN_TOKEN: "a".repeat(64) },
+      error:
+        /^ADMIN_TOKEN=\[hidden, 64 characters\]: expected random characters, for example from: openssl rand -base64 32$/,
+    },
+    "an admin token of one word, many times": {
+      env: { ...secret, ADMIN_TOKEN: "password".repeat(5) },
+      error: /^ADMIN_TOKEN=\[hidden, 40 characters\]: expected random/,
     },
     "a short secret": {
       env: { JWT_SECRET: "hunter2" },
       error: /^JWT_SECRET=\[hidden, 7 characters\]: expected at least 32 bytes/,
     },
   };
+
+Deno.test("a random admin token is accepted, also one of hexadecimal digits", () => {
+  for (const ADMIN_TOKEN of [RANDOM_TOKEN, "0f8e1d7a2b6c".repeat(3)]) {
+    equal(read({ ...secret, ADMIN_TOKEN }).adminToken, ADMIN_TOKEN);
+  }
+});
 
 for (const [name, { env, error }] of Object.entries(refused)) {
   Deno.test(`${name} is refused`, () => {
