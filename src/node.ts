@@ -137,7 +137,9 @@ interface Listening {
  * request is answered with 503.
  */
 function listen({ config, clock, log }: Base): Listening {
-  const addressOf = clientAddress(config.trustedProxies);
+  const addressOf = clientAddress(config.trustedProxies, (peer) => {
+    log.warn({ peer }, "X-Forwarded-For of a peer outside TRUSTED_PROXIES");
+  });
   let app: App = () => Promise.resolve(starting());
   const http = new HttpServer({
     ...{ ...config, clock, log },

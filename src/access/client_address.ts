@@ -25,9 +25,15 @@ export type ClientAddress = (
   headers: Pick<Headers, "get">,
 ) => string;
 
-/** @param trusted Proxies whose `X-Forwarded-For` is used. None: the peer is the client. */
-export function clientAddress(trusted: readonly Network[]): ClientAddress {
-  if (trusted.length === 0) return (peer) => network(unmapped(peer));
+/**
+ * @param trusted Proxies whose `X-Forwarded-For` is used. None: the peer is the client.
+ * @param onIgnored Called once, when the header first arrives from a peer that is not trusted. It
+ *   may be a proxy whose clients then share one address.
+ */
+export function clientAddress(
+  trusted: readonly Network[],
+  onIgnored: (peer: string) => void = () => {},
+): ClientAddress {
   const proxies = new BlockList();
   for (const { address, prefix, family } of trusted) {
     proxies.addSubnet(address, prefix, family);
@@ -37,9 +43,16 @@ export function clientAddress(trusted: readonly Network[]): ClientAddress {
     if (version === 0) return false;
     return proxies.check(address, version === 4 ? "ipv4" : "ipv6");
   };
+  let isReported = false;
   return (peer, headers) => {
-    const hops = (headers.get("x-forwarded-for") ?? "").split(",");
+    const forwarded = headers.get("x-forwarded-for");
     let address = unmapped(peer);
+    if (forwarded === null) return network(address);
+    if (!isReported && !isTrusted(address)) {
+      isReported = true;
+      onIgnored(address);
+    }
+    const hops = forwarded.split(",");
     while (isTrusted(address)) {
       const before = withoutPort(hops.pop()?.trim() ?? "");
       // A proxy that names no address counts as the client.

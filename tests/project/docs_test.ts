@@ -1,6 +1,6 @@
 /** The pages for users of the server say what the code does. */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { DEFAULTS } from "../../src/config/environment.ts";
+import { DEFAULTS, environment } from "../../src/config/environment.ts";
 import { CLOSE } from "../../src/protocol/close.ts";
 import { DISCONNECT } from "../../src/protocol/disconnect.ts";
 import { WATCHED_USERS_MAX } from "../../src/protocol/messages.ts";
@@ -46,6 +46,20 @@ Deno.test("configuration.md: every environment variable has a row with its defau
     } else {
       rowOf(rows, name);
     }
+  }
+});
+
+Deno.test("the files for deployment say to which proxies TRUSTED_PROXIES is set", async () => {
+  for (
+    const file of [
+      ...["nginx.conf", "Caddyfile", "kubernetes.yaml", "rollcall.service"],
+    ]
+  ) {
+    const text = await readDocument(`docs/${file}`);
+    const value = /TRUSTED_PROXIES(?:=|\s+value: )([^\s;]+)/.exec(text)?.[1];
+    ok(value !== undefined, `${file} does not set TRUSTED_PROXIES`);
+    const networks = environment.shape.TRUSTED_PROXIES.parse(value);
+    ok(networks !== undefined && networks.length > 0);
   }
 });
 

@@ -1,4 +1,4 @@
-import { equal } from "node:assert/strict";
+import { deepEqual, equal } from "node:assert/strict";
 import { clientAddress } from "../../../src/access/client_address.ts";
 
 const trusted = clientAddress([
@@ -38,4 +38,30 @@ Deno.test("without trusted proxies X-Forwarded-For is ignored", () => {
   equal(plain("127.0.0.1"), "127.0.0.1");
   equal(plain("::1"), "0:0:0:0::/64");
   equal(plain("::ffff:9.9.9.9"), "9.9.9.9");
+});
+
+Deno.test("X-Forwarded-For from a peer that is not trusted is reported once", () => {
+  for (
+    const proxies of [[], [
+      { address: "10.0.0.0", prefix: 8, family: "ipv4" },
+    ]] as const
+  ) {
+    const reported: string[] = [];
+    const read = clientAddress(proxies, (peer) => void reported.push(peer));
+    read("192.0.2.1", { get: () => null });
+    deepEqual(reported, []);
+    read("::ffff:192.0.2.1", { get: () => "1.1.1.1" });
+    read("192.0.2.2", { get: () => "1.1.1.1" });
+    deepEqual(reported, ["192.0.2.1"]);
+  }
+});
+
+Deno.test("X-Forwarded-For from a trusted proxy is not reported", () => {
+  const proxies = [
+    { address: "10.0.0.0", prefix: 8, family: "ipv4" },
+  ] as const;
+  const reported: string[] = [];
+  const read = clientAddress(proxies, (peer) => void reported.push(peer));
+  equal(read("10.0.0.1", { get: () => "6.6.6.6, 1.1.1.1" }), "1.1.1.1");
+  deepEqual(reported, []);
 });
