@@ -23,6 +23,7 @@ import {
   createVerifier,
   rejectingRevoked,
   type Verify,
+  type VerifyCached,
 } from "./access/token/verifier.ts";
 import { logVerificationError } from "./access/verify.ts";
 import { type Clock, systemClock } from "./base/clock.ts";
@@ -235,6 +236,7 @@ function startLoopMonitor({ onStop }: Base): LoopMonitor {
 interface Access {
   readonly admission: Admission;
   readonly verify: Verify;
+  readonly known: VerifyCached["known"];
   readonly drain: Drain;
 }
 
@@ -248,24 +250,24 @@ function createAccess(
     ids,
     (err) => logVerificationError(log, err),
   );
-  const verify = rejectingRevoked(
+  const { verify, known } = rejectingRevoked(
     cached(verifier),
     (tokenId) => eviction.isRevoked(tokenId),
   );
   const { drainMs } = config;
   const drain = new Drain({ connections, admission, clock, drainMs });
-  return { admission, verify, drain };
+  return { admission, verify, known, drain };
 }
 
 function createSocketEndpoint(
   base: Base,
   core: Core,
-  { admission, verify, drain }: Access,
+  { admission, verify, known, drain }: Access,
 ): SocketEndpoint {
   const { config, clock, log, ids, metrics, provisioning } = base;
   const { connections, roster, feed, fanout, eviction } = core;
   return new SocketEndpoint({
-    ...{ config, admission, verify, connections, roster, feed, fanout },
+    ...{ config, admission, verify, known, connections, roster, feed, fanout },
     ...{ clock, log, ids, metrics: metrics.recorder },
     provision: provisioning?.provision,
     draining: () => drain.isDraining,

@@ -1,16 +1,23 @@
 /**
- * Admission counts sockets and failed tokens, and refuses a new socket past the configured limits.
+ * Admission decides whether a request gets a slot, and whether the token of an address may be
+ * verified. It refuses what is past the configured limits.
  *
- * A socket counts until it has ended. One that the server closed still counts while its peer has
- * not answered, because until then it costs as much as an open one. Admission does not know what
- * is in a token.
+ * `slot.ts` counts the sockets, `failure_budgets.ts` what an address got wrong. Admission does not
+ * know what is in a token.
  *
  * @module
  */
-import { deleteOldest } from "../base/delete_oldest.ts";
 import { TokenBucket } from "../base/token_bucket.ts";
+import { TokenBuckets } from "../base/token_buckets.ts";
 import type { UserId } from "../protocol/user_id.ts";
-import { ADDRESSES_MAX, CLOSING_SLOTS_MAX } from "./limits.ts";
+import { FailureBudgets } from "./failure_budgets.ts";
+import {
+  ADDRESSES_MAX,
+  CLOSING_SLOTS_MAX,
+  LOST_SOCKETS_SHARE,
+  NEW_CONNECTIONS_ADDRESS_SHARE,
+} from "./limits.ts";
+import { Slot, type SlotCounts, Tally } from "./slot.ts";
 
 /** An error over HTTP that says when to retry. */
 export interface Refusal {
@@ -30,39 +37,14 @@ export interface AdmissionLimits {
   readonly failedTokensPerMinuteMax: number;
 }
 
-/** An admitted socket. */
-export interface Slot {
-  /** Counts the socket against its user. `"full"`: the user has as many sockets as allowed. */
-  assignUser(userId: UserId): "assigned" | "full";
-  /**
-   * The server closes the socket. Until its peer answers it uses a closing slot, if one is left,
-   * so that a peer that never answers does not take the slot of a good client.
-   */
-  moveToClosing(): void;
-  /** Frees the slot when the socket has ended. Safe to repeat. */
-  release(): void;
-}
-
-const FAILURE_WINDOW_MS = 60_000;
-
 export class Admission {
   readonly #limits: AdmissionLimits;
-  readonly #now: () => number;
   readonly #random: () => number;
-  readonly #socketsByAddress = new Map<string, number>();
-  readonly #socketsByUser = new Map<UserId, number>();
-  /**
-   * Failed tokens by address, within the minute that began with the first of them. Oldest first.
-   */
-  readonly #failures = new Map<
-    string,
-    { readonly since: number; count: number }
-  >();
-  /** Invariant: a socket is counted in exactly one of these two. */
-  #slotsInUse = 0;
-  #closingSlotsInUse = 0;
+  readonly #failures: FailureBudgets;
+  readonly #slots: SlotCounts;
   /** A burst is as large as one second's rate. */
   readonly #newConnections: TokenBucket;
+  readonly #newConnectionsByAddress: TokenBuckets<string>;
 
   /** @param now Milliseconds. */
   constructor(
@@ -70,117 +52,121 @@ export class Admission {
     now = () => performance.now(),
     random = Math.random,
   ) {
+    const { newConnectionsPerSecondMax: rate, connectionsPerUserMax } = limits;
+    const share = rate * NEW_CONNECTIONS_ADDRESS_SHARE;
     this.#limits = limits;
-    this.#now = now;
     this.#random = random;
-    const rate = limits.newConnectionsPerSecondMax;
+    this.#failures = new FailureBudgets(limits.failedTokensPerMinuteMax, now);
+    this.#slots = {
+      ...{ byState: new Tally(), byAddress: new Tally(), byUser: new Tally() },
+      ...{ connectionsPerUserMax, failures: this.#failures },
+    };
     this.#newConnections = new TokenBucket(rate, rate, now);
+    this.#newConnectionsByAddress = new TokenBuckets(
+      ...[Math.max(share, 1), share, ADDRESSES_MAX, now] as const,
+    );
   }
 
-  /** Takes a slot. It is called before anything is spent on the request. */
-  acquire(address: string): Slot | Refusal {
-    const { connectionsMax, connectionsPerAddressMax } = this.#limits;
-    const throttled = this.throttled(address);
+  /**
+   * Takes a slot. It is called before anything is spent on the request.
+   *
+   * @param isVerified Whether the request's token was verified before: then it is admitted also
+   *   where the budget of its address is spent.
+   */
+  acquire(address: string, isVerified: boolean): Slot | Refusal {
+    const { connectionsPerAddressMax } = this.#limits;
+    const throttled = isVerified ? undefined : this.throttled(address);
     if (throttled !== undefined) return throttled;
-    if (
-      (this.#socketsByAddress.get(address) ?? 0) >= connectionsPerAddressMax
-    ) {
+    if (this.#slots.byAddress.of(address) >= connectionsPerAddressMax) {
       const message = "too many connections from this address";
       return this.#refuse(429, "too_many_connections", 10, message);
     }
-    if (this.#slotsInUse >= connectionsMax) {
+    if (this.isFull) {
       const message = "this node has reached its limit of connections";
       return this.#refuse(503, "full", 5, message);
     }
-    if (this.#newConnections.take() === "empty") {
-      const message = "too many new connections in this second";
-      return this.#refuse(503, "busy", 1, message);
-    }
-    return this.#newSlot(address);
+    const busy = this.#takeNewConnection(address);
+    return busy ?? new Slot(this.#slots, address, isVerified);
   }
 
-  /** The refusal for an address that sent too many bad tokens, whatever it requests now. */
+  /** The refusal for an address that got too much wrong, unless its token was verified before. */
   throttled(address: string): Refusal | undefined {
-    if (this.#failuresOf(address) < this.#limits.failedTokensPerMinuteMax) {
-      return undefined;
-    }
-    const message = "too many bad tokens from this address";
-    return this.#refuse(429, "too_many_failed_tokens", 30, message);
+    if (!this.#failures.isSpent(address)) return undefined;
+    const message = "too many bad tokens or handshakes from this address";
+    return this.#refuse(429, "too_many_failed_tokens", 10, message);
+  }
+
+  /** Counts a bad token or a malformed handshake against its address. */
+  recordFailure(address: string): void {
+    this.#failures.recordFailure(address);
+  }
+
+  /** Lets a token be verified that has no slot, or refuses it. */
+  payVerification(address: string): Refusal | undefined {
+    const throttled = this.throttled(address);
+    if (throttled === undefined) this.#failures.payVerification(address);
+    return throttled;
+  }
+
+  /** The token is good. */
+  refundVerification(address: string): void {
+    this.#failures.refundVerification(address);
   }
 
   /** Whether a socket that the server closes would get a closing slot. */
   get hasClosingSlot(): boolean {
-    return this.#closingSlotsInUse < CLOSING_SLOTS_MAX;
+    return this.#slots.byState.of("closing") < CLOSING_SLOTS_MAX;
   }
 
   /** Whether a user may have one more socket. */
   hasSlotFor(userId: UserId): boolean {
-    const sockets = this.#socketsByUser.get(userId) ?? 0;
-    return sockets < this.#limits.connectionsPerUserMax;
+    return this.#slots.byUser.of(userId) < this.#limits.connectionsPerUserMax;
   }
 
   /** Slots in use, without closing slots. */
   get slotsInUse(): number {
-    return this.#slotsInUse;
+    return this.#slots.byState.of("in use");
+  }
+
+  get isFull(): boolean {
+    return this.slotsInUse >= this.#limits.connectionsMax;
   }
 
   /** Sockets that have not ended, also those in closing slots. */
   get sockets(): number {
-    return this.#slotsInUse + this.#closingSlotsInUse;
+    return this.slotsInUse + this.#slots.byState.of("closing");
   }
 
-  /** Counts a bad token against its address. */
-  recordFailedToken(address: string): void {
-    const failures = this.#failures.get(address);
-    if (
-      failures !== undefined && this.#now() - failures.since < FAILURE_WINDOW_MS
-    ) {
-      failures.count += 1;
-      return;
+  /** Sockets that did not open and have not ended. Each has probably lost a descriptor. */
+  get socketsLost(): number {
+    return this.#slots.byState.of("lost");
+  }
+
+  get hasLostTooMany(): boolean {
+    const { connectionsMax } = this.#limits;
+    return this.socketsLost >= Math.max(1, connectionsMax * LOST_SOCKETS_SHARE);
+  }
+
+  /**
+   * An address beyond its share gets what is left above the share of the others, so that the
+   * clients of a node behind one address have the whole budget.
+   */
+  #takeNewConnection(address: string): Refusal | undefined {
+    const rate = this.#limits.newConnectionsPerSecondMax;
+    const reserve = rate * (1 - NEW_CONNECTIONS_ADDRESS_SHARE);
+    if (!this.#newConnections.has()) {
+      const message = "too many new connections in this second";
+      return this.#refuse(503, "busy", 1, message);
     }
-    this.#failures.delete(address);
-    this.#failures.set(address, { since: this.#now(), count: 1 });
-    deleteOldest(this.#failures, ADDRESSES_MAX);
-  }
-
-  #newSlot(address: string): Slot {
-    this.#slotsInUse += 1;
-    increment(this.#socketsByAddress, address);
-    let owner: UserId | undefined;
-    let isReleased = false;
-    let isClosing = false;
-    return {
-      moveToClosing: () => {
-        if (isReleased || isClosing || !this.hasClosingSlot) return;
-        isClosing = true;
-        this.#slotsInUse -= 1;
-        this.#closingSlotsInUse += 1;
-      },
-      assignUser: (userId) => {
-        if (!this.hasSlotFor(userId)) return "full";
-        if (isReleased) return "assigned";
-        owner = userId;
-        increment(this.#socketsByUser, userId);
-        return "assigned";
-      },
-      release: () => {
-        if (isReleased) return;
-        isReleased = true;
-        if (isClosing) this.#closingSlotsInUse -= 1;
-        else this.#slotsInUse -= 1;
-        decrement(this.#socketsByAddress, address);
-        if (owner !== undefined) decrement(this.#socketsByUser, owner);
-      },
-    };
-  }
-
-  #failuresOf(address: string): number {
-    const failures = this.#failures.get(address);
     if (
-      failures === undefined ||
-      this.#now() - failures.since >= FAILURE_WINDOW_MS
-    ) return 0;
-    return failures.count;
+      this.#newConnectionsByAddress.take(address) === "empty" &&
+      !this.#newConnections.has(reserve + 1)
+    ) {
+      const message = "too many new connections from this address";
+      return this.#refuse(429, "too_many_handshakes", 1, message);
+    }
+    this.#newConnections.take();
+    return undefined;
   }
 
   /** @param seconds Least time to the retry. Jitter makes it up to twice as long. */
@@ -191,21 +177,8 @@ export class Admission {
     message: string,
   ): Refusal {
     return {
-      status,
-      code,
-      message,
+      ...{ status, code, message },
       retryAfterSeconds: Math.ceil(seconds * (1 + this.#random())),
     };
   }
-}
-
-function increment<Key>(counts: Map<Key, number>, key: Key): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
-}
-
-/** Invariant: no count is zero, so a map has at most one entry for each socket. */
-function decrement<Key>(counts: Map<Key, number>, key: Key): void {
-  const count = (counts.get(key) ?? 0) - 1;
-  if (count > 0) counts.set(key, count);
-  else counts.delete(key);
 }

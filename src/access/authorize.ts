@@ -5,10 +5,12 @@
  * ## The parts
  *
  * - `client_address.ts` reads the client's address, also behind proxies.
- * - `admission.ts` gives a request a slot before anything is spent on it. It limits sockets for
- *   the node, the address and the user, new sockets a second, and failed tokens a minute.
- * - `token/` verifies the token. `verify.ts` counts a bad token against the client's address, so
- *   that an address with too many of them is refused by admission.
+ * - `admission.ts` gives a request a slot (`slot.ts`) before anything is spent on it. It limits
+ *   sockets for the node, the address and the user, and new sockets a second for the node and the
+ *   address.
+ * - `failure_budgets.ts` has a budget for each address, from which bad tokens, malformed handshakes
+ *   and lost sockets are paid. Where it is spent, admission refuses tokens that are new to the node.
+ * - `token/` verifies the token, and `verify.ts` counts a bad one against the client's address.
  * - `provision.ts` writes the user's row, if the operator wants that.
  * - `authorize.ts`, this file, calls them in order when the socket is open.
  *
@@ -37,7 +39,7 @@ import type { Feed } from "../core/feed/feed.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
 import type { UserId } from "../protocol/user_id.ts";
-import type { Slot } from "./admission.ts";
+import type { Slot } from "./slot.ts";
 import { AUTHORIZATION_MS } from "./limits.ts";
 import { disconnectUnlessWritten, type Provision } from "./provision.ts";
 import { type VerifyDeps, verifyToken } from "./verify.ts";
@@ -76,16 +78,18 @@ interface Wanted {
   readonly since: number | undefined;
 }
 
+type AuthorizedSlot = Pick<Slot, "address" | "assignUser">;
+
 /** Authorizes a socket within `AUTHORIZATION_MS`, and logs a refusal. Never rejects. */
 export async function authorize(
   deps: AuthorizeDeps,
   wanted: Wanted,
-  address: string,
-  slot: Slot,
+  slot: AuthorizedSlot,
 ): Promise<Authorization> {
-  const authorization = await decideInTime(deps, wanted, address, slot);
+  const authorization = await decideInTime(deps, wanted, slot);
   if ("disconnect" in authorization) {
     const { requestId } = wanted;
+    const { address } = slot;
     const { userId, disconnect: { code, reason } } = authorization;
     const about = { requestId, address, userId, code, reason };
     deps.log.info(about, "socket refused");
@@ -96,8 +100,7 @@ export async function authorize(
 async function decideInTime(
   deps: AuthorizeDeps,
   wanted: Wanted,
-  address: string,
-  slot: Slot,
+  slot: AuthorizedSlot,
 ): Promise<Authorization> {
   const { log } = deps;
   const { requestId } = wanted;
@@ -109,7 +112,7 @@ async function decideInTime(
     }, AUTHORIZATION_MS);
   });
   try {
-    return await Promise.race([timeout, decide(deps, wanted, address, slot)]);
+    return await Promise.race([timeout, decide(deps, wanted, slot)]);
   } catch (err) {
     log.error({ requestId, err }, "authentication failed");
     return { disconnect: DISCONNECT.authenticationFailed };
@@ -121,12 +124,11 @@ async function decideInTime(
 async function decide(
   deps: AuthorizeDeps,
   wanted: Wanted,
-  address: string,
-  slot: Slot,
+  slot: AuthorizedSlot,
 ): Promise<Authorization> {
   const { roster, feed, provision, isRevoked } = deps;
   const { since = 0 } = wanted;
-  const verdict = await verifyToken(deps, wanted, address);
+  const verdict = await verifyToken(deps, wanted, slot.address);
   if (verdict === "unavailable") {
     return { disconnect: DISCONNECT.verificationUnavailable };
   }

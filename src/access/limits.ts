@@ -29,10 +29,35 @@ export const AUTHORIZATION_MS = 6_000;
 export const CLOSING_SLOTS_MAX = 1_000;
 
 /**
- * Client addresses whose failed tokens are counted. Past it the oldest count is deleted, because
- * bounded memory matters more than an exact count.
+ * Client addresses whose failures, and whose new connections, are counted. Past it the address that
+ * did nothing for the longest time is forgotten, because bounded memory matters more than an exact
+ * count.
  */
 export const ADDRESSES_MAX = 50_000;
+
+/**
+ * Failures that an address with a spent budget earns each second at least: with it, a good token
+ * that was not verified before has a chance beside bad ones.
+ */
+export const FAILURES_PER_SECOND_MIN = 1;
+
+/**
+ * Verifications under way that count as one failure. With the default budget, 1,600 clients of one
+ * address may connect at once with tokens that are new to the node.
+ */
+export const VERIFICATIONS_PER_FAILURE = 16;
+
+/**
+ * Share of `MAX_NEW_CONNECTIONS_PER_SECOND` that one address may use up while others want it: with
+ * half of it, an address alone cannot keep others out.
+ */
+export const NEW_CONNECTIONS_ADDRESS_SHARE = 0.5;
+
+/**
+ * Share of `MAX_CONNECTIONS` that may be lost sockets. Each has lost a descriptor until the process
+ * ends, so past it a restart is better than a node that has no descriptors left.
+ */
+export const LOST_SOCKETS_SHARE = 0.5;
 
 /**
  * Users that are known to be written with the name in their token, so that a reconnect costs no

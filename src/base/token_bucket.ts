@@ -25,15 +25,30 @@ export class TokenBucket {
     this.#filledAt = now();
   }
 
-  /** `"empty"`: fewer tokens are left, and none was taken. */
-  take(tokens = 1): "taken" | "empty" {
+  /** Whether at least this number of tokens is left. */
+  has(tokens = 1): boolean {
     const now = this.#now();
     const earned = (now - this.#filledAt) / 1_000 * this.#perSecond;
-    this.#tokens = Math.min(this.#size, this.#tokens + earned);
     this.#filledAt = now;
-    if (this.#tokens < tokens) return "empty";
+    this.give(earned);
+    return this.#tokens >= tokens;
+  }
+
+  /** `"empty"`: fewer tokens are left, and none was taken. */
+  take(tokens = 1): "taken" | "empty" {
+    if (!this.has(tokens)) return "empty";
     this.#tokens -= tokens;
     return "taken";
+  }
+
+  /** Takes tokens, or all that are left if they are fewer. */
+  drain(tokens: number): void {
+    if (this.take(tokens) === "empty") this.#tokens = Math.min(0, this.#tokens);
+  }
+
+  /** Puts tokens back. A full bucket stays full. */
+  give(tokens: number): void {
+    this.#tokens = Math.min(this.#size, this.#tokens + tokens);
   }
 
   /** Takes tokens even if fewer are left. The bucket then stays empty until it has earned the rest. */

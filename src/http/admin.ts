@@ -20,7 +20,7 @@ import { bearerToken } from "./request.ts";
 
 export interface AdminDeps {
   readonly adminToken: string;
-  readonly admission: Pick<Admission, "throttled" | "recordFailedToken">;
+  readonly admission: Pick<Admission, "throttled" | "recordFailure">;
   readonly store: Pick<Store, "revoke">;
   readonly ids: UserIds;
   readonly log: Log;
@@ -46,12 +46,10 @@ export async function disconnect(
   { adminToken, admission, store, ids, log }: AdminDeps,
 ): Promise<Response> {
   const about = { requestId: requestId(request), address };
-  // The right token is never throttled: other clients behind the same address could lock the
-  // administrator out. It is too long to be guessed.
+  const throttled = admission.throttled(address);
+  if (throttled !== undefined) return refused(throttled);
   if (!isSame(bearerToken(request) ?? "", adminToken)) {
-    const throttled = admission.throttled(address);
-    if (throttled !== undefined) return refused(throttled);
-    admission.recordFailedToken(address);
+    admission.recordFailure(address);
     log.warn(about, "wrong ADMIN_TOKEN");
     const headers = { "www-authenticate": "Bearer" };
     return problem(401, "unauthorized", "expected the ADMIN_TOKEN", headers);

@@ -31,23 +31,21 @@ import type { PrometheusMetrics } from "../telemetry/prometheus.ts";
 import { type AdminDeps, disconnect } from "./admin.ts";
 import { clientFiles } from "./client_files.ts";
 import { type OnlineUsersDeps, OnlineUsersEndpoint } from "./online_users.ts";
-import {
-  health,
-  metricsText,
-  readiness,
-  type ReadinessDeps,
-} from "./probes.ts";
+import { Probes, type ProbesDeps } from "./probes.ts";
 import { problem } from "./problem.ts";
 import { type HttpEnv, isHandshake } from "./request.ts";
 import { requestId } from "./request_id.ts";
 
 export interface AppDeps
-  extends OnlineUsersDeps, ReadinessDeps, Omit<AdminDeps, "adminToken"> {
+  extends OnlineUsersDeps, ProbesDeps, Omit<AdminDeps, "adminToken"> {
   readonly config: Pick<
     Config,
-    "admission" | "adminToken" | "allowedOrigins" | "rosterAccess"
+    "adminToken" | "allowedOrigins" | "rosterAccess"
   >;
-  readonly admission: OnlineUsersDeps["admission"] & ReadinessDeps["admission"];
+  readonly admission:
+    & OnlineUsersDeps["admission"]
+    & ProbesDeps["admission"]
+    & AdminDeps["admission"];
   /** Answers `GET /ws` from a client address. */
   readonly openSocket: (
     request: Request,
@@ -99,7 +97,7 @@ export function createApp(deps: AppDeps): App {
 }
 
 function createRoutes(deps: AppDeps): Hono<HttpEnv> {
-  const { config, openSocket, loop, metrics, version, demo } = deps;
+  const { config, openSocket, version, demo } = deps;
   const { adminToken, allowedOrigins } = config;
   const app = new Hono<HttpEnv>();
   app.get("/ws", (c) => openSocket(c.req.raw, c.env.address));
@@ -113,9 +111,10 @@ function createRoutes(deps: AppDeps): Hono<HttpEnv> {
       (c) => disconnect(c.req.raw, c.env.address, { ...deps, adminToken }),
     );
   }
-  app.get("/healthz", () => health(loop));
-  app.get("/readyz", () => readiness(deps, config.admission.connectionsMax));
-  app.get("/metrics", () => metricsText(metrics));
+  const probes = new Probes(deps);
+  app.get("/healthz", () => probes.health());
+  app.get("/readyz", () => probes.readiness());
+  app.get("/metrics", () => probes.metrics());
   for (const { path, read } of clientFiles()) {
     app.get(path, (c) => read(c.req.raw));
   }

@@ -13,5 +13,11 @@ export const ADMIN_BODY_BYTES_MAX = 2_048;
 /** Ids in one `GET /users/online?ids=`: a URL of at most about 11 KB. */
 export const FILTER_IDS_MAX = 1_000;
 
+/**
+ * Time from `/readyz` that fails for lost descriptors until `/healthz` fails too: enough for a
+ * balancer to send new clients to other nodes before a supervisor restarts this one.
+ */
+export const LOST_DESCRIPTORS_MS = 30_000;
+
 /** Lag of the event loop at which `/healthz` fails: far more than any load causes. */
 export const LOOP_STUCK_MS = 5_000;

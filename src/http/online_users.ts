@@ -7,10 +7,10 @@
  * @module
  */
 import type { Context } from "@hono/hono";
-import type { Admission } from "../access/admission.ts";
-import type { Verify } from "../access/token/verifier.ts";
-import { verifyToken } from "../access/verify.ts";
-import type { Log } from "../base/log.ts";
+import {
+  verifyWithinBudget,
+  type VerifyWithinBudgetDeps,
+} from "../access/verify.ts";
 import type { Config } from "../config/config.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { OnlineUsers } from "../protocol/messages.ts";
@@ -22,13 +22,10 @@ import { type HttpEnv, requestToken } from "./request.ts";
 import { requestId } from "./request_id.ts";
 import { rawQueryValue } from "./query.ts";
 
-export interface OnlineUsersDeps {
+export interface OnlineUsersDeps extends VerifyWithinBudgetDeps {
   readonly config: Pick<Config, "allowedOrigins" | "rosterAccess">;
   readonly roster: Pick<Roster, "seq" | "users" | "usersJson">;
   readonly ids: UserIds;
-  readonly verify: Verify;
-  readonly admission: Pick<Admission, "throttled" | "recordFailedToken">;
-  readonly log: Log;
 }
 
 interface List {
@@ -58,15 +55,13 @@ export class OnlineUsersEndpoint {
 
   /** The refusal of a client that may not read the list. */
   async #refuse(c: Context<HttpEnv>): Promise<Response | undefined> {
-    const { config, admission } = this.#deps;
-    if (config.rosterAccess === "public") return undefined;
-    const throttled = admission.throttled(c.env.address);
-    if (throttled !== undefined) return refused(throttled);
-    const verdict = await verifyToken(this.#deps, {
+    if (this.#deps.config.rosterAccess === "public") return undefined;
+    const verdict = await verifyWithinBudget(this.#deps, {
       token: requestToken(c.req.raw),
       requestId: requestId(c.req.raw),
     }, c.env.address);
     if (verdict === "unavailable") return cannotVerify();
+    if ("status" in verdict) return refused(verdict);
     if (verdict.ok) return undefined;
     const headers = { "www-authenticate": "Bearer" };
     return problem(401, "unauthorized", verdict.why.reason, headers);

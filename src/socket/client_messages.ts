@@ -8,14 +8,11 @@
  * @module
  */
 import { z } from "zod";
-import type { Verify } from "../access/token/verifier.ts";
-import { logVerificationError } from "../access/verify.ts";
 import type { Data } from "./engine.ts";
 import {
   CLIENT_MESSAGES_MAX,
   CLIENT_MESSAGES_PER_SECOND_MAX,
 } from "../base/limits.ts";
-import type { Log } from "../base/log.ts";
 import { TokenBucket } from "../base/token_bucket.ts";
 import type { Connection } from "../core/connections/connection.ts";
 import type { Fanout } from "../core/fanout/fanout.ts";
@@ -24,16 +21,12 @@ import { DISCONNECT } from "../protocol/disconnect.ts";
 import type { ErrorCode } from "../protocol/messages.ts";
 import type { UserId, UserIds } from "../protocol/user_id.ts";
 import { BAD_MESSAGE_COST } from "./limits.ts";
+import { TokenRefresh, type TokenRefreshDeps } from "./token_refresh.ts";
 
-export interface ClientMessagesDeps {
-  readonly verify: Verify;
+export interface ClientMessagesDeps extends TokenRefreshDeps {
   readonly fanout: Pick<Fanout, "sendControl" | "watch" | "keepAlive">;
-  readonly log: Log;
   readonly watchedUsersMax: number;
   readonly ids: UserIds;
-  /** When a token with this `exp` expires, in milliseconds of the core's clock. */
-  readonly endOf: (exp: number) => number;
-  readonly now: () => number;
 }
 
 /**
@@ -75,14 +68,19 @@ export class ClientMessages {
   readonly #deps: ClientMessagesDeps;
   readonly #connection: Connection;
   readonly #budget: TokenBucket;
-  /** Refreshes that were received. */
-  #refreshes = 0;
-  /** The number of the newest refresh whose token was accepted. */
-  #newestRefresh = 0;
+  readonly #address: string;
+  /** From the first token on. */
+  #tokens: TokenRefresh | undefined;
 
-  constructor(deps: ClientMessagesDeps, connection: Connection) {
+  /** @param address The client's address. */
+  constructor(
+    deps: ClientMessagesDeps,
+    connection: Connection,
+    address: string,
+  ) {
     this.#deps = deps;
     this.#connection = connection;
+    this.#address = address;
     this.#budget = messageBudget(deps.now);
   }
 
@@ -94,7 +92,7 @@ export class ClientMessages {
     if (message.type === "bad") {
       this.#sendError("bad_message", message.why, message.ref);
     } else if (message.type === "watch") this.#watch(message);
-    else if (message.type === "refresh") void this.#refresh(message.token);
+    else if (message.type === "refresh") this.#refresh(message.token);
     else this.#deps.fanout.keepAlive(this.#connection, 0);
     return "received";
   }
@@ -113,31 +111,12 @@ export class ClientMessages {
     }
   }
 
-  async #refresh(token: string): Promise<void> {
-    const { verify, endOf, now, log } = this.#deps;
-    const number = this.#refreshes += 1;
-    try {
-      const verdict = await verify(token);
-      if (verdict.ok && verdict.userId === this.#connection.userId) {
-        // A later token was verified faster. It is the one that the client wants.
-        if (number < this.#newestRefresh) return;
-        this.#newestRefresh = number;
-        this.#connection.extend({
-          endsAt: endOf(verdict.exp),
-          receivedAt: now(),
-          tokenId: verdict.tokenId,
-        });
-      } else {
-        this.#budget.owe(BAD_MESSAGE_COST - 1);
-        const message = verdict.ok
-          ? "expected a token of the same user"
-          : verdict.why.reason;
-        this.#sendError("bad_token", message);
-      }
-    } catch (err) {
-      logVerificationError(log, err);
-      this.#sendError("bad_token", DISCONNECT.verificationUnavailable.reason);
-    }
+  #refresh(token: string): void {
+    this.#tokens ??= new TokenRefresh(
+      ...[this.#deps, this.#connection, this.#address, this.#budget] as const,
+      (why) => this.#sendError("bad_token", why),
+    );
+    void this.#tokens.receive(token);
   }
 
   #sendError(code: ErrorCode, message: string, ref?: number): void {

@@ -33,12 +33,17 @@ const VERSIONS: ReadonlyMap<string, 1 | 2> = new Map([
   [SUBPROTOCOL_V2, 2],
 ]);
 
-/** Reads the request, or makes the answer with status 400 that says what is wrong with it. */
+/** 16 bytes in base64. */
+const KEY = /^[A-Za-z0-9+/]{22}==$/;
+
+/** Reads the request, or makes the answer that says what is wrong with it. */
 export function readSocketRequest(
   request: Request,
   watchedUsersMax: number,
   ids: UserIds,
 ): SocketRequest | Response {
+  const malformed = refuseMalformed(request);
+  if (malformed !== undefined) return malformed;
   const offered = (request.headers.get("sec-websocket-protocol") ?? "")
     .split(",").map((name) => name.trim()).filter((name) => name);
   const protocol = offered.find((name) => VERSIONS.has(name));
@@ -87,6 +92,27 @@ export function readSocketRequest(
     since: since === undefined ? undefined : Number(since),
     watch,
   };
+}
+
+/** Refuses what is no handshake of RFC 6455, section 4.2.1. */
+function refuseMalformed({ method, headers }: Request): Response | undefined {
+  if (method !== "GET") {
+    const message = "expected the method GET for a WebSocket handshake";
+    return problem(405, "method_not_allowed", message, { allow: "GET" });
+  }
+  if (headers.get("sec-websocket-version") !== "13") {
+    const message = "expected Sec-WebSocket-Version: 13";
+    const version = { "sec-websocket-version": "13" };
+    return problem(426, "upgrade_required", message, version);
+  }
+  const isUpgrade = (headers.get("connection") ?? "").split(",")
+    .some((name) => name.trim().toLowerCase() === "upgrade");
+  if (isUpgrade && KEY.test(headers.get("sec-websocket-key") ?? "")) {
+    return undefined;
+  }
+  const message =
+    "expected Connection: Upgrade, and a Sec-WebSocket-Key of 16 bytes in base64";
+  return problem(400, "bad_handshake", message);
 }
 
 function isSeq(text: string): boolean {

@@ -7,8 +7,8 @@
  *
  * @module
  */
-import type { Slot } from "../access/admission.ts";
 import type { Authorization, AuthorizedUser } from "../access/authorize.ts";
+import type { Slot } from "../access/slot.ts";
 import { CLIENT_MESSAGES_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Metrics } from "../base/metrics.ts";
@@ -105,7 +105,8 @@ export class SocketSession implements SocketListener {
     // A socket whose peer leaves before the upgrade is answered has no event at all.
     const timer = setTimeout(() => {
       deps.metrics.handshakeLost();
-      this.#end();
+      slot.lose();
+      this.#state = { name: "over", connection: undefined };
     }, HANDSHAKE_MS);
     this.#state = { name: "opening", request, authorize, timer };
     socket.listen(this);
@@ -178,7 +179,9 @@ export class SocketSession implements SocketListener {
     }
     const state = this.#state;
     if (state.name === "connected") {
-      state.messages ??= new ClientMessages(this.#deps, state.connection);
+      const { connection } = state;
+      const { address } = this.#slot;
+      state.messages ??= new ClientMessages(this.#deps, connection, address);
       return state.messages.receive(data);
     }
     if (state.name !== "authorizing") return "received";

@@ -3,8 +3,8 @@
  *
  * ## From request to end
  *
- * 1. `handshake.ts` reads the request. A malformed request is answered with 400, a draining node
- *    answers 503, a foreign origin gets 403.
+ * 1. A draining node answers 503, a foreign origin gets 403. `handshake.ts` reads the request. A
+ *    malformed one is refused, and counts against the client's address and nothing else.
  * 2. Admission gives the request a slot, or refuses it with 429 or 503.
  * 3. The socket engine (`engine.ts`) upgrades the request, before the token is verified.
  * 4. `session.ts` owns the socket from here on. When the socket is open it asks `access/` to
@@ -31,8 +31,9 @@
  *
  * @module
  */
-import type { Admission, Slot } from "../access/admission.ts";
+import type { Admission } from "../access/admission.ts";
 import { authorize, type AuthorizeDeps } from "../access/authorize.ts";
+import type { Slot } from "../access/slot.ts";
 import { verifyToken } from "../access/verify.ts";
 import type { Clock } from "../base/clock.ts";
 import { TOKEN_CLOCK_TOLERANCE_SECONDS } from "../base/limits.ts";
@@ -85,15 +86,19 @@ export class SocketEndpoint {
       config.watchedUsersMax,
       this.#deps.ids,
     );
-    if (wanted instanceof Response) return wanted;
-    const slot = admission.acquire(address);
+    if (wanted instanceof Response) {
+      admission.recordFailure(address);
+      return wanted;
+    }
+    const isVerified = this.#deps.known(wanted.token) !== undefined;
+    const slot = admission.acquire(address, isVerified);
     if ("status" in slot) return refused(slot);
     let isOpening = false;
     try {
       const refusal = admission.hasClosingSlot
         ? undefined
         : await this.#refuseToken(wanted, address);
-      const answer = refusal ?? this.#upgrade(request, wanted, address, slot);
+      const answer = refusal ?? this.#upgrade(request, wanted, slot);
       isOpening = answer.status === 101;
       return answer;
     } finally {
@@ -101,17 +106,13 @@ export class SocketEndpoint {
     }
   }
 
-  /** Refuses what can be refused without a slot and without waiting. */
+  /** Refuses what no handshake could change. */
   #refuse(request: Request): Response | undefined {
     const { config: { allowedOrigins }, draining } = this.#deps;
     if (!isHandshake(request)) {
       const headers = { connection: "Upgrade", upgrade: "websocket" };
       const message = "expected a WebSocket handshake";
       return problem(426, "upgrade_required", message, headers);
-    }
-    if (request.method !== "GET") {
-      const message = "expected the method GET for a WebSocket handshake";
-      return problem(405, "method_not_allowed", message, { allow: "GET" });
     }
     if (draining()) {
       const headers = { "retry-after": "1" };
@@ -150,7 +151,6 @@ export class SocketEndpoint {
   #upgrade(
     request: Request,
     wanted: SocketRequest,
-    address: string,
     slot: Slot,
   ): Response {
     const upgraded = this.#deps.upgrade(request, wanted.protocol);
@@ -158,7 +158,7 @@ export class SocketEndpoint {
       return problem(400, "bad_handshake", "expected a WebSocket handshake");
     }
     const { socket, response } = upgraded;
-    const authorizeThis = () => authorize(this.#deps, wanted, address, slot);
+    const authorizeThis = () => authorize(this.#deps, wanted, slot);
     new SocketSession(this.#deps, socket, wanted, slot, authorizeThis);
     return response;
   }

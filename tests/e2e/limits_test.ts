@@ -1,11 +1,18 @@
 /** Each configured limit: one socket past it is refused, and below it sockets are accepted again. */
-import { deepEqual, equal, ok } from "node:assert/strict";
-import { connect, socketUrl, tokenFor } from "../support/client.ts";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { createConnection } from "node:net";
+import {
+  connect,
+  connectWith,
+  socketUrl,
+  tokenFor,
+} from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { readiness } from "../support/endpoints.ts";
 import { openDescriptors } from "../support/process.ts";
-import { rawHandshake } from "../support/raw_socket.ts";
+import { handshakeText, rawHandshake } from "../support/raw_socket.ts";
 import { startServerOn, type TestServer } from "../support/server.ts";
+import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -32,6 +39,9 @@ async function handshake(
   )?.[1];
   return { status: raw.status, code, retryAfter: Number(retryAfter ?? 0) };
 }
+
+/** The request of a client behind a trusted proxy. */
+const from = (address: string) => ({ "X-Forwarded-For": address });
 
 Deno.test("[L1] past MAX_CONNECTIONS a node refuses sockets and is not ready, until a socket ends", async () => {
   await using server = await start({ MAX_CONNECTIONS: "2" });
@@ -72,15 +82,20 @@ Deno.test("[L1] past MAX_CONNECTIONS_PER_ADDRESS an address gets 429, and other 
   await using _ada = await connect(server.url, 1);
   const { status, code } = await handshake(server, 2);
   deepEqual([status, code], [429, "too_many_connections"]);
-  const other = await handshake(server, 2, { "X-Forwarded-For": "192.0.2.7" });
+  const other = await handshake(server, 2, from("192.0.2.7"));
   equal(other.status, 101);
 });
 
 Deno.test("[L1] past MAX_NEW_CONNECTIONS_PER_SECOND a node answers 503 with the time to retry", async () => {
-  await using server = await start({ MAX_NEW_CONNECTIONS_PER_SECOND: "5" });
+  await using server = await start({
+    ...{ MAX_NEW_CONNECTIONS_PER_SECOND: "5", TRUSTED_PROXIES: "127.0.0.1" },
+  });
   const startedAt = performance.now();
   const answers = await Promise.all(
-    Array.from({ length: 40 }, (_, index) => handshake(server, 1 + index % 10)),
+    Array.from(
+      { length: 40 },
+      (_, n) => handshake(server, 1 + n % 10, from(`192.0.2.${n}`)),
+    ),
   );
   const seconds = (performance.now() - startedAt) / 1_000;
   const refused = answers.filter(({ status }) => status === 503);
@@ -96,6 +111,97 @@ Deno.test("[L1] past MAX_NEW_CONNECTIONS_PER_SECOND a node answers 503 with the 
     "the rate limit has recovered",
     async () => (await handshake(server, 1)).status === 101,
   );
+});
+
+Deno.test("[L1] one address that opens sockets as fast as it can leaves others their share of MAX_NEW_CONNECTIONS_PER_SECOND", async () => {
+  await using server = await start({
+    ...{ MAX_NEW_CONNECTIONS_PER_SECOND: "10", TRUSTED_PROXIES: "127.0.0.1" },
+  });
+  for (let round = 0; round < 3; round++) {
+    const answers = await Promise.all(
+      Array.from(
+        { length: 30 },
+        (_, n) => handshake(server, 1 + n % 10, from("192.0.2.1")),
+      ),
+    );
+    const codes = answers.flatMap(({ code }) => code ?? []);
+    deepEqual([...new Set(codes)], ["too_many_handshakes"]);
+    equal((await handshake(server, 1, from("192.0.2.2"))).status, 101);
+  }
+});
+
+Deno.test("[L1] malformed handshakes use no budget of the node, and count against their address", async () => {
+  await using server = await start({
+    MAX_NEW_CONNECTIONS_PER_SECOND: "1",
+    MAX_FAILED_TOKENS_PER_MINUTE: "5",
+    TRUSTED_PROXIES: "127.0.0.1",
+  });
+  const statusOf = async (headers: Record<string, string>, path = "/ws") => {
+    const all = { ...from("192.0.2.1"), ...headers };
+    using raw = await rawHandshake(server.url, all, "answer", path);
+    return raw.status;
+  };
+  const all = async () => {
+    equal(await statusOf({ "Sec-WebSocket-Key": "" }), 400);
+    equal(await statusOf({ "Connection": "keep-alive" }), 400);
+    equal(await statusOf({ "Sec-WebSocket-Version": "8" }), 426);
+    equal(await statusOf({}, "/ws?since=x"), 400);
+  };
+  for (let n = 0; n < 5; n++) await all();
+  equal((await handshake(server, 1, from("192.0.2.2"))).status, 101);
+  await until("the address is throttled", async () => {
+    await all();
+    const { code } = await handshake(server, 1, from("192.0.2.1"));
+    return code === "too_many_failed_tokens";
+  });
+});
+
+Deno.test("[L1] while other clients of its address send bad tokens, a client with a token that was verified before connects", async () => {
+  await using server = await start({ MAX_FAILED_TOKENS_PER_MINUTE: "3" });
+  const token = await tokenFor(1);
+  await (await connectWith(new WebSocket(socketUrl(server.url, token))))
+    .close();
+  await until("the address is throttled", async () => {
+    for (let n = 0; n < 5; n++) {
+      using _bad = await rawHandshake(server.url, {}, "answer", "/ws?token=x");
+    }
+    const path = `/ws?token=${token}`;
+    using known = await rawHandshake(server.url, {}, "answer", path);
+    equal(known.status, 101);
+    return (await handshake(server, 2)).status === 429;
+  });
+});
+
+Deno.test("[L1] bad tokens of a refresh count against the address", async () => {
+  await using server = await start({ MAX_FAILED_TOKENS_PER_MINUTE: "3" });
+  const token = await tokenFor(1);
+  await until("the address is throttled", async () => {
+    await using client = await connectSync(server.url, 1, { token });
+    await client.receives("presence_state");
+    for (let n = 0; n < 4; n++) client.send({ type: "refresh", token: "x" });
+    await client.receives("error");
+    return (await handshake(server, 2)).code === "too_many_failed_tokens";
+  });
+});
+
+Deno.test("[L1] a peer that resets its connection before the answer is counted, and too many of them make the node not ready", async () => {
+  await using server = await start({ MAX_CONNECTIONS: "4" });
+  const before = openDescriptors(server.pid);
+  const { hostname, port } = new URL(server.url);
+  const path = new URL(socketUrl(server.url, await tokenFor(1)));
+  await until("two handshakes are lost", async () => {
+    const socket = createConnection(Number(port), hostname);
+    socket.on("error", () => {});
+    await new Promise((resolve) => socket.once("connect", resolve));
+    socket.write(handshakeText(server.url, path.pathname + path.search));
+    socket.resetAndDestroy();
+    return openDescriptors(server.pid) >= before + 2;
+  });
+  const { checks } = await until("the node is not ready", async () => {
+    const answer = await readiness(server);
+    return answer.checks.descriptors !== "ok" && answer;
+  });
+  match(checks.descriptors ?? "", /^\d+ file descriptors are lost$/);
 });
 
 Deno.test("[L1] peers with bad tokens that never answer the close do not use slots of other clients", async () => {

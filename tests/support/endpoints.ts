@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ok } from "node:assert/strict";
 import type { UserId } from "../../src/protocol/user_id.ts";
 import { until } from "./until.ts";
 
@@ -29,6 +30,28 @@ export async function onlineIds(
   const response = await fetch(`${url}users/online`, { headers });
   const { online_users } = await response.json();
   return online_users.map(({ id }: { id: UserId }) => id);
+}
+
+/**
+ * Checks that a server verified no more bad tokens of one address than it should, and refused the
+ * others with 429. An address with too many bad tokens earns one a second.
+ *
+ * @param ask Sends the n-th bad token. Returns the status of the answer.
+ * @param max `MAX_FAILED_TOKENS_PER_MINUTE` of the server.
+ */
+export async function expectThrottled(
+  ask: (n: number) => Promise<number>,
+  max: number,
+): Promise<void> {
+  const startedAt = performance.now();
+  const statuses: number[] = [];
+  for (let n = 0; n < 10 * max; n++) statuses.push(await ask(n));
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const verified = statuses.filter((status) => status !== 429).length;
+  ok(
+    verified >= max && verified <= max + seconds,
+    `${verified} of ${statuses} were verified in ${seconds} s`,
+  );
 }
 
 export interface ReadinessAnswer {

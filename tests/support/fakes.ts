@@ -9,6 +9,8 @@ import {
   type ConnectionStart,
   type Socket,
 } from "../../src/core/connections/connection.ts";
+import type { Verify } from "../../src/access/token/verifier.ts";
+import type { VerifyWithinBudgetDeps } from "../../src/access/verify.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
 
 /** A socket whose peer reads or does not read, as the test says. */
@@ -60,6 +62,18 @@ export function liveConnection(
   });
   connection.confirm();
   return { connection, socket };
+}
+
+/** Verifies as `verify` does, without a cache and without a budget for any address. */
+export function unlimited(
+  verify: Verify,
+): Omit<VerifyWithinBudgetDeps, "log"> {
+  const admission = {
+    recordFailure: () => {},
+    payVerification: () => undefined,
+    refundVerification: () => {},
+  };
+  return { verify, known: () => undefined, admission };
 }
 
 /** A log that keeps its events. */

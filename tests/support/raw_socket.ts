@@ -13,6 +13,24 @@ export interface RawSocket extends Disposable {
   readonly rest: Uint8Array;
 }
 
+/** The request of a handshake. Headers replace those of a good one. */
+export function handshakeText(
+  serverUrl: string,
+  path: string,
+  headers: Record<string, string> = {},
+): string {
+  const all = {
+    "Host": new URL(serverUrl).host,
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    ...headers,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`);
+  return [`GET ${path} HTTP/1.1`, ...lines, "", ""].join("\r\n");
+}
+
 export async function rawHandshake(
   serverUrl: string,
   headers: Record<string, string> = {},
@@ -22,16 +40,8 @@ export async function rawHandshake(
   let isOpen = true;
   const { hostname, port } = new URL(serverUrl);
   const conn = await Deno.connect({ hostname, port: Number(port) });
-  const lines = [
-    `GET ${path} HTTP/1.1`,
-    `Host: ${hostname}:${port}`,
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-  ];
-  await conn.write(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`));
+  const text = handshakeText(serverUrl, path, headers);
+  await conn.write(new TextEncoder().encode(text));
   let received = new Uint8Array();
   let end = -1;
   const buffer = new Uint8Array(4_096);

@@ -19,6 +19,7 @@ import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
 import { PART_STOP_MS } from "../../src/limits.ts";
 import { ClientMessages } from "../../src/socket/client_messages.ts";
 import type { FakeClock } from "./fake_clock.ts";
+import { unlimited } from "./fakes.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import { MemoryPool } from "./memory_pool.ts";
 import { MemoryStore, type SweepBounds } from "./memory_store.ts";
@@ -230,20 +231,24 @@ export class SimNode {
 
   #messagesOf(client: SimClient): ClientMessages {
     const { log, random } = this.#deps;
-    return new ClientMessages({
-      ...{ log, fanout: this.core.fanout, ids: INTEGER_IDS },
-      watchedUsersMax: 100,
-      verify: async (token = "") => {
-        const verifyMs = this.#verifyMs.get(token) ?? 0;
-        if (verifyMs > 0) await this.#clock.sleep(random() * verifyMs);
-        const { userId } = client;
-        const exp = Number.MAX_SAFE_INTEGER;
-        return {
-          ...{ ok: true, userId, exp, tokenId: token, username: undefined },
-        } as const;
+    return new ClientMessages(
+      {
+        ...{ log, fanout: this.core.fanout, ids: INTEGER_IDS },
+        watchedUsersMax: 100,
+        ...unlimited(async (token = "") => {
+          const verifyMs = this.#verifyMs.get(token) ?? 0;
+          if (verifyMs > 0) await this.#clock.sleep(random() * verifyMs);
+          const { userId } = client;
+          const exp = Number.MAX_SAFE_INTEGER;
+          return {
+            ...{ ok: true, userId, exp, tokenId: token, username: undefined },
+          } as const;
+        }),
+        endOf: () => Infinity,
+        now: () => this.now(),
       },
-      endOf: () => Infinity,
-      now: () => this.now(),
-    }, client.connection);
+      client.connection,
+      "192.0.2.1",
+    );
   }
 }

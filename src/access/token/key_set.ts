@@ -25,7 +25,12 @@ import {
 
 /** The current keys are not known. The token may be good. */
 export class KeySetUnavailable extends Error {
-  override readonly name = "KeySetUnavailable";
+  override readonly name: string = "KeySetUnavailable";
+}
+
+/** The token names a key that is not in the last key set. It may be a new key, or no key at all. */
+export class KeyUnknown extends KeySetUnavailable {
+  override readonly name = "KeyUnknown";
 }
 
 export interface KeySet {
@@ -98,7 +103,7 @@ class RemoteKeySet implements KeySet {
     } catch (err) {
       if (!(err instanceof errors.JWKSNoMatchingKey)) throw err;
       if (!wasFetchedLately) throw err;
-      throw new KeySetUnavailable(
+      throw new KeyUnknown(
         `the key is not in the key set ${
           nameOf(this.#url)
         }, which was fetched less than ${KEY_SET_COOLDOWN_MS} ms ago`,
@@ -112,7 +117,8 @@ class RemoteKeySet implements KeySet {
     try {
       return await this.#lastGood(header, token);
     } catch (err) {
-      throw err instanceof errors.JWKSNoMatchingKey ? this.#lastError : err;
+      if (!(err instanceof errors.JWKSNoMatchingKey)) throw err;
+      throw new KeyUnknown(this.#lastError?.message, { cause: err });
     }
   };
 

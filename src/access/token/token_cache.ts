@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import { deleteOldest } from "../../base/delete_oldest.ts";
 import { VERIFIED_TOKEN_MS_MAX, VERIFIED_TOKENS_MAX } from "./limits.ts";
-import type { Verdict, Verify } from "./verifier.ts";
+import type { GoodVerdict, Verify, VerifyCached } from "./verifier.ts";
 
 /**
  * The same `verify`, but a good token is verified once until it expires, and again after
@@ -22,24 +22,36 @@ export function cached(
   verify: Verify,
   tokensMax = VERIFIED_TOKENS_MAX,
   now = Date.now,
-): Verify {
+): VerifyCached {
   const verdicts = new Map<
     string,
-    { readonly verdict: Verdict; readonly goodUntil: number }
+    { readonly verdict: GoodVerdict; readonly goodUntil: number }
   >();
-  return async (token) => {
-    if (token === undefined) return await verify(token);
-    const digest = createHash("sha256").update(token).digest("base64");
-    const known = verdicts.get(digest);
-    if (known !== undefined && now() < known.goodUntil) return known.verdict;
+  const find = (digest: string) => {
+    const found = verdicts.get(digest);
+    if (found !== undefined && now() < found.goodUntil) return found.verdict;
     verdicts.delete(digest);
-    const verdict = await verify(token);
-    if (verdict.ok) {
-      const latest = now() + VERIFIED_TOKEN_MS_MAX;
-      const goodUntil = Math.min(verdict.exp * 1_000, latest);
-      verdicts.set(digest, { verdict, goodUntil });
-      deleteOldest(verdicts, tokensMax);
-    }
-    return verdict;
+    return undefined;
   };
+  return {
+    known: (token) => token === undefined ? undefined : find(digestOf(token)),
+    verify: async (token) => {
+      if (token === undefined) return await verify(token);
+      const digest = digestOf(token);
+      const known = find(digest);
+      if (known !== undefined) return known;
+      const verdict = await verify(token);
+      if (verdict.ok) {
+        const latest = now() + VERIFIED_TOKEN_MS_MAX;
+        const goodUntil = Math.min(verdict.exp * 1_000, latest);
+        verdicts.set(digest, { verdict, goodUntil });
+        deleteOldest(verdicts, tokensMax);
+      }
+      return verdict;
+    },
+  };
+}
+
+function digestOf(token: string): string {
+  return createHash("sha256").update(token).digest("base64");
 }

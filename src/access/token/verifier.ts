@@ -53,17 +53,19 @@ import { type KeySet, KeySetUnavailable, remoteKeySet } from "./key_set.ts";
 import { KEYS_TRIED_MAX, TOKEN_BYTES_MAX } from "./limits.ts";
 import { disconnectFor, expected } from "./refusal.ts";
 
+export interface GoodVerdict {
+  readonly ok: true;
+  readonly userId: UserId;
+  /** When the token expires, in seconds since 1970. */
+  readonly exp: number;
+  /** The token's `jti`, if it has one. */
+  readonly tokenId: string | undefined;
+  /** From the first of the configured claims that is a text. */
+  readonly username: string | undefined;
+}
+
 export type Verdict =
-  | {
-    readonly ok: true;
-    readonly userId: UserId;
-    /** When the token expires, in seconds since 1970. */
-    readonly exp: number;
-    /** The token's `jti`, if it has one. */
-    readonly tokenId: string | undefined;
-    /** From the first of the configured claims that is a text. */
-    readonly username: string | undefined;
-  }
+  | GoodVerdict
   | {
     readonly ok: false;
     /** The reason also goes into HTTP errors and error messages. It never quotes the token. */
@@ -76,6 +78,13 @@ export type Verdict =
  * @throws {KeySetUnavailable} if the keys are not available. The token may be good.
  */
 export type Verify = (token: string | undefined) => Promise<Verdict>;
+
+/** A verifier that keeps the verdicts of good tokens. */
+export interface VerifyCached {
+  readonly verify: Verify;
+  /** The verdict that is kept of a token: to verify it costs no signature check. */
+  readonly known: (token: string | undefined) => GoodVerdict | undefined;
+}
 
 /** Signatures with a public key. `EdDSA` is the older name of `Ed25519`. */
 const KEY_SET_ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
@@ -202,15 +211,21 @@ function onlyKey(secret: string): KeySet {
   return { find: () => key, fetch: async () => {} };
 }
 
-/** The same `verify`, but a good token that was revoked is refused. */
+/** The same, but a good token that was revoked is refused, and is not known. */
 export function rejectingRevoked(
-  verify: Verify,
+  { verify, known }: VerifyCached,
   isRevoked: (tokenId: string | undefined) => boolean,
-): Verify {
-  return async (token) => {
-    const verdict = await verify(token);
-    const isRevokedNow = verdict.ok && isRevoked(verdict.tokenId);
-    return isRevokedNow ? refuse(DISCONNECT.tokenRevoked) : verdict;
+): VerifyCached {
+  return {
+    verify: async (token) => {
+      const verdict = await verify(token);
+      const isRevokedNow = verdict.ok && isRevoked(verdict.tokenId);
+      return isRevokedNow ? refuse(DISCONNECT.tokenRevoked) : verdict;
+    },
+    known: (token) => {
+      const verdict = known(token);
+      return isRevoked(verdict?.tokenId) ? undefined : verdict;
+    },
   };
 }
 

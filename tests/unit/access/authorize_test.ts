@@ -1,8 +1,11 @@
 import { deepEqual } from "node:assert/strict";
-import type { Slot } from "../../../src/access/admission.ts";
 import { authorize } from "../../../src/access/authorize.ts";
 import type { Provision } from "../../../src/access/provision.ts";
-import { KeySetUnavailable } from "../../../src/access/token/key_set.ts";
+import type { Slot } from "../../../src/access/slot.ts";
+import {
+  KeySetUnavailable,
+  KeyUnknown,
+} from "../../../src/access/token/key_set.ts";
 import type { Verify } from "../../../src/access/token/verifier.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { DISCONNECT, withDetail } from "../../../src/protocol/disconnect.ts";
@@ -25,23 +28,22 @@ const good: Verify = () =>
 
 async function authorizeWith(options: Options) {
   const log = rememberingLog();
-  let failedTokens = 0;
+  const failures: string[] = [];
   const authorization = await authorize(
     {
       ...{ verify: options.verify ?? good, log, roster: new Roster() },
-      admission: { recordFailedToken: () => void failedTokens++ },
+      admission: { recordFailure: (address) => void failures.push(address) },
       feed: { catchUp: options.catchUp ?? (() => Promise.resolve("read")) },
       provision: options.provision,
       isRevoked: () => options.isRevoked ?? false,
     },
     { token: "token", requestId: "r", since: options.since },
-    "192.0.2.1",
     {
+      address: "192.0.2.1",
       assignUser: () => options.assigned ?? "assigned",
-      ...{ moveToClosing: () => {}, release: () => {} },
     },
   );
-  return { authorization, failedTokens, events: log.events };
+  return { authorization, failures, events: log.events };
 }
 
 Deno.test("a good token authorizes its user", async () => {
@@ -61,11 +63,18 @@ Deno.test("only a bad token counts against the address", async () => {
   deepEqual(unknown.authorization, {
     disconnect: DISCONNECT.verificationUnavailable,
   });
-  deepEqual([bad.failedTokens, unknown.failedTokens], [1, 0]);
+  deepEqual([bad.failures, unknown.failures], [["192.0.2.1"], []]);
   deepEqual(unknown.events, [
     "warn: cannot verify tokens",
     "info: socket refused",
   ]);
+});
+
+Deno.test("[L1] a token whose key is in no key set counts against the address, although it may be good", async () => {
+  const verify = () => Promise.reject(new KeyUnknown("no such key"));
+  const { authorization, failures } = await authorizeWith({ verify });
+  deepEqual(authorization, { disconnect: DISCONNECT.verificationUnavailable });
+  deepEqual(failures, ["192.0.2.1"]);
 });
 
 const refusals: Record<

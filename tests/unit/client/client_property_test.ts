@@ -16,7 +16,7 @@ import { noMetrics } from "../../../src/base/metrics.ts";
 import { INTEGER_IDS, type UserId } from "../../../src/protocol/user_id.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
-import { FakeSocket, rememberingLog } from "../../support/fakes.ts";
+import { FakeSocket, rememberingLog, unlimited } from "../../support/fakes.ts";
 import { randomFrom } from "../../support/random.ts";
 import { FakePlatform } from "./fake_platform.ts";
 
@@ -160,16 +160,21 @@ class World {
     const since = query.get("since");
     const down = new FakeSocket();
     const connection = this.#newConnection(down);
-    const messages = new ClientMessages({
-      verify: () =>
-        Promise.resolve({ ok: false, why: DISCONNECT.tokenMalformed }),
-      ...{ fanout: this.#fanout, log: rememberingLog(), ids: INTEGER_IDS },
-      ...{
-        watchedUsersMax: WATCHED_MAX,
-        endOf: (exp) => exp,
-        now: () => this.#clock.now(),
+    const messages = new ClientMessages(
+      {
+        ...unlimited(() =>
+          Promise.resolve({ ok: false, why: DISCONNECT.tokenMalformed })
+        ),
+        ...{ fanout: this.#fanout, log: rememberingLog(), ids: INTEGER_IDS },
+        ...{
+          watchedUsersMax: WATCHED_MAX,
+          endOf: (exp) => exp,
+          now: () => this.#clock.now(),
+        },
       },
-    }, connection);
+      connection,
+      "192.0.2.1",
+    );
     this.#link = { connection, messages, down, up: [], received: 0 };
     const start = {
       since: since === null ? undefined : Number(since),

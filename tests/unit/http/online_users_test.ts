@@ -4,15 +4,14 @@ import { Roster } from "../../../src/core/roster/roster.ts";
 import { OnlineUsersEndpoint } from "../../../src/http/online_users.ts";
 import type { HttpEnv } from "../../../src/http/request.ts";
 import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
-import { rememberingLog } from "../../support/fakes.ts";
+import { rememberingLog, unlimited } from "../../support/fakes.ts";
 
 /** Asks an endpoint whose list is public. */
 function endpointOf(roster: Roster) {
   const endpoint = new OnlineUsersEndpoint({
     config: { rosterAccess: "public", allowedOrigins: "*" },
     ...{ roster, ids: INTEGER_IDS },
-    verify: () => Promise.reject(new Error("not used")),
-    admission: { throttled: () => undefined, recordFailedToken: () => {} },
+    ...unlimited(() => Promise.reject(new Error("not used"))),
     log: rememberingLog(),
   });
   const app = new Hono<HttpEnv>();

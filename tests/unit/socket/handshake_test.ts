@@ -4,8 +4,21 @@ import { readSocketRequest } from "../../../src/socket/handshake.ts";
 
 const WATCHED_MAX = 3;
 
-function read(query: string, headers: Record<string, string> = {}) {
-  const request = new Request(`http://node.example/ws${query}`, { headers });
+const HANDSHAKE = {
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+
+function read(
+  query: string,
+  headers: Record<string, string> = {},
+  method = "GET",
+) {
+  const request = new Request(`http://node.example/ws${query}`, {
+    ...{ method, headers: { ...HANDSHAKE, ...headers } },
+  });
   return readSocketRequest(request, WATCHED_MAX, INTEGER_IDS);
 }
 
@@ -18,6 +31,43 @@ async function errorOf(answer: ReturnType<typeof read>): Promise<string> {
   equal(answer.status, 400);
   return (await answer.json()).error.code;
 }
+
+const bad = [400, "bad_handshake"] as const;
+const otherVersion = [426, "upgrade_required"] as const;
+
+for (
+  const [what, name, value, [status, code]] of [
+    ["no key", "sec-websocket-key", "", bad],
+    ["a key of 15 bytes", "sec-websocket-key", "dGhlIHNhbXBsZSBub25j", bad],
+    ["no base64", "sec-websocket-key", "dGhlIHNhbXBsZSBub25-ZQ==", bad],
+    ["two keys", "sec-websocket-key", `dGhlIHNhbXBsZSBub25jZQ==, x`, bad],
+    ["no upgrade", "connection", "keep-alive", bad],
+    ["no version", "sec-websocket-version", "", otherVersion],
+    ["version 8", "sec-websocket-version", "8", otherVersion],
+  ] as const
+) {
+  Deno.test(`a handshake with ${what} in ${name} is refused with ${status} ${code}`, async () => {
+    const answer = read("", { [name]: value });
+    ok(answer instanceof Response);
+    deepEqual([answer.status, (await answer.json()).error.code], [
+      status,
+      code,
+    ]);
+    const version = answer.headers.get("sec-websocket-version");
+    equal(version, status === 426 ? "13" : null);
+  });
+}
+
+Deno.test("a handshake by HEAD is refused with 405", () => {
+  const answer = read("", {}, "HEAD");
+  ok(answer instanceof Response);
+  deepEqual([answer.status, answer.headers.get("allow")], [405, "GET"]);
+});
+
+Deno.test("Connection may be a list", () => {
+  const answer = read("", { connection: "keep-alive, upgrade" });
+  ok(!(answer instanceof Response));
+});
 
 for (
   const [offer, version, protocol] of [

@@ -13,7 +13,7 @@ import type {
 } from "../../../src/socket/engine.ts";
 import { CLOSE_DELAY_MS, HANDSHAKE_MS } from "../../../src/socket/limits.ts";
 import { SocketSession } from "../../../src/socket/session.ts";
-import { rememberingLog } from "../../support/fakes.ts";
+import { rememberingLog, unlimited } from "../../support/fakes.ts";
 
 /** A socket whose events the test fires. */
 class FakeEngineSocket implements EngineSocket {
@@ -55,7 +55,7 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
     ...{ connectionsPerAddressMax: 10, newConnectionsPerSecondMax: 10 },
     failedTokensPerMinuteMax: 10,
   });
-  const slot = admission.acquire("192.0.2.1");
+  const slot = admission.acquire("192.0.2.1", false);
   if ("status" in slot) throw new Error("no slot");
   const events: string[] = [];
   const metrics = {
@@ -88,7 +88,7 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
         watchedUsersMax: 10,
         ids: INTEGER_IDS,
       },
-      verify: () => Promise.reject(new Error("not used")),
+      ...unlimited(() => Promise.reject(new Error("not used"))),
       ...{ endOf: (exp) => exp, now: () => 0 },
       draining: () => state.isDraining,
     },
@@ -236,8 +236,12 @@ Deno.test("[L1] a socket that does not open in time frees its slot, and is close
   const { socket, admission, events } = session();
   timers.fire(HANDSHAKE_MS);
   deepEqual([admission.sockets, events], [0, ["handshake lost"]]);
+  equal(admission.socketsLost, 1);
   socket.open();
   deepEqual(socket.closes, ["1013 handshake timed out"]);
+  // Its descriptor is free after all.
+  socket.end(1013);
+  equal(admission.socketsLost, 0);
 });
 
 Deno.test("a socket that opens in time is not closed later", () => {

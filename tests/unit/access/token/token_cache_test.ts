@@ -22,13 +22,18 @@ function recordingVerifier() {
 Deno.test("a good token is verified once until it expires, a bad one each time", async () => {
   const { calls, verify } = recordingVerifier();
   let now = 0;
-  const verifyCached = cached(verify, 10, () => now);
+  const { verify: verifyCached, known } = cached(verify, 10, () => now);
+  equal(known("good"), undefined);
   for (let n = 0; n < 3; n++) {
-    equal((await verifyCached("good")).ok, true);
+    const verdict = await verifyCached("good");
+    equal(verdict.ok, true);
+    equal(known("good"), verdict);
     equal((await verifyCached("bad")).ok, false);
+    deepEqual([known("bad"), known(undefined)], [undefined, undefined]);
   }
   deepEqual(calls, ["good", "bad", "bad", "bad"]);
   now = 100_000;
+  equal(known("good"), undefined);
   await verifyCached("good");
   equal(calls.length, 5);
 });
@@ -46,7 +51,7 @@ Deno.test("[L1] a good token is verified again after a while, however long it li
     );
   };
   let now = 0;
-  const verifyCached = cached(verify, 10, () => now);
+  const { verify: verifyCached } = cached(verify, 10, () => now);
   equal((await verifyCached("good")).ok, true);
   isWithdrawn = true;
   now = VERIFIED_TOKEN_MS_MAX - 1;
@@ -58,7 +63,7 @@ Deno.test("[L1] a good token is verified again after a while, however long it li
 
 Deno.test("[L1] the number of cached tokens is limited, and the oldest are deleted first", async () => {
   const { calls, verify } = recordingVerifier();
-  const verifyCached = cached(verify, 3, () => 0);
+  const { verify: verifyCached } = cached(verify, 3, () => 0);
   for (let n = 0; n < 5; n++) await verifyCached(`good${n}`);
   for (const n of [4, 3, 2]) await verifyCached(`good${n}`);
   equal(calls.length, 5);

@@ -1,7 +1,11 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { signToken } from "../../../../src/access/token/sign_token.ts";
-import { createVerifier } from "../../../../src/access/token/verifier.ts";
+import {
+  createVerifier,
+  type GoodVerdict,
+  rejectingRevoked,
+} from "../../../../src/access/token/verifier.ts";
 import type { Config } from "../../../../src/config/config.ts";
 import { KeySetUnavailable } from "../../../../src/access/token/key_set.ts";
 import { KEYS_TRIED_MAX } from "../../../../src/access/token/limits.ts";
@@ -427,4 +431,22 @@ Deno.test("the username is the first of the configured claims that is a text", a
     ]),
     "Ada",
   );
+});
+
+Deno.test("[L1] a token that was revoked is refused, and is not known although it was verified before", async () => {
+  const revoked = new Set<string | undefined>();
+  const verdict: GoodVerdict = {
+    ...{ userId: 1, exp: 100, tokenId: "t", username: undefined },
+    ok: true,
+  };
+  const { verify, known } = rejectingRevoked(
+    { verify: () => Promise.resolve(verdict), known: () => verdict },
+    (tokenId) => revoked.has(tokenId),
+  );
+  deepEqual([await verify("token"), known("token")], [verdict, verdict]);
+  revoked.add("t");
+  deepEqual([await verify("token"), known("token")], [
+    { ok: false, why: DISCONNECT.tokenRevoked },
+    undefined,
+  ]);
 });

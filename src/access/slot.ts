@@ -1,0 +1,129 @@
+/**
+ * A slot is an admitted socket, counted against its node, address and user.
+ *
+ * It counts until the socket has ended. A socket that the server closed still counts while its peer
+ * has not answered, because until then it costs as much as an open one. Which request gets a slot
+ * is decided by `admission.ts`.
+ *
+ * @module
+ */
+import type { UserId } from "../protocol/user_id.ts";
+import type { FailureBudgets } from "./failure_budgets.ts";
+import { CLOSING_SLOTS_MAX } from "./limits.ts";
+
+/**
+ * - `in use`: the socket opens, or is open.
+ * - `closing`: the server closed the socket, and its peer has not answered.
+ * - `lost`: the socket did not open in time.
+ * - `released`: the socket has ended.
+ */
+type SlotState = "in use" | "closing" | "lost" | "released";
+
+/** What all slots of a node share. */
+export interface SlotCounts {
+  readonly byState: Tally<SlotState>;
+  /** Slots that are in use or closing. */
+  readonly byAddress: Tally<string>;
+  readonly byUser: Tally<UserId>;
+  readonly connectionsPerUserMax: number;
+  readonly failures: FailureBudgets;
+}
+
+export class Slot {
+  /** The client's address. */
+  readonly address: string;
+  readonly #counts: SlotCounts;
+  #state: SlotState = "in use";
+  #userId: UserId | undefined;
+  /** Whether a verification of the token was paid, and not refunded. */
+  #hasPaid: boolean;
+
+  /** @param isVerified Whether the token needs no verification. */
+  constructor(counts: SlotCounts, address: string, isVerified: boolean) {
+    this.#counts = counts;
+    this.address = address;
+    this.#hasPaid = !isVerified;
+    counts.byState.add(this.#state);
+    counts.byAddress.add(address);
+    if (this.#hasPaid) counts.failures.payVerification(address);
+  }
+
+  /**
+   * Counts the socket against its user, whose token is good. `"full"`: the user has as many sockets
+   * as allowed.
+   */
+  assignUser(userId: UserId): "assigned" | "full" {
+    const { byUser, connectionsPerUserMax, failures } = this.#counts;
+    if (this.#hasPaid) failures.refundVerification(this.address);
+    this.#hasPaid = false;
+    if (byUser.of(userId) >= connectionsPerUserMax) return "full";
+    if (!this.#isHeld) return "assigned";
+    this.#userId = userId;
+    byUser.add(userId);
+    return "assigned";
+  }
+
+  /**
+   * The server closes the socket. Until its peer answers it uses a closing slot, if one is left,
+   * so that a peer that never answers does not take the slot of a good client.
+   */
+  moveToClosing(): void {
+    const { byState } = this.#counts;
+    const isPossible = byState.of("closing") < CLOSING_SLOTS_MAX;
+    if (this.#state === "in use" && isPossible) this.#moveTo("closing");
+  }
+
+  /**
+   * The socket has not opened in time. Its peer is gone, which is a failure of the address, and
+   * Deno may never free its descriptor.
+   */
+  lose(): void {
+    if (!this.#isHeld) return;
+    this.#end("lost");
+    this.#counts.failures.recordFailure(this.address);
+  }
+
+  /** The socket has ended. If it was lost, it is not lost after all. Safe to repeat. */
+  release(): void {
+    if (this.#isHeld) this.#end("released");
+    else this.#moveTo("released");
+  }
+
+  get #isHeld(): boolean {
+    return this.#state === "in use" || this.#state === "closing";
+  }
+
+  #end(state: "lost" | "released"): void {
+    const { byAddress, byUser } = this.#counts;
+    this.#moveTo(state);
+    byAddress.remove(this.address);
+    if (this.#userId !== undefined) byUser.remove(this.#userId);
+  }
+
+  #moveTo(state: SlotState): void {
+    const { byState } = this.#counts;
+    byState.remove(this.#state);
+    this.#state = state;
+    byState.add(state);
+  }
+}
+
+/** How often each key was added, and not removed since. */
+export class Tally<Key> {
+  /** Invariant: no count is zero. */
+  readonly #counts = new Map<Key, number>();
+
+  of(key: Key): number {
+    return this.#counts.get(key) ?? 0;
+  }
+
+  add(key: Key): void {
+    this.#counts.set(key, this.of(key) + 1);
+  }
+
+  remove(key: Key): void {
+    const count = this.of(key) - 1;
+    if (count > 0) this.#counts.set(key, count);
+    else this.#counts.delete(key);
+  }
+}
