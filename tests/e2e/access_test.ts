@@ -9,7 +9,11 @@ import {
   tokenFor,
 } from "../support/client.ts";
 import { postgresForThisFile, query, renewals } from "../support/database.ts";
-import { expectThrottled, v1Connected } from "../support/endpoints.ts";
+import {
+  expectThrottled,
+  statusCode,
+  v1Connected,
+} from "../support/endpoints.ts";
 import { listed } from "../support/roster.ts";
 import { startServerOn } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
@@ -311,6 +315,20 @@ Deno.test("[P1] with AUTO_PROVISION a user whose row was deleted may connect aga
   }
   await using back = await connectSync(server.url, 7, { token });
   await back.holds([7]);
+});
+
+Deno.test("X-Forwarded-For from a peer that is not in TRUSTED_PROXIES is logged once, with the peer", async () => {
+  await using server = await startServerOn(await postgres.database());
+  for (const client of ["192.0.2.1", "192.0.2.2"]) {
+    const headers = { "x-forwarded-for": client };
+    equal(await statusCode(`${server.url}healthz`, { headers }), 200);
+  }
+  const warnings = () =>
+    server.log.map((line) => JSON.parse(line))
+      .filter(({ msg }) => /^X-Forwarded-For/.test(msg))
+      .map(({ level, peer }) => `${level} ${peer}`);
+  await until("it is logged", () => warnings().length > 0);
+  deepEqual(warnings(), ["warn 127.0.0.1"]);
 });
 
 Deno.test("[L1] limits count the clients behind a trusted proxy, not the proxy", async () => {
