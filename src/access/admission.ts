@@ -71,11 +71,11 @@ export class Admission {
    * Takes a slot. It is called before anything is spent on the request.
    *
    * @param isVerified Whether the request's token was verified before: then it is admitted also
-   *   where the budget of its address is spent.
+   *   where others of its address sent too many bad ones.
    */
   acquire(address: string, isVerified: boolean): Slot | Refusal {
     const { connectionsPerAddressMax } = this.#limits;
-    const throttled = isVerified ? undefined : this.throttled(address);
+    const throttled = this.throttled(address, isVerified);
     if (throttled !== undefined) return throttled;
     if (this.#slots.byAddress.of(address) >= connectionsPerAddressMax) {
       const message = "too many connections from this address";
@@ -86,12 +86,16 @@ export class Admission {
       return this.#refuse(503, "full", 5, message);
     }
     const busy = this.#takeNewConnection(address);
-    return busy ?? new Slot(this.#slots, address, isVerified);
+    return busy ?? new Slot(this.#slots, address);
   }
 
-  /** The refusal for an address that got too much wrong, unless its token was verified before. */
-  throttled(address: string): Refusal | undefined {
-    if (!this.#failures.isSpent(address)) return undefined;
+  /**
+   * The refusal for an address that got too much wrong.
+   *
+   * @param isVerified Whether it is about a token that was verified before.
+   */
+  throttled(address: string, isVerified = false): Refusal | undefined {
+    if (!this.#failures.isSpent(address, isVerified)) return undefined;
     const message = "too many bad tokens or handshakes from this address";
     return this.#refuse(429, "too_many_failed_tokens", 10, message);
   }
@@ -104,13 +108,13 @@ export class Admission {
   /** Lets a token be verified that has no slot, or refuses it. */
   payVerification(address: string): Refusal | undefined {
     const throttled = this.throttled(address);
-    if (throttled === undefined) this.#failures.payVerification(address);
+    if (throttled === undefined) this.#failures.payAttempt(address);
     return throttled;
   }
 
   /** The token is good. */
   refundVerification(address: string): void {
-    this.#failures.refundVerification(address);
+    this.#failures.refundAttempt(address);
   }
 
   /** Whether a socket that the server closes would get a closing slot. */

@@ -42,10 +42,10 @@ export const ADDRESSES_MAX = 50_000;
 export const FAILURES_PER_SECOND_MIN = 1;
 
 /**
- * Verifications under way that count as one failure. With the default budget, 1,600 clients of one
- * address may connect at once with tokens that are new to the node.
+ * Sockets that open, and tokens that are verified, which count as one failure. With the default
+ * budget, 1,600 clients of one address may connect at once with tokens that are new to the node.
  */
-export const VERIFICATIONS_PER_FAILURE = 16;
+export const ATTEMPTS_PER_FAILURE = 16;
 
 /**
  * Share of `MAX_NEW_CONNECTIONS_PER_SECOND` that one address may use up while others want it: with

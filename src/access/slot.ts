@@ -35,17 +35,15 @@ export class Slot {
   readonly #counts: SlotCounts;
   #state: SlotState = "in use";
   #userId: UserId | undefined;
-  /** Whether a verification of the token was paid, and not refunded. */
-  #hasPaid: boolean;
+  /** Whether the attempt was paid, and not refunded. */
+  #hasPaid = true;
 
-  /** @param isVerified Whether the token needs no verification. */
-  constructor(counts: SlotCounts, address: string, isVerified: boolean) {
+  constructor(counts: SlotCounts, address: string) {
     this.#counts = counts;
     this.address = address;
-    this.#hasPaid = !isVerified;
     counts.byState.add(this.#state);
     counts.byAddress.add(address);
-    if (this.#hasPaid) counts.failures.payVerification(address);
+    counts.failures.payAttempt(address);
   }
 
   /**
@@ -54,7 +52,7 @@ export class Slot {
    */
   assignUser(userId: UserId): "assigned" | "full" {
     const { byUser, connectionsPerUserMax, failures } = this.#counts;
-    if (this.#hasPaid) failures.refundVerification(this.address);
+    if (this.#hasPaid) failures.refundAttempt(this.address);
     this.#hasPaid = false;
     if (byUser.of(userId) >= connectionsPerUserMax) return "full";
     if (!this.#isHeld) return "assigned";

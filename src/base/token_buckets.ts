@@ -45,6 +45,11 @@ export class TokenBuckets<Key> {
     this.#use(key).drain(tokens);
   }
 
+  /** Takes tokens even if fewer are left. */
+  owe(key: Key, tokens: number): void {
+    this.#use(key).owe(tokens);
+  }
+
   /** Puts tokens back. */
   give(key: Key, tokens: number): void {
     this.#buckets.get(key)?.give(tokens);

@@ -1,10 +1,10 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { Admission, type Refusal } from "../../../src/access/admission.ts";
 import {
+  ATTEMPTS_PER_FAILURE,
   CLOSING_SLOTS_MAX,
   FAILURES_PER_SECOND_MIN,
   LOST_SOCKETS_SHARE,
-  VERIFICATIONS_PER_FAILURE,
 } from "../../../src/access/limits.ts";
 import { Slot } from "../../../src/access/slot.ts";
 
@@ -156,7 +156,7 @@ Deno.test("[L1] a token that was verified before is admitted although its addres
   equal(verified(), limits.failedTokensPerMinuteMax);
   let later = 0;
   for (let second = 0; second < 100; second++) {
-    slot("a", true);
+    slot("a", true).assignUser(second);
     clock.now += SECOND;
     later += verified();
   }
@@ -165,7 +165,7 @@ Deno.test("[L1] a token that was verified before is admitted although its addres
 
 Deno.test("[L1] a token that is being verified counts as a part of a failure until it is good, so only so many are verified at once", () => {
   const { subject, acquire, slot } = admission(wide);
-  const most = 1 + VERIFICATIONS_PER_FAILURE;
+  const most = 1 + ATTEMPTS_PER_FAILURE;
   const slots = Array.from({ length: most }, () => slot("a"));
   equal(acquire("a"), "429 too_many_failed_tokens");
   equal(subject.payVerification("a")?.status, 429);
@@ -211,6 +211,31 @@ Deno.test("[L1] a lost socket is a failure of its address, and uses no slot", ()
   }
   equal(acquire("a"), "429 too_many_failed_tokens");
   slot("b");
+});
+
+Deno.test("[L1] a client whose token was verified before cannot lose any number of sockets", () => {
+  const { acquire, slot, clock } = admission({
+    ...wide,
+    failedTokensPerMinuteMax: 60,
+  });
+  /** Sockets that an address opens at once, all of which are lost. */
+  const flood = () => {
+    const slots: Slot[] = [];
+    for (let n = 0; n < 10_000; n++) {
+      const result = acquire("a", true);
+      if (!(result instanceof Slot)) break;
+      slots.push(result);
+    }
+    clock.now += 10 * SECOND;
+    for (const slot of slots) slot.lose();
+    return slots.length;
+  };
+  ok(flood() <= 120 * ATTEMPTS_PER_FAILURE);
+  let lost = 0;
+  for (let n = 0; n < 60; n++) lost += flood();
+  ok(lost <= 700 * ATTEMPTS_PER_FAILURE, `${lost} in ten minutes`);
+  clock.now += 120 * SECOND;
+  slot("a");
 });
 
 Deno.test("too many sockets are lost past a share of MAX_CONNECTIONS, and one that ends after all is not lost", () => {
