@@ -16,9 +16,9 @@ create table rollcall_internal.nodes (
   leaving boolean not null default false
 );
 
--- The newest write of each node. A write that its client gave up may still be on its way and arrive
--- after a later one; its number shows that it was overtaken. A table of its own, because a renewal of
--- the lease must never wait for a write.
+-- A write of each node, before which no write counts. One that its client gave up may still be on its
+-- way and arrive after a later one; its number shows that it was overtaken. A table of its own, because a
+-- renewal of the lease must never wait for a write. Writes that succeed only lock the row: see `apply`.
 create table rollcall_internal.writes (
   node_id uuid primary key references rollcall_internal.nodes (id) on delete cascade,
   last bigint not null
@@ -47,12 +47,16 @@ create table rollcall_internal.feed (
   at timestamptz not null default clock_timestamp()
 );
 
--- The newest seq. One row, locked last and until commit: seq order is commit order, and a rollback
--- leaves no hole. It starts at a random high place: a client that knows a seq of another history of
--- this database is either far behind it or ahead of it, and gets a snapshot.
+-- The next seq is beyond `seq` and beyond the feed: see the view `head`. One row, locked last and until
+-- commit: seq order is commit order, and a rollback leaves no hole. A write does not change it. A row that
+-- each write replaces is dear while a transaction elsewhere is open, because Postgres keeps every version.
+-- It starts at a random high place: a client that knows a seq of another history of this database is
+-- either far behind it or ahead of it, and gets a snapshot.
 create table rollcall_internal.counter (
   one_row boolean primary key default true check (one_row),
-  seq bigint not null
+  seq bigint not null,
+  -- The feed up to here is deleted. The next rows to delete are behind it.
+  pruned bigint not null default 0
 );
 insert into rollcall_internal.counter (seq)
 values ((1::bigint << 32) + floor(random() * (1::bigint << 50))::bigint);
@@ -69,13 +73,15 @@ create table rollcall_internal.revocations (
 -- Locks by name, as rows: no other role can take them, as it could take an advisory lock.
 insert into rollcall_internal.locks (name) values ('leave'), ('prune'), ('revoke');
 
--- After which id each pass of the sweep goes on; null: at the first. Whoever holds the row sweeps.
+-- After which id each pass of the sweep goes on; null: at the first. The node that holds the row sweeps.
 create table rollcall_internal.sweep_position (
   one_row boolean primary key default true check (one_row),
   online_after :ID_COLUMN,
   seen_after :ID_COLUMN,
   users_after :ID_COLUMN,
-  due_after :ID_COLUMN
+  due_after :ID_COLUMN,
+  -- When a node last began a sweep.
+  swept_at timestamptz not null default '-infinity'
 );
 insert into rollcall_internal.sweep_position default values;
 

@@ -1,6 +1,11 @@
 -- The feed: transitions in commit order. Every transaction takes its locks in the same order: the node's
 -- row, rows of presence by user id, the counter.
 
+-- The newest seq.
+create or replace view rollcall_internal.head as
+select greatest(c.seq, (select max(f.seq) from rollcall_internal.feed f)) as seq
+  from rollcall_internal.counter c;
+
 -- Appends transitions to the feed in the given order and notifies every node of the new head.
 -- Locks the counter until the transaction ends, so it must be the last thing that a transaction does.
 create or replace function rollcall_internal.append(ids :ID_TYPE[], names text[], states text[])
@@ -12,7 +17,8 @@ begin
   if cardinality(ids) = 0 then
     return;
   end if;
-  update rollcall_internal.counter c set seq = c.seq + cardinality(ids) returning c.seq into head;
+  perform from rollcall_internal.counter for update;
+  select h.seq + cardinality(ids) into head from rollcall_internal.head h;
   return query
     insert into rollcall_internal.feed as f (seq, user_id, username, status)
     select head - cardinality(ids) + changed.position, changed.id, changed.name, changed.state
@@ -30,8 +36,9 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   head bigint;
 begin
+  perform from rollcall_internal.counter for update;
   update rollcall_internal.counter c set seq = beyond + floor(random() * 1000000)::bigint
-   where c.seq < beyond
+   where (select h.seq from rollcall_internal.head h) < beyond
   returning c.seq into head;
   if found then
     perform pg_notify('rollcall', head::text);
@@ -41,9 +48,16 @@ $$;
 
 -- Deletes at most `most` rows of the feed that are older than `keep_ms` or beyond the newest `keep_rows`.
 -- Returns how many. One node prunes at a time; the others return 0 at once.
+--
+-- It reads hardly more than it deletes: from the last row that was deleted, because those before it are
+-- still in the index while a transaction elsewhere is open, to the first one that stays.
 create or replace function rollcall_internal.prune_feed(keep_rows bigint, keep_ms bigint, most integer) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
+  kept_from bigint;
+  oldest record;
+  first bigint;
   last bigint;
   pruned integer;
 begin
@@ -51,12 +65,20 @@ begin
   if not found then
     return 0;
   end if;
-  select max(oldest.seq) into last
-    from (select f.seq, f.at from rollcall_internal.feed f order by f.seq limit most) oldest
-   where oldest.seq <= (select c.seq from rollcall_internal.counter c) - keep_rows
-      or oldest.at < clock_timestamp() - keep_ms * interval '1 millisecond';
-  delete from rollcall_internal.feed f where f.seq <= last;
+  select c.pruned, h.seq - keep_rows into first, kept_from
+    from rollcall_internal.counter c, rollcall_internal.head h;
+  for oldest in
+    select f.seq, f.at from rollcall_internal.feed f where f.seq > first order by f.seq limit most
+  loop
+    exit when oldest.seq > kept_from and oldest.at >= clock_timestamp() - keep_ms * interval '1 millisecond';
+    last := oldest.seq;
+  end loop;
+  if last is null then
+    return 0;
+  end if;
+  delete from rollcall_internal.feed f where f.seq > first and f.seq <= last;
   get diagnostics pruned = row_count;
+  update rollcall_internal.counter c set pruned = last, seq = greatest(c.seq, last);
   return pruned;
 end
 $$;

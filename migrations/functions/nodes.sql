@@ -114,26 +114,55 @@ end
 $$;
 
 -- Releases up to `most` claims of nodes whose rows the caller holds; null for all of them. A node that
--- holds no more claims is forgotten. A row 'more' without a seq says that some may be left. Reads all users
+-- holds no more claims is forgotten. A row 'more' without a seq says that some are left. Reads all users
 -- who are online: a dead node is rare.
+--
+-- A sweep holds the rows of many users, of whom other nodes write some. So it waits for none while it holds
+-- another: rows that are locked come last, and one at a time.
 create or replace function rollcall_internal.release(gone uuid[], most integer, copy_ms integer)
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   held :ID_TYPE[];
 begin
-  held := array(
-    select p.user_id from rollcall_internal.presence p
-     where p.nodes <> '{}' and p.nodes && gone
-     order by p.user_id
-     limit most
-  );
+  if most is null then
+    held := array(
+      select p.user_id from rollcall_internal.presence p where p.nodes <> '{}' and p.nodes && gone order by p.user_id
+    );
+  else
+    held := array(
+      select p.user_id from rollcall_internal.presence p
+       where p.nodes <> '{}' and p.nodes && gone
+       order by p.user_id limit most
+         for update skip locked
+    );
+    if cardinality(held) = 0 then
+      held := rollcall_internal.wait_for_claim(gone);
+    end if;
+  end if;
   return query select * from rollcall_internal.write_claims(null, null, null, held, gone, copy_ms);
-  if cardinality(held) = most then
+  if held is not null and exists (select from rollcall_internal.presence p where p.nodes <> '{}' and p.nodes && gone) then
     return query select null::bigint, cast(null as :ID_TYPE), null::text, 'more';
+    return;
   end if;
   delete from rollcall_internal.nodes n
    where n.id = any (gone)
      and not exists (select from rollcall_internal.presence p where p.nodes <> '{}' and n.id = any (p.nodes));
+end
+$$;
+
+-- Locks a claim of these nodes, for which it waits a short time. Returns its user, an empty array if there
+-- is none any more, and null if the time is over.
+create or replace function rollcall_internal.wait_for_claim(gone uuid[]) returns :ID_TYPE[]
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = ':SWEEP_LOCK_MS' as $$
+begin
+  return array(
+    select p.user_id from rollcall_internal.presence p
+     where p.nodes <> '{}' and p.nodes && gone
+     order by p.user_id limit 1
+       for update
+  );
+exception when lock_not_available then
+  return null;
 end
 $$;

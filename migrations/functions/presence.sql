@@ -11,7 +11,13 @@
 --   'unknown' for an arriving id that is not in the users table,
 --   'deferred' for an arriving id that was never seen while the users table cannot be read.
 -- Raises RC001 if the node holds no lease, and RC002 if a later write of the node was committed before.
-create or replace function rollcall_internal.apply(node uuid, arriving :ID_TYPE[], leaving :ID_TYPE[], write_number bigint)
+--
+-- A node that does not know what became of its last write, or that made none, sets `is_barrier`. Then all
+-- of its earlier writes are over, or will be refused. Other writes leave the node's row as it is: see the
+-- counter in 0001_presence.sql.
+create or replace function rollcall_internal.apply(
+  node uuid, arriving :ID_TYPE[], leaving :ID_TYPE[], write_number bigint, is_barrier boolean
+)
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
@@ -22,8 +28,12 @@ declare
   is_readable boolean := true;
 begin
   perform rollcall_internal.require_lease(node);
-  insert into rollcall_internal.writes as w (node_id, last) values (node, write_number)
-      on conflict (node_id) do update set last = excluded.last where w.last < excluded.last;
+  if is_barrier then
+    insert into rollcall_internal.writes as w (node_id, last) values (node, write_number)
+        on conflict (node_id) do update set last = excluded.last where w.last < excluded.last;
+  else
+    perform from rollcall_internal.writes w where w.node_id = node and w.last <= write_number for share;
+  end if;
   if not found then
     raise exception 'write % of node % was overtaken', write_number, node using errcode = 'RC002';
   end if;

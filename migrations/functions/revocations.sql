@@ -19,10 +19,13 @@ begin
 end
 $$;
 
--- Deletes revocations older than `keep_ms`. The newest stays, so that no id is used twice.
+-- Deletes revocations older than `keep_ms`, which it finds by their ids: no id is before its own time. The
+-- newest stays, so that no id is used twice. now() does not change in a statement, as an index needs it.
 create or replace function rollcall_internal.prune_revocations(keep_ms bigint) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
+language sql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
   delete from rollcall_internal.revocations r
-   where r.at < clock_timestamp() - keep_ms * interval '1 millisecond'
-     and r.id < (select max(newest.id) from rollcall_internal.revocations newest);
+   where r.id < least(
+     (extract(epoch from now() - keep_ms * interval '1 millisecond') * 1000000)::bigint,
+     (select max(newest.id) from rollcall_internal.revocations newest)
+   );
 $$;

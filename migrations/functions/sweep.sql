@@ -1,6 +1,22 @@
 -- The sweep finds what no event reports: users who were deleted or renamed, and copies of the status that
 -- something else overwrote. It reads the application's table in slices, and one node sweeps at a time.
 
+-- Whether to sweep: false if a node of the cluster began a sweep within `pause_ms`, or is in one. A clock
+-- that was set back does not stop the sweeps.
+create or replace function rollcall_internal.begin_sweep(pause_ms integer) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform from rollcall_internal.sweep_position s
+    where s.swept_at not between clock_timestamp() - pause_ms * interval '1 millisecond' and clock_timestamp()
+      for update skip locked;
+  if not found then
+    return false;
+  end if;
+  update rollcall_internal.sweep_position set swept_at = clock_timestamp();
+  return true;
+end
+$$;
+
 -- One slice of each pass. Takes users offline whose rows are gone, takes over new names, and marks copies
 -- that are wrong. Returns the transitions. Does nothing if another node sweeps, or if the users table
 -- cannot be read: a table that is being replaced does not make its users disappear.
@@ -89,16 +105,22 @@ end
 $$;
 
 -- Takes users offline who are not in the users table, and forgets them. Read again under the lock of
--- their rows, because a user may have been made again and come online since.
+-- their rows, because a user may have been made again and come online since. A later pass finds those
+-- whose rows are locked: others must not wait for the rows that this transaction holds.
 create or replace function rollcall_internal.forget_users(ids :ID_TYPE[])
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   gone :ID_TYPE[];
 begin
-  perform from rollcall_internal.presence p where p.user_id = any (ids) order by p.user_id for update;
+  gone := array(
+    select p.user_id from rollcall_internal.presence p
+     where p.user_id = any (ids)
+     order by p.user_id
+       for update skip locked
+  );
   begin
-    gone := array(select unnest(ids) except select u.user_id from rollcall_internal.read_users(ids) u);
+    gone := array(select unnest(gone) except select u.user_id from rollcall_internal.read_users(gone) u);
   exception when others or assert_failure or query_canceled then
     return;
   end;
@@ -200,8 +222,8 @@ begin
 end
 $$;
 
--- Forgets that copies are due, unless the status has changed since it was copied. Users that were never
--- online leave no row behind.
+-- Forgets that copies are due, unless the status has changed since it was copied, or the row is locked.
+-- Users that were never online leave no row behind.
 create or replace function rollcall_internal.copies_done(ids :ID_TYPE[], moments timestamptz[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -210,7 +232,7 @@ begin
       join unnest(ids, moments) as d (id, moment) on d.id = p.user_id and d.moment is not distinct from p.changed_at
      where p.copy_due
      order by p.user_id
-       for update of p
+       for update of p skip locked
   )
   update rollcall_internal.presence p set copy_due = false from done where p.user_id = done.id;
   delete from rollcall_internal.presence p

@@ -75,7 +75,7 @@ export async function listen(
     },
     head: async () => {
       const { rows } = await client.query(
-        "select seq from rollcall_internal.counter",
+        "select seq from rollcall_internal.head",
       );
       return Number(rows[0]?.seq ?? 0);
     },

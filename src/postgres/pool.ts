@@ -22,6 +22,11 @@ import {
 /** The functions in `migrations/` raise it when a node's lease has ended. */
 const FENCED_SQLSTATE = "RC001";
 
+/** Whether the database cancelled the statement because its time was over. */
+export function isTimeout(err: unknown): boolean {
+  return err instanceof pg.DatabaseError && err.code === "57014";
+}
+
 /**
  * The functions in migrations/ rely on it: each of their statements must see what was committed before
  * it began. Nothing is set where it is so already, because the connection may be one of a pooler,

@@ -29,7 +29,7 @@
  * of its own in a schema on this role's search path, could make this role execute it.
  *
  * A batch whose deadline has passed may be committed all the same, even later. So each batch has a
- * number, by which the database rejects a batch that arrives after a later one.
+ * number, and the next one is a barrier: the database rejects a batch that arrives after it.
  *
  * @module
  */
@@ -75,6 +75,8 @@ export class PostgresStore implements Store {
   readonly #leasePool: Pool;
   /** The number of the newest batch, by which the database rejects one that arrives too late. */
   #batchNumber = 0;
+  /** The node whose last batch is known to be committed: no other can be on its way. */
+  #settledNode: NodeId | undefined;
 
   readonly #rows: Rows;
 
@@ -116,8 +118,8 @@ export class PostgresStore implements Store {
     ]);
   }
 
-  sweep(nodeId: NodeId): Promise<readonly Transition[]> {
-    return sweep(this.#pool, this.#rows, nodeId);
+  sweep(nodeId: NodeId, pauseMs = 0): Promise<readonly Transition[]> {
+    return sweep(this.#pool, this.#rows, nodeId, pauseMs);
   }
 
   async apply(
@@ -126,15 +128,18 @@ export class PostgresStore implements Store {
     leaving: readonly UserId[],
   ): Promise<Applied> {
     const users = arriving.length + leaving.length;
+    const isBarrier = this.#settledNode !== nodeId;
+    this.#settledNode = undefined;
     const rows = await traced(
       "rollcall.apply",
       { "rollcall.users": users },
       () =>
         this.#pool.query<ApplyRow>(
-          "select * from rollcall_internal.apply($1, $2, $3, $4)",
-          [nodeId, arriving, leaving, this.#batchNumber += 1],
+          "select * from rollcall_internal.apply($1, $2, $3, $4, $5)",
+          [nodeId, arriving, leaving, this.#batchNumber += 1, isBarrier],
         ),
     );
+    this.#settledNode = nodeId;
     const idsWith = (status: string) =>
       rows.filter((row) => row.status === status).map((row) =>
         this.#rows.toId(row.user_id)
@@ -162,8 +167,8 @@ export class PostgresStore implements Store {
       { "rollcall.after": after },
       () =>
         this.#pool.query<TransitionRow & { head: string; seq: string | null }>(
-          `select counter.seq as head, feed.seq, feed.user_id, feed.username, feed.status
-             from rollcall_internal.counter
+          `select head.seq as head, feed.seq, feed.user_id, feed.username, feed.status
+             from rollcall_internal.head
              left join lateral (
                select * from rollcall_internal.feed where seq operator(pg_catalog.>) $1 order by seq limit $2
              ) feed on true`,
@@ -180,8 +185,8 @@ export class PostgresStore implements Store {
     const rows = await this.#pool.query<
       { seq: string; id: unknown; username: string }
     >(
-      `select counter.seq, online.id, online.username
-         from rollcall_internal.counter
+      `select head.seq, online.id, online.username
+         from rollcall_internal.head
          left join lateral (
            select user_id as id, username from rollcall_internal.presence
             where nodes operator(pg_catalog.<>) '{}'

@@ -17,16 +17,26 @@ import {
   SWEEP_SLICE_ROWS,
   SWEEP_USERS_MAX,
 } from "./limits.ts";
-import type { Pool } from "./pool.ts";
+import { isTimeout, type Pool } from "./pool.ts";
 import type { Rows, TransitionRow } from "./rows.ts";
 
-/** Returns the transitions of all that was repaired. */
+/**
+ * Returns the transitions of all that was repaired.
+ *
+ * @param pauseMs If a node of the cluster swept in this time, only nodes that ended are swept.
+ */
 export async function sweep(
   pool: Pool,
   rows: Rows,
   nodeId: NodeId,
+  pauseMs: number,
 ): Promise<readonly Transition[]> {
   const transitions = await sweepNodes(pool, rows, nodeId);
+  const [begun] = await pool.query<{ begun: boolean }>(
+    "select rollcall_internal.begin_sweep($1) as begun",
+    [Math.floor(pauseMs)],
+  );
+  if (begun?.begun !== true) return transitions;
   const swept = await pool.query<TransitionRow>(
     "select * from rollcall_internal.sweep_users($1, $2)",
     [nodeId, SWEEP_SLICE_ROWS],
@@ -40,20 +50,29 @@ export async function sweep(
   return transitions;
 }
 
-/** Releases the claims of nodes that ended, in transactions of bounded size until none is left. */
+/**
+ * Releases the claims of nodes that ended, in transactions of bounded size until none is left. One
+ * that takes longer than a statement may is repeated with half of the users.
+ */
 async function sweepNodes(
   pool: Pool,
   rows: Rows,
   nodeId: NodeId,
 ): Promise<Transition[]> {
   const transitions: Transition[] = [];
+  let usersMax = SWEEP_USERS_MAX;
   for (let round = 0; round < SWEEP_ROUNDS_MAX; round++) {
-    const swept = await pool.query<TransitionRow>(
-      "select * from rollcall_internal.sweep_nodes($1, $2)",
-      [nodeId, SWEEP_USERS_MAX],
-    );
-    transitions.push(...rows.toTransitions(swept));
-    if (!swept.some(({ status }) => status === "more")) break;
+    try {
+      const swept = await pool.query<TransitionRow>(
+        "select * from rollcall_internal.sweep_nodes($1, $2)",
+        [nodeId, usersMax],
+      );
+      transitions.push(...rows.toTransitions(swept));
+      if (!swept.some(({ status }) => status === "more")) break;
+    } catch (err) {
+      if (!isTimeout(err) || usersMax === 1) throw err;
+      usersMax = Math.ceil(usersMax / 2);
+    }
   }
   return transitions;
 }

@@ -12,6 +12,7 @@ import {
   LEAVE_COPY_MS,
   PROVISION_LOCK_MS,
   SWEEP_COPY_MS,
+  SWEEP_LOCK_MS,
   USERS_READ_LOCK_MS,
   WRITE_COPY_MS,
 } from "./limits.ts";
@@ -70,6 +71,7 @@ const BOUNDS: Readonly<Record<string, string>> = Object.fromEntries(
     COPY_PAUSE_MS,
     WRITE_COPY_MS,
     SWEEP_COPY_MS,
+    SWEEP_LOCK_MS,
     LEAVE_COPY_MS,
     PROVISION_LOCK_MS,
   }).map(([name, ms]) => [name, String(ms)]),

@@ -89,7 +89,7 @@ async function prune({ url }: Database, { signal }: AbortController) {
       url,
       `with gone as (
          delete from rollcall_internal.feed
-          where seq < (select seq - 50000 from rollcall_internal.counter)
+          where seq < (select seq - 50000 from rollcall_internal.head)
             and seq in (select seq from rollcall_internal.feed order by seq limit 10000)
       returning 1
        ) select count(*)::int as gone from gone`,

@@ -193,7 +193,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       url,
       `select pg_terminate_backend(pid) from pg_stat_activity
         where application_name = 'rollcall'
-          and (query like 'listen%' or query like 'select seq from rollcall_internal.counter%')`,
+          and (query like 'listen%' or query like 'select seq from rollcall_internal.head%')`,
     );
   },
   "database refused": async (machine) => {
@@ -274,7 +274,7 @@ async function quiet(
     const wanted = connectedUsers(everyClient).join();
     const [{ seq }] = await query(
       databaseUrl,
-      "select seq::int from rollcall_internal.counter",
+      "select seq::int from rollcall_internal.head",
     );
     for (const { url } of machines) {
       const response = await fetch(`${url}users/online`);

@@ -329,7 +329,7 @@ Deno.test("[C5] an outage longer than the lease takes only those offline who lef
   const state = async () => {
     const [row] = await query(
       url,
-      `select (select seq::int from rollcall_internal.counter) as seq,
+      `select (select seq::int from rollcall_internal.head) as seq,
               (extract(epoch from min(expires_at) - clock_timestamp()) * 1000)::float as min,
               (extract(epoch from max(expires_at) - clock_timestamp()) * 1000)::float as max
          from rollcall_internal.nodes`,

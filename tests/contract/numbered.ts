@@ -35,7 +35,8 @@ export function numbered(subject: Subject, idOf: (n: number) => UserId) {
     ...outside(subject, idOf, numberOf),
     join: async (...args: Parameters<Store["join"]>) =>
       brief(await store.join(...args)),
-    sweep: async (nodeId: NodeId) => brief(await store.sweep(nodeId)),
+    sweep: async (...args: Parameters<Store["sweep"]>) =>
+      brief(await store.sweep(...args)),
     apply: async (
       nodeId: NodeId,
       arriving: readonly number[],
@@ -94,6 +95,7 @@ function outside(
     prune: subject.prune,
     lockTable: subject.lockTable,
     lock: (n: number) => subject.lock(idOf(n)),
+    lockPresence: (n: number) => subject.lockPresence(idOf(n)),
     status: (n: number) => subject.status(idOf(n)),
     setStatus: (n: number, status: Status) =>
       subject.setStatus(idOf(n), status),

@@ -43,6 +43,12 @@ for (const idType of ["integer", "uuid", "text"] as const) {
         openTransaction(url, "select from users where id = $1 for update", [
           userId,
         ]),
+      lockPresence: (userId) =>
+        openTransaction(
+          url,
+          "select from rollcall_internal.presence where user_id = $1 for update",
+          [userId],
+        ),
       lockTable: () =>
         openTransaction(url, "lock table users in access exclusive mode"),
       setStatus: (userId, status) =>
@@ -60,8 +66,10 @@ for (const idType of ["integer", "uuid", "text"] as const) {
         );
         return rows.map(({ user_id, node }) => [user_id, node] as const);
       },
-      prune: (seq) =>
-        run("delete from rollcall_internal.feed where seq <= $1", seq),
+      prune: async (seq) => {
+        await run("delete from rollcall_internal.feed where seq <= $1", seq);
+        await run("update rollcall_internal.counter set seq = $1", seq);
+      },
       close: () => store.close(),
     };
   };

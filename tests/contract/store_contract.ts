@@ -26,6 +26,8 @@ export interface Subject {
   lock(userId: UserId): Promise<() => Promise<void>>;
   /** Locks the users table, so that nothing reads it, until the returned function is called. */
   lockTable(): Promise<() => Promise<void>>;
+  /** Locks what the store remembers of a user, as a write does, until the returned function is called. */
+  lockPresence(userId: UserId): Promise<() => Promise<void>>;
   /** Writes a copy of the status, as an application may. */
   setStatus(userId: UserId, status: Status): Promise<void>;
   /** The copy of the status in the users table. */
@@ -147,6 +149,34 @@ function leaseContract(test: Test): void {
     deepEqual(await store.sweep(B), ["4 1 offline"]);
     deepEqual(await store.sweep(B), []);
     deepEqual(await store.claims(), [`2@${B}`, `3@${B}`]);
+  });
+
+  test("[C2] a sweep passes over a user whom another transaction writes, and a later one finds that user", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1, 2, 3], []);
+    await store.expire(A);
+    const unlock = await store.lockPresence(2);
+    deepEqual(await store.sweep(B), ["4 1 offline", "5 3 offline"]);
+    deepEqual((await store.apply(B, [1, 3], [])).transitions.length, 2);
+    deepEqual(await store.claims(), [`1@${B}`, `2@${A}`, `3@${B}`]);
+    await unlock();
+    deepEqual(await store.sweep(B), ["8 2 offline"]);
+    await rejects(store.heartbeat(A, LEASE_MS), FencedError);
+  });
+
+  test("[L1] a sweep soon after another one only releases the claims of ended nodes", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1], []);
+    await store.apply(B, [2], []);
+    deepEqual(await store.sweep(A, LEASE_MS), []);
+    await store.setStatus(1, "offline");
+    await store.expire(B);
+    deepEqual(await store.sweep(A, LEASE_MS), ["3 2 offline"]);
+    equal(await store.status(1), "offline");
+    deepEqual(await store.sweep(A), []);
+    equal(await store.status(1), "online");
   });
 
   test("[C5] a sweep that comes after the end of the node's own lease is fenced, and releases nothing", async (store) => {
@@ -297,6 +327,33 @@ function applicationContract(test: Test): void {
     const swept = await Promise.all([A, B, C].map((node) => store.sweep(node)));
     deepEqual(swept.flat(), ["2 1 offline"]);
     deepEqual(await store.claims(), []);
+  });
+
+  test("[P4] a deleted user whom another transaction writes delays no other, and goes offline later", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1, 2], []);
+    await store.deleteUser(1);
+    await store.deleteUser(2);
+    const unlock = await store.lockPresence(1);
+    deepEqual(await store.sweep(A), ["3 2 offline"]);
+    await unlock();
+    deepEqual(await store.sweep(A), ["4 1 offline"]);
+  });
+
+  test("[U1] copies are written although another transaction writes one of their users", async (store) => {
+    await store.join(A, LEASE_MS);
+    const unlockRow = await store.lock(1);
+    const unlockOther = await store.lock(2);
+    await store.apply(A, [1, 2], []);
+    await unlockRow();
+    await unlockOther();
+    const unlock = await store.lockPresence(1);
+    deepEqual(await store.sweep(A), []);
+    deepEqual([await store.status(1), await store.status(2)], [
+      ...["online", "online"],
+    ]);
+    await unlock();
+    deepEqual(await store.sweep(A), []);
   });
 
   test("[U1] a user who is deleted and created again between two sweeps stays online, and nobody is notified", async (store) => {
@@ -523,5 +580,24 @@ function concurrencyContract(test: Test): void {
       rows.map(([seq]) => Number(seq)),
       rows.map((_, index) => index + 1),
     );
+  });
+
+  test("[P6] two nodes that write different users at the same time share one order", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    const bounce = async (node: string, user: number) => {
+      for (let round = 0; round < 30; round++) {
+        await store.apply(node, [user], []);
+        await store.apply(node, [], [user]);
+      }
+    };
+    await Promise.all([bounce(A, 1), bounce(B, 2)]);
+    const { head, transitions } = await store.readFeed(0, 10_000);
+    equal(head, 120);
+    deepEqual(
+      transitions.map((row) => Number(row.split(" ")[0])),
+      transitions.map((_, index) => index + 1),
+    );
+    equal(transitions.length, 120);
   });
 }

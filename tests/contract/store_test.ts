@@ -36,6 +36,7 @@ function createSubject(
       nodes.rows.set(nodeId, { ...row, expiresAt: engine.now() - agoMs });
     },
     lock: (userId) => lock((tx) => tx.lock(users, userId, "update")),
+    lockPresence: (userId) => lock((tx) => tx.lock(presence, userId, "update")),
     lockTable: () => lock((tx) => tx.lockTable(users, "exclusive")),
     setStatus: async (userId, status) => {
       const row = users.rows.get(userId);

@@ -22,7 +22,7 @@ const range = (from: number, count: number) =>
 async function headSeq(): Promise<number> {
   const [{ seq }] = await query(
     server.databaseUrl,
-    "select seq::int from rollcall_internal.counter",
+    "select seq::int from rollcall_internal.head",
   );
   return seq;
 }

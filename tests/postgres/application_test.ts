@@ -8,7 +8,6 @@ import {
 } from "../../src/postgres/limits.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { rememberingLog } from "../support/fakes.ts";
-import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 const [A, B] = [1, 2].map((n) => `00000000-0000-4000-8000-00000000000${n}`) as [
@@ -493,24 +492,15 @@ Deno.test("[U1] a view that has a user twice makes no difference", async () => {
   deepEqual(await it.online(), [1, 2]);
 });
 
-Deno.test("[U1] a user who is made again while the sweep takes it offline stays online", async () => {
+Deno.test("[U1] a user who is made again after the sweep has read the users table stays online", async () => {
   await using it = await open();
-  await it.apply([1], []);
-  await it.run("delete from users where id = 1");
-  await using other = await openTransaction(
-    it.url,
-    "select from rollcall_internal.presence where user_id = 1 for update",
+  await it.apply([1, 2], []);
+  await it.run("delete from users where id = 2");
+  // The sweep calls it with the users that it has not found.
+  const swept = await it.run(
+    "select user_id, status from rollcall_internal.forget_users('{1, 2}')",
   );
-  // It has read the table, and waits for the user's row of presence.
-  const sweeping = it.sweep();
-  await until("the sweep waits", async () => {
-    const sql =
-      "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-    return (await it.run(sql)).length > 0;
-  });
-  await it.run("insert into users (id, username) values (1, 'ada')");
-  await other.commit();
-  deepEqual(await sweeping, []);
+  deepEqual(swept, [{ user_id: 2, status: "offline" }]);
   deepEqual(await it.online(), [1]);
 });
 

@@ -320,6 +320,8 @@ export class World {
         for (const { pool } of nodes) pool.breakLinks();
         break;
       case "set clock":
+        // Forward, it takes as much from every lease.
+        if (step.byMs > 0 && !this.#beginOutage(0)) break;
         engine.setClock(step.byMs);
         break;
       case "engine":

@@ -37,14 +37,18 @@ export function* apply(
   arriving: readonly UserId[],
   leaving: readonly UserId[],
   writeNumber: number,
+  isBarrier: boolean,
 ): Steps<AppliedRows> {
   yield* requireLease(db, tx, node);
   yield;
-  yield* tx.lock(db.writes, node, "no key update");
-  if ((tx.get(db.writes, node) ?? -1) >= writeNumber) {
+  yield* tx.lock(db.writes, node, isBarrier ? "no key update" : "share");
+  const last = tx.get(db.writes, node);
+  if (
+    isBarrier ? (last ?? -1) >= writeNumber : (last ?? Infinity) > writeNumber
+  ) {
     throw new SqlError(OVERTAKEN, `write ${writeNumber} was overtaken`);
   }
-  tx.set(db.writes, node, writeNumber);
+  if (isBarrier) tx.set(db.writes, node, writeNumber);
   yield;
 
   let known: readonly Named[] = [];
@@ -122,6 +126,17 @@ export function* lockPresence(
   for (const id of existing.sort(compareIds)) {
     yield* tx.lock(presence, id, "update");
   }
+}
+
+/** Locks the row of a user, if it exists and nobody has it locked. */
+export function tryLockPresence(
+  { presence }: MemoryDatabase,
+  tx: Transaction,
+  id: UserId,
+): "granted" | "taken" | "absent" {
+  return tx.get(presence, id) === undefined
+    ? "absent"
+    : tx.tryLock(presence, id, "update");
 }
 
 /** Returns the users whose first claim it is. */

@@ -41,6 +41,8 @@ export interface SweepPosition {
   readonly seenAfter: UserId | undefined;
   readonly usersAfter: UserId | undefined;
   readonly dueAfter: UserId | undefined;
+  /** When a node last began a sweep. */
+  readonly sweptAt: number;
 }
 
 export interface MemoryDatabaseOptions {
@@ -57,6 +59,7 @@ export interface MemoryDatabaseOptions {
 const START: SweepPosition = {
   ...{ onlineAfter: undefined, seenAfter: undefined },
   ...{ usersAfter: undefined, dueAfter: undefined },
+  sweptAt: -Infinity,
 };
 
 export class MemoryDatabase {
@@ -112,7 +115,7 @@ export class MemoryDatabase {
     }
   }
 
-  /** The newest seq. */
+  /** The newest seq. In Postgres, that of the counter or of the feed, whichever is greater. */
   get seq(): number {
     return this.counter.rows.get("seq") ?? this.firstSeq;
   }

@@ -9,11 +9,12 @@
  */
 
 /**
- * Of a row: `"key share"` keeps it from being deleted, `"no key update"` is what an update takes,
- * `"update"` excludes every other. Of a table: `"read"`, which writers take too, and `"exclusive"`.
+ * Of a row: `"key share"` keeps it from being deleted, `"share"` from being changed, `"no key update"`
+ * is what an update takes, `"update"` excludes every other. Of a table: `"read"`, which writers take too, and `"exclusive"`.
  */
 export type LockMode =
   | "key share"
+  | "share"
   | "no key update"
   | "update"
   | "read"
@@ -21,8 +22,9 @@ export type LockMode =
 
 const CONFLICTS: Readonly<Record<LockMode, readonly LockMode[]>> = {
   "key share": ["update"],
-  "no key update": ["no key update", "update"],
-  "update": ["key share", "no key update", "update"],
+  "share": ["no key update", "update"],
+  "no key update": ["share", "no key update", "update"],
+  "update": ["key share", "share", "no key update", "update"],
   "read": ["exclusive"],
   "exclusive": ["read", "exclusive"],
 };

@@ -4,11 +4,17 @@
  * @module
  */
 import type { NodeId, Transition } from "../../src/core/store/store.ts";
-import { LEAVE_COPY_MS, WRITE_COPY_MS } from "../../src/postgres/limits.ts";
+import {
+  LEAVE_COPY_MS,
+  SWEEP_LOCK_MS,
+  WRITE_COPY_MS,
+} from "../../src/postgres/limits.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
-import { lockPresence, writeClaims } from "./memory_claims.ts";
+import { lockPresence, tryLockPresence, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase, NodeRow } from "./memory_database.ts";
 import {
+  isSqlError,
+  LOCK_NOT_AVAILABLE,
   SqlError,
   type Steps,
   type Transaction,
@@ -175,7 +181,10 @@ export function* sweepNodes(
   return yield* releaseNodes(db, tx, gone, most, WRITE_COPY_MS);
 }
 
-/** Releases up to `most` claims of nodes whose rows are locked. Forgets nodes without a claim. */
+/**
+ * Releases up to `most` claims of nodes whose rows are locked, first of users whose rows nobody has
+ * locked. Forgets nodes without a claim.
+ */
 function* releaseNodes(
   db: MemoryDatabase,
   tx: Transaction,
@@ -183,19 +192,49 @@ function* releaseNodes(
   most: number,
   copyMs: number,
 ): Steps<Swept> {
-  const held = claimsOf(db, tx, gone).slice(0, most);
+  const held = most === Infinity
+    ? claimsOf(db, tx, gone)
+    : yield* lockClaims(db, tx, gone, most);
   yield;
   const transitions = yield* writeClaims(
-    ...[db, tx, undefined, [], held, gone, copyMs] as const,
+    ...[db, tx, undefined, [], held ?? [], gone, copyMs] as const,
   );
   yield;
-  if (held.length === most) return { transitions, rest: "more" };
+  if (held !== undefined && claimsOf(db, tx, gone).length > 0) {
+    return { transitions, rest: "more" };
+  }
   for (const nodeId of gone) {
     if (claimsOf(db, tx, [nodeId]).length > 0) continue;
     tx.delete(db.nodes, nodeId);
     tx.delete(db.writes, nodeId);
   }
   return { transitions, rest: "none" };
+}
+
+/** Locks claims that nobody has locked, or waits for one. `undefined`: the time for that is over. */
+function* lockClaims(
+  db: MemoryDatabase,
+  tx: Transaction,
+  gone: readonly NodeId[],
+  most: number,
+): Steps<UserId[] | undefined> {
+  const free: UserId[] = [];
+  for (const id of claimsOf(db, tx, gone)) {
+    if (free.length === most) break;
+    if (tryLockPresence(db, tx, id) === "granted") free.push(id);
+  }
+  const [first] = claimsOf(db, tx, gone);
+  if (free.length > 0 || first === undefined) return free;
+  yield;
+  try {
+    yield* tx.subtransaction(() =>
+      tx.lock(db.presence, first, "update", SWEEP_LOCK_MS)
+    );
+  } catch (err) {
+    if (isSqlError(err) && err.code === LOCK_NOT_AVAILABLE) return undefined;
+    throw err;
+  }
+  return claimsOf(db, tx, gone).filter((id) => id === first);
 }
 
 /** The users with a claim of one of these nodes, ids ascending. */

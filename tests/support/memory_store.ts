@@ -29,7 +29,13 @@ import {
   renew,
   sweepNodes,
 } from "./memory_nodes.ts";
-import { copiesDone, copyDue, pruneFeed, sweepUsers } from "./memory_sweep.ts";
+import {
+  beginSweep,
+  copiesDone,
+  copyDue,
+  pruneFeed,
+  sweepUsers,
+} from "./memory_sweep.ts";
 import {
   SqlError,
   type Steps,
@@ -69,6 +75,8 @@ export class MemoryStore implements Store {
   readonly #bounds: SweepBounds;
   /** The number of the newest write, by which the database rejects one that arrives too late. */
   #writeNumber = 0;
+  /** The node whose last write is known to be committed. */
+  #settledNode: NodeId | undefined;
 
   /** @param connections Default: connections without faults. */
   constructor(
@@ -100,7 +108,7 @@ export class MemoryStore implements Store {
     );
   }
 
-  async sweep(nodeId: NodeId): Promise<Transition[]> {
+  async sweep(nodeId: NodeId, pauseMs = 0): Promise<Transition[]> {
     const { usersMax, sliceRows, feedRows } = this.#bounds;
     const transitions: Transition[] = [];
     let rest: "none" | "more" = "more";
@@ -110,6 +118,9 @@ export class MemoryStore implements Store {
       );
       transitions.push(...swept.transitions);
       rest = swept.rest;
+    }
+    if (!await this.#query((db, tx) => beginSweep(db, tx, pauseMs))) {
+      return transitions;
     }
     transitions.push(
       ...await this.#query((db, tx) => sweepUsers(db, tx, nodeId, sliceRows)),
@@ -124,15 +135,19 @@ export class MemoryStore implements Store {
     return transitions;
   }
 
-  apply(
+  async apply(
     nodeId: NodeId,
     arriving: readonly UserId[],
     leaving: readonly UserId[],
   ): Promise<Applied> {
     const number = this.#writeNumber += 1;
-    return this.#query((db, tx) =>
-      apply(db, tx, nodeId, arriving, leaving, number)
+    const isBarrier = this.#settledNode !== nodeId;
+    this.#settledNode = undefined;
+    const applied = await this.#query((db, tx) =>
+      apply(db, tx, nodeId, arriving, leaving, number, isBarrier)
     );
+    this.#settledNode = nodeId;
+    return applied;
   }
 
   leave(nodeId: NodeId, handoverMs: number): Promise<void> {

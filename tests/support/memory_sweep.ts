@@ -9,7 +9,7 @@ import {
   USERS_READ_LOCK_MS,
 } from "../../src/postgres/limits.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
-import { lockPresence, writeClaims } from "./memory_claims.ts";
+import { tryLockPresence, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase, SweepPosition } from "./memory_database.ts";
 import { requireLease } from "./memory_nodes.ts";
 import {
@@ -27,6 +27,23 @@ function takePosition(
   return tx.tryLock(sweepPosition, "row", "update") === "granted"
     ? tx.get(sweepPosition, "row")
     : undefined;
+}
+
+/** Whether to sweep: no node of the cluster began a sweep within `pauseMs`, or is in one. */
+// deno-lint-ignore require-yield -- one statement, which waits for nothing
+export function* beginSweep(
+  db: MemoryDatabase,
+  tx: Transaction,
+  pauseMs: number,
+): Steps<boolean> {
+  const now = db.engine.now();
+  const { sweptAt } = tx.get(db.sweepPosition, "row") ?? { sweptAt: -Infinity };
+  // Two sweeps in a row have different times in Postgres.
+  if (sweptAt > now - pauseMs && sweptAt <= now) return false;
+  const place = takePosition(db, tx);
+  if (place === undefined) return false;
+  tx.set(db.sweepPosition, "row", { ...place, sweptAt: now });
+  return true;
 }
 
 /** The first `most` ids after a place, ascending, and the place after them. */
@@ -117,23 +134,26 @@ function* compareUsers(
   return ids.filter((id) => !found.has(id));
 }
 
-/** Takes users offline who are not in the users table, and forgets them. */
+/**
+ * Takes users offline who are not in the users table, and forgets them. Leaves those whose rows are
+ * locked to a later pass.
+ */
 function* forgetUsers(
   db: MemoryDatabase,
   tx: Transaction,
   ids: readonly UserId[],
 ): Steps<Transition[]> {
-  yield* lockPresence(db, tx, ids);
+  const free = ids.filter((id) => tryLockPresence(db, tx, id) === "granted");
   yield;
   let found: Map<UserId, string>;
   try {
-    found = new Map(yield* tx.subtransaction(() => readUsers(db, tx, ids)));
+    found = new Map(yield* tx.subtransaction(() => readUsers(db, tx, free)));
   } catch (err) {
     if (!isSqlError(err)) throw err;
     return [];
   }
   yield;
-  const gone = [...new Set(ids)].filter((id) => !found.has(id));
+  const gone = [...new Set(free)].filter((id) => !found.has(id));
   const nodes = gone.flatMap((id) => tx.get(db.presence, id)?.nodes ?? []);
   const transitions = yield* writeClaims(
     ...[db, tx, undefined, [], gone, nodes, 0] as const,
@@ -229,7 +249,7 @@ export function* copiesDone(
   };
   const matching = copied.filter(([id, moment]) => isDone(id, moment));
   for (const [id, moment] of matching) {
-    yield* tx.lock(presence, id, "update");
+    if (tx.tryLock(presence, id, "update") === "taken") continue;
     const row = tx.get(presence, id);
     if (row === undefined || !isDone(id, moment)) continue;
     tx.set(presence, id, { ...row, copyDue: false });

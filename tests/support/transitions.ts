@@ -59,7 +59,7 @@ export async function storm(
   const nodeId = crypto.randomUUID();
   await store.join(nodeId, LEASE_MS);
   const write = (arriving: string, leaving: string, number: number) =>
-    `select rollcall_internal.apply('${nodeId}', '{${arriving}}', '{${leaving}}', ${number})`;
+    `select rollcall_internal.apply('${nodeId}', '{${arriving}}', '{${leaving}}', ${number}, true)`;
   const transactions = ids.map((id, index) =>
     `begin; ${write(String(id), "", 1 + index)}; commit;`
   );

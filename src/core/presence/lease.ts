@@ -214,11 +214,14 @@ export class Lease {
     }
   }
 
-  /** Runs beside the heartbeat: it may take long, and its failure says nothing about our lease. */
+  /**
+   * Runs beside the heartbeat: it may take long, and its failure says nothing about our lease. All
+   * nodes together sweep at most twice a heartbeat.
+   */
   async #sweep(): Promise<void> {
-    const { store, log, feed } = this.#deps;
+    const { store, log, feed, heartbeatMs } = this.#deps;
     try {
-      feed.ingest(await store.sweep(this.nodeId));
+      feed.ingest(await store.sweep(this.nodeId, heartbeatMs / 2));
     } catch (err) {
       log.warn(
         { reason: messageOf(err) },

@@ -110,9 +110,10 @@ export interface Store {
    * the status is corrected. A table that cannot be read makes nobody go offline. One node sweeps at
    * a time. Also prunes the feed.
    *
+   * @param pauseMs If a node swept less than this ago, only the claims are released. Default: 0.
    * @throws {FencedError} when the node's lease had ended.
    */
-  sweep(nodeId: NodeId): Promise<readonly Transition[]>;
+  sweep(nodeId: NodeId, pauseMs?: number): Promise<readonly Transition[]>;
 
   /**
    * Claims the arriving users and releases the leaving ones, in one transaction. The transitions

@@ -45,7 +45,9 @@ async function joinedLease(leaseMs = 3_000) {
           nodeId === store.knownNodeId
             ? answer(undefined)
             : Promise.reject(new FencedError("no lease")),
-        sweep: () => {
+        sweep: (_nodeId, pauseMs) => {
+          // All nodes together sweep at most twice a heartbeat.
+          equal(pauseMs, HEARTBEAT_MS / 2);
           sweptAt.push(clock.now());
           return answer([]);
         },
