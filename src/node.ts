@@ -36,6 +36,7 @@ import { INTEGER_IDS, type UserIds } from "./protocol/user_id.ts";
 import { createDemo, type Demo } from "./demo/demo.ts";
 import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";
+import type { FindUsers } from "./http/known_users.ts";
 import { type App, createApp } from "./http/app.ts";
 import { HttpServer } from "./http/http_server.ts";
 import { starting } from "./http/problem.ts";
@@ -56,6 +57,7 @@ export interface Node {
 /** A store with database connections of its own, that can also write rows of users. */
 export interface NodeStore extends Store {
   readonly provision: Provision;
+  readonly findUsers: FindUsers;
   close(): Promise<void>;
 }
 

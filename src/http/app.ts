@@ -40,8 +40,9 @@ export interface AppDeps
   extends OnlineUsersDeps, ProbesDeps, Omit<AdminDeps, "adminToken"> {
   readonly config: Pick<
     Config,
-    "adminToken" | "allowedOrigins" | "rosterAccess"
+    "adminToken" | "allowedOrigins" | "autoProvision" | "rosterAccess"
   >;
+  readonly store: OnlineUsersDeps["store"] & AdminDeps["store"];
   readonly admission:
     & OnlineUsersDeps["admission"]
     & ProbesDeps["admission"]

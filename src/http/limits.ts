@@ -21,3 +21,18 @@ export const LOST_DESCRIPTORS_MS = 30_000;
 
 /** Lag of the event loop at which `/healthz` fails: far more than any load causes. */
 export const LOOP_STUCK_MS = 5_000;
+
+/**
+ * How long it counts that a user exists: for as long, a token of a user who was deleted reads the
+ * list. Most clients are online and need no look-up.
+ */
+export const KNOWN_USER_MS = 10_000;
+
+/** How long it counts that there is no such user. It is short, because a user may be new. */
+export const UNKNOWN_USER_MS = 2_000;
+
+/** Users whose look-ups are remembered. Past it the oldest are looked up again. */
+export const KNOWN_USERS_MAX = 30_000;
+
+/** Users in one look-up, so that no statement gets huge. */
+export const KNOWN_USERS_READ_MAX = 1_000;

@@ -13,9 +13,11 @@ import {
 } from "../access/verify.ts";
 import type { Config } from "../config/config.ts";
 import type { Roster } from "../core/roster/roster.ts";
+import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
 import type { OnlineUsers } from "../protocol/messages.ts";
 import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
 import { isKnown, shortHash } from "./etag.ts";
+import { type FindUsers, KnownUsers } from "./known_users.ts";
 import { FILTER_IDS_MAX } from "./limits.ts";
 import { cannotVerify, problem, refused } from "./problem.ts";
 import { type HttpEnv, requestToken } from "./request.ts";
@@ -23,9 +25,13 @@ import { requestId } from "./request_id.ts";
 import { rawQueryValue } from "./query.ts";
 
 export interface OnlineUsersDeps extends VerifyWithinBudgetDeps {
-  readonly config: Pick<Config, "allowedOrigins" | "rosterAccess">;
-  readonly roster: Pick<Roster, "seq" | "users" | "usersJson">;
+  readonly config: Pick<
+    Config,
+    "allowedOrigins" | "autoProvision" | "rosterAccess"
+  >;
+  readonly roster: Pick<Roster, "has" | "seq" | "users" | "usersJson">;
   readonly ids: UserIds;
+  readonly store: { readonly findUsers: FindUsers };
 }
 
 interface List {
@@ -35,6 +41,8 @@ interface List {
 
 export class OnlineUsersEndpoint {
   readonly #deps: OnlineUsersDeps;
+  /** `undefined`: every good token is one of a user, because it creates the user. */
+  readonly #knownUsers: KnownUsers | undefined;
   /** The whole list, and the state of the roster from which it was made. */
   #whole:
     | List & { readonly seq: number; readonly usersJson: string }
@@ -42,6 +50,7 @@ export class OnlineUsersEndpoint {
 
   constructor(deps: OnlineUsersDeps) {
     this.#deps = deps;
+    if (!deps.config.autoProvision) this.#knownUsers = new KnownUsers(deps);
   }
 
   /** Answers 200, 304, 400, 401, 429 or 503, each with the headers that let other origins read it. */
@@ -62,9 +71,11 @@ export class OnlineUsersEndpoint {
     }, c.env.address);
     if (verdict === "unavailable") return cannotVerify();
     if ("status" in verdict) return refused(verdict);
-    if (verdict.ok) return undefined;
-    const headers = { "www-authenticate": "Bearer" };
-    return problem(401, "unauthorized", verdict.why.reason, headers);
+    if (!verdict.ok) return unauthorized(verdict.why);
+    const knowledge = await this.#knownUsers?.look(verdict.userId);
+    if (knowledge === "unknown") return unauthorized(DISCONNECT.unknownUser);
+    if (knowledge === "unavailable") return cannotVerify();
+    return undefined;
   }
 
   #list(c: Context<HttpEnv>): List | Response {
@@ -110,6 +121,11 @@ export class OnlineUsersEndpoint {
     }
     return headers;
   }
+}
+
+function unauthorized({ reason }: Disconnect): Response {
+  const headers = { "www-authenticate": "Bearer" };
+  return problem(401, "unauthorized", reason, headers);
 }
 
 /**

@@ -154,10 +154,7 @@ export class PostgresStore implements Store {
   async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
     await this.#leasePool.query(
       "select * from rollcall_internal.leave_node($1, $2)",
-      [
-        nodeId,
-        handoverMs,
-      ],
+      [nodeId, handoverMs],
     );
   }
 
@@ -198,13 +195,18 @@ export class PostgresStore implements Store {
     return { seq: Number(rows[0]?.seq ?? 0), users };
   }
 
-  async claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {
-    const rows = await this.#pool.query<{ user_id: unknown }>(
+  claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {
+    return this.#readIds(
       `select user_id from rollcall_internal.presence
         where nodes operator(pg_catalog.<>) '{}' and $1 operator(pg_catalog.=) any (nodes)`,
       [nodeId],
     );
-    return rows.map((row) => this.#rows.toId(row.user_id));
+  }
+
+  /** Those of the ids that belong to users. Rejects if the users table cannot be read now. */
+  findUsers(ids: readonly UserId[]): Promise<readonly UserId[]> {
+    const sql = "select user_id from rollcall_internal.read_users($1)";
+    return this.#readIds(sql, [ids]);
   }
 
   async skipTo(seq: number): Promise<void> {
@@ -284,6 +286,11 @@ export class PostgresStore implements Store {
 
   async close(): Promise<void> {
     await Promise.all([this.#pool.close(), this.#leasePool.close()]);
+  }
+
+  async #readIds(sql: string, values: unknown[]): Promise<readonly UserId[]> {
+    const rows = await this.#pool.query<{ user_id: unknown }>(sql, values);
+    return rows.map((row) => this.#rows.toId(row.user_id));
   }
 
   async #decide(

@@ -3,6 +3,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { rateLimited } from "../../src/base/log.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { startNode } from "../../src/node.ts";
+import type { UserId } from "../../src/protocol/user_id.ts";
 import { createLog } from "../../src/telemetry/log_writer.ts";
 import { MemoryDatabase } from "../support/memory_database.ts";
 import { MemoryStore } from "../support/memory_store.ts";
@@ -15,6 +16,7 @@ const ids = Array.from({ length: USERS }, (_, index) => index + 1);
 const database = new MemoryDatabase(ids, systemClock);
 const store = Object.assign(new MemoryStore(database), {
   provision: () => Promise.resolve({ outcome: "there" } as const),
+  findUsers: (users: readonly UserId[]) => Promise.resolve(users),
 });
 const log = rateLimited(createLog(config.log.level, config.log.format));
 const { url } = await startNode(config, store, log);

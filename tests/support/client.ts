@@ -69,7 +69,7 @@ export async function connect(
     await until(`${userId} is listed`, async () => {
       if (client.socket.readyState === WebSocket.CLOSED) return true;
       const { online_users } = await (await fetch(url, { headers })).json();
-      return online_users.length === 1;
+      return online_users?.length === 1;
     });
   } catch (err) {
     await client.close();

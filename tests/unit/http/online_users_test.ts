@@ -9,7 +9,11 @@ import { rememberingLog, unlimited } from "../../support/fakes.ts";
 /** Asks an endpoint whose list is public. */
 function endpointOf(roster: Roster) {
   const endpoint = new OnlineUsersEndpoint({
-    config: { rosterAccess: "public", allowedOrigins: "*" },
+    config: {
+      ...{ rosterAccess: "public", allowedOrigins: "*" },
+      autoProvision: false,
+    },
+    store: { findUsers: () => Promise.reject(new Error("not used")) },
     ...{ roster, ids: INTEGER_IDS },
     ...unlimited(() => Promise.reject(new Error("not used"))),
     log: rememberingLog(),
