@@ -34,6 +34,11 @@ export class TokenBucket {
     return this.#tokens >= tokens;
   }
 
+  /** Milliseconds until a token is left. 0: one is left now. */
+  waitMs(): number {
+    return this.has() ? 0 : (1 - this.#tokens) / this.#perSecond * 1_000;
+  }
+
   /** `"empty"`: fewer tokens are left, and none was taken. */
   take(tokens = 1): "taken" | "empty" {
     if (!this.has(tokens)) return "empty";

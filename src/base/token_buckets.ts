@@ -40,6 +40,11 @@ export class TokenBuckets<Key> {
     return this.#use(key).take(tokens);
   }
 
+  /** Milliseconds until the bucket has a token. 0: it has one now. */
+  waitMs(key: Key): number {
+    return this.#buckets.get(key)?.waitMs() ?? 0;
+  }
+
   /** Takes tokens, or all that are left if they are fewer. */
   drain(key: Key, tokens: number): void {
     this.#use(key).drain(tokens);

@@ -82,6 +82,8 @@ export interface Config {
     readonly stateUsersMax: number;
   };
   readonly watchedUsersMax: number;
+  /** Bytes of lists that a user may read in the long run. */
+  readonly listBytesPerSecondMax: number;
   readonly admission: AdmissionLimits;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
 }
@@ -196,6 +198,7 @@ function toConfig(
       stateUsersMax: env.MAX_STATE_USERS,
     },
     watchedUsersMax: env.MAX_WATCHED_USERS,
+    listBytesPerSecondMax: env.MAX_LIST_BYTES_PER_SECOND,
     admission: {
       connectionsMax: env.MAX_CONNECTIONS,
       connectionsPerUserMax: env.MAX_CONNECTIONS_PER_USER,

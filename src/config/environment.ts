@@ -164,6 +164,8 @@ export const environment = z.object({
   MAX_CONNECTIONS_PER_ADDRESS: integer(5_000, 1, 1_000_000),
   MAX_NEW_CONNECTIONS_PER_SECOND: integer(2_000, 1, 1_000_000),
   MAX_FAILED_TOKENS_PER_MINUTE: integer(100, 1, 1_000_000),
+  // The list of online users.
+  MAX_LIST_BYTES_PER_SECOND: integer(262_144, 1, 1_000_000_000),
   // Messages to clients.
   FANOUT_INTERVAL_MS: integer(50, 0, 10_000),
   MAX_STATE_USERS: integer(20_000, 1, 1_000_000),

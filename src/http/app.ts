@@ -40,7 +40,11 @@ export interface AppDeps
   extends OnlineUsersDeps, ProbesDeps, Omit<AdminDeps, "adminToken"> {
   readonly config: Pick<
     Config,
-    "adminToken" | "allowedOrigins" | "autoProvision" | "rosterAccess"
+    | "adminToken"
+    | "allowedOrigins"
+    | "autoProvision"
+    | "listBytesPerSecondMax"
+    | "rosterAccess"
   >;
   readonly store: OnlineUsersDeps["store"] & AdminDeps["store"];
   readonly admission:

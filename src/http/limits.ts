@@ -36,3 +36,21 @@ export const KNOWN_USERS_MAX = 30_000;
 
 /** Users in one look-up, so that no statement gets huge. */
 export const KNOWN_USERS_READ_MAX = 1_000;
+
+/**
+ * Bytes of a list that is sent as a whole. Deno's buffer for a connection takes as much, so pieces
+ * would save no memory.
+ */
+export const LIST_WHOLE_BYTES_MAX = 262_144;
+
+/** Bytes of a piece of a longer list. Smaller ones cost more CPU. */
+export const LIST_PIECE_BYTES = 65_536;
+
+/** Seconds for which a budget of lists is saved: enough for many clients that connect at once. */
+export const LIST_BURST_SECONDS = 32;
+
+/** Budgets of a user that an address has, because many users may be behind it. */
+export const LIST_ADDRESS_BUDGETS = 16;
+
+/** Users whose list budgets are kept. Past it the one that read nothing for the longest time is forgotten. */
+export const LIST_USERS_MAX = 50_000;

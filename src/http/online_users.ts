@@ -2,15 +2,18 @@
  * `GET /users/online`: who is online, as JSON with an ETag.
  *
  * The body and the ETag of the whole list are made together, once for each change of the roster,
- * and kept until the next change. A list for `?ids=` is made for each request.
+ * and kept until the next change. A list for `?ids=` is made for each request. `known_users.ts` says
+ * which users may read it, `list_budget.ts` how much, and `list_body.ts` sends a long one.
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import type { Context } from "@hono/hono";
 import {
   verifyWithinBudget,
   type VerifyWithinBudgetDeps,
 } from "../access/verify.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
@@ -18,7 +21,9 @@ import type { OnlineUsers } from "../protocol/messages.ts";
 import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
 import { isKnown, shortHash } from "./etag.ts";
 import { type FindUsers, KnownUsers } from "./known_users.ts";
-import { FILTER_IDS_MAX } from "./limits.ts";
+import { FILTER_IDS_MAX, LIST_WHOLE_BYTES_MAX } from "./limits.ts";
+import { inPieces } from "./list_body.ts";
+import { ListBudget } from "./list_budget.ts";
 import { cannotVerify, problem, refused } from "./problem.ts";
 import { type HttpEnv, requestToken } from "./request.ts";
 import { requestId } from "./request_id.ts";
@@ -27,22 +32,35 @@ import { rawQueryValue } from "./query.ts";
 export interface OnlineUsersDeps extends VerifyWithinBudgetDeps {
   readonly config: Pick<
     Config,
-    "allowedOrigins" | "autoProvision" | "rosterAccess"
+    | "allowedOrigins"
+    | "autoProvision"
+    | "listBytesPerSecondMax"
+    | "rosterAccess"
   >;
   readonly roster: Pick<Roster, "has" | "seq" | "users" | "usersJson">;
   readonly ids: UserIds;
   readonly store: { readonly findUsers: FindUsers };
+  readonly clock: Clock;
 }
 
 interface List {
-  readonly body: string;
+  /** Bytes, if it is sent in pieces: its readers share them. */
+  readonly body: string | Uint8Array<ArrayBuffer>;
+  readonly bytes: number;
   readonly etag: string;
+}
+
+/** Who reads the list. */
+interface Reader {
+  /** `undefined`: the list is public. */
+  readonly userId: UserId | undefined;
 }
 
 export class OnlineUsersEndpoint {
   readonly #deps: OnlineUsersDeps;
   /** `undefined`: every good token is one of a user, because it creates the user. */
   readonly #knownUsers: KnownUsers | undefined;
+  readonly #budget: ListBudget;
   /** The whole list, and the state of the roster from which it was made. */
   #whole:
     | List & { readonly seq: number; readonly usersJson: string }
@@ -50,21 +68,53 @@ export class OnlineUsersEndpoint {
 
   constructor(deps: OnlineUsersDeps) {
     this.#deps = deps;
-    if (!deps.config.autoProvision) this.#knownUsers = new KnownUsers(deps);
+    const { clock, config } = deps;
+    const rate = config.listBytesPerSecondMax;
+    this.#budget = new ListBudget(rate, () => clock.now());
+    if (!config.autoProvision) this.#knownUsers = new KnownUsers(deps);
   }
 
   /** Answers 200, 304, 400, 401, 429 or 503, each with the headers that let other origins read it. */
   async answer(c: Context<HttpEnv>): Promise<Response> {
     const headers = this.#originHeaders(c);
-    const list = await this.#refuse(c) ?? this.#list(c);
-    if (!(list instanceof Response)) return respond(c, list, headers);
-    for (const [name, value] of headers) list.headers.set(name, value);
-    return list;
+    const answer = await this.#answer(c, headers);
+    if (answer.status < 400) return answer;
+    for (const [name, value] of headers) answer.headers.set(name, value);
+    return answer;
   }
 
-  /** The refusal of a client that may not read the list. */
-  async #refuse(c: Context<HttpEnv>): Promise<Response | undefined> {
-    if (this.#deps.config.rosterAccess === "public") return undefined;
+  /** A list gets all headers at once: on a finished response they cost as much as the rest of it. */
+  async #answer(
+    c: Context<HttpEnv>,
+    originHeaders: readonly [string, string][],
+  ): Promise<Response> {
+    const reader = await this.#authorize(c);
+    if (reader instanceof Response) return reader;
+    const list = this.#list(c);
+    if (list instanceof Response) return list;
+    const headers: [string, string][] = [
+      ...originHeaders,
+      ["etag", list.etag],
+      ["cache-control", "no-cache"],
+    ];
+    if (isKnown(list.etag, c.req.raw)) {
+      return new Response(null, { status: 304, headers });
+    }
+    const { address } = c.env;
+    const refusal = this.#budget.take(list.bytes, address, reader.userId);
+    if (refusal !== undefined) return refused(refusal);
+    headers.push(["content-type", "application/json"]);
+    const { body, bytes } = list;
+    if (typeof body === "string") return new Response(body, { headers });
+    headers.push(["content-length", String(bytes)]);
+    return new Response(inPieces(body, this.#deps.clock), { headers });
+  }
+
+  /** The client, or the refusal of one that may not read the list. */
+  async #authorize(c: Context<HttpEnv>): Promise<Reader | Response> {
+    if (this.#deps.config.rosterAccess === "public") {
+      return { userId: undefined };
+    }
     const verdict = await verifyWithinBudget(this.#deps, {
       token: requestToken(c.req.raw),
       requestId: requestId(c.req.raw),
@@ -72,10 +122,11 @@ export class OnlineUsersEndpoint {
     if (verdict === "unavailable") return cannotVerify();
     if ("status" in verdict) return refused(verdict);
     if (!verdict.ok) return unauthorized(verdict.why);
-    const knowledge = await this.#knownUsers?.look(verdict.userId);
+    const { userId } = verdict;
+    const knowledge = await this.#knownUsers?.look(userId);
     if (knowledge === "unknown") return unauthorized(DISCONNECT.unknownUser);
     if (knowledge === "unavailable") return cannotVerify();
-    return undefined;
+    return { userId };
   }
 
   #list(c: Context<HttpEnv>): List | Response {
@@ -133,23 +184,10 @@ function unauthorized({ reason }: Disconnect): Response {
  * alone would be wrong: a rename does not change it, and another database uses the same numbers.
  */
 function toList(body: string, seq: number): List {
-  return { body, etag: `"${seq}-${shortHash(body)}"` };
-}
-
-/** All headers are set at once: headers on a finished response cost as much as the rest of it. */
-function respond(
-  c: Context<HttpEnv>,
-  { body, etag }: List,
-  originHeaders: readonly [string, string][],
-): Response {
-  const headers: [string, string][] = [
-    ...originHeaders,
-    ["etag", etag],
-    ["cache-control", "no-cache"],
-  ];
-  if (isKnown(etag, c.req.raw)) {
-    return new Response(null, { status: 304, headers });
-  }
-  headers.push(["content-type", "application/json"]);
-  return new Response(body, { headers });
+  const bytes = Buffer.byteLength(body);
+  const isLong = bytes > LIST_WHOLE_BYTES_MAX;
+  return {
+    body: isLong ? new TextEncoder().encode(body) : body,
+    ...{ bytes, etag: `"${seq}-${shortHash(body)}"` },
+  };
 }
