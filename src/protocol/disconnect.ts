@@ -79,7 +79,7 @@ export const DISCONNECT = {
   ),
   watchLimitReached: by(
     CLOSE.overloaded,
-    "node has reached its limit of watched users",
+    "too many watched users on this node, or for this user",
   ),
   slowConsumerStopped: by(CLOSE.overloaded, "slow consumer: stopped reading"),
   slowConsumerBehind: by(CLOSE.overloaded, "slow consumer: too far behind"),

@@ -95,8 +95,8 @@ export class Fanout implements ConnectionObserver {
   }
 
   /**
-   * Delivers changes to a version 2 connection from now on. `"full"`: the node's limit of watched
-   * ids is reached, and nothing is delivered.
+   * Delivers changes to a version 2 connection from now on. `"full"`: the limit of watched
+   * ids of the node or the user is reached, and nothing is delivered.
    *
    * @param since The `seq` as of which the client has a copy of these users. The first message is
    *   a diff if the ring reaches back to it, and a snapshot otherwise.
@@ -123,8 +123,8 @@ export class Fanout implements ConnectionObserver {
 
   /**
    * Gives a version 2 connection another scope. A snapshot answers, after a message that repeats
-   * `ref`. `"full"`: the node's limit of watched ids is reached, and nothing changed. `"closed"`:
-   * the connection is not subscribed any more.
+   * `ref`. `"full"`: the limit of watched ids of the node or the user is reached, and nothing
+   * changed. `"closed"`: the connection is not subscribed any more.
    */
   watch(
     connection: Connection,

@@ -14,6 +14,22 @@ export const WATCHED_IDS_MAX = 1_000_000;
  */
 export const RESUME_CHANGES_PER_ID_MAX = 25;
 
+/**
+ * Ids watched by all connections of a user to a node: a twentieth of the node's, and ten of the
+ * largest watch sets.
+ */
+export const WATCHED_IDS_PER_USER_MAX = 50_000;
+
+/**
+ * Bytes of snapshots that a user gets by `watch`, at once and each second in the long run. A watch
+ * of a few bytes asks for up to megabytes. Past it the snapshot comes later.
+ */
+export const WATCH_BURST_BYTES = 8_388_608;
+export const WATCH_BYTES_PER_SECOND_MAX = 262_144;
+
+/** Users whose bytes are counted. Past it the one that watched nothing for the longest time is forgotten. */
+export const WATCH_USERS_MAX = 50_000;
+
 /** Least time between two `presence_count` messages, because the number changes all the time. */
 export const COUNT_INTERVAL_MS = 1_000;
 

@@ -7,10 +7,11 @@
  *
  * @module
  */
+import { Totals } from "../../base/totals.ts";
 import type { UserId } from "../../protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Change } from "../roster/ring.ts";
-import { WATCHED_IDS_MAX } from "./limits.ts";
+import { WATCHED_IDS_MAX, WATCHED_IDS_PER_USER_MAX } from "./limits.ts";
 import type { Scope, V1Subscriber, V2Subscriber } from "./subscriber.ts";
 
 export class Subscriptions {
@@ -24,10 +25,12 @@ export class Subscriptions {
   /** Watchers for which a snapshot or diff may be due. */
   readonly #pending = new Set<V2Subscriber>();
   readonly #watchedIdsMax: number;
-  #watchedIds = 0;
+  readonly #userIdsMax: number;
+  readonly #watchedIds = new Totals<UserId>();
 
-  constructor(watchedIdsMax = WATCHED_IDS_MAX) {
-    this.#watchedIdsMax = watchedIdsMax;
+  constructor(idsMax = WATCHED_IDS_MAX, userIdsMax = WATCHED_IDS_PER_USER_MAX) {
+    this.#watchedIdsMax = idsMax;
+    this.#userIdsMax = userIdsMax;
   }
 
   /** Connections of version 1. */
@@ -47,7 +50,7 @@ export class Subscriptions {
 
   /** Ids in the watch sets of all watchers together. */
   get watchedIds(): number {
-    return this.#watchedIds;
+    return this.#watchedIds.all;
   }
 
   /** Connections of version 2 for which a message may be due. */
@@ -59,9 +62,9 @@ export class Subscriptions {
     this.#v1.set(subscriber.connection, subscriber);
   }
 
-  /** `"full"`: the node's limit of watched ids is reached, and nothing changed. */
+  /** `"full"`: the limit of watched ids of the node or the user is reached, and nothing changed. */
   addV2(subscriber: V2Subscriber): "added" | "full" {
-    if (!this.#hasRoom(sizeOf(subscriber.scope))) return "full";
+    if (!this.#hasRoom(subscriber, sizeOf(subscriber.scope))) return "full";
     this.#index(subscriber);
     return "added";
   }
@@ -72,7 +75,8 @@ export class Subscriptions {
     scope: Scope,
     ref?: number,
   ): "watching" | "full" {
-    if (!this.#hasRoom(sizeOf(scope) - sizeOf(subscriber.scope))) return "full";
+    const ids = sizeOf(scope) - sizeOf(subscriber.scope);
+    if (!this.#hasRoom(subscriber, ids)) return "full";
     this.#unindex(subscriber);
     subscriber.watch(scope, ref);
     this.#index(subscriber);
@@ -141,8 +145,9 @@ export class Subscriptions {
     return lag;
   }
 
-  #hasRoom(ids: number): boolean {
-    return this.#watchedIds + ids <= this.#watchedIdsMax;
+  #hasRoom({ connection: { userId } }: V2Subscriber, ids: number): boolean {
+    return this.#watchedIds.all + ids <= this.#watchedIdsMax &&
+      this.#watchedIds.of(userId) + ids <= this.#userIdsMax;
   }
 
   #index(subscriber: V2Subscriber): void {
@@ -152,7 +157,7 @@ export class Subscriptions {
       return;
     }
     this.#watchers.set(connection, subscriber);
-    this.#watchedIds += scope.size;
+    this.#watchedIds.add(connection.userId, scope.size);
     for (const id of scope) {
       const watchers = this.#watchersByUser.get(id);
       if (watchers !== undefined) watchers.add(subscriber);
@@ -166,7 +171,7 @@ export class Subscriptions {
     this.#wildcards.delete(connection);
     this.#pending.delete(subscriber);
     if (!this.#watchers.delete(connection) || scope === "*") return;
-    this.#watchedIds -= scope.size;
+    this.#watchedIds.add(connection.userId, -scope.size);
     for (const id of scope) {
       const watchers = this.#watchersByUser.get(id);
       watchers?.delete(subscriber);

@@ -10,11 +10,16 @@
 import type { Clock } from "../../base/clock.ts";
 import { CLIENT_MESSAGES_MAX } from "../../base/limits.ts";
 import type { Metrics } from "../../base/metrics.ts";
+import { TokenBuckets } from "../../base/token_buckets.ts";
+import type { UserId } from "../../protocol/user_id.ts";
 import type { Roster } from "../roster/roster.ts";
 import {
   COUNT_INTERVAL_MS,
   SEND_BUFFER_BYTES_MAX,
   STATE_USERS_RETURN_SHARE,
+  WATCH_BURST_BYTES,
+  WATCH_BYTES_PER_SECOND_MAX,
+  WATCH_USERS_MAX,
 } from "./limits.ts";
 import type { Visited } from "./pump.ts";
 import type { Sender } from "./sender.ts";
@@ -46,10 +51,16 @@ export interface SyncDeps {
 export class Sync {
   readonly #deps: SyncDeps;
   readonly #messages: SyncMessages;
+  /** Bytes of snapshots that a user may still get by `watch`. */
+  readonly #budgets: TokenBuckets<UserId>;
 
   constructor(deps: SyncDeps) {
     this.#deps = deps;
     this.#messages = new SyncMessages(deps.roster, deps.metrics);
+    this.#budgets = new TokenBuckets(
+      ...[WATCH_BURST_BYTES, WATCH_BYTES_PER_SECOND_MAX] as const,
+      ...[WATCH_USERS_MAX, () => deps.clock.now()] as const,
+    );
   }
 
   /** Begins a pass, and returns the subscribers to visit. Its diffs end where the ring ends now. */
@@ -71,6 +82,7 @@ export class Sync {
     const { copy } = subscriber;
     switch (copy.kind) {
       case "needs snapshot":
+        if (!this.#budgets.has(connection.userId)) return "retry later";
         if (copy.ref !== undefined) {
           this.#send(subscriber, encodeWatching(copy.ref));
         }
@@ -183,6 +195,11 @@ export class Sync {
     copy: Following | Watching | Counting,
     text: string,
   ): Visited {
+    const { state, connection } = subscriber;
+    // The first snapshot of a connection is free: the rate of new connections bounds it.
+    if (state.kind === "needs snapshot") {
+      this.#budgets.owe(connection.userId, text.length);
+    }
     const queuedControl = subscriber.establish(copy);
     this.#send(subscriber, text);
     for (const text of queuedControl) this.#send(subscriber, text);

@@ -206,7 +206,7 @@ Deno.test("[L1] a session whose watch set is past the node's limit is closed wit
   socket.open();
   await decide(USER);
   deepEqual(socket.closes, [
-    "1013 node has reached its limit of watched users",
+    "1013 too many watched users on this node, or for this user",
   ]);
   socket.end(1013);
   deepEqual([hub.size, events], [0, ["server 1013"]]);

@@ -3,8 +3,11 @@ import { V2Subscriber } from "../../../../src/core/fanout/subscriber.ts";
 import { Subscriptions } from "../../../../src/core/fanout/subscriptions.ts";
 import { liveConnection } from "../../../support/fakes.ts";
 
-function newSubscriber(scope: ReadonlySet<number> | "*" = "*"): V2Subscriber {
-  const { connection } = liveConnection(101, { version: 2 });
+function newSubscriber(
+  scope: ReadonlySet<number> | "*" = "*",
+  userId = 101,
+): V2Subscriber {
+  const { connection } = liveConnection(userId, { version: 2 });
   return new V2Subscriber(connection, scope);
 }
 
@@ -26,4 +29,23 @@ Deno.test("[L1] a node has a limit of watched ids, and a connection frees its ow
   const three = newSubscriber(new Set([1, 2, 3, 4, 5]));
   equal(subscriptions.addV2(three), "added");
   equal(subscriptions.watchedIds, 5);
+});
+
+Deno.test("[L1] a user has a share of the watched ids of a node, with all connections together", () => {
+  const subscriptions = new Subscriptions(10, 4);
+  const [one, two] = [newSubscriber(), newSubscriber()];
+  subscriptions.addV2(one);
+  subscriptions.addV2(two);
+  equal(subscriptions.watch(one, new Set([1, 2, 3])), "watching");
+  equal(subscriptions.watch(two, new Set([1, 2])), "full");
+  equal(subscriptions.watch(two, new Set([1])), "watching");
+  equal(subscriptions.addV2(newSubscriber(new Set([5]))), "full");
+  const other = newSubscriber(new Set([1, 2, 3, 4]), 102);
+  equal(subscriptions.addV2(other), "added");
+  equal(subscriptions.watch(one, new Set([4])), "watching");
+  equal(subscriptions.watch(two, new Set([1, 2, 3])), "watching");
+  subscriptions.remove(one.connection);
+  subscriptions.remove(two.connection);
+  equal(subscriptions.addV2(newSubscriber(new Set([5, 6, 7, 8]))), "added");
+  equal(subscriptions.watchedIds, 8);
 });

@@ -4,6 +4,8 @@ import {
   SEND_BUFFER_BYTES_MAX,
   SLOW_CONSUMER_BYTES_PER_SECOND_MIN,
   SLOW_CONSUMER_MS,
+  WATCH_BURST_BYTES,
+  WATCH_BYTES_PER_SECOND_MAX,
 } from "../../../../src/core/fanout/limits.ts";
 import { createFanout, received } from "../../../support/fanout.ts";
 
@@ -125,5 +127,46 @@ Deno.test("[L1] a watch on a connection that was closed changes nothing", async 
   equal(fanout.watch(connection, new Set([1, 2])), "closed");
   deepEqual([subscriptions.v2Connections, subscriptions.watchedIds], [0, 0]);
   await clock.advance(100);
+  await fanout.stop();
+});
+
+Deno.test("[L1] the snapshots that a user gets by watch have a budget of bytes, and past it the newest watch is answered later", async () => {
+  const { fanout, clock, change, connectV2 } = createFanout();
+  for (let userId = 1; userId <= 5_000; userId++) change(userId);
+  const all = new Set(Array.from({ length: 5_000 }, (_, at) => at + 1));
+  const [peer, tab, other] = [connectV2(101), connectV2(101), connectV2(102)];
+  await clock.advance(100);
+  const bytes = () => peer.socket.sent.join("").length;
+  const free = bytes();
+  let refs = 0;
+  const flood = async (seconds: number) => {
+    for (let n = 0; n < 10 * seconds; n++) {
+      fanout.watch(peer.connection, all, ++refs);
+      await clock.advance(100);
+    }
+  };
+  await flood(60);
+  const perState = bytes() / peer.socket.sent.length * 2;
+  const allowed = WATCH_BURST_BYTES + 60 * WATCH_BYTES_PER_SECOND_MAX;
+  ok(bytes() - free < allowed + 2 * perState, `${bytes()} bytes`);
+  ok(bytes() - free > allowed - 2 * perState, `${bytes()} bytes`);
+
+  // All connections of the user share the budget. Others do not wait.
+  fanout.watch(tab.connection, all, 1);
+  fanout.watch(other.connection, all, 1);
+  const late = connectV2(101, { watch: all });
+  await clock.advance(100);
+  deepEqual(
+    [tab, other, late].map(({ socket }) => socket.sent.length),
+    [2, 4, 0],
+  );
+  // What a client did not get in time is not lost.
+  await clock.advance(10_000);
+  deepEqual([tab, late].map(({ socket }) => socket.sent.length), [4, 1]);
+  const refOf = (text = "{}") => JSON.parse(text).ref;
+  equal(refOf(peer.socket.sent.at(-2)), refs);
+  change(1);
+  await clock.advance(100);
+  equal(received(peer).at(-1), "5001 + -1");
   await fanout.stop();
 });
