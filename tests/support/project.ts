@@ -22,7 +22,8 @@ export interface Project extends AsyncDisposable {
 
 const PARTS = [
   "deno.json",
-  "deno.lock",
+  "deno.start.json",
+  "deno.start.lock",
   "main.ts",
   "src",
   "migrations",
