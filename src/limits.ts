@@ -26,7 +26,7 @@ export const EARLY_STOP_MS = 2_500;
 export const NODE_STOP_MS = 6_500;
 
 /**
- * Time for Deno to open its inspector after SIGUSR1. It is open within a millisecond, and later only
- * if the event loop is stuck meanwhile.
+ * How long the inspector is watched for after SIGUSR1. Deno opens it within a millisecond, and later
+ * only if the event loop is stuck, as is the watch then.
  */
-export const INSPECTOR_OPEN_MS = 10_000;
+export const INSPECTOR_OPEN_MS = 2_000;
