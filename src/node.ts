@@ -38,11 +38,10 @@ import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";
 import type { FindUsers } from "./http/known_users.ts";
 import { type App, createApp } from "./http/app.ts";
-import { HttpServer } from "./http/http_server.ts";
 import { starting } from "./http/problem.ts";
 import { HTTP_STOP_MS, PART_STOP_MS } from "./limits.ts";
-import { upgradeNative } from "./socket/native_socket.ts";
 import { SocketEndpoint } from "./socket/socket_endpoint.ts";
+import { loadSocketEngine, type SocketEngine } from "./socket_engine.ts";
 import { stopWithin } from "./stop_within.ts";
 import { LoopMonitor } from "./telemetry/loop_monitor.ts";
 import { PrometheusMetrics } from "./telemetry/prometheus.ts";
@@ -69,6 +68,7 @@ interface Base {
   readonly ids: UserIds;
   readonly clock: Clock;
   readonly metrics: PrometheusMetrics;
+  readonly engine: SocketEngine;
   /** `undefined` if the operator does not want users to be written. */
   readonly provisioning: Provisioning | undefined;
   /** Registers how to stop a part. Parts stop in the reverse order of their registration. */
@@ -100,6 +100,7 @@ export async function startNode(
   const base: Base = {
     ...{ config, store, log, ids, clock: systemClock },
     metrics: new PrometheusMetrics(project.version),
+    engine: await loadSocketEngine(config.socketEngine, systemClock),
     provisioning: config.autoProvision
       ? coalesced((...user) => store.provision(...user))
       : undefined,
@@ -107,11 +108,12 @@ export async function startNode(
       parts.defer(() => stopWithin(ms, part, stop(), log)),
   };
   base.onStop("store", () => store.close());
-  const server = listen(base);
+  const server = await listen(base);
   try {
     const { app, stop } = await startParts(base, server.url, databaseUrl);
     server.serve(app);
     base.onStop("HTTP server", server.stop, HTTP_STOP_MS);
+    base.onStop("sockets", () => base.engine.stop());
     const started = parts.move();
     return {
       url: server.url,
@@ -139,12 +141,14 @@ interface Listening {
  * work of the others, and its lease would have to be ended again. Until the node has started, every
  * request is answered with 503.
  */
-function listen({ config, clock, log }: Base): Listening {
+async function listen(
+  { config, clock, log, engine }: Base,
+): Promise<Listening> {
   const addressOf = clientAddress(config.trustedProxies, (peer) => {
     log.warn({ peer }, "X-Forwarded-For of a peer outside TRUSTED_PROXIES");
   });
   let app: App = () => Promise.resolve(starting());
-  const http = new HttpServer({
+  const http = await engine.listen({
     ...{ ...config, clock, log },
     handle: (request, peer) => app(request, addressOf(peer, request.headers)),
   });
@@ -266,7 +270,7 @@ function createSocketEndpoint(
   core: Core,
   { admission, verify, known, drain }: Access,
 ): SocketEndpoint {
-  const { config, clock, log, ids, metrics, provisioning } = base;
+  const { config, clock, log, ids, metrics, provisioning, engine } = base;
   const { connections, roster, feed, fanout, eviction } = core;
   return new SocketEndpoint({
     ...{ config, admission, verify, known, connections, roster, feed, fanout },
@@ -274,7 +278,7 @@ function createSocketEndpoint(
     provision: provisioning?.provision,
     draining: () => drain.isDraining,
     isRevoked: (tokenId) => eviction.isRevoked(tokenId),
-    upgrade: upgradeNative,
+    upgrade: engine.upgrade,
   });
 }
 

@@ -47,6 +47,8 @@ export interface Config {
    * Whether several processes may listen on the same port. The system then distributes the sockets.
    */
   readonly reusePort: boolean;
+  /** What carries HTTP and WebSockets. */
+  readonly socketEngine: "native" | "ws";
   /**
    * Neither a key nor a database is configured: the server has demo users, gives out their tokens,
    * and serves the demo page.
@@ -177,6 +179,7 @@ function toConfig(
     port: env.PORT,
     host: env.HOST ?? (demo ? "127.0.0.1" : "0.0.0.0"),
     reusePort: env.REUSE_PORT === "true",
+    socketEngine: env.SOCKET_ENGINE,
     demo,
     database: toDatabase(env),
     token: toToken(env, readDemoSecret),

@@ -115,6 +115,7 @@ export const environment = z.object({
   PORT: integer(8000, 0, 65_535),
   HOST: z.string().optional(),
   REUSE_PORT: oneOf(["true", "false"]).default("false"),
+  SOCKET_ENGINE: oneOf(["native", "ws"]).default("native"),
   // The database.
   DATABASE_URL: databaseUrl,
   PGHOST: z.string().optional(),
@@ -281,11 +282,16 @@ export function keyErrors(given: EnvVars): string[] {
   ];
 }
 
-/** The embedded database stores files, and Deno Deploy has none. */
+/** The embedded database stores files, and Deno Deploy has none. It also has its own HTTP server. */
 export function deployErrors(given: EnvVars): string[] {
-  if (given.DENO_DEPLOY !== "1" || hasDatabase(given)) return [];
+  if (given.DENO_DEPLOY !== "1") return [];
   return [
-    "DATABASE_URL and PGHOST are both missing: expected a linked database on Deno Deploy, which stores no files",
+    ...hasDatabase(given) ? [] : [
+      "DATABASE_URL and PGHOST are both missing: expected a linked database on Deno Deploy, which stores no files",
+    ],
+    ...given.SOCKET_ENGINE !== "ws" ? [] : [
+      'SOCKET_ENGINE="ws": expected native on Deno Deploy, which has its own HTTP server',
+    ],
   ];
 }
 

@@ -54,3 +54,24 @@ export const LIST_ADDRESS_BUDGETS = 16;
 
 /** Users whose list budgets are kept. Past it the one that read nothing for the longest time is forgotten. */
 export const LIST_USERS_MAX = 50_000;
+
+/**
+ * Bytes of a request's line and headers with the engine `ws`: enough for `FILTER_IDS_MAX` ids, a
+ * token and what proxies add.
+ */
+export const HEADER_BYTES_MAX = 32_768;
+
+/** Headers of a request with the engine `ws`. Browsers and proxies send at most about 40. */
+export const HEADERS_MAX = 100;
+
+/** Time for the headers of a request with the engine `ws`, so that a peer that dribbles is ended. */
+export const HEADERS_TIMEOUT_MS = 10_000;
+
+/** Time for a whole request with the engine `ws`. The only bodies are small ones of administrators. */
+export const REQUEST_TIMEOUT_MS = 20_000;
+
+/** Time in which a peer reads nothing of its answer, after which the engine `ws` disconnects it. */
+export const RESPONSE_STALL_MS = 20_000;
+
+/** Time between two checks that the engine `ws` accepts connections, and the time for each. */
+export const LISTENER_CHECK_MS = 5_000;

@@ -19,6 +19,7 @@ export interface Close {
 
 type CloseName =
   | "goingAway"
+  | "protocolError"
   | "policy"
   | "messageTooBig"
   | "internal"
@@ -32,6 +33,11 @@ export const CLOSE: Readonly<Record<CloseName, Close>> = {
     code: 1001,
     meaning: "server going away",
     reconnect: "yes, jittered",
+  },
+  protocolError: {
+    code: 1002,
+    meaning: "invalid WebSocket frame",
+    reconnect: "yes, backoff",
   },
   policy: {
     code: 1008,

@@ -48,6 +48,8 @@ export const DISCONNECT = {
   ),
   tooManyMessages: by(CLOSE.policy, "too many messages"),
 
+  /** With the engine `ws`. The close frame has the code, and no reason. */
+  invalidFrame: by(CLOSE.protocolError, "invalid WebSocket frame"),
   messageTooLarge: by(
     CLOSE.messageTooBig,
     "message is larger than <max> bytes",

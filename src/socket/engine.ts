@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { Disconnect } from "../protocol/disconnect.ts";
 import type { Socket } from "../core/connections/connection.ts";
 
 /** A message from the peer. Bytes have no meaning in the protocol, so only their number matters. */
@@ -16,6 +17,8 @@ export type Data = string | { readonly byteLength: number };
 export interface SocketListener {
   opened(): void;
   received(data: Data): void;
+  /** The peer broke a rule of the engine, which may have sent a close frame with that code. */
+  violated(why: Disconnect): void;
   /**
    * The socket has ended. Called at most once. Code and reason are from the peer's close frame.
    * Without one the code is 1006.
@@ -37,7 +40,7 @@ export interface Upgraded {
 
 /**
  * Answers the upgrade of a request, and chooses this subprotocol. `undefined`: the handshake is
- * malformed.
+ * malformed, or the engine sees that its peer has left.
  */
 export type Upgrade = (
   request: Request,

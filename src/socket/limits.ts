@@ -30,3 +30,31 @@ export const IDLE_TIMEOUT_SECONDS = 30;
  * slot is freed.
  */
 export const HANDSHAKE_MS = 10_000;
+
+/**
+ * Fragments of a message with the engine `ws`. Each one that is kept takes some hundred bytes, and
+ * no client of ours sends any.
+ */
+export const CLIENT_FRAGMENTS_MAX = 64;
+
+/** Time for the peer to answer a close with the engine `ws`, before its socket is terminated. */
+export const CLOSE_ANSWER_MS = 5_000;
+
+/**
+ * Control frames, pings and pongs, that a peer may send at once with the engine `ws`, and in each
+ * second after that. A client needs one each few seconds.
+ */
+export const CONTROL_FRAMES_MAX = 20;
+export const CONTROL_FRAMES_PER_SECOND_MAX = 5;
+
+/**
+ * Frames that a peer may send after our close with the engine `ws`, before its socket is
+ * terminated: what was on its way.
+ */
+export const FRAMES_AFTER_CLOSE_MAX = 100;
+
+/** Time between two looks for silent peers with the engine `ws`. A look costs under 1 ms. */
+export const PEER_CHECK_MS = 1_000;
+
+/** Bytes of the frames that the engine `ws` keeps for texts that are sent to many sockets. */
+export const FRAMES_KEPT_BYTES_MAX = 4_194_304;

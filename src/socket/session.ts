@@ -219,6 +219,10 @@ export class SocketSession implements SocketListener {
     metrics.closed(why.code, "server");
   }
 
+  violated(why: Disconnect): void {
+    if (this.#state.name !== "over") this.#close(why);
+  }
+
   ended(code: number, reason: string): void {
     const { log, metrics } = this.#deps;
     const connection = this.#connection;

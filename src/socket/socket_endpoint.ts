@@ -75,7 +75,7 @@ export class SocketEndpoint {
    * Answers `GET /ws`.
    *
    * @param address The client's address, as `access/client_address.ts` reads it.
-   * @returns Status 101, or an error as JSON.
+   * @returns The answer of the socket engine, or an error as JSON.
    */
   async open(request: Request, address: string): Promise<Response> {
     const { admission, config } = this.#deps;
@@ -93,16 +93,17 @@ export class SocketEndpoint {
     const isVerified = this.#deps.known(wanted.token) !== undefined;
     const slot = admission.acquire(address, isVerified);
     if ("status" in slot) return refused(slot);
-    let isOpening = false;
+    let upgraded: Response | undefined;
     try {
       const refusal = admission.hasClosingSlot
         ? undefined
         : await this.#refuseToken(wanted, address);
-      const answer = refusal ?? this.#upgrade(request, wanted, slot);
-      isOpening = answer.status === 101;
-      return answer;
+      if (refusal !== undefined) return refusal;
+      upgraded = this.#upgrade(request, wanted, slot);
+      return upgraded ??
+        problem(400, "bad_handshake", "expected a WebSocket handshake");
     } finally {
-      if (!isOpening) slot.release();
+      if (upgraded === undefined) slot.release();
     }
   }
 
@@ -148,15 +149,14 @@ export class SocketEndpoint {
     return problem(429, "too_many_connections", reason, headers);
   }
 
+  /** `undefined`: the handshake is malformed, or its peer has left. */
   #upgrade(
     request: Request,
     wanted: SocketRequest,
     slot: Slot,
-  ): Response {
+  ): Response | undefined {
     const upgraded = this.#deps.upgrade(request, wanted.protocol);
-    if (upgraded === undefined) {
-      return problem(400, "bad_handshake", "expected a WebSocket handshake");
-    }
+    if (upgraded === undefined) return undefined;
     const { socket, response } = upgraded;
     const authorizeThis = () => authorize(this.#deps, wanted, slot);
     new SocketSession(this.#deps, socket, wanted, slot, authorizeThis);

@@ -2,20 +2,17 @@
  * Hostile peers, over raw TCP. After each attack a normal client is served as before, the server
  * has as many descriptors as before, and its log has no error.
  */
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { ok } from "node:assert/strict";
+import { attacksOn, isEnded, MIB, write } from "../support/attack.ts";
 import { open, tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { damagedMessage } from "../support/fuzz.ts";
 import { closeFrame, frame, OPCODE } from "../support/frames.ts";
-import { residentBytes, servedDescriptors } from "../support/process.ts";
 import { randomFrom } from "../support/random.ts";
-import { rawHandshake, type RawSocket } from "../support/raw_socket.ts";
+import { rawHandshake } from "../support/raw_socket.ts";
 import { sharedServer, startServerOn } from "../support/server.ts";
-import { connectSync } from "../support/sync_client.ts";
-import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
-const MIB = 1_048_576;
 const FUZZ_INPUTS = 25_000;
 const SEED = Number(Deno.env.get("SEED") ?? Date.now() % 2 ** 31);
 
@@ -26,82 +23,7 @@ const server = sharedServer(() =>
   })
 );
 
-async function attacker(
-  version: "rollcall.v1" | "rollcall.v2" = "rollcall.v2",
-) {
-  return await rawHandshake(server.url, {
-    "Sec-WebSocket-Protocol": `${version}, bearer.${await tokenFor(1)}`,
-  });
-}
-
-/** Writes until the server accepts no more. */
-async function write(raw: RawSocket, ...chunks: Uint8Array[]): Promise<void> {
-  for (const chunk of chunks) {
-    for (let at = 0; at < chunk.length;) {
-      const written = await raw.conn.write(chunk.subarray(at)).catch(() => 0);
-      if (written === 0) return;
-      at += written;
-    }
-  }
-}
-
-/** Whether the server ends the connection within 10 seconds, with or without a close frame. */
-async function isEnded(raw: RawSocket): Promise<boolean> {
-  const buffer = new Uint8Array(65_536);
-  const timer = setTimeout(() => raw[Symbol.dispose](), 10_000);
-  try {
-    while (true) {
-      const size = await raw.conn.read(buffer);
-      // 0x88 starts a close frame. Everything else that the server sends here is ASCII.
-      if (size === null || buffer.subarray(0, size).includes(0x88)) return true;
-    }
-  } catch (err) {
-    return err instanceof Deno.errors.ConnectionReset;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** The shortest of five: a busy machine makes some of them wait, the server none. */
-async function quickestOpenMs(): Promise<number> {
-  let quickestMs = Infinity;
-  for (let n = 0; n < 5; n++) {
-    const startedAt = performance.now();
-    await using client = await open(server.url, 2);
-    quickestMs = Math.min(quickestMs, performance.now() - startedAt);
-    equal(client.socket.readyState, WebSocket.OPEN);
-  }
-  return quickestMs;
-}
-
-/** Runs an attack, and then checks that the server is as before. */
-function attack(
-  name: string,
-  perform: () => Promise<void>,
-  grownBytesMax = 64 * MIB,
-): void {
-  Deno.test(`[L1] hostile: ${name}`, async () => {
-    await using watcher = await connectSync(server.url, 50);
-    await watcher.holds([50]);
-    const descriptors = servedDescriptors(server.pid);
-    const memory = residentBytes(server.pid);
-    await perform();
-    const waitedMs = await quickestOpenMs();
-    ok(waitedMs < 100, `normal clients waited ${waitedMs.toFixed()} ms`);
-    await until(
-      "the attackers are gone",
-      () => servedDescriptors(server.pid) <= descriptors,
-      30_000,
-    );
-    await watcher.holds([50]);
-    const grown = residentBytes(server.pid) - memory;
-    ok(grown < grownBytesMax, `grew by ${Math.round(grown / MIB)} MiB`);
-    const errors = server.log.filter((line) =>
-      /"level":"(error|fatal)"| {4}at /.test(line)
-    );
-    deepEqual(errors, []);
-  });
-}
+const { attacker, attack } = attacksOn(server);
 
 const ENDED_BY_SERVER: Record<string, () => Uint8Array[]> = {
   "a reserved bit": () => [frame("hi", { reserved: 1 })],

@@ -165,7 +165,7 @@ function command(
   permissions: string,
   output?: string,
 ): Deno.Command {
-  const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME"]
+  const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME", "SOCKET_ENGINE"]
     .map((name) => [name, Deno.env.get(name)] as const)
     .filter((entry): entry is [string, string] => entry[1] !== undefined);
   const words = [

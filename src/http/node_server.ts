@@ -1,0 +1,220 @@
+/**
+ * The HTTP server of the `ws` engine: `node:http`, run by Deno.
+ *
+ * It has the bounds that `Deno.serve` lacks: on the headers of a request, and on the time that a
+ * peer takes to send one or to read the answer. A request for an upgrade keeps its TCP connection,
+ * so that the socket engine can take it (`takeUpgrade`). It does not know what a request asks for.
+ *
+ * @module
+ */
+import { once } from "node:events";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { type Duplex, Readable } from "node:stream";
+import { messageOf } from "../base/message_of.ts";
+import {
+  cannotListen,
+  type HttpServer,
+  type HttpServerDeps,
+  serverUrl,
+} from "./http_server.ts";
+import {
+  HEADER_BYTES_MAX,
+  HEADERS_MAX,
+  HEADERS_TIMEOUT_MS,
+  LISTENER_CHECK_MS,
+  REQUEST_TIMEOUT_MS,
+  RESPONSE_STALL_MS,
+} from "./limits.ts";
+
+/** The TCP connection of a request for an upgrade, which has no answer yet. */
+export interface RawUpgrade {
+  readonly incoming: IncomingMessage;
+  readonly socket: Duplex;
+  /** What the peer sent after the request. */
+  readonly head: Buffer;
+}
+
+const upgrades = new WeakMap<Request, RawUpgrade>();
+
+/** Takes the TCP connection of a request: the caller answers it. `undefined`: it asks for no upgrade. */
+export function takeUpgrade(request: Request): RawUpgrade | undefined {
+  const upgrade = upgrades.get(request);
+  upgrades.delete(request);
+  return upgrade;
+}
+
+export class NodeServer implements HttpServer {
+  readonly #deps: HttpServerDeps;
+  readonly #server: Server;
+  readonly #stop = new AbortController();
+  #address: AddressInfo = { address: "", family: "", port: 0 };
+  #checking: Promise<void> | undefined;
+
+  private constructor(deps: HttpServerDeps) {
+    this.#deps = deps;
+    this.#server = createServer({
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      maxHeaderSize: HEADER_BYTES_MAX,
+      // The routes check the host, with the same answer for all engines.
+      requireHostHeader: false,
+    });
+    this.#server.maxHeadersCount = HEADERS_MAX;
+    this.#server.on(
+      "request",
+      (incoming, outgoing) => void this.#answer(incoming, outgoing),
+    );
+    this.#server.on(
+      "upgrade",
+      (incoming, socket, head) =>
+        void this.#answerUpgrade({ incoming, socket, head }),
+    );
+  }
+
+  /** @throws {StartError} when it cannot listen on the host and the port. */
+  static async listen(deps: HttpServerDeps): Promise<NodeServer> {
+    const server = new NodeServer(deps);
+    try {
+      await server.#listen(deps.port);
+    } catch (cause) {
+      throw cannotListen(deps, cause);
+    }
+    server.#checking = server.#keepListening();
+    return server;
+  }
+
+  get url(): string {
+    return serverUrl(this.#address.address, this.#address.port);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#checking;
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeIdleConnections();
+    });
+  }
+
+  async #listen(port: number): Promise<void> {
+    const { host, reusePort } = this.#deps;
+    const listening = once(this.#server, "listening");
+    this.#server.listen({ host, port, reusePort });
+    await listening;
+    this.#address = this.#server.address() as AddressInfo;
+  }
+
+  /**
+   * Deno's listener goes deaf, without an event, when a connection cannot be accepted, for example
+   * without a free file descriptor. So the server connects to itself now and then. It cannot do so
+   * where the system may give the connection to another process.
+   */
+  async #keepListening(): Promise<void> {
+    const { reusePort, clock, log } = this.#deps;
+    const { signal } = this.#stop;
+    while (!reusePort && !signal.aborted) {
+      await clock.sleep(LISTENER_CHECK_MS, signal);
+      if (signal.aborted || await this.#isAccepting()) continue;
+      const reason = "no connection was accepted";
+      log.error({ reason }, "the HTTP listener ended, listening again");
+      this.#server.close();
+      await this.#listen(this.#address.port).catch((err) =>
+        log.error({ reason: messageOf(err) }, "cannot listen, trying again")
+      );
+    }
+  }
+
+  async #isAccepting(): Promise<boolean> {
+    const { address, port } = this.#address;
+    const isUnspecified = address === "0.0.0.0" || address === "::";
+    const probe = connect({
+      host: isUnspecified ? "localhost" : address,
+      port,
+    });
+    const timeout = AbortSignal.timeout(LISTENER_CHECK_MS);
+    const signal = AbortSignal.any([this.#stop.signal, timeout]);
+    probe.on("error", () => {});
+    try {
+      // A connection of another peer that is accepted meanwhile is as good.
+      await once(this.#server, "connection", { signal });
+      return true;
+    } catch {
+      return this.#stop.signal.aborted;
+    } finally {
+      probe.destroy();
+    }
+  }
+
+  async #answer(
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+  ): Promise<void> {
+    // A peer that does not read its answer is disconnected.
+    outgoing.setTimeout(RESPONSE_STALL_MS, () => outgoing.destroy());
+    const response = await this.#handle(incoming, toRequest(incoming));
+    const { body, headers } = await bodyAndHeaders(response);
+    outgoing.writeHead(response.status, headers);
+    outgoing.end(body);
+  }
+
+  async #answerUpgrade(upgrade: RawUpgrade): Promise<void> {
+    const { incoming, socket } = upgrade;
+    // A peer that resets the connection ends it, and nothing else.
+    socket.on("error", () => socket.destroy());
+    const request = toRequest(incoming);
+    upgrades.set(request, upgrade);
+    const response = await this.#handle(incoming, request);
+    // The socket engine took the connection, if it is not here any more.
+    if (!upgrades.delete(request)) return;
+    const { body, headers } = await bodyAndHeaders(response);
+    const lines = [...headers, ["connection", "close"]]
+      .map(([name, value]) => `${name}: ${value}\r\n`).join("");
+    const { status } = response;
+    const start = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
+    socket.end(Buffer.concat([Buffer.from(`${start}${lines}\r\n`), body]));
+  }
+
+  #handle(incoming: IncomingMessage, request: Request): Promise<Response> {
+    return this.#deps.handle(request, incoming.socket.remoteAddress ?? "");
+  }
+}
+
+/**
+ * The request as the routes read it. A host that makes no valid URL leads to a URL without a host,
+ * which the routes refuse.
+ */
+function toRequest(incoming: IncomingMessage): Request {
+  const { url: target = "", method = "GET", headersDistinct } = incoming;
+  const { host = "localhost" } = incoming.headers;
+  const url = /^https?:/i.test(target) ? target : `http://${host}${target}`;
+  const headers = Object.entries(headersDistinct).flatMap(([name, values]) =>
+    (values ?? []).map((value): [string, string] => [name, value])
+  );
+  const hasBody = method !== "GET" && method !== "HEAD";
+  return new Request(URL.canParse(url) ? url : "about:blank", {
+    ...{ method, headers },
+    ...(hasBody ? { body: Readable.toWeb(incoming), duplex: "half" } : {}),
+  } as RequestInit);
+}
+
+/** A response has a small body, so it is written in one piece. */
+async function bodyAndHeaders(response: Response): Promise<{
+  readonly body: Uint8Array;
+  readonly headers: [name: string, value: string][];
+}> {
+  const body = new Uint8Array(await response.arrayBuffer());
+  const headers = new Headers(response.headers);
+  const hasBody = response.status >= 200 && response.status !== 204 &&
+    response.status !== 304;
+  if (hasBody && !headers.has("content-length")) {
+    headers.set("content-length", String(body.byteLength));
+  }
+  return { body, headers: [...headers] };
+}
