@@ -19,10 +19,10 @@ import { origins } from "./origins.ts";
 const SECRET_BYTES_MIN = 32;
 
 /**
- * Different characters of an ADMIN_TOKEN. Random ones have more, also in hexadecimal digits; a word
- * that is repeated, or one character, has fewer.
+ * Different characters of a secret. Random ones have more, also in hexadecimal digits; a word that is
+ * repeated, or one character, has fewer.
  */
-const ADMIN_TOKEN_CHARACTERS_MIN = 8;
+const SECRET_CHARACTERS_MIN = 8;
 
 /** Their values never appear in an error message. */
 const SECRET_VARIABLES = ["JWT_SECRET", "DATABASE_URL", "ADMIN_TOKEN"];
@@ -79,6 +79,21 @@ function isDatabaseUrl(text: string): boolean {
   return !rest.includes("@");
 }
 
+/** A key or a token that is too long and too random to guess. */
+function secret(text = z.string()) {
+  const example = "for example from: openssl rand -base64 32";
+  return text.refine(
+    (value) => new TextEncoder().encode(value).length >= SECRET_BYTES_MIN,
+    {
+      error: `expected at least ${SECRET_BYTES_MIN} bytes, ${example}`,
+      abort: true,
+    },
+  ).refine(
+    (value) => new Set(value).size >= SECRET_CHARACTERS_MIN,
+    `expected random characters, ${example}`,
+  ).optional();
+}
+
 /** A list of addresses, and of networks such as 10.0.0.0/8. */
 const proxies = z.string().transform((value) =>
   value.split(",").map((network) => network.trim())
@@ -121,10 +136,7 @@ export const environment = z.object({
   PGHOST: z.string().optional(),
   PGDATABASE: z.string().optional(),
   // Tokens and users.
-  JWT_SECRET: z.string().refine(
-    (secret) => new TextEncoder().encode(secret).length >= SECRET_BYTES_MIN,
-    `expected at least ${SECRET_BYTES_MIN} bytes, for example from: openssl rand -base64 32`,
-  ).optional(),
+  JWT_SECRET: secret(),
   JWT_JWKS_URL: url(["https:", "http:"]).optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: audiences,
@@ -140,16 +152,12 @@ export const environment = z.object({
   CREATE_USERS: oneOf(["true", "false"]).default("false"),
   USER_ID_JSON: oneOf(["number", "string"]).default("number"),
   // Access over HTTP.
-  ADMIN_TOKEN: z.string().regex(
-    /^[!-~]*$/,
-    "expected ASCII without spaces, because it is sent in a header",
-  ).refine(
-    (token) => token.length >= SECRET_BYTES_MIN,
-    `expected at least ${SECRET_BYTES_MIN} bytes, for example from: openssl rand -base64 32`,
-  ).refine(
-    (token) => new Set(token).size >= ADMIN_TOKEN_CHARACTERS_MIN,
-    "expected random characters, for example from: openssl rand -base64 32",
-  ).optional(),
+  ADMIN_TOKEN: secret(
+    z.string().regex(
+      /^[!-~]*$/,
+      "expected ASCII without spaces, because it is sent in a header",
+    ),
+  ),
   TRUSTED_PROXIES: proxies,
   ROSTER_ACCESS: oneOf(["token", "public"]).optional(),
   ALLOWED_ORIGINS: origins,

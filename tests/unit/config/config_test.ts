@@ -172,15 +172,28 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
       env: { ...secret, ADMIN_TOKEN: "password".repeat(5) },
       error: /^ADMIN_TOKEN=\[hidden, 40 characters\]: expected random/,
     },
+    "a short admin token": {
+      env: { ...secret, ADMIN_TOKEN: "hunter2" },
+      error:
+        /^ADMIN_TOKEN=\[hidden, 7 characters\]: expected at least 32 bytes/,
+    },
     "a short secret": {
       env: { JWT_SECRET: "hunter2" },
       error: /^JWT_SECRET=\[hidden, 7 characters\]: expected at least 32 bytes/,
     },
+    "a secret of one character, many times": {
+      env: { JWT_SECRET: "a".repeat(64) },
+      error:
+        /^JWT_SECRET=\[hidden, 64 characters\]: expected random characters, for example from: openssl rand -base64 32$/,
+    },
   };
 
-Deno.test("a random admin token is accepted, also one of hexadecimal digits", () => {
-  for (const ADMIN_TOKEN of [RANDOM_TOKEN, "0f8e1d7a2b6c".repeat(3)]) {
-    equal(read({ ...secret, ADMIN_TOKEN }).adminToken, ADMIN_TOKEN);
+Deno.test("a random secret and admin token are accepted, also of hexadecimal digits", () => {
+  for (const random of [RANDOM_TOKEN, "0f8e1d7a2b6c".repeat(3)]) {
+    const env = { JWT_SECRET: random, ADMIN_TOKEN: random };
+    const { token, adminToken } = read(env);
+    deepEqual(token.key, { kind: "secret", secret: random });
+    equal(adminToken, random);
   }
 });
 
