@@ -9,6 +9,7 @@
  */
 import { TokenBucket } from "../base/token_bucket.ts";
 import { TokenBuckets } from "../base/token_buckets.ts";
+import { Totals } from "../base/totals.ts";
 import type { UserId } from "../protocol/user_id.ts";
 import { FailureBudgets } from "./failure_budgets.ts";
 import {
@@ -17,7 +18,7 @@ import {
   LOST_SOCKETS_SHARE,
   NEW_CONNECTIONS_ADDRESS_SHARE,
 } from "./limits.ts";
-import { Slot, type SlotCounts, Tally } from "./slot.ts";
+import { Slot, type SlotCounts } from "./slot.ts";
 
 /** An error over HTTP that says when to retry. */
 export interface Refusal {
@@ -58,7 +59,8 @@ export class Admission {
     this.#random = random;
     this.#failures = new FailureBudgets(limits.failedTokensPerMinuteMax, now);
     this.#slots = {
-      ...{ byState: new Tally(), byAddress: new Tally(), byUser: new Tally() },
+      ...{ byState: new Totals(), byAddress: new Totals() },
+      byUser: new Totals(),
       ...{ connectionsPerUserMax, failures: this.#failures },
     };
     this.#newConnections = new TokenBucket(rate, rate, now);

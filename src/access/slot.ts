@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { Totals } from "../base/totals.ts";
 import type { UserId } from "../protocol/user_id.ts";
 import type { FailureBudgets } from "./failure_budgets.ts";
 import { CLOSING_SLOTS_MAX } from "./limits.ts";
@@ -21,10 +22,10 @@ type SlotState = "in use" | "closing" | "lost" | "released";
 
 /** What all slots of a node share. */
 export interface SlotCounts {
-  readonly byState: Tally<SlotState>;
+  readonly byState: Totals<SlotState>;
   /** Slots that are in use or closing. */
-  readonly byAddress: Tally<string>;
-  readonly byUser: Tally<UserId>;
+  readonly byAddress: Totals<string>;
+  readonly byUser: Totals<UserId>;
   readonly connectionsPerUserMax: number;
   readonly failures: FailureBudgets;
 }
@@ -41,8 +42,8 @@ export class Slot {
   constructor(counts: SlotCounts, address: string) {
     this.#counts = counts;
     this.address = address;
-    counts.byState.add(this.#state);
-    counts.byAddress.add(address);
+    counts.byState.add(this.#state, 1);
+    counts.byAddress.add(address, 1);
     counts.failures.payAttempt(address);
   }
 
@@ -57,7 +58,7 @@ export class Slot {
     if (byUser.of(userId) >= connectionsPerUserMax) return "full";
     if (!this.#isHeld) return "assigned";
     this.#userId = userId;
-    byUser.add(userId);
+    byUser.add(userId, 1);
     return "assigned";
   }
 
@@ -94,34 +95,14 @@ export class Slot {
   #end(state: "lost" | "released"): void {
     const { byAddress, byUser } = this.#counts;
     this.#moveTo(state);
-    byAddress.remove(this.address);
-    if (this.#userId !== undefined) byUser.remove(this.#userId);
+    byAddress.add(this.address, -1);
+    if (this.#userId !== undefined) byUser.add(this.#userId, -1);
   }
 
   #moveTo(state: SlotState): void {
     const { byState } = this.#counts;
-    byState.remove(this.#state);
+    byState.add(this.#state, -1);
     this.#state = state;
-    byState.add(state);
-  }
-}
-
-/** How often each key was added, and not removed since. */
-export class Tally<Key> {
-  /** Invariant: no count is zero. */
-  readonly #counts = new Map<Key, number>();
-
-  of(key: Key): number {
-    return this.#counts.get(key) ?? 0;
-  }
-
-  add(key: Key): void {
-    this.#counts.set(key, this.of(key) + 1);
-  }
-
-  remove(key: Key): void {
-    const count = this.of(key) - 1;
-    if (count > 0) this.#counts.set(key, count);
-    else this.#counts.delete(key);
+    byState.add(state, 1);
   }
 }
