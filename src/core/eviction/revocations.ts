@@ -115,10 +115,9 @@ export class Revocations {
     const isRevoked = (userId: UserId, tokenId?: string) =>
       users.has(userId) || tokens.has(tokenId);
     const check = (one: Connection) => {
-      const { userId, tokenId } = one;
-      if (!isRevoked(userId, tokenId)) return;
+      if (!isRevoked(one.userId, one.tokenId)) return;
       connections.disconnect(one, DISCONNECT.disconnectedByAdministrator);
-      log.info({ userId }, "disconnected by an administrator");
+      log.info({ userId: one.userId }, "disconnected by an administrator");
     };
     const { signal } = this.#reading;
     await forEachSliced(connections.hub.connections(), check, clock, signal);

@@ -70,6 +70,8 @@ export interface NeedsSnapshot {
   readonly scope: Scope;
   /** The `ref` of the `watch` that the snapshot answers, if the client sent one. */
   readonly ref: number | undefined;
+  /** Whether a `watch` asked for it. */
+  readonly isAsked: boolean;
 }
 
 /** The client has a copy of every online user. */
@@ -112,7 +114,7 @@ export class V2Subscriber {
 
   constructor(connection: Connection, scope: Scope) {
     this.connection = connection;
-    const copy = { kind: "needs snapshot", scope, ref: undefined } as const;
+    const copy = needsSnapshot(scope);
     this.#state = { kind: "opening", copy, queuedControl: [] };
   }
 
@@ -174,14 +176,16 @@ export class V2Subscriber {
 
   /** The client asked for these users, and needs a snapshot of them. */
   watch(scope: Scope, ref?: number): void {
-    this.#setCopy({ kind: "needs snapshot", scope, ref });
+    this.#setCopy({ kind: "needs snapshot", scope, ref, isAsked: true });
   }
 
   /** The roster was replaced, so a diff cannot bring the client up to date. */
   requireSnapshot(): void {
     const { copy } = this;
     if (copy.kind === "counting") copy.cursor -= 1;
-    else if (copy.kind !== "needs snapshot") this.watch(this.scope);
+    else if (copy.kind !== "needs snapshot") {
+      this.#setCopy(needsSnapshot(this.scope));
+    }
   }
 
   /**
@@ -208,3 +212,7 @@ export class V2Subscriber {
 }
 
 const NONE: readonly string[] = [];
+
+function needsSnapshot(scope: Scope): NeedsSnapshot {
+  return { kind: "needs snapshot", scope, ref: undefined, isAsked: false };
+}

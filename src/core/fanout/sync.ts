@@ -197,7 +197,7 @@ export class Sync {
   ): Visited {
     const { state, connection } = subscriber;
     // The first snapshot of a connection is free: the rate of new connections bounds it.
-    if (state.kind === "needs snapshot") {
+    if (state.kind === "needs snapshot" && state.isAsked) {
       this.#budgets.owe(connection.userId, text.length);
     }
     const queuedControl = subscriber.establish(copy);

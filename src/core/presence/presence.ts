@@ -227,11 +227,8 @@ export class Presence implements ConnectionObserver {
       if (nodeId === lease.nodeId) this.#applyResult(batch, applied);
       // The lease ended during the write: these claims belong to the old node id.
       else this.#requeue(batch);
-      metrics.applied(
-        users,
-        applied.transitions.length,
-        clock.now() - sentAt,
-      );
+      const ms = clock.now() - sentAt;
+      metrics.applied(users, applied.transitions.length, ms);
       return "done";
     } catch (err) {
       this.#requeue(batch);
@@ -294,10 +291,8 @@ export class Presence implements ConnectionObserver {
 
   /** The users table cannot be read. Users that were seen before are written meanwhile. */
   async #retry(signal: AbortSignal): Promise<void> {
-    await this.#deps.clock.sleep(
-      retryMs(this.#deferrals, this.#random),
-      signal,
-    );
+    const pauseMs = retryMs(this.#deferrals, this.#random);
+    await this.#deps.clock.sleep(pauseMs, signal);
     this.#deferrals += 1;
     for (const userId of this.#deferred) this.#markDirty(userId);
     this.#deferred.clear();

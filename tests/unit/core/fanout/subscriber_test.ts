@@ -37,7 +37,10 @@ Deno.test("control messages wait for the first message about users, through a ne
   subscriber.watch(new Set([1]), 5);
   deepEqual(subscriber.state, {
     kind: "opening",
-    copy: { kind: "needs snapshot", scope: new Set([1]), ref: 5 },
+    copy: {
+      ...{ kind: "needs snapshot", scope: new Set([1]), ref: 5 },
+      isAsked: true,
+    },
     queuedControl: ["error"],
   });
   const following = { kind: "following", cursor: 0 } as const;
@@ -63,6 +66,8 @@ Deno.test("[S2] a replaced roster makes every copy need a snapshot, and a count 
   subscriber.establish({ kind: "watching", scope, changed: new Map() });
   equal(subscriber.isBehind(9), false);
   subscriber.requireSnapshot();
-  const state = { kind: "needs snapshot", scope, ref: undefined };
-  deepEqual(subscriber.state, state);
+  deepEqual(subscriber.state, {
+    ...{ kind: "needs snapshot", scope, ref: undefined },
+    isAsked: false,
+  });
 });

@@ -170,3 +170,23 @@ Deno.test("[L1] the snapshots that a user gets by watch have a budget of bytes, 
   equal(received(peer).at(-1), "5001 + -1");
   await fanout.stop();
 });
+
+Deno.test("[L1] a snapshot that the server causes costs nothing of the budget of a user's watches", async () => {
+  const { fanout, clock, connectV2, roster } = createFanout();
+  const username = "x".repeat(250);
+  const ids = Array.from({ length: 10_000 }, (_, index) => index + 1);
+  const users = ids.map((id) => ({ id, username }));
+  roster.replace({ seq: 1, users });
+  const watch = new Set(ids);
+  const tabs = [1, 2, 3, 4, 5].map(() => connectV2(101, { watch }));
+  await clock.advance(100);
+  for (const seq of [2, 3]) {
+    roster.replace({ seq, users });
+    fanout.publish([]);
+    await clock.advance(1_000);
+  }
+  for (const { socket } of tabs) equal(socket.sent.length, 3);
+  const caused = tabs.flatMap(({ socket }) => socket.sent.slice(1)).join("");
+  ok(caused.length > WATCH_BURST_BYTES + 2 * WATCH_BYTES_PER_SECOND_MAX);
+  await fanout.stop();
+});
