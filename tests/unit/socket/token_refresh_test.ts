@@ -10,10 +10,11 @@ import { liveConnection, rememberingLog } from "../../support/fakes.ts";
 
 const ADDRESS = "192.0.2.1";
 const VERIFY_MS = 100;
+const SLOW_MS = 5 * VERIFY_MS;
 
 /**
  * A connection of user 7. Tokens that start with "good" are good. Each takes a while to verify,
- * except one that was verified before.
+ * slow ones longer, except one that was verified before.
  */
 function refreshing(failedTokensPerMinuteMax = 1_000) {
   const clock = new FakeClock();
@@ -44,7 +45,7 @@ function refreshing(failedTokensPerMinuteMax = 1_000) {
         verify: async (token = "") => {
           if (token === "known") return good(token);
           verified.push(token);
-          await clock.sleep(VERIFY_MS);
+          await clock.sleep(token.includes("slow") ? SLOW_MS : VERIFY_MS);
           if (token.startsWith("unknown")) throw new KeyUnknown("no such key");
           if (token.startsWith("good")) return good(token);
           return { ok: false, why: DISCONNECT.tokenSignatureInvalid };
@@ -78,6 +79,18 @@ Deno.test("[L1] the tokens of one connection are verified one at a time, and of 
   equal(connection.tokenId, "good4");
   await clock.advance(10 * VERIFY_MS);
   equal(verified.length, 2);
+});
+
+Deno.test("[P1] of several tokens the last one counts, although an earlier one takes longer to verify", async () => {
+  const { clock, connect } = refreshing();
+  for (const tokens of [["good slow", "good"], ["good slow", "known"]]) {
+    const { connection, refresh } = connect();
+    for (const token of tokens) refresh(token);
+    await clock.advance(VERIFY_MS);
+    equal(connection.tokenId, undefined, "none overtakes another");
+    await clock.advance(SLOW_MS + VERIFY_MS);
+    equal(connection.tokenId, tokens.at(-1));
+  }
 });
 
 Deno.test("[L1] a token costs as much as a bad message as soon as it is taken, and a good one gives that back", async () => {
