@@ -61,7 +61,10 @@ export const LIST_USERS_MAX = 50_000;
  */
 export const HEADER_BYTES_MAX = 32_768;
 
-/** Headers of a request with the engine `ws`. Browsers and proxies send at most about 40. */
+/**
+ * Headers of a request with the engine `ws`. Browsers and proxies send at most about 40. A request
+ * with more is refused: what a proxy appends, such as the client's address, must not be ignored.
+ */
 export const HEADERS_MAX = 100;
 
 /** Time for the headers of a request with the engine `ws`, so that a peer that dribbles is ended. */
@@ -69,6 +72,9 @@ export const HEADERS_TIMEOUT_MS = 10_000;
 
 /** Time for a whole request with the engine `ws`. The only bodies are small ones of administrators. */
 export const REQUEST_TIMEOUT_MS = 20_000;
+
+/** Time between two checks of these times. A check looks at the oldest requests only. */
+export const REQUEST_CHECK_MS = 1_000;
 
 /** Time in which a peer reads nothing of its answer, after which the engine `ws` disconnects it. */
 export const RESPONSE_STALL_MS = 20_000;

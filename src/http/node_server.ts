@@ -29,9 +29,18 @@ import {
   HEADERS_MAX,
   HEADERS_TIMEOUT_MS,
   LISTENER_CHECK_MS,
+  REQUEST_CHECK_MS,
   REQUEST_TIMEOUT_MS,
   RESPONSE_STALL_MS,
 } from "./limits.ts";
+import { problem } from "./problem.ts";
+
+/** Options of `node:http` that its types do not have yet. */
+const UPGRADES = {
+  // Some clients offer HTTP/2 with each request, and expect an answer as usual.
+  shouldUpgradeCallback: ({ headers }: IncomingMessage) =>
+    headers.upgrade?.toLowerCase() === "websocket",
+};
 
 /** The TCP connection of a request for an upgrade, which has no answer yet. */
 export interface RawUpgrade {
@@ -50,6 +59,12 @@ export function takeUpgrade(request: Request): RawUpgrade | undefined {
   return upgrade;
 }
 
+/** Where a server on all addresses is. `localhost` may be an address of the other family. */
+const LOOPBACK: Readonly<Record<string, string>> = {
+  "0.0.0.0": "127.0.0.1",
+  "::": "::1",
+};
+
 export class NodeServer implements HttpServer {
   readonly #deps: HttpServerDeps;
   readonly #server: Server;
@@ -60,13 +75,16 @@ export class NodeServer implements HttpServer {
   private constructor(deps: HttpServerDeps) {
     this.#deps = deps;
     this.#server = createServer({
+      ...UPGRADES,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: REQUEST_CHECK_MS,
       maxHeaderSize: HEADER_BYTES_MAX,
       // The routes check the host, with the same answer for all engines.
       requireHostHeader: false,
     });
-    this.#server.maxHeadersCount = HEADERS_MAX;
+    // `node:http` ignores the headers past this number, and `#handle` refuses the request.
+    this.#server.maxHeadersCount = HEADERS_MAX + 1;
     this.#server.on(
       "request",
       (incoming, outgoing) => void this.#answer(incoming, outgoing),
@@ -133,11 +151,8 @@ export class NodeServer implements HttpServer {
 
   async #isAccepting(): Promise<boolean> {
     const { address, port } = this.#address;
-    const isUnspecified = address === "0.0.0.0" || address === "::";
-    const probe = connect({
-      host: isUnspecified ? "localhost" : address,
-      port,
-    });
+    const host = LOOPBACK[address] ?? address;
+    const probe = connect({ host, port });
     const timeout = AbortSignal.timeout(LISTENER_CHECK_MS);
     const signal = AbortSignal.any([this.#stop.signal, timeout]);
     probe.on("error", () => {});
@@ -177,12 +192,32 @@ export class NodeServer implements HttpServer {
     const lines = [...headers, ["connection", "close"]]
       .map(([name, value]) => `${name}: ${value}\r\n`).join("");
     const { status } = response;
+    this.#endInTime(socket);
     const start = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
     socket.end(Buffer.concat([Buffer.from(`${start}${lines}\r\n`), body]));
   }
 
-  #handle(incoming: IncomingMessage, request: Request): Promise<Response> {
-    return this.#deps.handle(request, incoming.socket.remoteAddress ?? "");
+  /** Ends a connection after what is written to it, even if its peer neither reads nor closes. */
+  #endInTime(socket: Duplex): void {
+    const ended = new AbortController();
+    socket.once("close", () => ended.abort());
+    socket.once("finish", () => socket.destroy());
+    void this.#deps.clock.sleep(RESPONSE_STALL_MS, ended.signal)
+      .then(() => socket.destroy());
+  }
+
+  async #handle(
+    incoming: IncomingMessage,
+    request: Request,
+  ): Promise<Response> {
+    if (incoming.rawHeaders.length > 2 * HEADERS_MAX) {
+      const message = `expected at most ${HEADERS_MAX} headers`;
+      return problem(431, "too_many_headers", message);
+    }
+    return await this.#deps.handle(
+      request,
+      incoming.socket.remoteAddress ?? "",
+    );
   }
 }
 
@@ -197,11 +232,15 @@ function toRequest(incoming: IncomingMessage): Request {
   const headers = Object.entries(headersDistinct).flatMap(([name, values]) =>
     (values ?? []).map((value): [string, string] => [name, value])
   );
-  const hasBody = method !== "GET" && method !== "HEAD";
-  return new Request(URL.canParse(url) ? url : "about:blank", {
-    ...{ method, headers },
+  const isTrace = method === "TRACE";
+  const hasBody = !isTrace && method !== "GET" && method !== "HEAD";
+  const request = new Request(URL.canParse(url) ? url : "about:blank", {
+    ...{ method: isTrace ? "GET" : method, headers },
     ...(hasBody ? { body: Readable.toWeb(incoming), duplex: "half" } : {}),
   } as RequestInit);
+  // `new Request` throws on TRACE. The routes refuse it like every method that they do not have.
+  if (isTrace) Object.defineProperty(request, "method", { value: method });
+  return request;
 }
 
 /** A response has a small body, so it is written in one piece. */

@@ -3,6 +3,7 @@
  * is served as before, and the server has as many descriptors as before.
  */
 import { equal, ok } from "node:assert/strict";
+import { HEADERS_TIMEOUT_MS, REQUEST_CHECK_MS } from "../../src/http/limits.ts";
 import { CLOSE } from "../../src/protocol/close.ts";
 import {
   CLIENT_MESSAGE_BYTES_MAX,
@@ -190,7 +191,8 @@ attack("ws ends a request whose headers come one byte a second", async () => {
       isOpen = false;
     };
     void read();
-    await until("the server ends the connection", () => !isOpen, 40_000);
+    const mostMs = HEADERS_TIMEOUT_MS + REQUEST_CHECK_MS + 5_000;
+    await until("the server ends the connection", () => !isOpen, mostMs);
   } finally {
     clearInterval(sending);
   }

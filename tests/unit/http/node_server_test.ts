@@ -1,0 +1,98 @@
+import { equal, match } from "node:assert/strict";
+import { problem } from "../../../src/http/problem.ts";
+import { HEADERS_MAX, RESPONSE_STALL_MS } from "../../../src/http/limits.ts";
+import { NodeServer } from "../../../src/http/node_server.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
+import { rememberingLog } from "../../support/fakes.ts";
+import { until } from "../../support/until.ts";
+
+/** More than the system keeps for a peer that reads nothing. */
+const BYTES_OF_A_LIST = 32 * 1_048_576;
+
+const HANDSHAKE = ["Connection: Upgrade", "Upgrade: websocket"];
+
+/** A server that answers with the method, or with a long list. */
+async function listen() {
+  const clock = new FakeClock();
+  const log = rememberingLog();
+  const server = await NodeServer.listen({
+    ...{ host: "127.0.0.1", port: 0, reusePort: false, clock, log },
+    handle: ({ method, url }) =>
+      Promise.resolve(
+        url.endsWith("/list")
+          ? new Response(new Uint8Array(BYTES_OF_A_LIST))
+          : problem(405, "method_not_allowed", method),
+      ),
+  });
+  return {
+    clock,
+    connect: async (line: string, ...headers: string[]) => {
+      const { hostname, port } = new URL(server.url);
+      const conn = await Deno.connect({ hostname, port: Number(port) });
+      const head = [line, "Host: localhost", ...headers, "", ""].join("\r\n");
+      await conn.write(new TextEncoder().encode(head));
+      return conn;
+    },
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
+
+/** What the server sends until it ends the connection or has sent an object of JSON. */
+async function answerOf(conn: Deno.Conn): Promise<string> {
+  let text = "";
+  const buffer = new Uint8Array(65_536);
+  while (!text.endsWith("}")) {
+    const size = await conn.read(buffer);
+    if (size === null) break;
+    text += new TextDecoder().decode(buffer.subarray(0, size));
+  }
+  return text;
+}
+
+/** Waits until the server accepts no byte more. */
+async function isDestroyed(conn: Deno.Conn): Promise<void> {
+  await until("the server destroys the connection", async () => {
+    const size = await conn.write(Uint8Array.of(0)).catch(() => 0);
+    return size === 0;
+  });
+}
+
+Deno.test("the routes answer TRACE, also in an upgrade", async () => {
+  await using server = await listen();
+  for (const headers of [[], HANDSHAKE]) {
+    using conn = await server.connect("TRACE / HTTP/1.1", ...headers);
+    match(await answerOf(conn), /405[^]+"message":"TRACE"/);
+  }
+});
+
+Deno.test("[L1] a request with too many headers is refused, and none is ignored", async () => {
+  await using server = await listen();
+  const others = Array.from({ length: HEADERS_MAX }, (_, n) => `X-${n}: y`);
+  for (const [headers, status] of [[others.slice(1), 405], [others, 431]]) {
+    using conn = await server.connect("GET / HTTP/1.1", ...headers as string[]);
+    equal(Number((await answerOf(conn)).split(" ")[1]), status);
+  }
+});
+
+Deno.test("an offer of HTTP/2 is answered like a request without it", async () => {
+  await using server = await listen();
+  const headers = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"];
+  using conn = await server.connect("GET / HTTP/1.1", ...headers);
+  match(await answerOf(conn), /Connection: keep-alive[^]+"message":"GET"/);
+});
+
+Deno.test("[L1] a refused handshake is over, even if its peer does not close", async () => {
+  await using server = await listen();
+  using conn = await server.connect("GET / HTTP/1.1", ...HANDSHAKE);
+  match(await answerOf(conn), /connection: close/);
+  await isDestroyed(conn);
+});
+
+Deno.test("[L1] a peer that does not read the answer to its handshake is disconnected", async () => {
+  await using server = await listen();
+  using conn = await server.connect("GET /list HTTP/1.1", ...HANDSHAKE);
+  // The answer is under way.
+  await conn.read(new Uint8Array(1));
+  await server.clock.advance(RESPONSE_STALL_MS);
+  await isDestroyed(conn);
+});
