@@ -49,7 +49,7 @@ create table rollcall_internal.feed (
 
 -- The next seq is beyond `seq` and beyond the feed: see the view `head`. One row, locked last and until
 -- commit: seq order is commit order, and a rollback leaves no hole. A write does not change it. A row that
--- each write replaces is dear while a transaction elsewhere is open, because Postgres keeps every version.
+-- each write replaces is expensive while a transaction elsewhere is open, because Postgres keeps every version.
 -- It starts at a random high place: a client that knows a seq of another history of this database is
 -- either far behind it or ahead of it, and gets a snapshot.
 create table rollcall_internal.counter (

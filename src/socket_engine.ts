@@ -7,7 +7,6 @@
 import type { Clock } from "./base/clock.ts";
 import type { HttpServer, HttpServerDeps } from "./http/http_server.ts";
 import type { Upgrade } from "./socket/engine.ts";
-
 import type { Config } from "./config/config.ts";
 
 export interface SocketEngine {

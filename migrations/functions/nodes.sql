@@ -117,8 +117,8 @@ $$;
 -- holds no more claims is forgotten. A row 'more' without a seq says that some are left. Reads all users
 -- who are online: a dead node is rare.
 --
--- A sweep holds the rows of many users, of whom other nodes write some. So it waits for none while it holds
--- another: rows that are locked come last, and one at a time.
+-- A sweep holds the rows of many users, and other nodes write some of them. So it waits for no row while it
+-- holds another: rows that are locked come last, and one at a time.
 create or replace function rollcall_internal.release(gone uuid[], most integer, copy_ms integer)
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -22,7 +22,7 @@ export class LifeSigns {
   readonly #deps: LifeSignsDeps;
   readonly #timer: Timer;
   /** When the last message came, on both clocks. `-Infinity`: what came before counts no more. */
-  #heardAt = { now: 0, wallTime: 0 };
+  #receivedAt = { now: 0, wallTime: 0 };
   /** When the server was last asked. */
   #askedAt = -Infinity;
   /** Nothing came since it was asked. */
@@ -36,7 +36,7 @@ export class LifeSigns {
   /** The socket is open. */
   start(): void {
     this.#askedAt = -Infinity;
-    this.heard();
+    this.received();
     this.#scheduleCheck();
   }
 
@@ -45,8 +45,8 @@ export class LifeSigns {
   }
 
   /** A message arrived. */
-  heard(): void {
-    this.#heardAt = this.#clocks();
+  received(): void {
+    this.#receivedAt = this.#clocks();
     this.#isWaiting = false;
   }
 
@@ -59,7 +59,7 @@ export class LifeSigns {
     const hasJustAnswered = !this.#isWaiting &&
       sinceAskedMs < this.#deps.timing.checkMs;
     if (hasJustAnswered) return;
-    this.#heardAt = { now: -Infinity, wallTime: -Infinity };
+    this.#receivedAt = { now: -Infinity, wallTime: -Infinity };
     if (!this.#isWaiting) this.#ping();
   }
 
@@ -68,8 +68,8 @@ export class LifeSigns {
     const { now, wallTime } = this.#clocks();
     // A clock that stood still during a sleep, or was set back, shows too little.
     const silentMs = Math.max(
-      now - this.#heardAt.now,
-      wallTime - this.#heardAt.wallTime,
+      now - this.#receivedAt.now,
+      wallTime - this.#receivedAt.wallTime,
     );
     if (this.#isWaiting && silentMs >= timing.silenceMs) return onSilence();
     if (!this.#isWaiting && silentMs >= timing.quietMs) this.#ping();

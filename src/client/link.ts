@@ -242,7 +242,7 @@ export class Link {
   }
 
   #receive(data: string): void {
-    this.#lifeSigns.heard();
+    this.#lifeSigns.received();
     try {
       this.#deps.onMessage(data);
     } catch (err) {

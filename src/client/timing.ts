@@ -42,7 +42,7 @@ export interface Timing {
   /** The time between two looks at the silence, and how long the answer to a ping may take. */
   readonly checkMs: number;
   /**
-   * A timer that fires this late is not believed at first. The page was blocked or the machine
+   * A timer that fires this late waits once more before it acts. The page was blocked or the machine
    * slept, and messages that arrived meanwhile may be handled after the timer.
    */
   readonly lateMs: number;

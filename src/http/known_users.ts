@@ -55,7 +55,7 @@ export class KnownUsers {
   }
 
   /** Never rejects. */
-  async look(userId: UserId): Promise<Knowledge> {
+  async lookUp(userId: UserId): Promise<Knowledge> {
     if (this.#deps.roster.has(userId)) return "known";
     if (!this.#isFresh(this.#verdicts.get(userId))) await this.#ask(userId);
     const verdict = this.#verdicts.get(userId);

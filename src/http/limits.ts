@@ -23,12 +23,12 @@ export const LOST_DESCRIPTORS_MS = 30_000;
 export const LOOP_STUCK_MS = 5_000;
 
 /**
- * How long it counts that a user exists: for as long, a token of a user who was deleted reads the
- * list. Most clients are online and need no look-up.
+ * How long the answer that a user exists is reused. The token of a user who was deleted reads the list
+ * for this time. Most clients are online and need no look-up.
  */
 export const KNOWN_USER_MS = 10_000;
 
-/** How long it counts that there is no such user. It is short, because a user may be new. */
+/** How long the answer that a user does not exist is reused. It is short, because a user may be new. */
 export const UNKNOWN_USER_MS = 2_000;
 
 /** Users whose look-ups are remembered. Past it the oldest are looked up again. */

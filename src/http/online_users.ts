@@ -123,7 +123,7 @@ export class OnlineUsersEndpoint {
     if ("status" in verdict) return refused(verdict);
     if (!verdict.ok) return unauthorized(verdict.why);
     const { userId } = verdict;
-    const knowledge = await this.#knownUsers?.look(userId);
+    const knowledge = await this.#knownUsers?.lookUp(userId);
     if (knowledge === "unknown") return unauthorized(DISCONNECT.unknownUser);
     if (knowledge === "unavailable") return cannotVerify();
     return { userId };

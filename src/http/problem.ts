@@ -25,7 +25,7 @@ export function refused(refusal: Refusal): Response {
   return problem(refusal.status, refusal.code, refusal.message, headers);
 }
 
-/** 503 and not 401: the token may be valid, but the key set that verifies it cannot be fetched. */
+/** 503 and not 401: the token may be valid, but its key or its user cannot be looked up now. */
 export function cannotVerify(): Response {
   const headers = { "retry-after": "5" };
   const message = "tokens cannot be verified now, try again";

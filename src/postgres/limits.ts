@@ -18,7 +18,7 @@ export const FEED_PRUNE_ROUNDS_MAX = 100;
 export const SWEEP_USERS_MAX = 10_000;
 export const SWEEP_ROUNDS_MAX = 100;
 
-/** Time for which a sweep waits for the row of one user whom another node writes. Longer than a write takes. */
+/** Time for which a sweep waits for the row of one user that another node writes. Longer than a write takes. */
 export const SWEEP_LOCK_MS = 100;
 
 /**

@@ -11,15 +11,20 @@ import { FLOORS } from "./imports_point_down.ts";
 const source = await sources("src");
 const tests = await sources("tests");
 
-Deno.test("README.md: the number of lines of code is right to a tenth", async () => {
-  const lines = [...source.values()]
-    .flatMap((text) => text.replaceAll(/\/\*[\s\S]*?\*\//g, "").split("\n"))
-    .filter((line) => line.trim() !== "" && !line.trim().startsWith("//"));
-  const [, claimed = ""] = /About ([\d,]+)\s+lines\s+of\s+TypeScript/.exec(
-    await readDocument("README.md"),
-  ) ?? [];
-  const ratio = lines.length / Number(claimed.replace(",", ""));
-  ok(ratio > 0.9 && ratio < 1.1, `there are ${lines.length}`);
+Deno.test("README.md: the numbers of lines of code are right to a tenth", async () => {
+  const statements = await sources("migrations", ".sql");
+  const count = (texts: ReadonlyMap<string, string>, comment: string) =>
+    [...texts.values()]
+      .flatMap((text) => text.replaceAll(/\/\*[\s\S]*?\*\//g, "").split("\n"))
+      .filter((line) => line.trim() && !line.trim().startsWith(comment)).length;
+  const claim =
+    /About ([\d,]+)\s+lines\s+of\s+TypeScript\s+and\s+(\d+)\s+of\s+SQL/
+      .exec(await readDocument("README.md")) ?? [];
+  const lines = [count(source, "//"), count(statements, "--")];
+  for (const [index, there] of lines.entries()) {
+    const ratio = there / Number(claim[index + 1]?.replace(",", ""));
+    ok(ratio > 0.9 && ratio < 1.1, `there are ${there}`);
+  }
 });
 
 Deno.test("decisions.md: the tests that are named as evidence exist", async () => {

@@ -80,14 +80,19 @@ export function relativeLinks(text: string): string[] {
     .filter((target) => !/^[a-z]+:/.test(target));
 }
 
-/** The text of every TypeScript file below a folder of the project, by its path. */
-export async function sources(below: string): Promise<Map<string, string>> {
+/** The text of every file below a folder of the project with this ending, by its path. */
+export async function sources(
+  below: string,
+  ending = ".ts",
+): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   for await (const { name, isDirectory } of Deno.readDir(`${ROOT}${below}`)) {
     const path = `${below}/${name}`;
     if (isDirectory) {
-      for (const [inner, text] of await sources(path)) texts.set(inner, text);
-    } else if (name.endsWith(".ts")) {
+      for (const [inner, text] of await sources(path, ending)) {
+        texts.set(inner, text);
+      }
+    } else if (name.endsWith(ending)) {
       texts.set(path, await readDocument(path));
     }
   }

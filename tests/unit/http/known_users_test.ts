@@ -38,7 +38,7 @@ function createKnownUsers() {
     () => state.now,
   );
   const look = (...ids: number[]) =>
-    Promise.all(ids.map((userId) => users.look(userId)));
+    Promise.all(ids.map((userId) => users.lookUp(userId)));
   return { look, reads, state, turn, log };
 }
 
