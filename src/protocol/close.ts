@@ -20,6 +20,7 @@ export interface Close {
 type CloseName =
   | "goingAway"
   | "protocolError"
+  | "invalidText"
   | "policy"
   | "messageTooBig"
   | "internal"
@@ -37,6 +38,11 @@ export const CLOSE: Readonly<Record<CloseName, Close>> = {
   protocolError: {
     code: 1002,
     meaning: "invalid WebSocket frame",
+    reconnect: "yes, backoff",
+  },
+  invalidText: {
+    code: 1007,
+    meaning: "text is not UTF-8",
     reconnect: "yes, backoff",
   },
   policy: {

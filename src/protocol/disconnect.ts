@@ -50,6 +50,8 @@ export const DISCONNECT = {
 
   /** With the engine `ws`. The close frame has the code, and no reason. */
   invalidFrame: by(CLOSE.protocolError, "invalid WebSocket frame"),
+  /** With the engine `ws`, also without a reason. */
+  invalidText: by(CLOSE.invalidText, "text is not UTF-8"),
   messageTooLarge: by(
     CLOSE.messageTooBig,
     "message is larger than <max> bytes",

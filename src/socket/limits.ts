@@ -37,6 +37,13 @@ export const HANDSHAKE_MS = 10_000;
  */
 export const CLIENT_FRAGMENTS_MAX = 64;
 
+/**
+ * Pieces in which a frame may arrive with the engine `ws`: the reads from its connection. TCP
+ * segments have 536 bytes at least on all common paths, so the largest message has 123 of them. A
+ * piece that is kept takes some hundred bytes.
+ */
+export const CLIENT_PIECES_MAX = 512;
+
 /** Time for the peer to answer a close with the engine `ws`, before its socket is terminated. */
 export const CLOSE_ANSWER_MS = 5_000;
 

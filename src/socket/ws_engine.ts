@@ -16,6 +16,7 @@ import type { Upgraded } from "./engine.ts";
 import {
   CLIENT_FRAGMENTS_MAX,
   CLIENT_MESSAGE_BYTES_MAX,
+  CLIENT_PIECES_MAX,
   CLOSE_ANSWER_MS,
   PEER_CHECK_MS,
 } from "./limits.ts";
@@ -25,7 +26,7 @@ import { WsSocket, type WsSocketEngine } from "./ws_socket.ts";
 /** Options of `ws` that its types do not have yet. */
 const BOUNDS = {
   maxFragments: CLIENT_FRAGMENTS_MAX,
-  maxBufferedChunks: CLIENT_FRAGMENTS_MAX,
+  maxBufferedChunks: CLIENT_PIECES_MAX,
   closeTimeout: CLOSE_ANSWER_MS,
 };
 

@@ -162,6 +162,8 @@ function disconnectFor(err: Error): Disconnect {
     case "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH":
     case "WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH":
       return withDetail(DISCONNECT.messageTooLarge, CLIENT_MESSAGE_BYTES_MAX);
+    case "WS_ERR_INVALID_UTF8":
+      return DISCONNECT.invalidText;
     case "WS_ERR_TOO_MANY_BUFFERED_PARTS":
       return DISCONNECT.tooManyMessages;
     default:
