@@ -2,10 +2,13 @@
 
 -- Adds a revocation and notifies every node. The clock is in the id, because nodes skip ids that they have
 -- read: after a failover lost the newest revocations, the next one must not get one of their ids.
+--
+-- Each node ends the grace of the user. A node that has left cannot do that, so its claim is released here.
 create or replace function rollcall_internal.revoke(user_id :ID_TYPE, token_id text) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   given bigint;
+  left_nodes uuid[] := array(select n.id from rollcall_internal.nodes n where n.leaving);
 begin
   -- Ids become visible in order.
   perform from rollcall_internal.locks l where l.name = 'revoke' for update;
@@ -15,6 +18,9 @@ begin
     from rollcall_internal.revocations r
   returning id into given;
   perform pg_notify('rollcall', 'revoked');
+  if user_id is not null and cardinality(left_nodes) > 0 then
+    perform from rollcall_internal.write_claims(null, null, null, array[user_id], left_nodes, :WRITE_COPY_MS);
+  end if;
   return given;
 end
 $$;

@@ -261,6 +261,18 @@ function leaseContract(test: Test): void {
     deepEqual(await store.sweep(B), ["3 2 offline"]);
   });
 
+  test("[P8] a revocation ends the handover of its user, and of no other user", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [1, 2, 3], []);
+    await store.apply(B, [3], []);
+    await store.leave(A, LEASE_MS);
+    for (const user of [1, 3, 4]) await store.revoke(user, undefined);
+    deepEqual(await store.claims(), [`2@${A}`, `3@${B}`]);
+    equal(await store.status(1), "offline");
+    deepEqual((await store.readFeed(3, 10)).transitions, ["4 1 offline"]);
+  });
+
   test("[C7] the last node to leave releases the claims of a node that stopped renewing its lease, and only of that", async (store) => {
     // Two of its heartbeats have passed before the other node leaves.
     await store.join(A, LEASE_MS, undefined, 1);

@@ -20,7 +20,8 @@ import {
   type Transition,
 } from "../../src/core/store/store.ts";
 import type { UserId } from "../../src/protocol/user_id.ts";
-import { apply, skipTo } from "./memory_claims.ts";
+import { WRITE_COPY_MS } from "../../src/postgres/limits.ts";
+import { apply, skipTo, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import {
   FENCED,
@@ -191,11 +192,20 @@ export class MemoryStore implements Store {
   }
 
   revoke(revocation: Omit<Revocation, "id">): Promise<void> {
-    return this.#query(function* ({ revocations, locks }, tx) {
+    return this.#query(function* (db, tx) {
+      const { revocations, locks, nodes } = db;
+      const left = tx.entries(nodes).flatMap(([id, { leaving }]) =>
+        leaving ? [id] : []
+      );
       yield* tx.lock(locks, "revoke", "update");
       const id = Math.max(0, ...revocations.rows.keys()) + 1;
       tx.set(revocations, id, { ...revocation, id });
       tx.notify("revoked");
+      const { userId } = revocation;
+      if (userId === undefined || left.length === 0) return;
+      yield* writeClaims(
+        ...[db, tx, undefined, [], [userId], left, WRITE_COPY_MS] as const,
+      );
     });
   }
 

@@ -151,7 +151,10 @@ export interface Store {
    */
   skipTo(seq: number): Promise<void>;
 
-  /** Adds a revocation for all nodes. It is committed when this resolves. */
+  /**
+   * Adds a revocation for all nodes. It is committed when this resolves. Nodes that have left
+   * release their claims of its user at once.
+   */
   revoke(revocation: Omit<Revocation, "id">): Promise<void>;
 
   /**
