@@ -17,6 +17,8 @@ import {
 } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { type Duplex, Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { ReadableStream as WebStream } from "node:stream/web";
 import { messageOf } from "../base/message_of.ts";
 import {
   cannotListen,
@@ -174,6 +176,9 @@ export class NodeServer implements HttpServer {
     // A peer that does not read its answer is disconnected.
     outgoing.setTimeout(RESPONSE_STALL_MS, () => outgoing.destroy());
     const response = await this.#handle(incoming, toRequest(incoming));
+    if (response.body !== null && response.headers.has("content-length")) {
+      return await sendInPieces(response, response.body, outgoing);
+    }
     const { body, headers } = await bodyAndHeaders(response);
     outgoing.writeHead(response.status, headers);
     outgoing.end(body);
@@ -243,7 +248,21 @@ function toRequest(incoming: IncomingMessage): Request {
   return request;
 }
 
-/** A response has a small body, so it is written in one piece. */
+/**
+ * Sends a long body as its peer reads it. The connection ends with it, because a body may end early,
+ * and the peer would wait for the rest.
+ */
+async function sendInPieces(
+  { status, headers }: Response,
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  outgoing: ServerResponse,
+): Promise<void> {
+  outgoing.writeHead(status, [...headers, ["connection", "close"]]);
+  // It rejects if the peer leaves.
+  await pipeline(Readable.fromWeb(body as WebStream), outgoing).catch(() => {});
+}
+
+/** A body without a length is small, so it is written in one piece. */
 async function bodyAndHeaders(response: Response): Promise<{
   readonly body: Uint8Array;
   readonly headers: [name: string, value: string][];

@@ -1,4 +1,4 @@
-import { equal, match } from "node:assert/strict";
+import { equal, match, ok } from "node:assert/strict";
 import { problem } from "../../../src/http/problem.ts";
 import { HEADERS_MAX, RESPONSE_STALL_MS } from "../../../src/http/limits.ts";
 import { NodeServer } from "../../../src/http/node_server.ts";
@@ -9,20 +9,24 @@ import { until } from "../../support/until.ts";
 /** More than the system keeps for a peer that reads nothing. */
 const BYTES_OF_A_LIST = 32 * 1_048_576;
 
+/** Pieces of a list. */
+const PIECES = 1_024;
+const PIECE_BYTES = 65_536;
+
 const HANDSHAKE = ["Connection: Upgrade", "Upgrade: websocket"];
 
-/** A server that answers with the method, or with a long list. */
-async function listen() {
+/** A server that answers with the method, or with a long list, unless a test says otherwise. */
+async function listen(
+  answer = ({ method, url }: Request) =>
+    url.endsWith("/list")
+      ? new Response(new Uint8Array(BYTES_OF_A_LIST))
+      : problem(405, "method_not_allowed", method),
+) {
   const clock = new FakeClock();
   const log = rememberingLog();
   const server = await NodeServer.listen({
     ...{ host: "127.0.0.1", port: 0, reusePort: false, clock, log },
-    handle: ({ method, url }) =>
-      Promise.resolve(
-        url.endsWith("/list")
-          ? new Response(new Uint8Array(BYTES_OF_A_LIST))
-          : problem(405, "method_not_allowed", method),
-      ),
+    handle: (request) => Promise.resolve(answer(request)),
   });
   return {
     clock,
@@ -95,4 +99,38 @@ Deno.test("[L1] a peer that does not read the answer to its handshake is disconn
   await conn.read(new Uint8Array(1));
   await server.clock.advance(RESPONSE_STALL_MS);
   await isDestroyed(conn);
+});
+
+/** A server that answers with pieces: as many as it says, or fewer. */
+async function listenWithPieces(pieces = PIECES) {
+  const state = { sent: 0, isCanceled: false };
+  const body = new ReadableStream({
+    pull: (controller) => {
+      controller.enqueue(new Uint8Array(PIECE_BYTES));
+      state.sent += 1;
+      if (state.sent === pieces) controller.close();
+    },
+    cancel: () => void (state.isCanceled = true),
+  }, { highWaterMark: 0 });
+  const headers = { "content-length": String(PIECES * PIECE_BYTES) };
+  return { state, server: await listen(() => new Response(body, { headers })) };
+}
+
+Deno.test("[L1] a list in pieces costs what its peer reads, and ends when its peer leaves", async () => {
+  const { server, state } = await listenWithPieces();
+  await using _ = server;
+  using conn = await server.connect("GET / HTTP/1.1");
+  await conn.read(new Uint8Array(1));
+  ok(state.sent < PIECES / 2, `${state.sent} pieces`);
+  conn.close();
+  await until("the list is canceled", () => state.isCanceled);
+});
+
+Deno.test("a list that ends early ends the connection", async () => {
+  const { server } = await listenWithPieces(2);
+  await using _ = server;
+  using conn = await server.connect("GET / HTTP/1.1");
+  const answer = await answerOf(conn);
+  match(answer, /connection: close/);
+  ok(answer.length < 3 * PIECE_BYTES);
 });
