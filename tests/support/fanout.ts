@@ -36,14 +36,17 @@ export interface FanoutFixture {
 }
 
 /** A fan-out without connections. */
-export function createFanout(ringCapacity = 100_000): FanoutFixture {
+export function createFanout(
+  ringCapacity = 100_000,
+  stateUsersMax = STATE_USERS_MAX,
+): FanoutFixture {
   const subscriptions = new Subscriptions();
   const roster = new Roster(ringCapacity);
   const clock = new FakeClock();
   const log = rememberingLog();
   const fanout: Fanout = new Fanout({
     ...{ subscriptions, roster, clock, log, metrics: noMetrics },
-    ...{ intervalMs: 50, stateUsersMax: STATE_USERS_MAX },
+    ...{ intervalMs: 50, stateUsersMax },
     connections: {
       disconnect: (connection, why) => {
         connection.close(why);

@@ -22,7 +22,8 @@ export const WATCHED_IDS_PER_USER_MAX = 50_000;
 
 /**
  * Bytes of snapshots that a user gets by `watch`, at once and each second in the long run. A watch
- * of a few bytes asks for up to megabytes. Past it the snapshot comes later.
+ * of a few bytes asks for up to megabytes. Past it the snapshot comes later, by at most 32 s: less
+ * than the client library waits for a sign of life.
  */
 export const WATCH_BURST_BYTES = 8_388_608;
 export const WATCH_BYTES_PER_SECOND_MAX = 262_144;

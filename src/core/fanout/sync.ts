@@ -198,7 +198,9 @@ export class Sync {
     const { state, connection } = subscriber;
     // The first snapshot of a connection is free: the rate of new connections bounds it.
     if (state.kind === "needs snapshot" && state.isAsked) {
-      this.#budgets.owe(connection.userId, text.length);
+      // Not more, or the next answer would come later than a client waits for a sign of life.
+      const bytes = Math.min(text.length, WATCH_BURST_BYTES);
+      this.#budgets.owe(connection.userId, bytes);
     }
     const queuedControl = subscriber.establish(copy);
     this.#send(subscriber, text);

@@ -7,6 +7,7 @@ import {
   WATCH_BURST_BYTES,
   WATCH_BYTES_PER_SECOND_MAX,
 } from "../../../../src/core/fanout/limits.ts";
+import { TIMING } from "../../../../src/client/timing.ts";
 import { createFanout, received } from "../../../support/fanout.ts";
 
 Deno.test("[S4] a watcher receives the changes of its users only, and is not visited for others", async () => {
@@ -188,5 +189,26 @@ Deno.test("[L1] a snapshot that the server causes costs nothing of the budget of
   for (const { socket } of tabs) equal(socket.sent.length, 3);
   const caused = tabs.flatMap(({ socket }) => socket.sent.slice(1)).join("");
   ok(caused.length > WATCH_BURST_BYTES + 2 * WATCH_BYTES_PER_SECOND_MAX);
+  await fanout.stop();
+});
+
+Deno.test("[L1] a state that is larger than the budget of a user's watches delays the next answer by less than a client waits", async () => {
+  const { fanout, clock, connectV2, roster } = createFanout(10, Infinity);
+  const username = "x".repeat(120);
+  const ids = Array.from({ length: 200_000 }, (_, index) => index + 1);
+  const users = ids.map((id) => ({ id, username }));
+  roster.replace({ seq: 1, users });
+  const peer = connectV2(101, { watch: new Set([1]) });
+  await clock.advance(100);
+  for (const state of [1, 2]) {
+    fanout.watch(peer.connection, "*");
+    await clock.advance(100);
+    ok((peer.socket.sent[state]?.length ?? 0) > 3 * WATCH_BURST_BYTES);
+  }
+  fanout.watch(peer.connection, new Set([2]));
+  await clock.advance(1_000);
+  equal(peer.socket.sent.length, 3);
+  await clock.advance(TIMING.quietMs + TIMING.checkMs);
+  deepEqual(received(peer).slice(3), ["1 is 2"]);
   await fanout.stop();
 });
