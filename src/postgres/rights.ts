@@ -65,9 +65,10 @@ const READ_RIGHTS = `
 const OUT_OF_REACH = `
   select c.relname::text as name
     from pg_class c
-   where c.relnamespace = to_regnamespace('rollcall_internal') and c.relkind = 'r'
-     and not (has_any_column_privilege(c.oid, 'select') and has_any_column_privilege(c.oid, 'insert')
-              and has_any_column_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete'))
+   where c.relnamespace = to_regnamespace('rollcall_internal') and c.relkind in ('r', 'v')
+     and not (has_any_column_privilege(c.oid, 'select')
+              and (c.relkind = 'v' or has_any_column_privilege(c.oid, 'insert')
+                   and has_any_column_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete')))
    union all
   select p.proname::text
     from pg_proc p

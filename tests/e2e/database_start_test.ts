@@ -60,6 +60,7 @@ const lacking = {
   presence: "update on rollcall_internal.presence",
   feed: "insert on rollcall_internal.feed",
   nodes: "insert on rollcall_internal.nodes",
+  head: "select on rollcall_internal.head",
   renew: "execute on function rollcall_internal.renew",
 };
 
