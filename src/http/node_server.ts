@@ -73,6 +73,11 @@ export class NodeServer implements HttpServer {
   readonly #stop = new AbortController();
   #address: AddressInfo = { address: "", family: "", port: 0 };
   #checking: Promise<void> | undefined;
+  /**
+   * Connections without a request in flight. Some never had one: browsers connect before they need
+   * it.
+   */
+  readonly #waiting = new Set<Duplex>();
 
   private constructor(deps: HttpServerDeps) {
     this.#deps = deps;
@@ -87,6 +92,10 @@ export class NodeServer implements HttpServer {
     });
     // `node:http` ignores the headers past this number, and `#handle` refuses the request.
     this.#server.maxHeadersCount = HEADERS_MAX + 1;
+    this.#server.on("connection", (connection) => {
+      this.#waiting.add(connection);
+      connection.once("close", () => this.#waiting.delete(connection));
+    });
     this.#server.on(
       "request",
       (incoming, outgoing) => void this.#answer(incoming, outgoing),
@@ -119,7 +128,7 @@ export class NodeServer implements HttpServer {
     await this.#checking;
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
-      this.#server.closeIdleConnections();
+      for (const connection of this.#waiting) connection.destroy();
     });
   }
 
@@ -175,6 +184,11 @@ export class NodeServer implements HttpServer {
   ): Promise<void> {
     // A peer that does not read its answer is disconnected.
     outgoing.setTimeout(RESPONSE_STALL_MS, () => outgoing.destroy());
+    const { socket } = incoming;
+    this.#waiting.delete(socket);
+    outgoing.once("close", () => {
+      if (!socket.destroyed) this.#waiting.add(socket);
+    });
     const response = await this.#handle(incoming, toRequest(incoming));
     if (response.body !== null && response.headers.has("content-length")) {
       return await sendInPieces(response, response.body, outgoing);
@@ -186,6 +200,7 @@ export class NodeServer implements HttpServer {
 
   async #answerUpgrade(upgrade: RawUpgrade): Promise<void> {
     const { incoming, socket } = upgrade;
+    this.#waiting.delete(socket);
     // A peer that resets the connection ends it, and nothing else.
     socket.on("error", () => socket.destroy());
     const request = toRequest(incoming);

@@ -17,7 +17,7 @@ const HANDSHAKE = ["Connection: Upgrade", "Upgrade: websocket"];
 
 /** A server that answers with the method, or with a long list, unless a test says otherwise. */
 async function listen(
-  answer = ({ method, url }: Request) =>
+  answer = ({ method, url }: Request): Response | Promise<Response> =>
     url.endsWith("/list")
       ? new Response(new Uint8Array(BYTES_OF_A_LIST))
       : problem(405, "method_not_allowed", method),
@@ -28,15 +28,16 @@ async function listen(
     ...{ host: "127.0.0.1", port: 0, reusePort: false, clock, log },
     handle: (request) => Promise.resolve(answer(request)),
   });
+  const send = async (text: string) => {
+    const { hostname, port } = new URL(server.url);
+    const conn = await Deno.connect({ hostname, port: Number(port) });
+    await conn.write(new TextEncoder().encode(text));
+    return conn;
+  };
   return {
-    clock,
-    connect: async (line: string, ...headers: string[]) => {
-      const { hostname, port } = new URL(server.url);
-      const conn = await Deno.connect({ hostname, port: Number(port) });
-      const head = [line, "Host: localhost", ...headers, "", ""].join("\r\n");
-      await conn.write(new TextEncoder().encode(head));
-      return conn;
-    },
+    ...{ clock, send },
+    connect: (line: string, ...headers: string[]) =>
+      send([line, "Host: localhost", ...headers, "", ""].join("\r\n")),
     [Symbol.asyncDispose]: () => server.stop(),
   };
 }
@@ -133,4 +134,23 @@ Deno.test("a list that ends early ends the connection", async () => {
   const answer = await answerOf(conn);
   match(answer, /connection: close/);
   ok(answer.length < 3 * PIECE_BYTES);
+});
+
+Deno.test("a stop waits for the requests in flight, and for no other connection", async () => {
+  const { promise: response, resolve } = Promise.withResolvers<Response>();
+  let requests = 0;
+  const server = await listen(() => {
+    requests += 1;
+    return response;
+  });
+  using _silent = await server.send("");
+  using _half = await server.send("GET / HTTP/1.1\r\n");
+  using conn = await server.connect("GET / HTTP/1.1");
+  await until("the request is in flight", () => requests === 1);
+  let isStopped = false;
+  const stopped = server[Symbol.asyncDispose]().then(() => isStopped = true);
+  resolve(problem(404, "not_found", "x".repeat(100_000)));
+  match(await answerOf(conn), /x{100000}"/);
+  await until("the server has stopped", () => isStopped);
+  await stopped;
 });
