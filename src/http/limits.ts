@@ -73,7 +73,7 @@ export const HEADERS_TIMEOUT_MS = 10_000;
 /** Time for a whole request with the engine `ws`. The only bodies are small ones of administrators. */
 export const REQUEST_TIMEOUT_MS = 20_000;
 
-/** Time between two checks of these times. A check looks at the oldest requests only. */
+/** Time between two checks of these times. */
 export const REQUEST_CHECK_MS = 1_000;
 
 /** Time in which a peer reads nothing of its answer, after which the engine `ws` disconnects it. */

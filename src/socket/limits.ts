@@ -60,8 +60,11 @@ export const CONTROL_FRAMES_PER_SECOND_MAX = 5;
  */
 export const FRAMES_AFTER_CLOSE_MAX = 100;
 
-/** Time between two looks for silent peers with the engine `ws`. A look costs under 1 ms. */
+/** Time between two checks for silent peers with the engine `ws`. A check is a walk over all sockets, in slices. */
 export const PEER_CHECK_MS = 1_000;
 
-/** Bytes of the frames that the engine `ws` keeps for texts that are sent to many sockets. */
+/**
+ * Bytes of the frames that the engine `ws` keeps for texts that are sent to many sockets. A longer
+ * text is kept alone, because it is the one that costs most to encode again.
+ */
 export const FRAMES_KEPT_BYTES_MAX = 4_194_304;

@@ -4,7 +4,7 @@
  * It bounds every peer: the bytes and fragments of a message, the control frames in a second, the
  * time to answer a close, and the time without a frame. A peer past a bound is disconnected, and
  * terminated where it does not answer. This file upgrades requests, writes what was sent in a turn,
- * and looks for silent peers; `ws_socket.ts` is one socket.
+ * and checks for silent peers; `ws_socket.ts` is one socket.
  *
  * @module
  */

@@ -2,7 +2,8 @@
  * Frames of the `ws` engine: a text is encoded once for all sockets that send it.
  *
  * Sockets that are sent the same text get the same bytes. The frames of recent texts are kept up to
- * a bound, so a text that is sent again after many others is encoded again.
+ * a bound, so a text that is sent again after many others is encoded again. A text that is longer
+ * than the bound is kept alone, until the next one.
  *
  * @module
  */
