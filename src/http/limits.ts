@@ -56,10 +56,10 @@ export const LIST_ADDRESS_BUDGETS = 16;
 export const LIST_USERS_MAX = 50_000;
 
 /**
- * Bytes of a request's line and headers with the engine `ws`: enough for `FILTER_IDS_MAX` ids, a
- * token and what proxies add.
+ * Bytes of a request's line and headers with the engine `ws`: enough for `FILTER_IDS_MAX` ids
+ * of the type uuid, a token and what proxies add. A text id may be longer.
  */
-export const HEADER_BYTES_MAX = 32_768;
+export const HEADER_BYTES_MAX = 65_536;
 
 /**
  * Headers of a request with the engine `ws`. Browsers and proxies send at most about 40. A request

@@ -1,6 +1,11 @@
 import { equal, match, ok } from "node:assert/strict";
+import { TOKEN_BYTES_MAX } from "../../../src/access/token/limits.ts";
 import { problem } from "../../../src/http/problem.ts";
-import { HEADERS_MAX, RESPONSE_STALL_MS } from "../../../src/http/limits.ts";
+import {
+  FILTER_IDS_MAX,
+  HEADERS_MAX,
+  RESPONSE_STALL_MS,
+} from "../../../src/http/limits.ts";
 import { NodeServer } from "../../../src/http/node_server.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { rememberingLog } from "../../support/fakes.ts";
@@ -77,6 +82,14 @@ Deno.test("[L1] a request with too many headers is refused, and none is ignored"
     using conn = await server.connect("GET / HTTP/1.1", ...headers as string[]);
     equal(Number((await answerOf(conn)).split(" ")[1]), status);
   }
+});
+
+Deno.test("a request may name as many users as the list takes, each by a UUID", async () => {
+  await using server = await listen();
+  const ids = Array(FILTER_IDS_MAX).fill(crypto.randomUUID()).join(",");
+  const token = `Authorization: Bearer ${"x".repeat(TOKEN_BYTES_MAX)}`;
+  using conn = await server.connect(`GET /?ids=${ids} HTTP/1.1`, token);
+  match(await answerOf(conn), /405/);
 });
 
 Deno.test("an offer of HTTP/2 is answered like a request without it", async () => {
