@@ -6,13 +6,9 @@
  */
 import type pg from "pg";
 import { connect } from "./connect.ts";
-import {
-  checkWords,
-  mapColumns,
-  refuseMissing,
-  type Settled,
-} from "./find_users.ts";
+import { checkWords, mapColumns, refuseMissing } from "./find_users.ts";
 import { pinned } from "./pinned.ts";
+import { readSettled, refuseOtherTable, type Settled } from "./settled.ts";
 import {
   findRelation,
   type Relation,
@@ -69,7 +65,7 @@ async function explain(
   if (place === undefined) throw new Error("Cannot read the catalog");
   const { table = "users" } = config;
   const settled = await readSettled(client);
-  const relation = await findRelation(client, table, settled.table);
+  const relation = await findRelation(client, table, settled?.table);
   if (relation === undefined) await refuseMissing(client, config, settled);
   const users = relation &&
     await mapUsers(client, relation, config, settled);
@@ -86,29 +82,15 @@ async function explain(
   ].join("\n");
 }
 
-/** What a start settled already, if there was one. */
-async function readSettled(client: pg.ClientBase): Promise<Settled> {
-  const { rows: [found] } = await client.query(
-    "select to_regclass('rollcall_internal.settings') is not null as here",
-  );
-  if (!found.here) return {};
-  const { rows: [settings] } = await client.query(
-    "select users_table, status_column from rollcall_internal.settings",
-  );
-  return {
-    table: settings?.users_table,
-    statusColumn: settings?.status_column ?? undefined,
-  };
-}
-
 /** As a start would map them. Which words are in the status column is left out if it cannot be read. */
 async function mapUsers(
   client: pg.ClientBase,
   relation: Relation,
   config: UsersConfig,
-  settled: Settled,
+  settled: Settled | undefined,
 ): Promise<UsersTable> {
   const users = mapColumns(relation, config);
+  refuseOtherTable(users, settled);
   const isReadable = !relation.hidesRows &&
     missingGrants(relation, users, config).length === 0;
   return isReadable ? await checkWords(client, users, config, settled) : users;

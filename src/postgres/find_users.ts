@@ -8,6 +8,7 @@ import type pg from "pg";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { USER_ID_TYPES, type UserIdType } from "../protocol/user_id.ts";
+import { refuseOtherName, refuseOtherTable, type Settled } from "./settled.ts";
 import {
   type Column,
   findRelation,
@@ -20,14 +21,6 @@ import { bypass, missingGrants } from "./users_rights.ts";
 const NAME_TYPES = ["text", "character varying", "citext", "character"];
 const STATUS_TYPES = ["text", "character varying"];
 
-/** What earlier starts found in this database. Nothing, at the first one. */
-export interface Settled {
-  /** The table that presence belongs to. */
-  readonly table?: string | undefined;
-  /** The column into which the status is copied already. Other words in it are the application's since. */
-  readonly statusColumn?: string | undefined;
-}
-
 /**
  * Finds the table. `undefined`: there is none, and one may be made.
  *
@@ -36,15 +29,16 @@ export interface Settled {
 export async function findUsersTable(
   client: pg.ClientBase,
   config: UsersConfig,
-  settled: Settled = {},
+  settled?: Settled,
 ): Promise<UsersTable | undefined> {
   const { table = "users" } = config;
-  const relation = await findRelation(client, table, settled.table);
+  const relation = await findRelation(client, table, settled?.table);
   if (relation === undefined) {
     await refuseMissing(client, config, settled);
     return undefined;
   }
   const users = mapColumns(relation, config);
+  refuseOtherTable(users, settled);
   refuseWithoutRights(relation, users, config);
   await tryToRead(client, users);
   return await checkWords(client, users, config, settled);
@@ -77,29 +71,31 @@ export function mapColumns(
  * A table that was there at an earlier start is not made again: the application may be about to do
  * that, and an empty table would take all users offline.
  *
- * @throws {StartError} when there is no table and none may be made.
+ * @throws {StartError} when there is no table and none may be made, or presence belongs to another.
  */
 export async function refuseMissing(
   client: pg.ClientBase,
-  { table, create }: UsersConfig,
-  settled: Settled = {},
+  config: UsersConfig,
+  settled: Settled | undefined,
 ): Promise<void> {
+  await refuseOtherName(client, config, settled);
+  const { table, create } = config;
   if (create) return;
   const tables = await likelyUsersTables(client);
   if (table !== undefined) {
-    const others = tables.length === 0 ? "" : `, but ${tables.join(", ")}`;
+    const others = tables.length === 0 ? "" : `; there is ${tables.join(", ")}`;
     throw new StartError(
-      `Cannot find the users table ${table}: no such table or view is visible to this role${others}; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make it`,
+      `Cannot find the users table ${table}: this role sees no such table or view${others}; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make it`,
     );
   }
-  if (settled.table !== undefined) {
+  if (settled !== undefined) {
     throw new StartError(
       `Cannot find the users table ${settled.table}: it was there at an earlier start, and presence in this database belongs to it; make it again, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make an empty one`,
     );
   }
   if (tables.length === 0) return;
   throw new StartError(
-    `Cannot find a table named users, but ${
+    `Cannot find a table named users; there is ${
       tables.join(", ")
     }: set USERS_TABLE=${
       tables[0]
@@ -158,12 +154,12 @@ export async function checkWords(
   client: pg.ClientBase,
   users: UsersTable,
   config: UsersConfig,
-  settled: Settled,
+  settled: Settled | undefined,
 ): Promise<UsersTable> {
   const { table, statusColumn } = users;
   if (statusColumn === undefined) return users;
   // The sweep corrects what the application has written since.
-  if (statusColumn === settled.statusColumn) return users;
+  if (statusColumn === settled?.statusColumn) return users;
   const column = quote(statusColumn);
   const { rows: [row] } = await client.query(
     `select ${column}::text as word from ${table}

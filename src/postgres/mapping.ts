@@ -9,47 +9,35 @@ import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { findUsersTable } from "./find_users.ts";
 import { unpinned } from "./pinned.ts";
+import { readSettled } from "./settled.ts";
 import { schemaForTables } from "./users_catalog.ts";
 import { quote, type UsersConfig, type UsersTable } from "./users_table.ts";
 
 /**
  * Finds the users table, or makes it where there is none. Part of the transaction of a migration.
  *
- * @throws {StartError} as `findUsersTable` does, and when presence belongs to another table.
+ * @throws {StartError} as `findUsersTable` does.
  */
 export async function settleUsersTable(
   client: pg.ClientBase,
   config: UsersConfig,
 ): Promise<{ users: UsersTable; madeUsers: boolean }> {
-  const { rows: [settings] } = await client.query(
-    "select users_table, users_id, id_type, status_column from rollcall_internal.settings",
-  );
-  let users = await findUsersTable(client, config, {
-    table: settings?.users_table,
-    statusColumn: settings?.status_column ?? undefined,
-  });
+  const settled = await readSettled(client);
+  let users = await findUsersTable(client, config, settled);
   const madeUsers = users === undefined;
   if (users === undefined) {
     await makeUsersTable(client, config);
-    users = await findUsersTable(client, config);
+    users = await findUsersTable(client, config, settled);
     if (users === undefined) throw new Error("Cannot find the table just made");
     await revokeDefaultGrants(client, users);
   }
-  if (settings === undefined) {
+  if (settled === undefined) {
     await client.query(
       `insert into rollcall_internal.settings (users_table, users_id, id_type, status_column)
        values ($1, $2, $3, $4)`,
       [users.table, users.idColumn, users.idType, users.statusColumn ?? null],
     );
     return { users, madeUsers };
-  }
-  const before =
-    `${settings.users_table}(${settings.users_id} ${settings.id_type})`;
-  const now = `${users.table}(${users.idColumn} ${users.idType})`;
-  if (before !== now) {
-    throw new StartError(
-      `Cannot use the users table ${now}: presence in this database belongs to ${before}; set USERS_TABLE and USERS_ID back, use another database, or forget what Rollcall remembers: stop all servers and run "drop schema rollcall_internal, rollcall cascade"`,
-    );
   }
   await client.query(
     `update rollcall_internal.settings set status_column = $1

@@ -161,7 +161,7 @@ const unfit: Record<string, Unfit> = {
   "the table": {
     sql: "create table auth_user (id integer primary key, username text)",
     says:
-      /^Cannot find a table named users, but public\.auth_user: set USERS_TABLE=public\.auth_user /,
+      /^Cannot find a table named users; there is public\.auth_user: set USERS_TABLE=public\.auth_user /,
   },
   "a column": {
     sql: PLAN,

@@ -118,6 +118,6 @@ Deno.test("[U4] a name without its quotes: the start names the table that is the
   const { app } = await makeApplication(postgres, "prisma.sql");
   await rejects(
     migrateDatabase(app, usersConfig({ USERS_TABLE: "User" })),
-    /Cannot find the users table User: no such table or view is visible to this role, but public\."User"; check USERS_TABLE/,
+    /Cannot find the users table User: this role sees no such table or view; there is public\."User"; check USERS_TABLE/,
   );
 });

@@ -46,13 +46,13 @@ const unfit: Record<string, Unfit> = {
       create schema auth; create table auth.users (id uuid primary key);
       create table orders (id integer primary key)`,
     says:
-      /^Cannot find a table named users, but auth\.users, public\."User", public\.auth_user: set USERS_TABLE=auth\.users and, .* USERS_ID, USERS_NAME and USERS_STATUS; or set CREATE_USERS=true to have Rollcall make a table users of its own$/,
+      /^Cannot find a table named users; there is auth\.users, public\."User", public\.auth_user: set USERS_TABLE=auth\.users and, .* USERS_ID, USERS_NAME and USERS_STATUS; or set CREATE_USERS=true to have Rollcall make a table users of its own$/,
   },
   "the table that was named is missing": {
     sql: "",
     settings: { table: "auth.people" },
     says:
-      /^Cannot find the users table auth\.people: no such table or view .*; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true/,
+      /^Cannot find the users table auth\.people: this role sees no such table or view.*; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true/,
   },
   "the name is no name": {
     sql: PLAN,
@@ -350,6 +350,30 @@ Deno.test("[U4] a table that was there at an earlier start is not made again whi
   equal(made.madeUsers, true);
 });
 
+const otherNames: Record<string, string> = {
+  "no USERS_TABLE": "USERS_TABLE is not set",
+  "a misspelt USERS_TABLE": "USERS_TABLE is membres, which is not there",
+};
+
+for (const [name, now] of Object.entries(otherNames)) {
+  Deno.test(`[U4] a start with ${name} says which table presence belongs to, also where a table may be made`, async () => {
+    const url = await postgres.emptyDatabase();
+    await query(url, "create table members (id integer primary key)");
+    await migrateDatabase(url, withDefaults({ table: "members" }));
+    const before = await stateOf(url);
+    const table = now.includes("membres") ? "membres" : undefined;
+    for (const create of [false, true]) {
+      const config = withDefaults({ table, create });
+      const says = new RegExp(
+        `^StartError: Cannot find the users table: presence in this database belongs to public\\.members, and ${now}: set USERS_TABLE=public\\.members$`,
+      );
+      await rejects(migrateDatabase(url, config), says);
+      await rejects(explainMigration(url, config), says);
+    }
+    deepEqual(await stateOf(url), before);
+  });
+}
+
 const changes: Record<string, Settings> = {
   "another table": { table: "people" },
   "another column": { id: "number" },
@@ -375,10 +399,10 @@ for (const [name, settings] of Object.entries(changes)) {
       ),
     ];
     const before = await dump();
-    await rejects(
-      migrateDatabase(url, withDefaults(settings)),
-      /^StartError: Cannot use the users table public\.\w+\(\w+ \w+\): presence in this database belongs to public\.users\(id integer\); set USERS_TABLE and USERS_ID back, use another database, or .* "drop schema rollcall_internal, rollcall cascade"$/,
-    );
+    const says =
+      /^StartError: Cannot use the users table public\.\w+\(\w+ \w+\): presence in this database belongs to public\.users\(id integer\); set USERS_TABLE and USERS_ID back, use another database, or .* "drop schema rollcall_internal, rollcall cascade"$/;
+    await rejects(migrateDatabase(url, withDefaults(settings)), says);
+    await rejects(explainMigration(url, withDefaults(settings)), says);
     deepEqual(await dump(), before);
     await query(url, "drop schema rollcall_internal, rollcall cascade");
     await migrateDatabase(url, withDefaults(settings));
