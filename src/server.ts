@@ -19,7 +19,7 @@ import { addUsers } from "./demo/demo_users.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { NODE_STOP_MS } from "./limits.ts";
 import { startNode } from "./node.ts";
-import { startFault } from "./postgres/connect.ts";
+import { databaseAddress, startFault } from "./postgres/connect.ts";
 import { logMigration, migrateDatabase } from "./postgres/migrate.ts";
 import { userIds } from "./protocol/user_id.ts";
 import { PostgresStore } from "./postgres/postgres_store.ts";
@@ -66,8 +66,15 @@ export async function startServer(config: Config, log: Log): Promise<Server> {
 
 async function openDatabase(config: Config, log: Log): Promise<Database> {
   if (config.database.kind === "external") {
-    return { url: config.database.url, stop: async () => {} };
+    const { url } = config.database;
+    log.info({}, `database: ${databaseAddress(url)}`);
+    return { url, stop: async () => {} };
   }
+  // A forgotten DATABASE_URL would otherwise look like an application without users.
+  log.info(
+    {},
+    `database: embedded in ${DATA_DIRECTORY}/, because DATABASE_URL is not set`,
+  );
   // Loaded only here: the package takes 60 MB, and needs permission to write and to run programs.
   const { startEmbedded } = await import("./embedded/embedded.ts");
   return await startEmbedded(DATA_DIRECTORY, log);

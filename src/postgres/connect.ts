@@ -19,6 +19,15 @@ export function clientOptions(url: string | undefined): pg.ClientConfig {
   };
 }
 
+/**
+ * Where a database is, without the password.
+ *
+ * @throws {StartError} when the URL cannot be parsed.
+ */
+export function databaseAddress(url: string | undefined): string {
+  return describe(createClient(url));
+}
+
 /** The file of the Unix socket of a database. `undefined` if the database is not on one. */
 export function socketPath(url: string | undefined): string | undefined {
   try {

@@ -23,6 +23,13 @@ Deno.test("the embedded database stops with the server and keeps its data", asyn
   await using folder = await scratchFolder();
   const cwd = folder.path;
   await using first = await startServer({ cwd, env: embedded });
+  ok(
+    first.log.some((line) =>
+      JSON.parse(line).msg ===
+        "database: embedded in .data/, because DATABASE_URL is not set"
+    ),
+    "the log says where the database is, and why",
+  );
   const url = await embeddedUrl(cwd);
   await query(url, "insert into users (id, username) values (7, 'grace')");
   const pid = await postmasterPid(cwd);

@@ -97,10 +97,15 @@ Deno.test("deno task start runs demo mode without configuration, and a signal to
   }
 });
 
-Deno.test("the log names the address of the socket, and / says what the server is", async () => {
+Deno.test("the log names the database and the address of the socket, and / says what the server is", async () => {
   await using server = await startServerOn(postgres.database());
-  const listening = server.log.map((line) => JSON.parse(line))
-    .find(({ msg }) => msg === "listening");
+  const lines = server.log.map((line) => JSON.parse(line));
+  const { host, pathname } = new URL(server.databaseUrl);
+  ok(lines.some(({ msg }) =>
+    msg.startsWith("database: postgres://") &&
+    msg.endsWith(`@${host}${pathname}`)
+  ));
+  const listening = lines.find(({ msg }) => msg === "listening");
   equal(listening.socket, socketUrl(server.url));
   const page = await fetch(server.url);
   equal(page.status, 200);

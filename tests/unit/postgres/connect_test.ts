@@ -1,6 +1,10 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { StartError } from "../../../src/base/start_error.ts";
-import { connect, socketPath } from "../../../src/postgres/connect.ts";
+import {
+  connect,
+  databaseAddress,
+  socketPath,
+} from "../../../src/postgres/connect.ts";
 
 async function faultOf(url: string): Promise<string> {
   const fault = await connect(url).catch((err) => err);
@@ -40,6 +44,17 @@ Deno.test("the socket of a database is where its host is a folder", () => {
   );
   equal(socketPath("postgres://user@host/name"), undefined);
   equal(socketPath("postgres://user:p%e4@host/name"), undefined);
+});
+
+Deno.test("the address of a database names host and database, and never the password", () => {
+  equal(
+    databaseAddress("postgres://ada:topsecret@host:5433/app"),
+    "postgres://ada@host:5433/app",
+  );
+  equal(
+    databaseAddress("postgres://ada:topsecret@/app?host=/run/pg"),
+    "the socket /run/pg/.s.PGSQL.5432 (user ada, database app)",
+  );
 });
 
 Deno.test("a socket that is not there is an error that names it", async () => {
