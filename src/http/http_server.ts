@@ -35,13 +35,31 @@ export function serverUrl(hostname: string, port: number): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}/`;
 }
 
+const WRONG_HOST = "; set HOST to an address of this machine";
+
+/** What to do about an error of the system, by its code. */
+const ADVICE: Readonly<Record<string, string>> = {
+  EADDRINUSE:
+    "; set PORT to another port, or stop the program that has this one",
+  EACCES:
+    "; set PORT to a port above 1023, or give this user the right to lower ones",
+  EADDRNOTAVAIL: WRONG_HOST,
+  // The same from Deno's `node:http`.
+  EINVAL: WRONG_HOST,
+};
+
 /** An error for an operator: the address cannot be listened on. */
 export function cannotListen(
-  { host, port }: HttpServerDeps,
+  { host, port }: Pick<HttpServerDeps, "host" | "port">,
   cause: unknown,
 ): StartError {
+  const code = cause instanceof Error && "code" in cause
+    ? String(cause.code)
+    : "";
   return new StartError(
-    `Cannot listen on HOST=${host} PORT=${port}: ${messageOf(cause)}`,
+    `Cannot listen on HOST=${host} PORT=${port}: ${messageOf(cause)}${
+      ADVICE[code] ?? ""
+    }`,
     { cause },
   );
 }

@@ -42,7 +42,10 @@ Deno.test("[C3] a server whose port is in use does not join the cluster", async 
     },
   });
   equal(code, 2);
-  match(stderr, /^Cannot listen on HOST=127\.0\.0\.1/);
+  match(
+    stderr,
+    /^Cannot listen on HOST=127\.0\.0\.1 .*; set PORT to another port, or stop the program that has this one\n$/,
+  );
 });
 
 Deno.test("until a node has joined the cluster, it answers 503", async () => {
