@@ -257,13 +257,22 @@ export function hasKey(
   return (given.JWT_SECRET ?? given.JWT_JWKS_URL) !== undefined;
 }
 
-/** Whether the environment names a database. `PG*` variables are those of libpq. */
+const DATABASE_VARIABLES = ["DATABASE_URL", "PGHOST", "PGDATABASE"] as const;
+
+type DatabaseVariable = typeof DATABASE_VARIABLES[number];
+
+/** The variables that name a database. `PG*` variables are those of libpq. */
+function databaseNames(
+  given: { [Name in DatabaseVariable]?: string | undefined },
+): DatabaseVariable[] {
+  return DATABASE_VARIABLES.filter((name) => given[name] !== undefined);
+}
+
+/** Whether the environment names a database. */
 export function hasDatabase(
-  given: {
-    [Name in "DATABASE_URL" | "PGHOST" | "PGDATABASE"]?: string | undefined;
-  },
+  given: { [Name in DatabaseVariable]?: string | undefined },
 ): boolean {
-  return (given.DATABASE_URL ?? given.PGHOST ?? given.PGDATABASE) !== undefined;
+  return databaseNames(given).length > 0;
 }
 
 /** A node must be able to miss one heartbeat without losing its lease. */
@@ -284,9 +293,12 @@ export function keyErrors(given: EnvVars): string[] {
   if (given.JWT_SECRET !== undefined && given.JWT_JWKS_URL !== undefined) {
     return ["JWT_SECRET and JWT_JWKS_URL are both set: expected one of them"];
   }
-  if (hasKey(given) || !hasDatabase(given)) return [];
+  const names = databaseNames(given);
+  if (hasKey(given) || names.length === 0) return [];
   return [
-    "JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them beside a database",
+    `JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them beside a database, which is set by ${
+      names.join(" and ")
+    }; demo mode needs neither`,
   ];
 }
 

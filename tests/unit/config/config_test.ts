@@ -74,7 +74,7 @@ Deno.test("errors that only several variables show are reported together with th
   deepEqual(errors({ PGHOST: "db", PORT: "x", HEARTBEAT_MS: "9000" }), [
     'PORT="x": expected a whole number from 0 to 65535',
     "HEARTBEAT_MS=9000: expected less than half of LEASE_MS, which is 10000",
-    "JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them beside a database",
+    "JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them beside a database, which is set by PGHOST; demo mode needs neither",
   ]);
 });
 
@@ -86,7 +86,11 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
     "a database without a key": {
       env: { DATABASE_URL: "postgres://x/y" },
       error:
-        /^JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them/,
+        /^JWT_SECRET and JWT_JWKS_URL are both missing: expected one of them beside a database, which is set by DATABASE_URL; demo mode needs neither$/,
+    },
+    "libpq's variables without a key": {
+      env: { PGHOST: "db", PGDATABASE: "app" },
+      error: /which is set by PGHOST and PGDATABASE; demo mode needs neither$/,
     },
     "two keys": {
       env: { ...secret, JWT_JWKS_URL: "https://issuer.example/keys" },
