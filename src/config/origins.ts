@@ -24,7 +24,7 @@ export const origins = z.string().transform((value) =>
   })
   .refine(
     (list) => list[0] === "*" || list.every(isOrigin),
-    "expected * or a comma-separated list of origins such as https://app.example or capacitor://localhost",
+    "expected * or a comma-separated list of origins such as https://app.example or capacitor://localhost, without a path or a / at the end",
   )
   .transform((list) => list[0] === "*" ? "*" as const : list)
   .default("*");

@@ -117,7 +117,12 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
     "an origin with a path": {
       env: { ...secret, ALLOWED_ORIGINS: "https://a.example/path" },
       error:
-        /^ALLOWED_ORIGINS="https:\/\/a\.example\/path": expected \* or a comma-separated list/,
+        /^ALLOWED_ORIGINS="https:\/\/a\.example\/path": expected \* or a comma-separated list .*, without a path or a \/ at the end$/,
+    },
+    "an origin with a slash at its end": {
+      env: { ...secret, ALLOWED_ORIGINS: "https://a.example/" },
+      error:
+        /^ALLOWED_ORIGINS="https:\/\/a\.example\/": .*, without a path or a \/ at the end$/,
     },
     "a database that is not Postgres": {
       env: { ...secret, DATABASE_URL: "mysql://u:topsecret@h/d" },
