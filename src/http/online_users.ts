@@ -20,6 +20,7 @@ import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
 import type { OnlineUsers } from "../protocol/messages.ts";
 import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
 import { isKnown, shortHash } from "./etag.ts";
+import { foreignOrigin } from "./foreign_origin.ts";
 import { type FindUsers, KnownUsers } from "./known_users.ts";
 import { FILTER_IDS_MAX, LIST_WHOLE_BYTES_MAX } from "./limits.ts";
 import { inPieces } from "./list_body.ts";
@@ -159,12 +160,13 @@ export class OnlineUsersEndpoint {
 
   /** Hono's middleware sets the same headers, but turns the body into a stream. */
   #originHeaders(c: Context<HttpEnv>): [string, string][] {
-    const { allowedOrigins } = this.#deps.config;
+    const { config: { allowedOrigins }, log } = this.#deps;
     const headers: [string, string][] = [["vary", "Origin"]];
     const origin = c.req.header("origin");
-    const isAllowed = origin !== undefined &&
-      (allowedOrigins === "*" || allowedOrigins.includes(origin));
-    if (isAllowed) {
+    if (origin === undefined) return headers;
+    const path = "/users/online";
+    const foreign = foreignOrigin(c.req.raw, path, allowedOrigins, log);
+    if (foreign === undefined) {
       headers.push(
         ["access-control-allow-origin", origin],
         ["access-control-expose-headers", "ETag"],

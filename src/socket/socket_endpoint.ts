@@ -38,6 +38,7 @@ import { verifyToken } from "../access/verify.ts";
 import type { Clock } from "../base/clock.ts";
 import { TOKEN_CLOCK_TOLERANCE_SECONDS } from "../base/limits.ts";
 import type { Config } from "../config/config.ts";
+import { foreignOrigin } from "../http/foreign_origin.ts";
 import { cannotVerify, problem, refused } from "../http/problem.ts";
 import { isHandshake } from "../http/request.ts";
 import { DISCONNECT } from "../protocol/disconnect.ts";
@@ -109,7 +110,7 @@ export class SocketEndpoint {
 
   /** Refuses what no handshake could change. */
   #refuse(request: Request): Response | undefined {
-    const { config: { allowedOrigins }, draining } = this.#deps;
+    const { config: { allowedOrigins }, draining, log } = this.#deps;
     if (!isHandshake(request)) {
       const headers = { connection: "Upgrade", upgrade: "websocket" };
       const message = "expected a WebSocket handshake";
@@ -120,12 +121,9 @@ export class SocketEndpoint {
       const message = "this node is draining, reconnect";
       return problem(503, "draining", message, headers);
     }
-    const origin = request.headers.get("origin");
-    if (
-      allowedOrigins !== "*" && origin !== null &&
-      !allowedOrigins.includes(origin)
-    ) {
-      const message = "this origin is not in ALLOWED_ORIGINS";
+    const origin = foreignOrigin(request, "/ws", allowedOrigins, log);
+    if (origin !== undefined) {
+      const message = `the origin ${origin} is not in ALLOWED_ORIGINS`;
       return problem(403, "origin_not_allowed", message);
     }
     return undefined;

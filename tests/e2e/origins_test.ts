@@ -4,6 +4,7 @@ import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { rawHandshake } from "../support/raw_socket.ts";
 import { startServer, startServerOn } from "../support/server.ts";
+import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 const OWN = "https://app.example";
@@ -62,6 +63,34 @@ Deno.test("only pages of ALLOWED_ORIGINS may connect and read the list", async (
   const refused = await fetch(`${server.url}users/online?ids=x`, bad);
   equal(refused.headers.get("access-control-allow-origin"), OWN);
   equal((await refused.json()).error.code, "bad_ids");
+});
+
+Deno.test("a page of another origin gets 403 with its origin, cut to a length, and the log names it", async () => {
+  await using server = await startServerOn(await postgres.database(), {
+    ALLOWED_ORIGINS: OWN,
+  });
+  const long = `https://${"a".repeat(200)}.example`;
+  for (const origin of ["https://www.app.example", long]) {
+    const shown = origin.slice(0, 100);
+    const headers = { origin, connection: "upgrade", upgrade: "websocket" };
+    const refused = await fetch(`${server.url}ws`, { headers });
+    equal(refused.status, 403);
+    deepEqual((await refused.json()).error, {
+      code: "origin_not_allowed",
+      message: `the origin ${shown} is not in ALLOWED_ORIGINS`,
+    });
+    await allowedFor(server.url, { headers: { origin } });
+    for (const path of ["/ws", "/users/online"]) {
+      await until(
+        "the log names the origin",
+        () =>
+          server.log.map((line) => JSON.parse(line)).some((line) =>
+            line.msg === "origin refused" && line.level === "warn" &&
+            line.origin === shown && line.path === path
+          ),
+      );
+    }
+  }
 });
 
 Deno.test("the demo page runs only its own scripts, and no other page may frame it", async () => {
