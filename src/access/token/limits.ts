@@ -8,6 +8,12 @@
 export const TOKEN_BYTES_MAX = 8_192;
 
 /**
+ * The latest time that a claim may name, in seconds since 1970: the end of the year 9999. Issuers use
+ * far years for "never", while milliseconds by mistake are later than this since 1978.
+ */
+export const TOKEN_TIME_SECONDS_MAX = 253_402_300_799;
+
+/**
  * Verified tokens in the cache, at about 300 bytes each: twice the default maximum of connections.
  */
 export const VERIFIED_TOKENS_MAX = 30_000;

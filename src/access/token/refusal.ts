@@ -11,10 +11,22 @@ import {
   type Disconnect,
   withDetail,
 } from "../../protocol/disconnect.ts";
+import { TOKEN_TIME_SECONDS_MAX } from "./limits.ts";
+
+const SECONDS = "a number of seconds since 1970";
 
 /** The refusal for a claim. `what` completes "expected ...". */
 export function expected(claim: string, what: string): Disconnect {
   return withDetail(DISCONNECT.tokenClaimInvalid, claim, what);
+}
+
+/** The refusal for a time that can only be in milliseconds. */
+export function refusalOfTime(
+  claim: "exp" | "nbf",
+  time = 0,
+): Disconnect | undefined {
+  if (time <= TOKEN_TIME_SECONDS_MAX) return undefined;
+  return expected(claim, `${SECONDS}, not milliseconds`);
 }
 
 /**
@@ -28,11 +40,11 @@ export function disconnectFor(
 ): Disconnect | undefined {
   if (err instanceof errors.JWTExpired) return DISCONNECT.tokenExpired;
   if (err instanceof errors.JWTClaimValidationFailed) {
-    const { claim, reason } = err;
+    const { claim, reason, payload } = err;
     if (claim === "nbf" && reason === "check_failed") {
-      return DISCONNECT.tokenNotValidYet;
+      return refusalOfTime("nbf", payload.nbf) ?? DISCONNECT.tokenNotValidYet;
     }
-    const what = configured[claim] ?? "a number of seconds since 1970";
+    const what = configured[claim] ?? SECONDS;
     return expected(claim, what);
   }
   if (err instanceof errors.JWSSignatureVerificationFailed) {

@@ -6,7 +6,7 @@
  *
  * The algorithm depends on the kind of key alone: a secret verifies HS256, a key set verifies
  * RS256, PS256, ES256, EdDSA and Ed25519. So a token cannot choose `none`, and cannot use a public
- * key as a secret. `exp` is always required; `iss` and `aud` are required if they are configured.
+ * key as a secret. `exp` is always required, in seconds; `iss` and `aud` are required if they are configured.
  * The user's id is in the configured claim.
  *
  * ## The parts
@@ -51,7 +51,7 @@ import {
 import { readClaim } from "./claim_path.ts";
 import { type KeySet, KeySetUnavailable, remoteKeySet } from "./key_set.ts";
 import { KEYS_TRIED_MAX, TOKEN_BYTES_MAX } from "./limits.ts";
-import { disconnectFor, expected } from "./refusal.ts";
+import { disconnectFor, expected, refusalOfTime } from "./refusal.ts";
 
 export interface GoodVerdict {
   readonly ok: true;
@@ -185,6 +185,8 @@ function toVerdict(
   { userClaim, usernameClaims }: TokenConfig,
   ids: UserIds,
 ): Verdict {
+  const badTime = refusalOfTime("exp", payload.exp);
+  if (badTime !== undefined) return refuse(badTime);
   const userId = ids.parse(readClaim(payload, userClaim));
   if (userId === undefined) return refuse(expected(userClaim, ids.expected));
   // Some issuers write null for a claim that is not there.

@@ -251,6 +251,12 @@ Deno.test("[P1] a reason fits into a close frame, however long the claim's name 
   }
 });
 
+Deno.test("[P1] a token may be valid until the year 9999, which some issuers use for never", async () => {
+  const exp = Date.UTC(9999, 11, 31) / 1_000;
+  const verdict = await createVerifier(base)(await sign({ sub: "1", exp }));
+  equal(verdict.ok && verdict.exp, exp);
+});
+
 const refusedClaims: Record<
   string,
   { claims: Record<string, unknown>; reason: string }
@@ -262,6 +268,16 @@ const refusedClaims: Record<
   "an exp that is a text": {
     claims: { exp: "soon" },
     reason: "token claim exp: expected a number of seconds since 1970",
+  },
+  "an exp in milliseconds": {
+    claims: { exp: EXP * 1_000 },
+    reason:
+      "token claim exp: expected a number of seconds since 1970, not milliseconds",
+  },
+  "an nbf in milliseconds": {
+    claims: { nbf: EXP * 1_000 },
+    reason:
+      "token claim nbf: expected a number of seconds since 1970, not milliseconds",
   },
   "an nbf that is a text": {
     claims: { nbf: "soon" },
