@@ -206,8 +206,8 @@ export class NodeServer implements HttpServer {
     const request = toRequest(incoming);
     upgrades.set(request, upgrade);
     const response = await this.#handle(incoming, request);
-    // The socket engine took the connection, if it is not here any more.
-    if (!upgrades.delete(request)) return;
+    // The socket engine took the connection, if it is not here any more, or the peer has left.
+    if (!upgrades.delete(request) || socket.destroyed) return;
     const { body, headers } = await bodyAndHeaders(response);
     const lines = [...headers, ["connection", "close"]]
       .map(([name, value]) => `${name}: ${value}\r\n`).join("");
