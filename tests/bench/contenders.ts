@@ -57,13 +57,21 @@ export function cpuSeconds(pid: number | "self"): number {
   return (user + system) / CLOCK_TICKS_PER_SECOND;
 }
 
-export function rollcall(version: 1 | 2, storage: Storage): Contender {
+export function rollcall(
+  version: 1 | 2,
+  storage: Storage,
+  engine: "native" | "ws" = "native",
+): Contender {
+  const details = [
+    ...storage === "memory" ? [" in memory"] : [],
+    ...engine === "ws" ? [" on ws"] : [],
+  ];
   return {
-    name: `rollcall.v${version}${storage === "memory" ? " in memory" : ""}`,
+    name: `rollcall.v${version}${details.join("")}`,
     dialect: `v${version}`,
     storage,
     command: [
-      ...DENO,
+      ...["env", `SOCKET_ENGINE=${engine}`, ...DENO],
       // As `deno task start` does.
       "--v8-flags=--max-semi-space-size=8",
       storage === "memory"
@@ -87,6 +95,7 @@ export async function contenders(): Promise<Contender[]> {
   return [
     ...[rollcall(1, "postgres"), rollcall(1, "memory")],
     ...[rollcall(2, "postgres"), rollcall(2, "memory")],
+    ...[rollcall(1, "memory", "ws"), rollcall(2, "memory", "ws")],
     plainLoop,
     peer("Node + ws", ["node", `${PEERS}node_ws.js`], packages),
     peer("Bun, publish", [bun, `${PEERS}bun.js`], packages),
