@@ -8,7 +8,8 @@
  * delays no other.
  *
  * **Version 1** (`broadcast.ts`) receives one message for each change of another user. The ring
- * holds the text, made once for all connections. A connection that lost changes because the ring
+ * holds the text, made once for all connections. A pass starts at least `BROADCAST_INTERVAL_MS` after the
+ * last one ended, so that a storm causes fewer writes. A connection that lost changes because the ring
  * overwrote them is closed with 1013: version 1 has no message that could close a gap.
  *
  * **Version 2** (`sync.ts`) receives a snapshot, then diffs. A diff merges all changes between a
@@ -45,6 +46,7 @@ import type { Connection } from "../connections/connection.ts";
 import type { ConnectionObserver } from "../connections/connections.ts";
 import type { Change } from "../roster/ring.ts";
 import { Broadcast } from "./broadcast.ts";
+import { BROADCAST_INTERVAL_MS } from "./limits.ts";
 import { Pump } from "./pump.ts";
 import { Sender, type SenderDeps } from "./sender.ts";
 import { type Scope, V1Subscriber, V2Subscriber } from "./subscriber.ts";
@@ -71,7 +73,7 @@ export class Fanout implements ConnectionObserver {
     this.#deps = deps;
     this.#sync = sync;
     this.#v1Pump = new Pump({
-      ...{ clock, pauseMs: 0 },
+      ...{ clock, pauseMs: BROADCAST_INTERVAL_MS },
       begin: () => subscriptions.v1Subscribers(),
       visit: (subscriber) => broadcast.visit(subscriber),
       delivered: (ms) => metrics.delivered(ms, 1),

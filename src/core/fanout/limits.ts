@@ -71,3 +71,9 @@ export const SLOW_CONSUMER_BYTES_PER_SECOND_MIN = 32_768;
  * millisecond takes a sixth less CPU than five milliseconds.
  */
 export const FANOUT_SLICE_MS = 0.5;
+
+/**
+ * Least time between two passes of version 1. A lone change is sent at once. In a storm the changes
+ * of this time are sent together, which the socket engine `ws` does in one write.
+ */
+export const BROADCAST_INTERVAL_MS = 2;

@@ -22,7 +22,7 @@ export interface PumpDeps<Subscriber> {
   readonly clock: Clock;
   /**
    * From the end of a pass to the start of the next, in milliseconds. The first wake after this
-   * pause starts a pass at once.
+   * pause starts a pass at once. A pass that continues another follows it without a pause.
    */
   readonly pauseMs: number;
   /** The subscribers to visit. The walk over them may be spread over time. */
@@ -44,14 +44,10 @@ export class Pump<Subscriber> {
   #changedAt: number | undefined;
 
   constructor(deps: PumpDeps<Subscriber>) {
-    const { clock, pauseMs } = deps;
     this.#deps = deps;
-    this.#passes = new BackgroundTask(async (signal) => {
-      await this.#pass(signal);
-      if (pauseMs > 0) await clock.sleep(pauseMs, signal);
-    });
+    this.#passes = new BackgroundTask((signal) => this.#pass(signal));
     this.#rechecks = new BackgroundTask(async (signal) => {
-      await clock.sleep(STALLED_RECHECK_MS, signal);
+      await deps.clock.sleep(STALLED_RECHECK_MS, signal);
       this.wake();
     });
   }
@@ -67,7 +63,7 @@ export class Pump<Subscriber> {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { clock, begin, visit } = this.#deps;
+    const { clock, begin, visit, pauseMs } = this.#deps;
     let isAnyDeferred = false;
     let isAnyContinued = false;
     await forEachSliced(
@@ -80,11 +76,14 @@ export class Pump<Subscriber> {
       clock,
       signal,
     );
+    if (isAnyDeferred) this.#rechecks.wake();
     if (isAnyContinued) {
       this.wake();
       await clock.yield();
-    } else this.#recordDelivery();
-    if (isAnyDeferred) this.#rechecks.wake();
+    } else {
+      this.#recordDelivery();
+      if (pauseMs > 0) await clock.sleep(pauseMs, signal);
+    }
   }
 
   #recordDelivery(): void {

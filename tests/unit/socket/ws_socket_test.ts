@@ -1,82 +1,40 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { EventEmitter } from "node:events";
-import type { Duplex } from "node:stream";
-import type { WebSocket } from "ws";
-import type { SocketListener } from "../../../src/socket/engine.ts";
 import {
   CONTROL_FRAMES_MAX,
   FRAMES_AFTER_CLOSE_MAX,
   IDLE_TIMEOUT_SECONDS,
 } from "../../../src/socket/limits.ts";
-import { PING, TextFrames } from "../../../src/socket/ws_frames.ts";
-import { WsSocket } from "../../../src/socket/ws_socket.ts";
+import { PING } from "../../../src/socket/ws_frames.ts";
+import { FakeWsEngine } from "../../support/fake_ws.ts";
 import { frame } from "../../support/frames.ts";
-
-/** The part of an `npm:ws` WebSocket that a socket uses. */
-class FakeWs extends EventEmitter {
-  readonly OPEN = 1;
-  readyState = 1;
-  bufferedAmount = 0;
-  readonly calls: string[] = [];
-
-  close(code: number, reason: string): void {
-    this.readyState = 2;
-    this.calls.push(`close ${code} ${reason}`);
-  }
-
-  terminate(): void {
-    this.calls.push("terminate");
-  }
-}
 
 /** A socket, with what it wrote and what its listener was called with. */
 function openSocket() {
-  const ws = new FakeWs();
-  const writes: Uint8Array[] = [];
-  const unwritten: WsSocket[] = [];
-  const frames = new TextFrames();
+  const engine = new FakeWsEngine();
   const events: string[] = [];
-  const state = { now: 0 };
-  const connection = {
-    write: (bytes: Uint8Array) => void writes.push(bytes),
-    pause: () => {},
-  };
-  const listener: SocketListener = {
+  const { socket, ws } = engine.open();
+  socket.listen({
     opened: () => void events.push("opened"),
     received: (data) => void events.push(`received ${data}`),
     violated: ({ reason }) => void events.push(reason),
     ended: (code, reason) => void events.push(`ended ${code} ${reason}`),
-  };
-  const socket = new WsSocket(
-    {
-      frameOf: (text) => frames.of(text),
-      flushSoon: (socket) => void unwritten.push(socket),
-      ended: () => {},
-      now: () => state.now,
-    },
-    ws as unknown as WebSocket,
-    connection as unknown as Duplex,
-  );
-  socket.listen(listener);
-  return {
-    ...{ socket, ws, writes, events, state },
-    endTurn: () => unwritten.splice(0).forEach((socket) => socket.flush()),
-  };
+  });
+  return { engine, socket, ws, events };
 }
 
 const bytesOf = (...texts: string[]) =>
   Buffer.concat(texts.map((text) => frame(text, { isMasked: false })));
 
 Deno.test("what a socket is sent in one turn is one write", () => {
-  const { socket, writes, endTurn } = openSocket();
+  const { socket, engine } = openSocket();
   for (const text of ["a", "b", "c"]) socket.send(text);
   equal(socket.bufferedAmount, 9);
-  equal(writes.length, 0);
-  endTurn();
+  equal(engine.writes.length, 0);
+  engine.endTurn();
   socket.send("d");
-  endTurn();
-  endTurn();
-  deepEqual(writes.map((bytes) => Buffer.from(bytes)), [
+  engine.endTurn();
+  engine.endTurn();
+  deepEqual(engine.writes.map((bytes) => Buffer.from(bytes)), [
     bytesOf("a", "b", "c"),
     bytesOf("d"),
   ]);
@@ -84,19 +42,19 @@ Deno.test("what a socket is sent in one turn is one write", () => {
 });
 
 Deno.test("sockets that are sent one text write the same bytes, without a copy", () => {
-  const { socket, writes, endTurn } = openSocket();
+  const { socket, engine } = openSocket();
   socket.send("a");
-  endTurn();
+  engine.endTurn();
   socket.send("a");
-  endTurn();
-  equal(writes[0], writes[1]);
+  engine.endTurn();
+  equal(engine.writes[0], engine.writes[1]);
 });
 
 Deno.test("a close comes after what was sent before it", () => {
-  const { socket, ws, writes } = openSocket();
+  const { socket, ws, engine } = openSocket();
   socket.send("a");
   socket.close(1001, "bye");
-  deepEqual([writes.length, ws.calls], [1, ["close 1001 bye"]]);
+  deepEqual([engine.writes.length, ws.calls], [1, ["close 1001 bye"]]);
   socket.send("b");
   equal(socket.bufferedAmount, 0);
 });
@@ -123,18 +81,18 @@ Deno.test("[L1] a peer that goes on sending after the close is terminated", () =
 });
 
 Deno.test("[L1] a silent peer is pinged once, and terminated if it does not answer", () => {
-  const { socket, ws, writes, state, endTurn } = openSocket();
+  const { socket, ws, engine } = openSocket();
   const half = IDLE_TIMEOUT_SECONDS * 500;
-  for (state.now of [half - 1, half, half + 1_000]) {
+  for (engine.nowMs of [half - 1, half, half + 1_000]) {
     socket.checkPeer();
-    endTurn();
+    engine.endTurn();
   }
-  deepEqual(writes, [PING]);
+  deepEqual(engine.writes, [PING]);
   ws.emit("pong");
-  state.now += 2 * half - 1;
+  engine.nowMs += 2 * half - 1;
   socket.checkPeer();
   deepEqual(ws.calls, []);
-  state.now += 1;
+  engine.nowMs += 1;
   socket.checkPeer();
   deepEqual(ws.calls, ["terminate"]);
 });

@@ -1,0 +1,90 @@
+/**
+ * What a storm costs on the engine `ws`: frames that are encoded, writes, and bytes that are copied.
+ * They are counted and not timed, so that a busy machine changes nothing.
+ */
+import { equal, ok } from "node:assert/strict";
+import { Connection } from "../../../src/core/connections/connection.ts";
+import { BROADCAST_INTERVAL_MS } from "../../../src/core/fanout/limits.ts";
+import { createFanout } from "../../support/fanout.ts";
+import { FakeWsEngine } from "../../support/fake_ws.ts";
+
+const READERS = 200;
+const TRANSITIONS = 100;
+
+/** A fan-out to many readers, which nothing was sent to. */
+function readers(version: 1 | 2) {
+  const fixture = createFanout();
+  const { fanout, roster } = fixture;
+  const engine = new FakeWsEngine();
+  for (let n = 0; n < READERS; n++) {
+    const connection = new Connection(1_000 + n, engine.open().socket, {
+      ...{ version, endsAt: Infinity, receivedAt: 0 },
+    });
+    connection.confirm();
+    if (version === 1) fanout.subscribeV1(connection, roster.ring.head);
+    else fanout.subscribeV2(connection);
+  }
+  return { ...fixture, engine };
+}
+
+Deno.test("[S5] a storm costs version 1 one frame for each transition, and one write for each reader", async () => {
+  const { engine, change, clock, fanout } = readers(1);
+  for (let user = 1; user <= TRANSITIONS; user++) change(user);
+  await clock.advance(0);
+  engine.endTurn();
+  equal(engine.frames.encoded, TRANSITIONS);
+  equal(engine.writes.length, READERS);
+  // The bytes of all messages are copied once, into the write of each reader.
+  const bytes = engine.writes.reduce((sum, write) => sum + write.length, 0);
+  ok(bytes < READERS * TRANSITIONS * 60, `${bytes}`);
+  const stopping = fanout.stop();
+  await clock.advance(1_000);
+  await stopping;
+});
+
+Deno.test("[S5] a lone transition is one frame and one write for each version 1 reader, without a copy", async () => {
+  const { engine, change, clock, fanout } = readers(1);
+  change(1);
+  await clock.advance(0);
+  engine.endTurn();
+  equal(engine.frames.encoded, 1);
+  equal(engine.writes.length, READERS);
+  ok(engine.writes.every((bytes) => bytes === engine.writes[0]));
+  const stopping = fanout.stop();
+  await clock.advance(1_000);
+  await stopping;
+});
+
+Deno.test("[S5] transitions within BROADCAST_INTERVAL_MS after a pass are sent together", async () => {
+  const { engine, change, clock, fanout } = readers(1);
+  change(1);
+  await clock.advance(0);
+  engine.endTurn();
+  change(2);
+  await clock.advance(BROADCAST_INTERVAL_MS / 2);
+  change(3);
+  engine.endTurn();
+  equal(engine.writes.length, READERS);
+  await clock.advance(BROADCAST_INTERVAL_MS);
+  engine.endTurn();
+  equal(engine.writes.length, 2 * READERS);
+  const stopping = fanout.stop();
+  await clock.advance(1_000);
+  await stopping;
+});
+
+Deno.test("[S5] version 2 readers that connected together share the frames of their state and of each diff", async () => {
+  const { engine, change, clock, fanout } = readers(2);
+  await clock.advance(0);
+  engine.endTurn();
+  equal(engine.frames.encoded, 1);
+  for (let user = 1; user <= 9; user++) change(user);
+  await clock.advance(100);
+  engine.endTurn();
+  equal(engine.frames.encoded, 2);
+  equal(engine.writes.length, 2 * READERS);
+  ok(new Set(engine.writes).size === 2);
+  const stopping = fanout.stop();
+  await clock.advance(1_000);
+  await stopping;
+});
