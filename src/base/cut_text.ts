@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { EXCERPT_LENGTH_MAX } from "./limits.ts";
 
 /**
  * The first `max` characters of a text. A character is a code point, as Postgres counts them: half
@@ -11,4 +12,10 @@
 export function cutText(text: string, max: number): string {
   if (text.length <= max) return text;
   return [...text.slice(0, 2 * max)].slice(0, max).join("");
+}
+
+/** The first characters of a client's text in quotes, for the error that refuses it. */
+export function excerpt(text: string): string {
+  const shown = cutText(text, EXCERPT_LENGTH_MAX);
+  return JSON.stringify(shown === text ? text : `${shown}...`);
 }

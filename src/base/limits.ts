@@ -36,3 +36,6 @@ export const TOKEN_CLOCK_TOLERANCE_SECONDS = 5;
 
 /** Log lines a minute for each event that clients can cause. Further lines are only counted. */
 export const LOG_LINES_PER_MINUTE_MAX = 60;
+
+/** Characters of a client's text that an error shows: enough to find it, in one line. */
+export const EXCERPT_LENGTH_MAX = 40;

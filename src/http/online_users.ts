@@ -18,9 +18,10 @@ import type { Config } from "../config/config.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
 import type { OnlineUsers } from "../protocol/messages.ts";
-import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
+import type { UserId, UserIds } from "../protocol/user_id.ts";
 import { isKnown, shortHash } from "./etag.ts";
 import { foreignOrigin } from "./foreign_origin.ts";
+import { readIdList } from "./id_list.ts";
 import { type FindUsers, KnownUsers } from "./known_users.ts";
 import { FILTER_IDS_MAX, LIST_WHOLE_BYTES_MAX } from "./limits.ts";
 import { inPieces } from "./list_body.ts";
@@ -133,11 +134,9 @@ export class OnlineUsersEndpoint {
   #list(c: Context<HttpEnv>): List | Response {
     const list = rawQueryValue(c.req.url, "ids");
     if (list === undefined) return this.#wholeList();
-    const filter = parseIdList(list, this.#deps.ids, FILTER_IDS_MAX);
-    if (filter !== undefined) return this.#listOf(filter);
-    const message =
-      `expected ids to be at most ${FILTER_IDS_MAX} user ids, separated by commas`;
-    return problem(400, "bad_ids", message);
+    const filter = readIdList("ids", list, this.#deps.ids, FILTER_IDS_MAX);
+    if (typeof filter === "string") return problem(400, "bad_ids", filter);
+    return this.#listOf(filter);
   }
 
   #wholeList(): List {

@@ -173,8 +173,13 @@ export function formatIdList(ids: Iterable<UserId>): string {
   return parts.join(",") + (isAmbiguous ? "," : "");
 }
 
+/** Why a list cannot be read: the text in it that is no id. `undefined`: it has too many. */
+export interface BadIdList {
+  readonly wrong: string | undefined;
+}
+
 /**
- * Reads a list of ids from a raw query value, which is not decoded yet. `undefined` if one is no
+ * Reads a list of ids from a raw query value, which is not decoded yet. It is refused if one is no
  * id of the type, or there are more than `max`. An empty value is an empty list.
  *
  * A text id may contain a comma, percent-encoded. Where `URLSearchParams` encoded the commas
@@ -185,36 +190,40 @@ export function parseIdList(
   raw: string,
   ids: UserIds,
   max: number,
-): ReadonlySet<UserId> | undefined {
+): ReadonlySet<UserId> | BadIdList {
   if (raw === "") return new Set();
   const parts = raw.split(",", max + 2);
-  if (parts.length === 1) return parseWhole(decode(raw), ids, max);
+  if (parts.length === 1) return parseWhole(raw, ids, max);
   if (ids.type === "text" && parts.at(-1) === "") parts.pop();
-  return parseAll(parts.map(decode), ids, max);
+  return parseAll(parts, ids, max, decode);
 }
 
 /** A value without a comma that is not encoded. */
 function parseWhole(
-  text: string | undefined,
+  raw: string,
   ids: UserIds,
   max: number,
-): ReadonlySet<UserId> | undefined {
-  const list = parseAll(text?.split(",", max + 1) ?? [text], ids, max);
+): ReadonlySet<UserId> | BadIdList {
+  const text = decode(raw);
+  if (text === undefined) return { wrong: raw };
+  const list = parseAll(text.split(",", max + 1), ids, max);
   const whole = ids.type === "text" ? ids.parse(text) : undefined;
   if (whole === undefined) return list;
-  return new Set([whole, ...list ?? []]);
+  return new Set([whole, ...("wrong" in list ? [] : list)]);
 }
 
 function parseAll(
-  texts: readonly (string | undefined)[],
+  parts: readonly string[],
   ids: UserIds,
   max: number,
-): ReadonlySet<UserId> | undefined {
-  if (texts.length > max) return undefined;
+  read = (part: string): string | undefined => part,
+): ReadonlySet<UserId> | BadIdList {
+  if (parts.length > max) return { wrong: undefined };
   const found = new Set<UserId>();
-  for (const text of texts) {
+  for (const part of parts) {
+    const text = read(part);
     const id = ids.parse(text);
-    if (id === undefined) return undefined;
+    if (id === undefined) return { wrong: text ?? part };
     found.add(id);
   }
   return found;

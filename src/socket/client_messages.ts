@@ -9,9 +9,11 @@
  */
 import { z } from "zod";
 import type { Data } from "./engine.ts";
+import { cutText } from "../base/cut_text.ts";
 import {
   CLIENT_MESSAGES_MAX,
   CLIENT_MESSAGES_PER_SECOND_MAX,
+  EXCERPT_LENGTH_MAX,
 } from "../base/limits.ts";
 import { TokenBucket } from "../base/token_bucket.ts";
 import type { Connection } from "../core/connections/connection.ts";
@@ -186,5 +188,6 @@ function excerpt(value: unknown, field: string): string {
     ? value
     : (value as Record<string, unknown>)[field];
   const text = JSON.stringify(given) ?? "nothing";
-  return text.length <= 40 ? text : `${text.slice(0, 40)}...`;
+  const shown = cutText(text, EXCERPT_LENGTH_MAX);
+  return shown === text ? text : `${shown}...`;
 }

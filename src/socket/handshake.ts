@@ -6,6 +6,8 @@
  *
  * @module
  */
+import { excerpt } from "../base/cut_text.ts";
+import { readIdList } from "../http/id_list.ts";
 import { problem } from "../http/problem.ts";
 import { requestToken } from "../http/request.ts";
 import { requestId } from "../http/request_id.ts";
@@ -15,7 +17,7 @@ import {
   SUBPROTOCOL_V1,
   SUBPROTOCOL_V2,
 } from "../protocol/messages.ts";
-import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
+import type { UserId, UserIds } from "../protocol/user_id.ts";
 
 export interface SocketRequest {
   readonly version: 1 | 2;
@@ -73,13 +75,7 @@ export function readSocketRequest(
     watchedUsersMax,
     ids,
   );
-  if (watch === "invalid") {
-    return problem(
-      400,
-      "bad_watch",
-      `watch: expected at most ${watchedUsersMax} user ids, separated by commas`,
-    );
-  }
+  if (watch instanceof Response) return watch;
   const bearer = offered.find((name) =>
     name.startsWith(BEARER_SUBPROTOCOL_PREFIX)
   );
@@ -123,13 +119,9 @@ function readWatch(
   list: string | undefined,
   watchedUsersMax: number,
   ids: UserIds,
-): ReadonlySet<UserId> | "*" | "invalid" {
+): ReadonlySet<UserId> | "*" | Response {
   if (list === undefined || list === "*") return "*";
   if (ids.type !== "text" && list === "%2A") return "*";
-  return parseIdList(list, ids, watchedUsersMax) ?? "invalid";
-}
-
-/** The first characters of a text, in quotes. */
-function excerpt(text: string): string {
-  return JSON.stringify(text.length <= 40 ? text : `${text.slice(0, 40)}...`);
+  const watch = readIdList("watch", list, ids, watchedUsersMax);
+  return typeof watch === "string" ? problem(400, "bad_watch", watch) : watch;
 }

@@ -81,7 +81,12 @@ Deno.test("a filtered /users/online has an ETag of its own and leaves that of th
   equal((await ask("?ids=8,9", filtered.etag)).status, 304);
   equal((await ask("?ids=8,9", whole.etag)).status, 200);
   equal((await ask("", whole.etag)).status, 304);
-  equal((await ask("?ids=8,x")).status, 400);
+  const refused = await ask("?ids=8,x");
+  equal(refused.status, 400);
+  deepEqual(JSON.parse(refused.body).error, {
+    code: "bad_ids",
+    message: 'ids: expected a user id from 1 to 2147483647, got "x"',
+  });
 });
 
 Deno.test("[L1] a client past its budget of bytes gets 429 and when to retry, and 304 costs nothing", async () => {

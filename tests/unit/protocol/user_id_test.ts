@@ -130,16 +130,25 @@ for (const type of USER_ID_TYPES) {
     );
     fc.assert(fc.property(anyIds[type], (id) => {
       const raw = String(new URLSearchParams({ ids: String(id) })).slice(4);
-      ok(parseIdList(raw, ids, 40)?.has(id));
+      const list = parseIdList(raw, ids, 40);
+      ok(!("wrong" in list) && list.has(id));
     }));
   });
 }
 
 Deno.test("[L1] a list with more ids than allowed is refused before it is read", () => {
   const ids = userIds("integer");
-  equal(parseIdList("1,2,3", ids, 2), undefined);
-  equal(parseIdList("1%2C2%2C3", ids, 2), undefined);
-  equal(parseIdList("1,2,x", ids, 3), undefined);
+  deepEqual(parseIdList("1,2,3", ids, 2), { wrong: undefined });
+  deepEqual(parseIdList("1%2C2%2C3", ids, 2), { wrong: undefined });
   deepEqual(parseIdList("", ids, 2), new Set());
-  equal(parseIdList("%E0%A4%A", userIds("text"), 2), undefined);
+});
+
+Deno.test("a list with something that is no id is refused with it", () => {
+  const ids = userIds("integer");
+  deepEqual(parseIdList("1,2,x", ids, 3), { wrong: "x" });
+  deepEqual(parseIdList("1,,2", ids, 3), { wrong: "" });
+  deepEqual(parseIdList("1%2Cx+y", ids, 3), { wrong: "x y" });
+  const undecodable = { wrong: "%E0%A4%A" };
+  deepEqual(parseIdList("%E0%A4%A", userIds("text"), 2), undecodable);
+  deepEqual(parseIdList("a,%E0%A4%A", userIds("text"), 2), undecodable);
 });

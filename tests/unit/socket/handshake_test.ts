@@ -128,6 +128,28 @@ for (
   });
 }
 
+Deno.test("the refusal of a watch names what is no id, or says how many may be watched", async () => {
+  const messageOf = async (query: string) => {
+    const answer = readV2(query);
+    ok(answer instanceof Response);
+    return (await answer.json()).error.message;
+  };
+  equal(
+    await messageOf("?watch=1,ada"),
+    'watch: expected a user id from 1 to 2147483647, got "ada"',
+  );
+  equal(
+    await messageOf(`?watch=${"9".repeat(60)}`),
+    `watch: expected a user id from 1 to 2147483647, got "${
+      "9".repeat(40)
+    }..."`,
+  );
+  equal(
+    await messageOf("?watch=1,2,3,4"),
+    "watch: expected at most 3 user ids, separated by commas",
+  );
+});
+
 Deno.test("since and watch are refused for version 1", async () => {
   equal(await errorOf(read("?since=1")), "bad_since");
   equal(await errorOf(read("?watch=1")), "bad_watch");
