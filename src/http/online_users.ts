@@ -175,9 +175,12 @@ export class OnlineUsersEndpoint {
   }
 }
 
-function unauthorized({ reason }: Disconnect): Response {
+function unauthorized(why: Disconnect): Response {
   const headers = { "www-authenticate": "Bearer" };
-  return problem(401, "unauthorized", reason, headers);
+  const message = why === DISCONNECT.tokenMissing
+    ? `${why.reason}: send it in Authorization, as Bearer <token>, or in ?token=`
+    : why.reason;
+  return problem(401, "unauthorized", message, headers);
 }
 
 /**

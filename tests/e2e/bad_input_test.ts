@@ -171,7 +171,14 @@ Deno.test("an offer without a supported subprotocol is refused with 400", async 
 
 const requests: Record<
   string,
-  { path: string; method?: string; status: number; code: string }
+  {
+    path: string;
+    method?: string;
+    status: number;
+    code: string;
+    /** The message. */
+    says?: RegExp;
+  }
 > = {
   "a GET on /ws that is not an upgrade": {
     path: "ws",
@@ -211,6 +218,7 @@ const requests: Record<
     path: "users/online",
     status: 401,
     code: "unauthorized",
+    says: /^token is missing: send it in Authorization, as Bearer <token>, or/,
   },
   "/users/online with a bad token": {
     path: "users/online?token=x",
@@ -220,16 +228,15 @@ const requests: Record<
 };
 
 for (
-  const [name, { path, method = "GET", status, code }] of Object.entries(
-    requests,
-  )
+  const [name, { path, method = "GET", status, code, says = /./ }] of Object
+    .entries(requests)
 ) {
   Deno.test(`${name}: ${status} with JSON`, async () => {
     const response = await fetch(server.url + path, { method });
     equal(response.status, status);
     const { error } = await response.json();
     equal(error.code, code);
-    ok(error.message.length > 0);
+    match(error.message, says);
   });
 }
 
