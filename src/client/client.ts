@@ -48,7 +48,7 @@ import { Reader } from "./reader.ts";
 import { type PresenceChange, Replica, type Update } from "./replica.ts";
 import { type Address, toSocketUrl } from "./socket_url.ts";
 import { TIMING, type Timing } from "./timing.ts";
-import type { TokenSource } from "./tokens.ts";
+import { kindOf, type TokenSource } from "./tokens.ts";
 import { toWatchSet, type User } from "./users.ts";
 import type {
   ClientMessage,
@@ -139,7 +139,10 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
   ) {
     const socketUrl = toSocketUrl(url, host);
     if (typeof token !== "string" && typeof token !== "function") {
-      throw new TypeError("Cannot connect: expected a token, or a function");
+      const got = kindOf(token);
+      throw new TypeError(
+        `Cannot connect: expected a token, or a function, got ${got}`,
+      );
     }
     if (typeof host.WebSocket !== "function") {
       throw new TypeError(`Cannot connect: expected ${NEEDED_WEBSOCKET}`);

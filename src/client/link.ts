@@ -18,7 +18,7 @@ import { Reachability } from "./reachability.ts";
 import { withQuery } from "./socket_url.ts";
 import { Timer } from "./timer.ts";
 import type { Timing } from "./timing.ts";
-import { isToken, Tokens, type TokenSource } from "./tokens.ts";
+import { noToken, readToken, Tokens, type TokenSource } from "./tokens.ts";
 
 export interface LinkDeps {
   readonly token: TokenSource;
@@ -88,10 +88,11 @@ export class Link {
         return this.#retry(this.#reachability.reason, NO_CLOSE_FRAME);
       }
       this.#timer.stop();
-      const token = await this.#tokens.get();
+      const given = await this.#tokens.get();
       if (attempt !== this.#attempt) return;
-      if (isToken(token)) this.#openSocket(token);
-      else this.close(CLOSE.policy.code, "expected a JWT as the token");
+      const token = readToken(given);
+      if (token !== undefined) this.#openSocket(token);
+      else this.close(CLOSE.policy.code, noToken(given));
     } catch (err) {
       if (attempt !== this.#attempt) return;
       this.#retry(`cannot connect: ${messageOf(err)}`);
@@ -126,10 +127,11 @@ export class Link {
     this.#refreshTimer.stop();
     const socket = this.#socket;
     try {
-      const token = await this.#tokens.get();
+      const given = await this.#tokens.get();
       // A later connection has a token of its own.
       if (socket !== this.#socket) return;
-      if (!isToken(token)) throw new TypeError("expected a JWT");
+      const token = readToken(given);
+      if (token === undefined) throw new TypeError(noToken(given));
       this.send({ type: "refresh", token });
     } catch (err) {
       if (socket !== this.#socket) return;

@@ -75,9 +75,29 @@ export class Tokens {
 }
 
 /**
- * Whether the value can be a JWT. Any other text cannot be offered as a subprotocol, and the
- * browser's error message would contain it.
+ * Reads a JWT. White space around it is no part of it: files and templates add a newline. Any other
+ * text cannot be offered as a subprotocol, and the browser's error message would contain it.
+ *
+ * @returns `undefined` if the value cannot be a JWT: `noToken` says what it is.
  */
-export function isToken(value: unknown): value is string {
-  return typeof value === "string" && /^[\w.~-]+$/.test(value);
+export function readToken(value: unknown): string | undefined {
+  const token = typeof value === "string" ? value.trim() : "";
+  return /^[\w.~-]+$/.test(token) ? token : undefined;
+}
+
+/** The error for a value that is no token. It never contains the value. */
+export function noToken(value: unknown): string {
+  return `expected a JWT as the token, got ${kindOf(value)}`;
+}
+
+/** What a value is, without the value. */
+export function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return String(value);
+  if (typeof value !== "string") {
+    return typeof value === "object" ? "an object" : `a ${typeof value}`;
+  }
+  if (value.trim() === "") return "an empty text";
+  return /^\s*Bearer\s/i.test(value)
+    ? "text with Bearer before it"
+    : "text that is no JWT";
 }

@@ -82,13 +82,13 @@ Deno.test("an invalid URL, token or watch set throws at once", () => {
   throws(build("ws://x/ws", [{}]), /Cannot use \[object Object\] as a user id/);
   throws(
     () => new Rollcall("ws://x/ws", { token: 5 } as never),
-    /expected a token, or a function/,
+    /expected a token, or a function, got a number$/,
   );
   throws(build("ws://x/ws", "12"), /expected user ids, or "\*"/);
   throws(build("ws://x/ws", 12), /Cannot watch 12: expected user ids/);
   throws(
     () => new Rollcall("ws://x/ws", undefined as never),
-    /expected a token, or a function/,
+    /expected a token, or a function, got undefined$/,
   );
   const many = Array.from({ length: 5_001 }, (_, index) => index + 1);
   throws(

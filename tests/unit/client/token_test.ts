@@ -56,14 +56,35 @@ Deno.test("if the token function fails during a refresh, there is an error event
   deepEqual(client.events, ["=", "token_expiring"]);
 });
 
+Deno.test("white space around a token is no part of it, also in a refresh", async () => {
+  await using server = startScriptedServer(({ send }) =>
+    send(state(1), EXPIRING)
+  );
+  let calls = 0;
+  using _client = startClient(server.url, { token: () => ` t${++calls}\r\n` });
+  await until("it refreshed", () => server.peers[0]?.received.length === 1);
+  equal(server.peers[0]?.protocols, "rollcall.v2, bearer.t1");
+  deepEqual(server.peers[0]?.received, [{ type: "refresh", token: "t2" }]);
+});
+
 Deno.test("a value that cannot be a JWT closes the client, and no message contains it", async () => {
   await using server = startScriptedServer(() => {});
-  for (const token of ["se cret", "secret\n", "", undefined, 5]) {
+  for (
+    const [token, got] of [
+      ["se cret", "text that is no JWT"],
+      ["bearer se.cr.et", "text with Bearer before it"],
+      [" \n", "an empty text"],
+      [undefined, "undefined"],
+      [null, "null"],
+      [5, "a number"],
+      [{ token: "secret" }, "an object"],
+    ]
+  ) {
     using client = startClient(server.url, { token: () => token as string });
     await client.stateIs("closed");
     deepEqual(client.rollcall.connection, {
       ...{ state: "closed", code: 1008 },
-      reason: "expected a JWT as the token",
+      reason: `expected a JWT as the token, got ${got}`,
     });
   }
   equal(server.peers.length, 0);
