@@ -1,9 +1,10 @@
 /**
  * The configuration is read from the environment once, at the start. This is the door of `config/`.
  *
- * `environment.ts` validates the variables: the range of each, and that they do not contradict.
- * All errors are reported at once, each with the variable, the value and what is expected, so that
- * an operator corrects them in one go. Values of secrets never appear in an error.
+ * `environment.ts` validates the variables, and `contradictions.ts` finds those that do not fit
+ * together. All errors are reported at once, each with the variable, the value and what is
+ * expected, so that an operator corrects them in one go. Values of secrets never appear in an
+ * error.
  *
  * This file turns the valid variables into a frozen `Config`, whose fields are grouped by the part
  * that uses them. After that no part reads the environment. Optional variables become a decision
@@ -21,13 +22,15 @@
 import {
   demoErrors,
   deployErrors,
-  type Environment,
-  environment,
-  type EnvVars,
   hasDatabase,
   hasKey,
   keyErrors,
   leaseErrors,
+} from "./contradictions.ts";
+import {
+  type Environment,
+  environment,
+  type EnvVars,
   parse,
 } from "./environment.ts";
 import type { AdmissionLimits } from "../access/admission.ts";

@@ -93,22 +93,17 @@ export class PostgresStore implements Store {
     this.#leasePool = new Pool(url, log, LEASE_CONNECTIONS_MAX);
   }
 
-  join(
+  async join(
     nodeId: NodeId,
     leaseMs: number,
     predecessor?: NodeId,
     heartbeatMs = Math.floor(leaseMs / 3),
   ): Promise<readonly Transition[]> {
-    return this.#decide(
+    const rows = await this.#pool.query<TransitionRow>(
       "select * from rollcall_internal.join_node($1, $2, $3, $4, $5)",
-      [
-        nodeId,
-        leaseMs,
-        heartbeatMs,
-        predecessor ?? null,
-        SWEEP_USERS_MAX,
-      ],
+      [nodeId, leaseMs, heartbeatMs, predecessor ?? null, SWEEP_USERS_MAX],
     );
+    return this.#rows.toTransitions(rows);
   }
 
   async heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
@@ -270,13 +265,9 @@ export class PostgresStore implements Store {
   ): Promise<Subscription> {
     // Sent over another connection. Behind a pooler, a notification on the listening connection
     // itself could arrive although those of others do not.
+    const sql = "select pg_catalog.pg_notify('rollcall', $1)";
     const notify = async (payload: string) =>
-      void await this.#pool.query(
-        "select pg_catalog.pg_notify('rollcall', $1)",
-        [
-          payload,
-        ],
-      );
+      void await this.#pool.query(sql, [payload]);
     return listen(this.#url, this.#log, notify, (payload) => {
       if (payload === "renamed") onRenamed();
       else if (payload === "revoked") onRevoked();
@@ -291,14 +282,5 @@ export class PostgresStore implements Store {
   async #readIds(sql: string, values: unknown[]): Promise<readonly UserId[]> {
     const rows = await this.#pool.query<{ user_id: unknown }>(sql, values);
     return rows.map((row) => this.#rows.toId(row.user_id));
-  }
-
-  async #decide(
-    sql: string,
-    values: unknown[],
-  ): Promise<readonly Transition[]> {
-    return this.#rows.toTransitions(
-      await this.#pool.query<TransitionRow>(sql, values),
-    );
   }
 }
