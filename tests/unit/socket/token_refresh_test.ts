@@ -128,7 +128,7 @@ Deno.test("[L1] bad tokens of any connection count against its address, also tho
   equal(verified.length, before);
 });
 
-Deno.test("[L1] while its address is throttled a client is told when to send its token again, and one that is known is accepted", async () => {
+Deno.test("[L1] while its address is throttled a client gets the time after which to send its token again, and one that is known is accepted", async () => {
   const { clock, admission, connect } = refreshing(1);
   admission.recordFailure(ADDRESS);
   const { connection, refresh, errors } = connect();

@@ -24,11 +24,19 @@ function readers(version: 1 | 2) {
     if (version === 1) fanout.subscribeV1(connection, roster.ring.head);
     else fanout.subscribeV2(connection);
   }
-  return { ...fixture, engine };
+  return {
+    ...{ ...fixture, engine },
+    [Symbol.asyncDispose]: async () => {
+      const stopping = fanout.stop();
+      await fixture.clock.advance(1_000);
+      await stopping;
+    },
+  };
 }
 
 Deno.test("[S5] a storm costs version 1 one frame for each transition, and one write for each reader", async () => {
-  const { engine, change, clock, fanout } = readers(1);
+  await using storm = readers(1);
+  const { engine, change, clock } = storm;
   for (let user = 1; user <= TRANSITIONS; user++) change(user);
   await clock.advance(0);
   engine.endTurn();
@@ -37,26 +45,22 @@ Deno.test("[S5] a storm costs version 1 one frame for each transition, and one w
   // The bytes of all messages are copied once, into the write of each reader.
   const bytes = engine.writes.reduce((sum, write) => sum + write.length, 0);
   ok(bytes < READERS * TRANSITIONS * 60, `${bytes}`);
-  const stopping = fanout.stop();
-  await clock.advance(1_000);
-  await stopping;
 });
 
 Deno.test("[S5] a lone transition is one frame and one write for each version 1 reader, without a copy", async () => {
-  const { engine, change, clock, fanout } = readers(1);
+  await using storm = readers(1);
+  const { engine, change, clock } = storm;
   change(1);
   await clock.advance(0);
   engine.endTurn();
   equal(engine.frames.encoded, 1);
   equal(engine.writes.length, READERS);
   ok(engine.writes.every((bytes) => bytes === engine.writes[0]));
-  const stopping = fanout.stop();
-  await clock.advance(1_000);
-  await stopping;
 });
 
 Deno.test("[S5] transitions within BROADCAST_INTERVAL_MS after a pass are sent together", async () => {
-  const { engine, change, clock, fanout } = readers(1);
+  await using storm = readers(1);
+  const { engine, change, clock } = storm;
   change(1);
   await clock.advance(0);
   engine.endTurn();
@@ -68,13 +72,11 @@ Deno.test("[S5] transitions within BROADCAST_INTERVAL_MS after a pass are sent t
   await clock.advance(BROADCAST_INTERVAL_MS);
   engine.endTurn();
   equal(engine.writes.length, 2 * READERS);
-  const stopping = fanout.stop();
-  await clock.advance(1_000);
-  await stopping;
 });
 
 Deno.test("[S5] version 2 readers that connected together share the frames of their state and of each diff", async () => {
-  const { engine, change, clock, fanout } = readers(2);
+  await using storm = readers(2);
+  const { engine, change, clock } = storm;
   await clock.advance(0);
   engine.endTurn();
   equal(engine.frames.encoded, 1);
@@ -84,7 +86,4 @@ Deno.test("[S5] version 2 readers that connected together share the frames of th
   equal(engine.frames.encoded, 2);
   equal(engine.writes.length, 2 * READERS);
   ok(new Set(engine.writes).size === 2);
-  const stopping = fanout.stop();
-  await clock.advance(1_000);
-  await stopping;
 });
