@@ -12,6 +12,7 @@ import { within } from "./src/base/clock.ts";
 import type { Log } from "./src/base/log.ts";
 import { messageOf } from "./src/base/message_of.ts";
 import { START_ERROR_EXIT_CODE, StartError } from "./src/base/start_error.ts";
+import { readArguments } from "./src/arguments.ts";
 import { readConfig } from "./src/config/config.ts";
 import { misspelt } from "./src/config/environment.ts";
 import { readDemoSecret } from "./src/demo/demo_secret.ts";
@@ -26,6 +27,11 @@ if (import.meta.main) Deno.exit(await main());
 
 async function main(): Promise<number> {
   try {
+    const answer = readArguments(Deno.args);
+    if (answer !== undefined) {
+      Deno.stdout.writeSync(new TextEncoder().encode(`${answer}\n`));
+      return 0;
+    }
     const isTerminal = Deno.stdout.isTerminal();
     const env = Deno.env.toObject();
     const config = readConfig(env, readDemoSecret, isTerminal);

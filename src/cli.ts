@@ -7,6 +7,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { VERSION_LINE } from "./arguments.ts";
 import { signToken } from "./access/token/sign_token.ts";
 import { readDatabaseConfig, readTokenConfig } from "./config/config.ts";
 import { misspelt } from "./config/environment.ts";
@@ -128,9 +129,11 @@ async function run(args: string[]): Promise<number> {
         ttl: { type: "string", default: "1h" },
         explain: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
+        version: { type: "boolean", default: false },
       },
     });
     if (values.help) writeLine(Deno.stdout, USAGE);
+    else if (values.version) writeLine(Deno.stdout, VERSION_LINE);
     else if (command === "token") await printToken(rest, values.ttl);
     else if (command === "migrate" && rest.length === 0) {
       await migrateOnce(values.explain);

@@ -1,4 +1,5 @@
 import { equal, match, ok, throws } from "node:assert/strict";
+import project from "../../deno.json" with { type: "json" };
 import { decodeJwt, jwtVerify } from "jose";
 import { parseTtlSeconds } from "../../src/cli.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
@@ -106,4 +107,23 @@ Deno.test("without a known command the usage is printed and the exit code is 2",
     equal(code, 2);
     match(stderr, /^Usage:/);
   }
+});
+
+for (const file of ["main.ts", "src/cli.ts"]) {
+  Deno.test(`${file} --version prints the version of deno.json, and --help how to use it`, async () => {
+    const version = await runFile(file, ["--version"]);
+    equal(version.code, 0);
+    ok(version.stdout.startsWith(`rollcall ${project.version} `));
+    const help = await runFile(file, ["--help"]);
+    equal(help.code, 0);
+    match(help.stdout, /deno task token <userId> \[--ttl 1h\]/);
+    equal(version.stderr + help.stderr, "");
+  });
+}
+
+Deno.test("main.ts with an argument that does not exist exits with 2 and names what it expects", async () => {
+  const { code, stdout, stderr } = await runFile("main.ts", ["--port=8080"]);
+  equal(code, 2);
+  equal(stdout, "");
+  match(stderr, /^Unknown argument "--port=8080": expected --help/);
 });

@@ -9,6 +9,9 @@ import { ROOT } from "./server.ts";
 /** Folders that hold no documents of the project. */
 const NOT_OURS = ["node_modules", ".git", ".data"];
 
+/** Forms that the hosting site fills in: nobody reads them as documents. */
+const FORMS = /^\.github\/(ISSUE_TEMPLATE\/|pull_request_template)/;
+
 /** Paths of all Markdown files, relative to the project. */
 export async function documentPaths(below = ""): Promise<string[]> {
   const paths: string[] = [];
@@ -16,7 +19,7 @@ export async function documentPaths(below = ""): Promise<string[]> {
     if (NOT_OURS.includes(name)) continue;
     const path = `${below}${name}`;
     if (isDirectory) paths.push(...await documentPaths(`${path}/`));
-    else if (name.endsWith(".md")) paths.push(path);
+    else if (name.endsWith(".md") && !FORMS.test(path)) paths.push(path);
   }
   return paths.sort();
 }
