@@ -12,7 +12,7 @@ import type { Admission } from "./access/admission.ts";
 import type { Clock } from "./base/clock.ts";
 import type { Connections } from "./core/connections/connections.ts";
 import { DRAIN_POLL_MS, LAST_CLOSES_MS } from "./limits.ts";
-import { DISCONNECT } from "./protocol/disconnect.ts";
+import { DISCONNECT } from "./client/protocol/disconnect.ts";
 
 export interface DrainDeps {
   readonly connections: Connections;

@@ -32,7 +32,7 @@ import type { Config } from "./config/config.ts";
 import { hub } from "./core/connections/hub.ts";
 import { type Core, type CoreDeps, createCore } from "./core/core.ts";
 import type { Store } from "./core/store/store.ts";
-import { INTEGER_IDS, type UserIds } from "./protocol/user_id.ts";
+import { INTEGER_IDS, type UserIds } from "./client/protocol/user_id.ts";
 import { createDemo, type Demo } from "./demo/demo.ts";
 import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";

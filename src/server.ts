@@ -21,7 +21,7 @@ import { NODE_STOP_MS } from "./limits.ts";
 import { startNode } from "./node.ts";
 import { databaseAddress, startFault } from "./postgres/connect.ts";
 import { logMigration, migrateDatabase } from "./postgres/migrate.ts";
-import { userIds } from "./protocol/user_id.ts";
+import { userIds } from "./client/protocol/user_id.ts";
 import { PostgresStore } from "./postgres/postgres_store.ts";
 import { stopWithin } from "./stop_within.ts";
 

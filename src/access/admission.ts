@@ -10,7 +10,7 @@
 import { TokenBucket } from "../base/token_bucket.ts";
 import { TokenBuckets } from "../base/token_buckets.ts";
 import { Totals } from "../base/totals.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
 import { FailureBudgets } from "./failure_budgets.ts";
 import {
   ADDRESSES_MAX,

@@ -37,8 +37,8 @@
  */
 import type { Feed } from "../core/feed/feed.ts";
 import type { Roster } from "../core/roster/roster.ts";
-import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import { DISCONNECT, type Disconnect } from "../client/protocol/disconnect.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
 import type { Slot } from "./slot.ts";
 import { AUTHORIZATION_MS } from "./limits.ts";
 import { disconnectUnlessWritten, type Provision } from "./provision.ts";

@@ -20,8 +20,8 @@ import {
   DISCONNECT,
   type Disconnect,
   withDetail,
-} from "../protocol/disconnect.ts";
-import type { UserId } from "../protocol/user_id.ts";
+} from "../client/protocol/disconnect.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
 import {
   PROVISIONED_USERS_MAX,
   PROVISIONS_AT_ONCE_MAX,

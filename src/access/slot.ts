@@ -8,7 +8,7 @@
  * @module
  */
 import type { Totals } from "../base/totals.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
 import type { FailureBudgets } from "./failure_budgets.ts";
 import { CLOSING_SLOTS_MAX } from "./limits.ts";
 

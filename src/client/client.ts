@@ -15,7 +15,8 @@
  * applies the messages to the copy, `reader.ts` holds the changes that one `for await` loop has not
  * read, `throttle.ts` limits the `watch` messages. `users.ts` checks ids and `socket_url.ts` the URL.
  * `connection_info.ts` names the states of the connection, `timing.ts` has every time, and
- * `platform.ts` declares the Web APIs. Nothing outside this folder and `protocol/` is needed.
+ * `platform.ts` declares the Web APIs. `protocol/` is what the server
+ * shares. Nothing outside this folder is needed.
  *
  * @example
  * ```ts
@@ -54,8 +55,8 @@ import type {
   ClientMessage,
   ErrorMessage,
   ServerMessage,
-} from "../protocol/messages.ts";
-import type { UserId } from "../protocol/user_id.ts";
+} from "./protocol/messages.ts";
+import type { UserId } from "./protocol/user_id.ts";
 
 export type {
   Address,
@@ -70,8 +71,8 @@ export type {
   ErrorCode,
   ErrorMessage,
   OnlineUserInfo,
-} from "../protocol/messages.ts";
-export type { UserId } from "../protocol/user_id.ts";
+} from "./protocol/messages.ts";
+export type { UserId } from "./protocol/user_id.ts";
 
 /** The close code and the reason after `close` and `leave`. */
 const CLOSED = [1_000, "closed by the application"] as const;

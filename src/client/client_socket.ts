@@ -9,7 +9,7 @@ import {
   BEARER_SUBPROTOCOL_PREFIX,
   type ClientMessage,
   SUBPROTOCOL_V2,
-} from "../protocol/messages.ts";
+} from "./protocol/messages.ts";
 import type { Platform, PlatformSocket } from "./platform.ts";
 
 /** None of these is called after `close`, and nothing is called after the last two. */

@@ -7,8 +7,8 @@
  *
  * @module
  */
-import { CLOSE, LEAVE } from "../protocol/close.ts";
-import type { ClientMessage } from "../protocol/messages.ts";
+import { CLOSE, LEAVE } from "./protocol/close.ts";
+import type { ClientMessage } from "./protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
 import { ClientSocket, NO_CLOSE_FRAME } from "./client_socket.ts";
 import type { ConnectionInfo } from "./connection_info.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { ErrorMessage } from "../protocol/messages.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import type { ErrorMessage } from "./protocol/messages.ts";
+import type { UserId } from "./protocol/user_id.ts";
 import type { ConnectionInfo, ConnectionStatus } from "./connection_info.ts";
 import { platform } from "./platform.ts";
 import type { PresenceChange } from "./replica.ts";

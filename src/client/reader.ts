@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { UserId } from "../protocol/user_id.ts";
+import type { UserId } from "./protocol/user_id.ts";
 import type { PresenceChange } from "./replica.ts";
 
 export class Reader implements AsyncIterableIterator<PresenceChange> {

@@ -20,8 +20,8 @@ import type {
   ServerMessage,
   Watch,
   Watching,
-} from "../protocol/messages.ts";
-import { formatIdList } from "../protocol/user_id.ts";
+} from "./protocol/messages.ts";
+import { formatIdList } from "./protocol/user_id.ts";
 import { type Platform, platform } from "./platform.ts";
 import { Throttle } from "./throttle.ts";
 import {

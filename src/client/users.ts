@@ -3,11 +3,8 @@
  *
  * @module
  */
-import {
-  type OnlineUserInfo,
-  WATCHED_USERS_MAX,
-} from "../protocol/messages.ts";
-import { idKey, type UserId, userIds } from "../protocol/user_id.ts";
+import { type OnlineUserInfo, WATCHED_USERS_MAX } from "./protocol/messages.ts";
+import { idKey, type UserId, userIds } from "./protocol/user_id.ts";
 
 /** A user who is online. */
 export interface User extends OnlineUserInfo {

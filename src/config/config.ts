@@ -37,7 +37,7 @@ import type { AdmissionLimits } from "../access/admission.ts";
 import type { Network } from "../access/client_address.ts";
 import type { TokenConfig } from "../access/token/verifier.ts";
 import type { UsersConfig } from "../postgres/users_table.ts";
-import { type UserIds, userIds } from "../protocol/user_id.ts";
+import { type UserIds, userIds } from "../client/protocol/user_id.ts";
 import type { LogFormat, LogLevel } from "../base/log.ts";
 
 /** The standard claims for a user's name: OpenID Connect Core 1.0, section 5.1. */

@@ -9,8 +9,8 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import type { Network } from "../access/client_address.ts";
-import { WATCHED_USERS_MAX } from "../protocol/messages.ts";
-import { USER_ID_TYPES } from "../protocol/user_id.ts";
+import { WATCHED_USERS_MAX } from "../client/protocol/messages.ts";
+import { USER_ID_TYPES } from "../client/protocol/user_id.ts";
 import { StartError } from "../base/start_error.ts";
 import { type Misspelt, misspeltVariables } from "./misspelt.ts";
 import { origins } from "./origins.ts";

@@ -50,7 +50,7 @@ import { Lease } from "./presence/lease.ts";
 import { Presence, type PresenceDeps } from "./presence/presence.ts";
 import { Roster } from "./roster/roster.ts";
 import type { NodeId, Store } from "./store/store.ts";
-import type { UserIds } from "../protocol/user_id.ts";
+import type { UserIds } from "../client/protocol/user_id.ts";
 
 export interface CoreDeps {
   readonly hub: Hub;

@@ -10,12 +10,12 @@
 import { BackgroundTask } from "../base/background_task.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import { CLOSE } from "../protocol/close.ts";
+import { CLOSE } from "../client/protocol/close.ts";
 import {
   BEARER_SUBPROTOCOL_PREFIX,
   SUBPROTOCOL_V2,
-} from "../protocol/messages.ts";
-import type { UserId, UserIds } from "../protocol/user_id.ts";
+} from "../client/protocol/messages.ts";
+import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 import { demoUserId } from "./demo_users.ts";
 import { crowdName } from "./crowd_names.ts";
 import { CROWD_CONNECTS_PER_SECOND_MAX, CROWD_USERS_MAX } from "./limits.ts";

@@ -25,7 +25,7 @@ import {
   DEMO_SINCE_ROWS_MAX,
 } from "./limits.ts";
 import type { Log } from "../base/log.ts";
-import type { UserId, UserIds } from "../protocol/user_id.ts";
+import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 import { demoUserId } from "./demo_users.ts";
 import { problem } from "../http/problem.ts";
 import { Crowd, type CrowdDeps } from "./crowd.ts";

@@ -7,7 +7,7 @@
  */
 import type pg from "pg";
 import { connect } from "../postgres/connect.ts";
-import type { UserId, UserIds } from "../protocol/user_id.ts";
+import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 
 export interface OnlineSince {
   readonly id: UserId;

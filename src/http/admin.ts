@@ -12,7 +12,7 @@ import type { Admission } from "../access/admission.ts";
 import { ADMIN_BODY_BYTES_MAX } from "./limits.ts";
 import { TOKEN_ID_LENGTH_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import type { UserIds } from "../protocol/user_id.ts";
+import type { UserIds } from "../client/protocol/user_id.ts";
 import type { Revocation, Store } from "../core/store/store.ts";
 import { problem, refused } from "./problem.ts";
 import { requestId } from "./request_id.ts";

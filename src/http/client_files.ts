@@ -29,9 +29,9 @@ const FILES = [
   "client/timing",
   "client/tokens",
   "client/users",
-  "protocol/close",
-  "protocol/messages",
-  "protocol/user_id",
+  "client/protocol/close",
+  "client/protocol/messages",
+  "client/protocol/user_id",
 ] as const;
 
 /** `/client.js`, which a page imports. It loads the other files. */

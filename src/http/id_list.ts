@@ -6,7 +6,11 @@
  * @module
  */
 import { excerpt } from "../base/cut_text.ts";
-import { parseIdList, type UserId, type UserIds } from "../protocol/user_id.ts";
+import {
+  parseIdList,
+  type UserId,
+  type UserIds,
+} from "../client/protocol/user_id.ts";
 
 /**
  * Reads the raw value of the parameter.

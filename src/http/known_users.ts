@@ -13,7 +13,7 @@ import { deleteOldest } from "../base/delete_oldest.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import type { Roster } from "../core/roster/roster.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
 import {
   KNOWN_USER_MS,
   KNOWN_USERS_MAX,

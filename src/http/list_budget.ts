@@ -10,7 +10,7 @@
 import type { Refusal } from "../access/admission.ts";
 import { ADDRESSES_MAX } from "../access/limits.ts";
 import { TokenBuckets } from "../base/token_buckets.ts";
-import type { UserId } from "../protocol/user_id.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
 import {
   LIST_ADDRESS_BUDGETS,
   LIST_BURST_SECONDS,

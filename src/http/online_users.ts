@@ -16,9 +16,9 @@ import {
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
 import type { Roster } from "../core/roster/roster.ts";
-import { DISCONNECT, type Disconnect } from "../protocol/disconnect.ts";
-import type { OnlineUsers } from "../protocol/messages.ts";
-import type { UserId, UserIds } from "../protocol/user_id.ts";
+import { DISCONNECT, type Disconnect } from "../client/protocol/disconnect.ts";
+import type { OnlineUsers } from "../client/protocol/messages.ts";
+import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 import { isKnown, shortHash } from "./etag.ts";
 import { foreignOrigin } from "./foreign_origin.ts";
 import { readIdList } from "./id_list.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 import type { Refusal } from "../access/admission.ts";
-import type { ErrorBody } from "../protocol/messages.ts";
+import type { ErrorBody } from "../client/protocol/messages.ts";
 
 /** An error response with an HTTP status of 400 or above. */
 export function problem(

@@ -7,7 +7,7 @@
 import type pg from "pg";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
-import { USER_ID_TYPES, type UserIdType } from "../protocol/user_id.ts";
+import { USER_ID_TYPES, type UserIdType } from "../client/protocol/user_id.ts";
 import { refuseOtherName, refuseOtherTable, type Settled } from "./settled.ts";
 import {
   type Column,

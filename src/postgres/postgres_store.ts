@@ -45,8 +45,12 @@ import type {
   Subscription,
   Transition,
 } from "../core/store/store.ts";
-import type { Status } from "../protocol/messages.ts";
-import { INTEGER_IDS, type UserId, type UserIds } from "../protocol/user_id.ts";
+import type { Status } from "../client/protocol/messages.ts";
+import {
+  INTEGER_IDS,
+  type UserId,
+  type UserIds,
+} from "../client/protocol/user_id.ts";
 import { LEASE_CONNECTIONS_MAX, SWEEP_USERS_MAX } from "./limits.ts";
 import { listen } from "./listen.ts";
 import { Pool } from "./pool.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 import type { Transition } from "../core/store/store.ts";
-import type { Status } from "../protocol/messages.ts";
-import type { UserId, UserIds } from "../protocol/user_id.ts";
+import type { Status } from "../client/protocol/messages.ts";
+import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 
 /** A row of a function that decides transitions. `pg` returns `bigint` as text. */
 export interface TransitionRow {

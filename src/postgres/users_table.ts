@@ -16,7 +16,7 @@ import {
   USERS_READ_LOCK_MS,
   WRITE_COPY_MS,
 } from "./limits.ts";
-import type { UserIdType } from "../protocol/user_id.ts";
+import type { UserIdType } from "../client/protocol/user_id.ts";
 
 /** What the operator set; `undefined` is the default of the variable. */
 export interface UsersConfig {

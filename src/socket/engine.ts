@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Disconnect } from "../protocol/disconnect.ts";
+import type { Disconnect } from "../client/protocol/disconnect.ts";
 import type { Socket } from "../core/connections/connection.ts";
 
 /** A message from the peer. Bytes have no meaning in the protocol, so only their number matters. */

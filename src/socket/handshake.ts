@@ -16,8 +16,8 @@ import {
   BEARER_SUBPROTOCOL_PREFIX,
   SUBPROTOCOL_V1,
   SUBPROTOCOL_V2,
-} from "../protocol/messages.ts";
-import type { UserId, UserIds } from "../protocol/user_id.ts";
+} from "../client/protocol/messages.ts";
+import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 
 export interface SocketRequest {
   readonly version: 1 | 2;

@@ -17,12 +17,12 @@ import { Connection } from "../core/connections/connection.ts";
 import type { Connections } from "../core/connections/connections.ts";
 import type { Fanout } from "../core/fanout/fanout.ts";
 import type { Roster } from "../core/roster/roster.ts";
-import { LEAVE } from "../protocol/close.ts";
+import { LEAVE } from "../client/protocol/close.ts";
 import {
   DISCONNECT,
   type Disconnect,
   withDetail,
-} from "../protocol/disconnect.ts";
+} from "../client/protocol/disconnect.ts";
 import {
   ClientMessages,
   type ClientMessagesDeps,

@@ -41,7 +41,7 @@ import type { Config } from "../config/config.ts";
 import { foreignOrigin } from "../http/foreign_origin.ts";
 import { cannotVerify, problem, refused } from "../http/problem.ts";
 import { isHandshake } from "../http/request.ts";
-import { DISCONNECT } from "../protocol/disconnect.ts";
+import { DISCONNECT } from "../client/protocol/disconnect.ts";
 import type { Upgrade } from "./engine.ts";
 import { readSocketRequest, type SocketRequest } from "./handshake.ts";
 import { SocketSession, type SocketSessionDeps } from "./session.ts";

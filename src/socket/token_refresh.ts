@@ -13,7 +13,7 @@ import {
 } from "../access/verify.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
 import type { Connection } from "../core/connections/connection.ts";
-import { DISCONNECT } from "../protocol/disconnect.ts";
+import { DISCONNECT } from "../client/protocol/disconnect.ts";
 import { BAD_MESSAGE_COST } from "./limits.ts";
 
 export interface TokenRefreshDeps extends VerifyWithinBudgetDeps {

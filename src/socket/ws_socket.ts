@@ -18,7 +18,7 @@ import {
   DISCONNECT,
   type Disconnect,
   withDetail,
-} from "../protocol/disconnect.ts";
+} from "../client/protocol/disconnect.ts";
 import type { EngineSocket, SocketListener } from "./engine.ts";
 import {
   CLIENT_MESSAGE_BYTES_MAX,

@@ -15,7 +15,7 @@ import {
   type UserId,
   userIds,
   type UserIdType,
-} from "../../src/protocol/user_id.ts";
+} from "../../src/client/protocol/user_id.ts";
 import { query, scratchPostgres, silentLog } from "../support/database.ts";
 import { idOf } from "../support/ids.ts";
 import { randomFrom } from "../support/random.ts";

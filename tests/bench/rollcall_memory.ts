@@ -3,7 +3,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { rateLimited } from "../../src/base/log.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { startNode } from "../../src/node.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { createLog } from "../../src/telemetry/log_writer.ts";
 import { MemoryDatabase } from "../support/memory_database.ts";
 import { MemoryStore } from "../support/memory_store.ts";

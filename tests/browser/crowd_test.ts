@@ -1,7 +1,7 @@
 /** The demo page with many users: simulated ones, and more than fit into the list. */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import type { WebSocket } from "ws";
-import type { OnlineUserInfo } from "../../src/protocol/messages.ts";
+import type { OnlineUserInfo } from "../../src/client/protocol/messages.ts";
 import type { Page } from "../support/browser.ts";
 import type { ChromiumPage } from "../support/chromium.ts";
 import { sendTo, startFront } from "../support/front.ts";

@@ -1,7 +1,7 @@
 /** The demo page when its connection ends because of the network, the server or the token. */
 import { equal } from "node:assert/strict";
 import { signToken } from "../../src/access/token/sign_token.ts";
-import { CLOSE } from "../../src/protocol/close.ts";
+import { CLOSE } from "../../src/client/protocol/close.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
 import { freePort } from "../support/ports.ts";
 import { scratchFolder } from "../support/scratch_folder.ts";

@@ -10,7 +10,7 @@
  */
 import { equal } from "node:assert/strict";
 import { parseArgs } from "node:util";
-import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
+import { INTEGER_IDS, type UserId } from "../../src/client/protocol/user_id.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, scratchPostgres } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";

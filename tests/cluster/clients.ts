@@ -10,7 +10,7 @@ import {
   type Rollcall,
 } from "../../src/client/client.ts";
 import { within } from "../../src/base/clock.ts";
-import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
+import { INTEGER_IDS, type UserId } from "../../src/client/protocol/user_id.ts";
 import { open, type TestClient, tokenFor } from "../support/client.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
 import { pause, until } from "../support/until.ts";

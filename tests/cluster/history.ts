@@ -4,8 +4,8 @@
  * @module
  */
 import { deepEqual, ok } from "node:assert/strict";
-import type { UserId } from "../../src/protocol/user_id.ts";
-import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
+import type { UserStatusBroadcast } from "../../src/client/protocol/messages.ts";
 
 /** A connection from its open event to its end, as its client saw it. */
 export interface Life {

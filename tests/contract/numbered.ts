@@ -4,8 +4,8 @@
  * @module
  */
 import type { NodeId, Store, Transition } from "../../src/core/store/store.ts";
-import type { Status } from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { Status } from "../../src/client/protocol/messages.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { Subject } from "./store_contract.ts";
 
 /** Users that a contract names. */

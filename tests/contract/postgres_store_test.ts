@@ -1,7 +1,7 @@
 /** The store over Postgres keeps the contract, for ids of every kind. */
 import pg from "pg";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
-import { userIds } from "../../src/protocol/user_id.ts";
+import { userIds } from "../../src/client/protocol/user_id.ts";
 import {
   postgresForThisFile,
   query,

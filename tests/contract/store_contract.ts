@@ -9,8 +9,8 @@ import {
   type NodeId,
   type Store,
 } from "../../src/core/store/store.ts";
-import type { Status } from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { Status } from "../../src/client/protocol/messages.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { pause, until } from "../support/until.ts";
 import { type Numbered, numbered } from "./numbered.ts";
 

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file require-await -- the store in memory has nothing to wait for
 /** The simulation's store in memory keeps the contract, for ids of every kind. */
-import { type UserId, userIds } from "../../src/protocol/user_id.ts";
+import { type UserId, userIds } from "../../src/client/protocol/user_id.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { idOf } from "../support/ids.ts";
 import { MemoryDatabase } from "../support/memory_database.ts";

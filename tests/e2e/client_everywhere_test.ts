@@ -2,6 +2,7 @@
 import { deepEqual, match, ok } from "node:assert/strict";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
+import { sources } from "../support/documents.ts";
 import { ROOT, sharedServer, startServerOn } from "../support/server.ts";
 import { joinAsNode } from "../support/transitions.ts";
 import { until } from "../support/until.ts";
@@ -152,12 +153,10 @@ async function makeNodeProject(): Promise<string> {
   const write = async (file: string, content: unknown) =>
     await Deno.writeTextFile(`${folder}/${file}`, JSON.stringify(content));
   await write("package.json", { name: "application", type: "commonjs" });
-  for (const name of ["client", "protocol"]) {
-    await Deno.mkdir(`${folder}/rollcall/${name}`, { recursive: true });
-    for await (const file of Deno.readDir(`${ROOT}src/${name}`)) {
-      const path = `${name}/${file.name}`;
-      await Deno.copyFile(`${ROOT}src/${path}`, `${folder}/rollcall/${path}`);
-    }
+  await Deno.mkdir(`${folder}/rollcall/protocol`, { recursive: true });
+  for (const [path, text] of await sources("src/client")) {
+    const copy = path.replace("src/client", `${folder}/rollcall`);
+    await Deno.writeTextFile(copy, text);
   }
   await write("rollcall/package.json", { type: "module" });
   return folder;
@@ -168,7 +167,7 @@ Deno.test({
   ignore: node22 === undefined,
   fn: async () => {
     const folder = await makeNodeProject();
-    const client = "./rollcall/client/client.ts";
+    const client = "./rollcall/client.ts";
     const [loop = ""] = await examplesIn("src/client/client.ts");
     const esModule = loop.replaceAll('"bob"', '"user2"');
     // In a CommonJS module, `import` is `require`, and a loop needs a function around it.

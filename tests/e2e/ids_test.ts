@@ -6,7 +6,7 @@ import {
   type UserId,
   userIds,
   type UserIdType,
-} from "../../src/protocol/user_id.ts";
+} from "../../src/client/protocol/user_id.ts";
 import { connect, open, tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query, renewals } from "../support/database.ts";
 import { onlineIds } from "../support/endpoints.ts";

@@ -1,7 +1,7 @@
 /** The promises about presence, between a real server, real sockets and a real Postgres. */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import pg from "pg";
-import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
+import type { UserStatusBroadcast } from "../../src/client/protocol/messages.ts";
 import { connect, open, type TestClient } from "../support/client.ts";
 import { postgresForThisFile, query, statusOf } from "../support/database.ts";
 import { v1Connected } from "../support/endpoints.ts";

@@ -1,7 +1,7 @@
 /** Slow consumers on a real server: what a peer that does not read costs, and what it receives later. */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { SEND_BUFFER_BYTES_MAX } from "../../src/core/fanout/limits.ts";
-import { DISCONNECT } from "../../src/protocol/disconnect.ts";
+import { DISCONNECT } from "../../src/client/protocol/disconnect.ts";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 import { metrics } from "../support/endpoints.ts";

@@ -4,7 +4,7 @@
  */
 import { equal, ok } from "node:assert/strict";
 import { HEADERS_TIMEOUT_MS, REQUEST_CHECK_MS } from "../../src/http/limits.ts";
-import { CLOSE } from "../../src/protocol/close.ts";
+import { CLOSE } from "../../src/client/protocol/close.ts";
 import {
   CLIENT_MESSAGE_BYTES_MAX,
   IDLE_TIMEOUT_SECONDS,

@@ -4,7 +4,10 @@
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import type { JWTPayload } from "jose";
-import { formatIdList, type UserId } from "../../src/protocol/user_id.ts";
+import {
+  formatIdList,
+  type UserId,
+} from "../../src/client/protocol/user_id.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 import { agree } from "../support/documents.ts";
 import { startServer } from "../support/server.ts";

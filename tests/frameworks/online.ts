@@ -10,7 +10,7 @@ import {
   type UserId,
   userIds,
   type UserIdType,
-} from "../../src/protocol/user_id.ts";
+} from "../../src/client/protocol/user_id.ts";
 import { silentLog } from "../support/database.ts";
 
 export const NODE = "00000000-0000-4000-8000-000000000001";

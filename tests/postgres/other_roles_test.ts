@@ -8,7 +8,7 @@ import {
   DEFAULT_USERS,
   type UsersConfig,
 } from "../../src/postgres/users_table.ts";
-import { userIds, type UserIdType } from "../../src/protocol/user_id.ts";
+import { userIds, type UserIdType } from "../../src/client/protocol/user_id.ts";
 import {
   postgresForThisFile,
   query,

@@ -8,7 +8,7 @@ import {
   DEFAULT_USERS,
   type UsersConfig,
 } from "../../src/postgres/users_table.ts";
-import { type UserId, userIds } from "../../src/protocol/user_id.ts";
+import { type UserId, userIds } from "../../src/client/protocol/user_id.ts";
 import {
   postgresForThisFile,
   query,

@@ -1,7 +1,7 @@
 /** The client library in projects with a strict compiler, and in the oldest supported browsers. */
 import { deepEqual, match, ok } from "node:assert/strict";
 import ts from "typescript";
-import { readDocument, tableRows } from "../support/documents.ts";
+import { readDocument, sources, tableRows } from "../support/documents.ts";
 import {
   type Application,
   BUNDLER,
@@ -42,7 +42,7 @@ export async function changes(seen: PresenceChange[]): Promise<void> {
 }
 ${more}`;
 
-const SOURCE = "./rollcall/client/client.ts";
+const SOURCE = "./rollcall/client.ts";
 
 async function application(): Promise<Application> {
   const project = await makeApplication();
@@ -71,7 +71,7 @@ Deno.test("a strict project compiles the client to JavaScript and declarations, 
     }),
     [],
   );
-  await project.write("user.ts", useOf("./built/rollcall/client/client.js"));
+  await project.write("user.ts", useOf("./built/rollcall/client.js"));
   const options = { ...ES2022, ...NODENEXT, noEmit: true };
   deepEqual(project.compile("user.ts", options), []);
 });
@@ -99,11 +99,9 @@ async function compiled(project: Application): Promise<string[][]> {
       ...{ ...options, rewriteRelativeImportExtensions: true },
     });
     const texts: string[] = [...faults];
-    for (const folder of ["client", "protocol"]) {
-      for await (
-        const { name } of Deno.readDir(`${outDir}/rollcall/${folder}`)
-      ) {
-        const file = `${outDir}/rollcall/${folder}/${name}`;
+    for (const folder of ["rollcall", "rollcall/protocol"]) {
+      for await (const { name } of Deno.readDir(`${outDir}/${folder}`)) {
+        const file = `${outDir}/${folder}/${name}`;
         if (name.endsWith(".js")) texts.push(await Deno.readTextFile(file));
       }
     }
@@ -129,8 +127,8 @@ for (
 ) {
   Deno.test(`the check of the client finds ${code}`, async () => {
     await using project = await application();
-    await project.write("rollcall/client/newer.ts", `${code}\nexport {};`);
-    const faults = project.compile("rollcall/client/newer.ts", {
+    await project.write("rollcall/newer.ts", `${code}\nexport {};`);
+    const faults = project.compile("rollcall/newer.ts", {
       ...{ ...ES2022, ...BUNDLER },
     });
     match(faults.join("\n"), complaint);
@@ -139,7 +137,7 @@ for (
 
 Deno.test("the check of the client finds syntax that is newer than ECMAScript 2022", async () => {
   await using project = await application();
-  const file = "rollcall/client/throttle.ts";
+  const file = "rollcall/throttle.ts";
   const path = `${project.folder}/${file}`;
   const text = await Deno.readTextFile(path);
   await project.write(
@@ -227,15 +225,8 @@ Deno.test("docs/client.md states the oldest browsers with the Web APIs that the 
 });
 
 Deno.test("the client reads Web APIs from platform.ts alone", async () => {
-  await using project = await makeApplication();
-  for (const folder of ["client", "protocol"]) {
-    for await (
-      const { name } of Deno.readDir(`${project.folder}/rollcall/${folder}`)
-    ) {
-      if (name === "platform.ts") continue;
-      const file = `rollcall/${folder}/${name}`;
-      const text = await Deno.readTextFile(`${project.folder}/${file}`);
-      ok(!/\bglobalThis\b|\bself\.|\bwindow\./.test(text), file);
-    }
+  for (const [path, text] of await sources("src/client")) {
+    if (path === "src/client/platform.ts") continue;
+    ok(!/\bglobalThis\b|\bself\.|\bwindow\./.test(text), path);
   }
 });

@@ -1,10 +1,13 @@
 /** The pages for users of the server say what the code does. */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { DEFAULTS, environment } from "../../src/config/environment.ts";
-import { CLOSE } from "../../src/protocol/close.ts";
-import { DISCONNECT } from "../../src/protocol/disconnect.ts";
-import { WATCHED_USERS_MAX } from "../../src/protocol/messages.ts";
-import { USER_ID_LENGTH_MAX, USER_ID_MAX } from "../../src/protocol/user_id.ts";
+import { CLOSE } from "../../src/client/protocol/close.ts";
+import { DISCONNECT } from "../../src/client/protocol/disconnect.ts";
+import { WATCHED_USERS_MAX } from "../../src/client/protocol/messages.ts";
+import {
+  USER_ID_LENGTH_MAX,
+  USER_ID_MAX,
+} from "../../src/client/protocol/user_id.ts";
 import {
   agree,
   readDocument,
@@ -119,7 +122,7 @@ Deno.test("protocol.md: the table of close reasons is the code's", async () => {
 
 Deno.test("protocol.md: every error of version 2 is in the table", async () => {
   const union = /type ErrorCode =([^;]*);/.exec(
-    source.get("src/protocol/messages.ts") ?? "",
+    source.get("src/client/protocol/messages.ts") ?? "",
   )?.[1] ?? "";
   const codes = [...union.matchAll(/"(\w+)"/g)].map(([, code]) => code ?? "");
   const rows = tableRows(await readDocument("docs/protocol.md"), "Errors");

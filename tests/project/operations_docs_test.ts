@@ -6,7 +6,7 @@ import { noMetrics } from "../../src/base/metrics.ts";
 import { Hub } from "../../src/core/connections/hub.ts";
 import { type Core, createCore } from "../../src/core/core.ts";
 import type { Store } from "../../src/core/store/store.ts";
-import { DISCONNECT } from "../../src/protocol/disconnect.ts";
+import { DISCONNECT } from "../../src/client/protocol/disconnect.ts";
 import { LoopMonitor } from "../../src/telemetry/loop_monitor.ts";
 import { PrometheusMetrics } from "../../src/telemetry/prometheus.ts";
 import { silentLog } from "../support/database.ts";

@@ -9,8 +9,8 @@
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import type { Transition } from "../../src/core/store/store.ts";
-import { CLOSE } from "../../src/protocol/close.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import { CLOSE } from "../../src/client/protocol/close.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { Transaction } from "../support/memory_transaction.ts";
 import type { SimClient } from "../support/sim_client.ts";
 import { HEARTBEAT_MS, LEASE_MS } from "../support/sim_node.ts";

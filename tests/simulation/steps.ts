@@ -5,8 +5,8 @@
  * @module
  */
 import fc from "fast-check";
-import type { Status } from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { Status } from "../../src/client/protocol/messages.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { EngineFaults } from "../support/memory_engine.ts";
 import type { Faults } from "../support/memory_pool.ts";
 import type { Trigger } from "../support/memory_users.ts";

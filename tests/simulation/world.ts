@@ -6,7 +6,7 @@
  * @module
  */
 import type { Clock } from "../../src/base/clock.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { silentLog } from "../support/database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { MemoryDatabase } from "../support/memory_database.ts";

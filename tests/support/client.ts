@@ -4,8 +4,11 @@
  * @module
  */
 import { SignJWT } from "jose";
-import { formatIdList, type UserId } from "../../src/protocol/user_id.ts";
-import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
+import {
+  formatIdList,
+  type UserId,
+} from "../../src/client/protocol/user_id.ts";
+import type { UserStatusBroadcast } from "../../src/client/protocol/messages.ts";
 import { TEST_SECRET } from "./server.ts";
 import { until } from "./until.ts";
 

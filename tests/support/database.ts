@@ -8,7 +8,7 @@ import type { Log } from "../../src/base/log.ts";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { DEFAULT_USERS } from "../../src/postgres/users_table.ts";
-import type { UserId, UserIdType } from "../../src/protocol/user_id.ts";
+import type { UserId, UserIdType } from "../../src/client/protocol/user_id.ts";
 import { idOf } from "./ids.ts";
 import { openFolder } from "./scratch_folder.ts";
 import { until } from "./until.ts";

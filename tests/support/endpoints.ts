@@ -4,7 +4,7 @@
  * @module
  */
 import { ok } from "node:assert/strict";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { until } from "./until.ts";
 
 export interface Located {

@@ -11,7 +11,7 @@ import {
 } from "../../src/core/connections/connection.ts";
 import type { Verify } from "../../src/access/token/verifier.ts";
 import type { VerifyWithinBudgetDeps } from "../../src/access/verify.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 
 /** A socket whose peer reads or does not read, as the test says. */
 export class FakeSocket implements Socket {

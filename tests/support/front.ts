@@ -14,7 +14,7 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import type { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
-import type { ServerMessage } from "../../src/protocol/messages.ts";
+import type { ServerMessage } from "../../src/client/protocol/messages.ts";
 
 /** A response; `"cut"`: the connection ends without one; `undefined`: the real server answers. */
 type Answer = Response | "cut" | undefined;

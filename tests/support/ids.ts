@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { UserId, UserIdType } from "../../src/protocol/user_id.ts";
+import type { UserId, UserIdType } from "../../src/client/protocol/user_id.ts";
 
 /** What a text id may contain that a list, a URL or a log could mistake for its own syntax. */
 const AWKWARD = ", 100% |*'\"\\{}+\u{1f600}";

@@ -5,8 +5,8 @@
  */
 import type { NodeId, Transition } from "../../src/core/store/store.ts";
 import { WRITE_COPY_MS } from "../../src/postgres/limits.ts";
-import type { Status } from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { Status } from "../../src/client/protocol/messages.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { MemoryDatabase, PresenceRow } from "./memory_database.ts";
 import { requireLease } from "./memory_nodes.ts";
 import {

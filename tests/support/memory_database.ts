@@ -13,7 +13,7 @@ import type {
   Revocation,
   Transition,
 } from "../../src/core/store/store.ts";
-import { INTEGER_IDS, type UserId } from "../../src/protocol/user_id.ts";
+import { INTEGER_IDS, type UserId } from "../../src/client/protocol/user_id.ts";
 import { Engine } from "./memory_engine.ts";
 import { Table, type Transaction } from "./memory_transaction.ts";
 import { UsersTable } from "./memory_users.ts";

@@ -9,7 +9,7 @@ import {
   SWEEP_LOCK_MS,
   WRITE_COPY_MS,
 } from "../../src/postgres/limits.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { lockPresence, tryLockPresence, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase, NodeRow } from "./memory_database.ts";
 import {

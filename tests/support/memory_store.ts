@@ -19,7 +19,7 @@ import {
   type Subscription,
   type Transition,
 } from "../../src/core/store/store.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { WRITE_COPY_MS } from "../../src/postgres/limits.ts";
 import { apply, skipTo, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase } from "./memory_database.ts";

@@ -8,7 +8,7 @@ import {
   SWEEP_COPY_MS,
   USERS_READ_LOCK_MS,
 } from "../../src/postgres/limits.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { tryLockPresence, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase, SweepPosition } from "./memory_database.ts";
 import { requireLease } from "./memory_nodes.ts";

@@ -12,8 +12,8 @@ import {
   COPY_PAUSE_MS,
   USERS_READ_LOCK_MS,
 } from "../../src/postgres/limits.ts";
-import type { Status } from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { Status } from "../../src/client/protocol/messages.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import {
   isSqlError,

@@ -5,8 +5,8 @@
  */
 import { deepEqual } from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
-import type { UserStatusBroadcast } from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserStatusBroadcast } from "../../src/client/protocol/messages.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { TestClient } from "./client.ts";
 import { query } from "./database.ts";
 import { type Located, onlineIds } from "./endpoints.ts";

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { UserId } from "../../src/protocol/user_id.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { FakeClock } from "./fake_clock.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import type { Steps, Transaction } from "./memory_transaction.ts";

@@ -13,8 +13,8 @@ import type {
   PresenceState,
   ServerMessage,
   UserStatusBroadcast,
-} from "../../src/protocol/messages.ts";
-import type { UserId } from "../../src/protocol/user_id.ts";
+} from "../../src/client/protocol/messages.ts";
+import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { FakeClock } from "./fake_clock.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 

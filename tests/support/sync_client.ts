@@ -8,12 +8,12 @@ import { ok } from "node:assert/strict";
 import type {
   ClientMessage,
   ServerMessage,
-} from "../../src/protocol/messages.ts";
+} from "../../src/client/protocol/messages.ts";
 import {
   formatIdList,
   INTEGER_IDS,
   type UserId,
-} from "../../src/protocol/user_id.ts";
+} from "../../src/client/protocol/user_id.ts";
 import { socketUrl, tokenFor } from "./client.ts";
 import { until } from "./until.ts";
 

@@ -8,7 +8,7 @@ import {
   INTEGER_IDS,
   type UserId,
   type UserIds,
-} from "../../src/protocol/user_id.ts";
+} from "../../src/client/protocol/user_id.ts";
 import { query, silentLog } from "./database.ts";
 
 /** Lasts for any test: nothing renews it. */

@@ -4,6 +4,7 @@
  * @module
  */
 import ts from "typescript";
+import { sources } from "./documents.ts";
 import { ROOT } from "./server.ts";
 
 /** Everything that a strict project may ask for. */
@@ -64,12 +65,8 @@ export async function makeApplication(): Promise<Application> {
     await Deno.writeTextFile(path, text);
   };
   await write("package.json", '{"type":"module"}');
-  for (const name of ["client", "protocol"]) {
-    for await (const file of Deno.readDir(`${ROOT}src/${name}`)) {
-      const path = `${name}/${file.name}`;
-      const text = await Deno.readTextFile(`${ROOT}src/${path}`);
-      await write(`rollcall/${path}`, text);
-    }
+  for (const [path, text] of await sources("src/client")) {
+    await write(path.replace("src/client", "rollcall"), text);
   }
   return {
     ...{ folder, write },

@@ -10,7 +10,7 @@ import {
   DISCONNECT,
   type Disconnect,
   withDetail,
-} from "../../protocol/disconnect.ts";
+} from "../../client/protocol/disconnect.ts";
 import { TOKEN_TIME_SECONDS_MAX } from "./limits.ts";
 
 const SECONDS = "a number of seconds since 1970";

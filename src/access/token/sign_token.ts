@@ -5,7 +5,7 @@
  * @module
  */
 import { SignJWT } from "jose";
-import type { UserId } from "../../protocol/user_id.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import type { TokenConfig } from "./verifier.ts";
 
 /**

@@ -42,12 +42,15 @@ import {
   TOKEN_CLOCK_TOLERANCE_SECONDS,
   TOKEN_ID_LENGTH_MAX,
 } from "../../base/limits.ts";
-import { DISCONNECT, type Disconnect } from "../../protocol/disconnect.ts";
+import {
+  DISCONNECT,
+  type Disconnect,
+} from "../../client/protocol/disconnect.ts";
 import {
   INTEGER_IDS,
   type UserId,
   type UserIds,
-} from "../../protocol/user_id.ts";
+} from "../../client/protocol/user_id.ts";
 import { readClaim } from "./claim_path.ts";
 import { type KeySet, KeySetUnavailable, remoteKeySet } from "./key_set.ts";
 import { KEYS_TRIED_MAX, TOKEN_BYTES_MAX } from "./limits.ts";

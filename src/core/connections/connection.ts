@@ -7,8 +7,8 @@
  *
  * @module
  */
-import type { Disconnect } from "../../protocol/disconnect.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import type { Disconnect } from "../../client/protocol/disconnect.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 
 /** The part of a WebSocket that the core uses. */
 export interface Socket {

@@ -16,7 +16,7 @@
  * @module
  */
 import type { Metrics } from "../../base/metrics.ts";
-import { type Disconnect, isFinal } from "../../protocol/disconnect.ts";
+import { type Disconnect, isFinal } from "../../client/protocol/disconnect.ts";
 import type { Connection } from "./connection.ts";
 import type { Hub } from "./hub.ts";
 

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { UserId } from "../../protocol/user_id.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "./connection.ts";
 
 export class Hub {

@@ -19,7 +19,7 @@
  *
  * @module
  */
-import { DISCONNECT } from "../../protocol/disconnect.ts";
+import { DISCONNECT } from "../../client/protocol/disconnect.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Fanout } from "../fanout/fanout.ts";
 import { forEachSliced } from "../fanout/pump.ts";

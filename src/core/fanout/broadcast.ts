@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { DISCONNECT } from "../../protocol/disconnect.ts";
+import { DISCONNECT } from "../../client/protocol/disconnect.ts";
 import type { Ring } from "../roster/ring.ts";
 import { SEND_BUFFER_BYTES_MAX, SENDS_PER_VISIT_MAX } from "./limits.ts";
 import type { Visited } from "./pump.ts";

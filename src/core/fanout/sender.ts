@@ -10,7 +10,10 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Metrics } from "../../base/metrics.ts";
-import { DISCONNECT, type Disconnect } from "../../protocol/disconnect.ts";
+import {
+  DISCONNECT,
+  type Disconnect,
+} from "../../client/protocol/disconnect.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Connections } from "../connections/connections.ts";
 import {

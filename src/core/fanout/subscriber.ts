@@ -9,7 +9,7 @@
  *
  * @module
  */
-import type { UserId } from "../../protocol/user_id.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import {
   type Change,

@@ -8,7 +8,7 @@
  * @module
  */
 import { Totals } from "../../base/totals.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Change } from "../roster/ring.ts";
 import { WATCHED_IDS_MAX, WATCHED_IDS_PER_USER_MAX } from "./limits.ts";

@@ -11,7 +11,7 @@ import type { Clock } from "../../base/clock.ts";
 import { CLIENT_MESSAGES_MAX } from "../../base/limits.ts";
 import type { Metrics } from "../../base/metrics.ts";
 import { TokenBuckets } from "../../base/token_buckets.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Roster } from "../roster/roster.ts";
 import {
   COUNT_INTERVAL_MS,

@@ -11,8 +11,8 @@ import type {
   ErrorCode,
   OnlineUserInfo,
   ServerMessage,
-} from "../../protocol/messages.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+} from "../../client/protocol/messages.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import { mergeChange, type MergedChanges } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
 

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { UserId } from "../../protocol/user_id.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Applied } from "../store/store.ts";
 import { BATCH_USERS_MAX } from "./limits.ts";
 

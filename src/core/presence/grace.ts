@@ -7,7 +7,7 @@
  */
 import { BackgroundTask } from "../../base/background_task.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 
 interface Left {
   readonly at: number;

@@ -38,7 +38,7 @@ import { type Clock, retryMs } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Metrics } from "../../base/metrics.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import type {
   ConnectionObserver,

@@ -11,8 +11,11 @@
  * @module
  */
 import type { Log } from "../../base/log.ts";
-import { DISCONNECT, type Disconnect } from "../../protocol/disconnect.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import {
+  DISCONNECT,
+  type Disconnect,
+} from "../../client/protocol/disconnect.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Connections } from "../connections/connections.ts";
 

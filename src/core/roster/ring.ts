@@ -7,8 +7,8 @@
  *
  * @module
  */
-import type { Status } from "../../protocol/messages.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import type { Status } from "../../client/protocol/messages.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 
 /** One user came online or went offline in the roster. */
 export interface Change {

@@ -25,8 +25,8 @@ import {
   type OnlineUserInfo,
   type OnlineUsers,
   type Status,
-} from "../../protocol/messages.ts";
-import { INTEGER_IDS, type UserId } from "../../protocol/user_id.ts";
+} from "../../client/protocol/messages.ts";
+import { INTEGER_IDS, type UserId } from "../../client/protocol/user_id.ts";
 import { type Change, Ring } from "./ring.ts";
 import type { Snapshot, Transition } from "../store/store.ts";
 

@@ -10,8 +10,8 @@
  *
  * @module
  */
-import type { OnlineUserInfo, Status } from "../../protocol/messages.ts";
-import type { UserId } from "../../protocol/user_id.ts";
+import type { OnlineUserInfo, Status } from "../../client/protocol/messages.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
 
 /** A running process, under one lease. Every start, and every return from an ended lease, has a new id. */
 export type NodeId = string;

@@ -8,7 +8,10 @@ import {
 } from "../../../src/access/token/key_set.ts";
 import type { Verify } from "../../../src/access/token/verifier.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
-import { DISCONNECT, withDetail } from "../../../src/protocol/disconnect.ts";
+import {
+  DISCONNECT,
+  withDetail,
+} from "../../../src/client/protocol/disconnect.ts";
 import { rememberingLog } from "../../support/fakes.ts";
 
 interface Options {

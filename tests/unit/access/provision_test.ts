@@ -1,7 +1,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { coalesced } from "../../../src/access/provision.ts";
 import type { Provisioned } from "../../../src/core/store/store.ts";
-import type { UserId } from "../../../src/protocol/user_id.ts";
+import type { UserId } from "../../../src/client/protocol/user_id.ts";
 
 const THERE: Provisioned = { outcome: "there" };
 const REFUSED: Provisioned = { outcome: "refused", why: "full" };

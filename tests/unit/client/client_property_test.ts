@@ -6,14 +6,17 @@
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { Subscriptions } from "../../../src/core/fanout/subscriptions.ts";
-import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
+import { DISCONNECT } from "../../../src/client/protocol/disconnect.ts";
 import { Replica } from "../../../src/client/replica.ts";
 import { toWatchSet, type WatchSet } from "../../../src/client/users.ts";
 import { Connection } from "../../../src/core/connections/connection.ts";
 import { Fanout } from "../../../src/core/fanout/fanout.ts";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
 import { noMetrics } from "../../../src/base/metrics.ts";
-import { INTEGER_IDS, type UserId } from "../../../src/protocol/user_id.ts";
+import {
+  INTEGER_IDS,
+  type UserId,
+} from "../../../src/client/protocol/user_id.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { FakeSocket, rememberingLog, unlimited } from "../../support/fakes.ts";

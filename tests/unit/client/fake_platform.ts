@@ -10,7 +10,7 @@ import type {
   PlatformSocket,
 } from "../../../src/client/platform.ts";
 import { TIMING } from "../../../src/client/timing.ts";
-import type { ServerMessage } from "../../../src/protocol/messages.ts";
+import type { ServerMessage } from "../../../src/client/protocol/messages.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 
 /** The client's end of a connection, and what the server does with it. */

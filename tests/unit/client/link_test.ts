@@ -1,6 +1,6 @@
 /** The link: what the client does when a connection ends, stalls, or cannot be made. */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { CLOSE } from "../../../src/protocol/close.ts";
+import { CLOSE } from "../../../src/client/protocol/close.ts";
 import { until } from "../../support/until.ts";
 import {
   FAST,

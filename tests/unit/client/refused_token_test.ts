@@ -1,6 +1,6 @@
 /** Tokens that the server refuses because of their time, and token functions that are slow. */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { CLOSE } from "../../../src/protocol/close.ts";
+import { CLOSE } from "../../../src/client/protocol/close.ts";
 import { fakeClient, type FakePlatform } from "./fake_platform.ts";
 
 const { code: EXPIRED } = CLOSE.tokenExpired;

@@ -1,6 +1,6 @@
 /** The client's copy: which messages change it, and which events follow. */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { CLOSE } from "../../../src/protocol/close.ts";
+import { CLOSE } from "../../../src/client/protocol/close.ts";
 import { until } from "../../support/until.ts";
 import {
   count,

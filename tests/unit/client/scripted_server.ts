@@ -6,7 +6,7 @@
 import { deepEqual } from "node:assert/strict";
 import { Rollcall } from "../../../src/client/client.ts";
 import { TIMING } from "../../../src/client/timing.ts";
-import type { ServerMessage } from "../../../src/protocol/messages.ts";
+import type { ServerMessage } from "../../../src/client/protocol/messages.ts";
 import { until } from "../../support/until.ts";
 
 /** What the server does with its nth connection, from 0. */

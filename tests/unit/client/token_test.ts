@@ -1,7 +1,7 @@
 /** Tokens: when the client asks for one, and what happens if there is none. */
 import { deepEqual, equal } from "node:assert/strict";
-import { CLOSE } from "../../../src/protocol/close.ts";
-import type { ServerMessage } from "../../../src/protocol/messages.ts";
+import { CLOSE } from "../../../src/client/protocol/close.ts";
+import type { ServerMessage } from "../../../src/client/protocol/messages.ts";
 import { until } from "../../support/until.ts";
 import { startClient, startScriptedServer, state } from "./scripted_server.ts";
 

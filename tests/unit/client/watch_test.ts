@@ -1,6 +1,6 @@
 /** Watch sets: how the client requests one, and what happens if the server refuses it. */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import type { ServerMessage } from "../../../src/protocol/messages.ts";
+import type { ServerMessage } from "../../../src/client/protocol/messages.ts";
 import { until } from "../../support/until.ts";
 import {
   answerWatches,

@@ -6,7 +6,7 @@ import {
   KNOWN_USERS_READ_MAX,
   UNKNOWN_USER_MS,
 } from "../../../src/http/limits.ts";
-import type { UserId } from "../../../src/protocol/user_id.ts";
+import type { UserId } from "../../../src/client/protocol/user_id.ts";
 import { rememberingLog } from "../../support/fakes.ts";
 
 /** The user 1 is online, the even ids belong to users. Reads wait until the test answers them. */

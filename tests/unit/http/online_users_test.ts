@@ -8,7 +8,7 @@ import {
 } from "../../../src/http/limits.ts";
 import { OnlineUsersEndpoint } from "../../../src/http/online_users.ts";
 import type { HttpEnv } from "../../../src/http/request.ts";
-import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
+import { INTEGER_IDS } from "../../../src/client/protocol/user_id.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { rememberingLog, unlimited } from "../../support/fakes.ts";
 

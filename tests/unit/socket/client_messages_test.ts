@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
-import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
-import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
+import { DISCONNECT } from "../../../src/client/protocol/disconnect.ts";
+import { INTEGER_IDS } from "../../../src/client/protocol/user_id.ts";
 import {
   liveConnection,
   rememberingLog,

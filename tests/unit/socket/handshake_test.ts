@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
+import { INTEGER_IDS } from "../../../src/client/protocol/user_id.ts";
 import { readSocketRequest } from "../../../src/socket/handshake.ts";
 
 const WATCHED_MAX = 3;

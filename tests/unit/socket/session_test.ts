@@ -5,8 +5,8 @@ import { noMetrics } from "../../../src/base/metrics.ts";
 import { Connections } from "../../../src/core/connections/connections.ts";
 import { Hub } from "../../../src/core/connections/hub.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
-import { DISCONNECT } from "../../../src/protocol/disconnect.ts";
-import { INTEGER_IDS } from "../../../src/protocol/user_id.ts";
+import { DISCONNECT } from "../../../src/client/protocol/disconnect.ts";
+import { INTEGER_IDS } from "../../../src/client/protocol/user_id.ts";
 import type {
   EngineSocket,
   SocketListener,

@@ -2,7 +2,7 @@ import { deepEqual, equal } from "node:assert/strict";
 import { VERIFIED_TOKEN_MS_MAX } from "../../../../src/access/token/limits.ts";
 import { cached } from "../../../../src/access/token/token_cache.ts";
 import type { Verify } from "../../../../src/access/token/verifier.ts";
-import { DISCONNECT } from "../../../../src/protocol/disconnect.ts";
+import { DISCONNECT } from "../../../../src/client/protocol/disconnect.ts";
 
 /** A verifier that accepts tokens that start with "good", and records its calls. */
 function recordingVerifier() {

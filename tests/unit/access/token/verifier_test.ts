@@ -9,12 +9,15 @@ import {
 import type { Config } from "../../../../src/config/config.ts";
 import { KeySetUnavailable } from "../../../../src/access/token/key_set.ts";
 import { KEYS_TRIED_MAX } from "../../../../src/access/token/limits.ts";
-import { DISCONNECT, withDetail } from "../../../../src/protocol/disconnect.ts";
+import {
+  DISCONNECT,
+  withDetail,
+} from "../../../../src/client/protocol/disconnect.ts";
 import {
   INTEGER_IDS,
   type UserIds,
   userIds,
-} from "../../../../src/protocol/user_id.ts";
+} from "../../../../src/client/protocol/user_id.ts";
 import { TEST_SECRET } from "../../../support/server.ts";
 
 const base: Config["token"] = {

@@ -3,7 +3,7 @@ import { noMetrics } from "../../../../src/base/metrics.ts";
 import { Connection } from "../../../../src/core/connections/connection.ts";
 import { Connections } from "../../../../src/core/connections/connections.ts";
 import { Hub } from "../../../../src/core/connections/hub.ts";
-import { DISCONNECT } from "../../../../src/protocol/disconnect.ts";
+import { DISCONNECT } from "../../../../src/client/protocol/disconnect.ts";
 
 Deno.test("[P1] a connection whose socket cannot be closed is removed all the same", () => {
   const socket = {

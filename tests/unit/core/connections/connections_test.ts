@@ -2,7 +2,7 @@ import { deepEqual, equal } from "node:assert/strict";
 import { noMetrics } from "../../../../src/base/metrics.ts";
 import { Connections } from "../../../../src/core/connections/connections.ts";
 import { Hub } from "../../../../src/core/connections/hub.ts";
-import { DISCONNECT } from "../../../../src/protocol/disconnect.ts";
+import { DISCONNECT } from "../../../../src/client/protocol/disconnect.ts";
 import { liveConnection } from "../../../support/fakes.ts";
 
 /** Connections, and the calls of two observers in their order. */

@@ -1,6 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Hub, hub } from "../../../../src/core/connections/hub.ts";
-import type { UserId } from "../../../../src/protocol/user_id.ts";
+import type { UserId } from "../../../../src/client/protocol/user_id.ts";
 import { liveConnection } from "../../../support/fakes.ts";
 
 Deno.test("register reports the first connection of a user, and unregister the last", () => {

@@ -9,7 +9,7 @@ import type {
   Snapshot,
   Subscription,
 } from "../../../../src/core/store/store.ts";
-import type { UserId } from "../../../../src/protocol/user_id.ts";
+import type { UserId } from "../../../../src/client/protocol/user_id.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { rememberingLog } from "../../../support/fakes.ts";
 import { MemoryDatabase } from "../../../support/memory_database.ts";

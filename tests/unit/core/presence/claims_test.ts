@@ -4,7 +4,7 @@ import {
   type Whereabouts,
 } from "../../../../src/core/presence/claims.ts";
 import { BATCH_USERS_MAX } from "../../../../src/core/presence/limits.ts";
-import type { UserId } from "../../../../src/protocol/user_id.ts";
+import type { UserId } from "../../../../src/client/protocol/user_id.ts";
 
 const nothing = { unknown: [], deferred: [] };
 

@@ -1,6 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Grace } from "../../../../src/core/presence/grace.ts";
-import type { UserId } from "../../../../src/protocol/user_id.ts";
+import type { UserId } from "../../../../src/client/protocol/user_id.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 
 const GRACE_MS = 1_000;

@@ -6,8 +6,8 @@ import {
   UnknownUsers,
   type UnknownUsersDeps,
 } from "../../../../src/core/presence/unknown_users.ts";
-import { DISCONNECT } from "../../../../src/protocol/disconnect.ts";
-import type { UserId } from "../../../../src/protocol/user_id.ts";
+import { DISCONNECT } from "../../../../src/client/protocol/disconnect.ts";
+import type { UserId } from "../../../../src/client/protocol/user_id.ts";
 import {
   joiningConnection,
   liveConnection,

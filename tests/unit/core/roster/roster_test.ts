@@ -1,6 +1,6 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { Roster } from "../../../../src/core/roster/roster.ts";
-import type { Status } from "../../../../src/protocol/messages.ts";
+import type { Status } from "../../../../src/client/protocol/messages.ts";
 
 const transition = (seq: number, userId: number, status: Status) => ({
   ...{ seq, userId, status },

@@ -3,7 +3,7 @@ import {
   DISCONNECT,
   type Disconnect,
   withDetail,
-} from "../../../src/protocol/disconnect.ts";
+} from "../../../../src/client/protocol/disconnect.ts";
 
 const disconnects: [string, Disconnect][] = Object.entries(DISCONNECT);
 

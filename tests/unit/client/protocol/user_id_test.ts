@@ -7,7 +7,7 @@ import {
   USER_ID_TYPES,
   type UserId,
   userIds,
-} from "../../../src/protocol/user_id.ts";
+} from "../../../../src/client/protocol/user_id.ts";
 
 const UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
 
