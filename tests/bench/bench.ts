@@ -1,5 +1,6 @@
 /**
- * Compares Rollcall with other servers: `deno task bench [--quick] [--only storm] [--json FILE]`.
+ * Compares Rollcall with other servers: `deno task bench [--quick] [--only storm] [--users 3000]
+ * [--rounds 3] [--json FILE]`. `--users` replaces all workloads by the storms of so many users.
  *
  * It starts one server at a time, loads it, and prints the figures and their ratios to those of
  * the plain loop on Deno. Compare figures of one run only: those of two runs differ by what else
@@ -18,6 +19,7 @@ import {
   cpuSeconds,
   plainLoop,
 } from "./contenders.ts";
+import { stormAndFloor } from "./floor_workload.ts";
 import { constantBody, list } from "./list_workload.ts";
 import { transitions } from "./transitions.ts";
 import * as workloads from "./workloads.ts";
@@ -50,13 +52,16 @@ const isFast = ({ dialect, name }: Contender) =>
   dialect === "v2" || name.startsWith("Bun");
 
 /** All workloads: they take half an hour, or with `--quick` three minutes. */
-function plan(stage: Stage, isQuick: boolean): Task[] {
+function plan(stage: Stage, isQuick: boolean, users: number): Task[] {
   const stormOf = (users: number, among?: Task["among"]) =>
     stormTask(stage, users, among);
+  if (users > 0) return [stormOf(users, isFast), floorTask(stage, users)];
   const listOf = (users: number) =>
     listTask(stage, users, isQuick ? 2_000 : 20_000);
   const [receivers, rounds, times] = isQuick ? [500, 1, 10] : [1_000, 5, 200];
   const full: Task[] = isQuick ? [] : [
+    floorTask(stage, 3_000),
+    floorTask(stage, 10_000),
     stormOf(5_000),
     stormOf(10_000, isFast),
     stormOf(2_000, isOurs),
@@ -100,6 +105,15 @@ function stormTask(stage: Stage, users: number, among?: Task["among"]): Task {
     workload: `storm of ${users}`,
     ...among === undefined ? {} : { among },
     run: (contender) => workloads.storm(contender, stage, users),
+  };
+}
+
+/** A storm of version 2 against the same bytes from a bare server of the same engine. */
+function floorTask(stage: Stage, users: number): Task {
+  return {
+    workload: `storm of ${users} against the floor`,
+    among: (contender) => onPostgres(contender) && contender.dialect === "v2",
+    run: (contender) => stormAndFloor(contender, stage, users),
   };
 }
 
@@ -227,12 +241,33 @@ async function measure(
   };
 }
 
+/** One row for each contender: the median of each figure over its rounds. */
+function medians(rows: readonly Row[]): Row[] {
+  const median = (values: readonly number[]) =>
+    values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+  return [...Map.groupBy(rows, ({ contender }) => contender).values()]
+    .flatMap(([first, ...others]) => {
+      if (first === undefined) return [];
+      const all = [first, ...others];
+      const metrics = Object.fromEntries(
+        Object.keys(first.metrics).map((name) => [
+          name,
+          median(all.map(({ metrics }) => metrics[name] ?? NaN)),
+        ]),
+      );
+      const faults = [...new Set(all.flatMap(({ faults }) => faults))];
+      return [{ ...first, metrics, faults }];
+    });
+}
+
 async function main(): Promise<void> {
-  const { values: { quick, only, json: file } } = parseArgs({
+  const { values: { quick, only, users, rounds, json: file } } = parseArgs({
     args: Deno.args,
     options: {
       quick: { type: "boolean", default: false },
       only: { type: "string", default: "" },
+      users: { type: "string", default: "0" },
+      rounds: { type: "string", default: "1" },
       json: { type: "string", default: `${ROOT}.data/bench.json` },
     },
   });
@@ -266,16 +301,20 @@ async function main(): Promise<void> {
     rows.push(...measured);
     for (const line of report(workload, measured)) print(line);
   };
-  for (const { workload, among, run } of plan(stage, quick)) {
+  for (const { workload, among, run } of plan(stage, quick, Number(users))) {
     if (!workload.includes(only)) continue;
     const measured: Row[] = [];
-    for (const contender of present) {
-      if (!(among?.(contender) ?? contender.name !== constant.name)) continue;
-      measured.push(
-        await measure(workload, contender.name, () => run(contender)),
-      );
+    const competing = present.filter((contender) =>
+      among?.(contender) ?? contender.name !== constant.name
+    );
+    for (let round = 0; round < Number(rounds); round++) {
+      for (const contender of competing) {
+        measured.push(
+          await measure(workload, contender.name, () => run(contender)),
+        );
+      }
     }
-    take(workload, measured);
+    take(workload, medians(measured));
   }
   if ("transitions".includes(only)) {
     const count = quick ? 4_000 : USERS;

@@ -32,10 +32,13 @@ const ROOM = {
 /** - `postgres`: as in production. - `memory`: as the other servers, which have no database. */
 export type Storage = "postgres" | "memory";
 
+export type Engine = "native" | "ws";
+
 export interface Contender {
   readonly name: string;
   readonly dialect: Dialect;
   readonly storage: Storage;
+  readonly engine: Engine;
   readonly command: readonly string[];
   /** Why it cannot run here. */
   readonly missing: string | undefined;
@@ -60,7 +63,7 @@ export function cpuSeconds(pid: number | "self"): number {
 export function rollcall(
   version: 1 | 2,
   storage: Storage,
-  engine: "native" | "ws" = "native",
+  engine: Engine = "native",
 ): Contender {
   const details = [
     ...storage === "memory" ? [" in memory"] : [],
@@ -69,7 +72,7 @@ export function rollcall(
   return {
     name: `rollcall.v${version}${details.join("")}`,
     dialect: `v${version}`,
-    storage,
+    ...{ storage, engine },
     command: [
       ...["env", `SOCKET_ENGINE=${engine}`, ...DENO],
       // As `deno task start` does.
@@ -91,10 +94,14 @@ export async function contenders(): Promise<Contender[]> {
     command: readonly string[],
     missing?: string,
     dialect: Dialect = "v1",
-  ): Contender => ({ name, dialect, storage: "memory", command, missing });
+  ): Contender => ({
+    ...{ name, dialect, storage: "memory", engine: "native" },
+    ...{ command, missing },
+  });
   return [
     ...[rollcall(1, "postgres"), rollcall(1, "memory")],
     ...[rollcall(2, "postgres"), rollcall(2, "memory")],
+    ...[rollcall(1, "postgres", "ws"), rollcall(2, "postgres", "ws")],
     ...[rollcall(1, "memory", "ws"), rollcall(2, "memory", "ws")],
     plainLoop,
     peer("Node + ws", ["node", `${PEERS}node_ws.js`], packages),
@@ -107,6 +114,7 @@ export async function contenders(): Promise<Contender[]> {
 /** A Map, a loop and `send`. The figures of all others are ratios to those of this server. */
 export const plainLoop: Contender = {
   ...{ name: "Deno, plain loop", dialect: "v1", storage: "memory" },
+  engine: "native",
   command: [...DENO, `${PEERS}deno_loop.js`],
   missing: undefined,
 };
@@ -114,9 +122,20 @@ export const plainLoop: Contender = {
 /** Answers with a constant text instead of a list. */
 export const constant: Contender = {
   ...{ name: "Deno, constant text", dialect: "v1", storage: "memory" },
+  engine: "native",
   command: [...DENO, `${PEERS}constant.js`],
   missing: undefined,
 };
+
+/** Writes the bytes that Rollcall wrote, and does nothing else. */
+export function floor(engine: Engine): Contender {
+  return {
+    name: engine === "ws" ? "floor on ws" : "floor",
+    ...{ dialect: "v2", storage: "memory", engine },
+    command: ["env", `SOCKET_ENGINE=${engine}`, ...DENO, `${PEERS}floor.js`],
+    missing: undefined,
+  };
+}
 
 /** Installs the packages of the lock file beside the peers. Returns why that failed. */
 async function installPackages(): Promise<string | undefined> {

@@ -4,13 +4,19 @@
  * @module
  */
 import { TEST_SECRET } from "../support/server.ts";
-import type { Request, Summary } from "./load_worker.ts";
+import type { Progress, Recorded, Request, Summary } from "./load_worker.ts";
+import { until } from "../support/until.ts";
 import type { Dialect, Transition } from "./raw_client.ts";
 
 const THREADS = 3;
 const QUIET_MS = 300;
+/** A server that takes longer for its messages has lost some. */
+const MESSAGES_MS = 120_000;
 /** Handshakes that run at once, in all threads together. */
 const AT_ONCE = 192;
+
+/** For each connection, in the order of their 101s: the time and the bytes of each message. */
+export type Recording = readonly (readonly number[])[];
 
 interface Thread {
   readonly worker: Worker;
@@ -25,11 +31,13 @@ export interface Target {
 export class Load implements Disposable {
   readonly #threads: readonly Thread[];
   readonly #users: number;
+  readonly #isRecorded: boolean;
 
   /** @param users The largest user id of the workload. */
-  constructor(users: number, threads = THREADS) {
+  constructor(users: number, isRecorded = false) {
     this.#users = users;
-    this.#threads = Array.from({ length: threads }, startThread);
+    this.#isRecorded = isRecorded;
+    this.#threads = Array.from({ length: THREADS }, startThread);
   }
 
   /** Opens a connection for each user. Resolves with the time of the last 101, in milliseconds since 1970. */
@@ -41,6 +49,7 @@ export class Load implements Disposable {
     const times = await this.#each(userIds, (share) => ({
       ...{ op: "connect", url, dialect, userIds: share } as const,
       ...{ secret: TEST_SECRET, users: this.#users },
+      isRecorded: this.#isRecorded,
       atOnce: Math.max(1, Math.round(atOnce / this.#threads.length)),
     }));
     return Math.max(...times as number[]);
@@ -66,23 +75,43 @@ export class Load implements Disposable {
 
   /** Resolves when no client has received a transition for `quietMs`. */
   async quiet(quietMs = QUIET_MS): Promise<Summary> {
-    let before = await this.summary();
+    let before = await this.#progress();
     while (true) {
       await new Promise((resolve) => setTimeout(resolve, quietMs));
-      const after = await this.summary();
-      if (after.received === before.received) return after;
+      const after = await this.#progress();
+      if (after.received === before.received) return await this.summary();
       before = after;
     }
+  }
+
+  /** Resolves when the clients have received so many messages together. */
+  async awaitMessages(count: number): Promise<void> {
+    await until(`the clients have ${count} messages`, async () => {
+      return (await this.#progress()).messages >= count;
+    }, MESSAGES_MS);
   }
 
   async reset(): Promise<void> {
     await this.#all({ op: "reset" });
   }
 
+  async recording(): Promise<Recording> {
+    const recorded = await this.#all({ op: "recording" }) as Recorded[][];
+    return recorded.flat().sort((a, b) => a.openedAt - b.openedAt)
+      .map(({ steps }) => steps);
+  }
+
+  async #progress(): Promise<Progress> {
+    const parts = await this.#all({ op: "progress" }) as Progress[];
+    return {
+      messages: sumOf(parts, "messages"),
+      received: sumOf(parts, "received"),
+    };
+  }
+
   async summary(): Promise<Summary> {
     const summaries = await this.#all({ op: "summary" }) as Summary[];
-    const sum = (key: Exclude<keyof Summary, "each">) =>
-      summaries.reduce((total, summary) => total + summary[key], 0);
+    const sum = (key: Exclude<keyof Summary, "each">) => sumOf(summaries, key);
     return {
       clients: sum("clients"),
       messages: sum("messages"),
@@ -113,6 +142,13 @@ export class Load implements Disposable {
   async #all(request: Request): Promise<unknown[]> {
     return await Promise.all(this.#threads.map(({ ask }) => ask(request)));
   }
+}
+
+function sumOf<Key extends string>(
+  parts: readonly Readonly<Record<Key, number>>[],
+  key: Key,
+): number {
+  return parts.reduce((total, part) => total + part[key], 0);
 }
 
 function startThread(): Thread {

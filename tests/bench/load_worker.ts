@@ -24,6 +24,8 @@ export type Request =
     readonly atOnce: number;
     /** The largest user id of the workload. */
     readonly users: number;
+    /** Whether the size and time of each message is kept, for `recording`. */
+    readonly isRecorded: boolean;
   }
   | { readonly op: "close"; readonly userIds: readonly number[] }
   /** Resolves when each client of each other user knows this status of the user. */
@@ -31,13 +33,27 @@ export type Request =
   /** Resolves when each client of users up to `upTo` received `count` transitions since the last reset. */
   | { readonly op: "awaitCount"; readonly count: number; readonly upTo: number }
   | { readonly op: "reset" }
-  | { readonly op: "summary" };
+  | { readonly op: "progress" }
+  | { readonly op: "summary" }
+  | { readonly op: "recording" };
 
-export interface Summary {
-  readonly clients: number;
+/** What all clients received together. */
+export interface Progress {
   readonly messages: number;
   /** Transitions that clients received, all clients together. */
   readonly received: number;
+}
+
+/** The messages of one connection. */
+export interface Recorded {
+  /** When the 101 arrived, in milliseconds since 1970. */
+  readonly openedAt: number;
+  /** For each message its time after the 101, in milliseconds, and its bytes. */
+  readonly steps: number[];
+}
+
+export interface Summary extends Progress {
+  readonly clients: number;
   /** Received transitions that changed nothing: the client knew this status already. */
   readonly repeated: number;
   /** Clients whose connection the server ended. */
@@ -56,6 +72,7 @@ interface Held {
   client: RawClient | undefined;
   readonly known: Uint8Array;
   received: number;
+  readonly steps: number[];
 }
 
 const UNKNOWN = 2;
@@ -116,7 +133,7 @@ function tokenFor(userId: number, secret: string): string {
 }
 
 async function connect(
-  { url, dialect, secret, userIds, atOnce, users }: Extract<
+  { url, dialect, secret, userIds, atOnce, users, isRecorded }: Extract<
     Request,
     { op: "connect" }
   >,
@@ -124,14 +141,21 @@ async function connect(
   const server = new URL(url);
   const reader = new Reader(dialect);
   const queue = [...userIds];
-  const onMessage = () => void (totals.messages += 1);
   let openedAt = 0;
   const work = async () => {
     for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
       const userId = id;
       const token = tokenFor(userId, secret);
       const known = new Uint8Array(users + 1).fill(UNKNOWN);
-      const entry: Held = { userId, known, received: 0, client: undefined };
+      const steps: number[] = [];
+      const entry: Held = {
+        ...{ userId, known, steps },
+        ...{ received: 0, client: undefined },
+      };
+      const onMessage = (bytes: number) => {
+        totals.messages += 1;
+        if (isRecorded) steps.push(performance.now(), bytes);
+      };
       const client = entry.client = await RawClient.connect(
         ...[server, dialect, token, reader] as const,
         (transition) => receive(entry, transition),
@@ -172,6 +196,18 @@ function summary(): Summary {
   return { ...totals, clients: each.length, each };
 }
 
+function recording(): Recorded[] {
+  return [...allHeld()].map(({ client, steps }) => {
+    const openedAt = client?.openedAt ?? 0;
+    return {
+      openedAt: performance.timeOrigin + openedAt,
+      steps: steps.map((value, index) =>
+        index % 2 === 0 ? Math.max(0, Math.round(value - openedAt)) : value
+      ),
+    };
+  });
+}
+
 async function answer(request: Request): Promise<unknown> {
   if (request.op === "connect") return await connect(request);
   if (request.op === "close") return await close(request.userIds);
@@ -194,6 +230,8 @@ async function answer(request: Request): Promise<unknown> {
     totals.messages = totals.received = totals.repeated = 0;
     return;
   }
+  if (request.op === "recording") return recording();
+  if (request.op === "progress") return totals;
   return summary();
 }
 

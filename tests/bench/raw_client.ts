@@ -67,7 +67,7 @@ export class RawClient {
   readonly #conn: Deno.TcpConn;
   readonly #reader: Reader;
   readonly #onTransition: (transition: Transition) => void;
-  readonly #onMessage: () => void;
+  readonly #onMessage: (bytes: number) => void;
   /** Resolves when the connection has ended, by the client, the server or the network. */
   readonly ended: Promise<void>;
   /** The first `#filled` bytes of a frame that is not complete yet. It has `#needed` bytes. */
@@ -79,7 +79,7 @@ export class RawClient {
     conn: Deno.TcpConn,
     reader: Reader,
     onTransition: (transition: Transition) => void,
-    onMessage: () => void,
+    onMessage: (bytes: number) => void,
     rest: Uint8Array,
   ) {
     this.#conn = conn;
@@ -97,7 +97,7 @@ export class RawClient {
     token: string,
     reader: Reader,
     onTransition: (transition: Transition) => void,
-    onMessage: () => void,
+    onMessage: (bytes: number) => void,
   ): Promise<RawClient> {
     const { hostname, port } = server;
     const conn = await Deno.connect({ hostname, port: Number(port) });
@@ -212,7 +212,7 @@ export class RawClient {
       void this.#send("3").catch(() => {});
       return;
     }
-    this.#onMessage();
+    this.#onMessage(end - start);
     for (const transition of this.#reader.read(bytes, start, end)) {
       this.#onTransition(transition);
     }

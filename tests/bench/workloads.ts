@@ -4,7 +4,7 @@
  * @module
  */
 import { type Contender, type Running, start } from "./contenders.ts";
-import { Load } from "./load.ts";
+import { Load, type Recording } from "./load.ts";
 import type { Summary } from "./load_worker.ts";
 
 /** The figures by name. The unit is at the end of the name. */
@@ -33,17 +33,22 @@ export const range = (from: number, count: number): number[] =>
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** This many users connect as fast as they can. Each pair of them must learn of each other. */
+/**
+ * This many users connect as fast as they can. Each pair of them must learn of each other.
+ *
+ * @param onRecording Gets the time and the size of each message.
+ */
 export async function storm(
   contender: Contender,
   stage: Stage,
   users: number,
+  onRecording?: (recording: Recording) => void,
 ): Promise<Result> {
   await using server = await start(
     contender,
     await stage.environment(contender),
   );
-  using load = new Load(users + 1);
+  using load = new Load(users + 1, onRecording !== undefined);
   const before = usage(server);
   const startedAt = performance.now();
   await load.connect(server, range(1, users));
@@ -59,6 +64,7 @@ export async function storm(
   ]);
   const summary = await load.quiet();
   const after = usage(server);
+  onRecording?.(await load.recording());
   await pause(PAUSE_MS);
   const cpuSeconds = after.cpuSeconds - before.cpuSeconds;
   return {
