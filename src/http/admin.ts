@@ -58,11 +58,11 @@ export async function disconnect(
   if (revoked === undefined) {
     const message =
       `expected the body ${EXPECTED}, ${ids.expected}, of at most ${ADMIN_BODY_BYTES_MAX} bytes, and a content-length`;
-    return problem(400, "bad_order", message);
+    return problem(400, "bad_revocation", message);
   }
   log.info({ ...about, ...revoked }, "revocation requested");
   await store.revoke(revoked);
-  return Response.json({ status: "ordered" }, { status: 202 });
+  return Response.json({ status: "revoked" }, { status: 202 });
 }
 
 /** `undefined` if the body names neither a user id nor a token id. */

@@ -26,14 +26,14 @@ async function revoke(
   url: string,
   body: unknown,
   token = ADMIN_TOKEN,
-): Promise<{ status: number; code: string | undefined }> {
+): Promise<{ status: number; word: string }> {
   const response = await fetch(`${url}admin/disconnect`, {
     method: "POST",
     headers: { authorization: `Bearer ${token}` },
     body: typeof body === "string" ? body : JSON.stringify(body),
   });
-  const { error } = await response.json();
-  return { status: response.status, code: error?.code };
+  const { status, error } = await response.json();
+  return { status: response.status, word: status ?? error.code };
 }
 
 Deno.test("[P1] an administrator disconnects a user on every node, and the user may reconnect", async () => {
@@ -100,7 +100,7 @@ Deno.test("a revocation needs the admin token and a valid body", async () => {
     await using server = await startServerOn(databaseUrl, { ADMIN_TOKEN });
     const { url } = server;
     deepEqual(await revoke(url, { userId: 1 }, "x"), {
-      ...{ status: 401, code: "unauthorized" },
+      ...{ status: 401, word: "unauthorized" },
     });
     for (
       const body of [
@@ -115,9 +115,14 @@ Deno.test("a revocation needs the admin token and a valid body", async () => {
         { jti: "\ud800" },
         { jti: "x".repeat(3_000) },
       ]
-    ) deepEqual(await revoke(url, body), { status: 400, code: "bad_order" });
+    ) {
+      deepEqual(await revoke(url, body), {
+        status: 400,
+        word: "bad_revocation",
+      });
+    }
     deepEqual(await revoke(url, { userId: 7 }), {
-      ...{ status: 202, code: undefined },
+      ...{ status: 202, word: "revoked" },
     });
     const logged = (event: string) =>
       until(`"${event}" is logged`, () => {
@@ -136,7 +141,7 @@ Deno.test("a revocation needs the admin token and a valid body", async () => {
   }
   await using closed = await startServerOn(databaseUrl);
   deepEqual(await revoke(closed.url, { userId: 1 }), {
-    ...{ status: 404, code: "not_found" },
+    ...{ status: 404, word: "not_found" },
   });
 });
 
