@@ -44,6 +44,7 @@ import { SocketEndpoint } from "./socket/socket_endpoint.ts";
 import { loadSocketEngine, type SocketEngine } from "./socket_engine.ts";
 import { stopWithin } from "./stop_within.ts";
 import { LoopMonitor } from "./telemetry/loop_monitor.ts";
+import { measured } from "./telemetry/measured_store.ts";
 import { PrometheusMetrics } from "./telemetry/prometheus.ts";
 
 export interface Node {
@@ -173,7 +174,7 @@ async function startParts(
   const core = await startCore(base);
   const loop = startLoopMonitor(base);
   const access = createAccess(base, core);
-  base.metrics.observe({ ...core, ...access, hub, loop });
+  base.metrics.observe({ ...core, ...access, hub, loop, limits: base.config });
   const endpoint = createSocketEndpoint(base, core, access);
   const demo = base.config.demo
     ? startDemo(base, databaseUrl, () => url)
@@ -210,7 +211,8 @@ async function startCore(base: Base): Promise<Core> {
     ...config,
     compareIds: ids.compare,
     rewriteUser: rewriteUser(base),
-    ...{ hub, store, clock, log, metrics: metrics.recorder },
+    store: measured(store, metrics.recorder),
+    ...{ hub, clock, log, metrics: metrics.recorder },
   });
   const { fanout, eviction, lease, feed } = core;
   onStop("fan-out", () => fanout.stop());
@@ -247,15 +249,14 @@ interface Access {
 }
 
 function createAccess(
-  { config, clock, log, ids }: Base,
+  { config, clock, log, ids, metrics }: Base,
   { connections, eviction }: Core,
 ): Access {
   const admission = new Admission(config.admission);
-  const verifier = createVerifier(
-    config.token,
-    ids,
-    (err) => logVerificationError(log, err),
-  );
+  const verifier = createVerifier(config.token, ids, {
+    onFetched: () => metrics.recorder.keySetFetched(),
+    onUnavailable: (err) => logVerificationError(log, err),
+  });
   const { verify, known } = rejectingRevoked(
     cached(verifier),
     (tokenId) => eviction.isRevoked(tokenId),

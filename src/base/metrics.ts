@@ -15,6 +15,16 @@ export interface Metrics {
    * @param ms How long the write took.
    */
   applied(users: number, transitions: number, ms: number): void;
+  /** The store did not confirm a batch of presence. Its users are written again. */
+  writeFailed(): void;
+  /** The lease was renewed. `ms`: how long that took. */
+  leaseRenewed(ms: number): void;
+  /** The node was fenced, and joined again under a new id. */
+  leaseLost(): void;
+  /** The notification connection was lost, and there is a new one. */
+  notificationsReconnected(): void;
+  /** The issuer's key set was fetched. */
+  keySetFetched(): void;
   /**
    * A pass delivered everything to the connections of a protocol version, except to those whose
    * peers do not read.
@@ -28,18 +38,34 @@ export interface Metrics {
   slowConsumerDropped(): void;
   /** A peer left before its socket was open. Deno may never free the descriptor. */
   handshakeLost(): void;
-  /** A request was answered with an HTTP status of 400 or above. */
-  requestRefused(status: number): void;
-  /** A socket was closed with this close code, by the server or by its peer. */
-  closed(code: number, by: "server" | "client"): void;
+  /** A request was answered with an HTTP status of 400 or above, and the code of the error. */
+  requestRefused(status: number, code: string): void;
+  /** A user has one more connection. */
+  connected(version: 1 | 2): void;
+  /** A socket was closed by the server or by its peer. */
+  closed(why: CloseReason, by: "server" | "client"): void;
+}
+
+export interface CloseReason {
+  readonly code: number;
+  /** `""` for any reason of a peer that is not one of the protocol's. */
+  readonly reason: string;
+  /** The reason without its details, so that there are few different ones. Default: the reason. */
+  readonly template?: string;
 }
 
 export const noMetrics: Metrics = {
   applied() {},
+  writeFailed() {},
+  leaseRenewed() {},
+  leaseLost() {},
+  notificationsReconnected() {},
+  keySetFetched() {},
   delivered() {},
   merged() {},
   slowConsumerDropped() {},
   handshakeLost() {},
   requestRefused() {},
+  connected() {},
   closed() {},
 };

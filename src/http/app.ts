@@ -32,7 +32,7 @@ import { type AdminDeps, disconnect } from "./admin.ts";
 import { clientFiles } from "./client_files.ts";
 import { type OnlineUsersDeps, OnlineUsersEndpoint } from "./online_users.ts";
 import { Probes, type ProbesDeps } from "./probes.ts";
-import { problem } from "./problem.ts";
+import { problem, problemCode } from "./problem.ts";
 import { type HttpEnv, isHandshake } from "./request.ts";
 import { requestId } from "./request_id.ts";
 
@@ -82,22 +82,19 @@ export function createApp(deps: AppDeps): App {
   app.onError((err, c) => fail(err, c.req.raw));
   const hasHost = hostCheck();
   const answer = async (request: Request, address: string) => {
-    if (!hasHost(request)) {
-      const message = "expected a host name in Host and in the request";
-      return problem(400, "bad_host", message);
-    }
-    if (request.method !== "HEAD" || isHandshake(request)) {
-      return await app.fetch(request, { address });
-    }
-    return await withoutBody(app.fetch(asGet(request), { address }));
+    if (hasHost(request)) return await app.fetch(request, { address });
+    const message = "expected a host name in Host and in the request";
+    return problem(400, "bad_host", message);
   };
   return async (request, address) => {
-    const response = await answer(request, address)
+    const isHead = request.method === "HEAD" && !isHandshake(request);
+    const response = await answer(isHead ? asGet(request) : request, address)
       .catch((err) => fail(err, request));
-    if (response.status >= 400) {
-      metrics.recorder.requestRefused(response.status);
+    const { status } = response;
+    if (status >= 400) {
+      metrics.recorder.requestRefused(status, problemCode(response));
     }
-    return response;
+    return isHead ? await withoutBody(response) : response;
   };
 }
 
@@ -181,10 +178,7 @@ function asGet({ url, headers }: Request): Request {
 }
 
 /** The answer to HEAD: that to GET with its length and without its body. Hono would say length 0. */
-async function withoutBody(
-  answer: Response | Promise<Response>,
-): Promise<Response> {
-  const response = await answer;
+async function withoutBody(response: Response): Promise<Response> {
   const { status, headers } = response;
   const { byteLength } = await response.arrayBuffer();
   if (byteLength > 0) headers.set("content-length", String(byteLength));

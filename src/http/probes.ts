@@ -10,30 +10,13 @@
  *
  * @module
  */
-import type { Admission } from "../access/admission.ts";
-import type { Feed } from "../core/feed/feed.ts";
-import type { Lease } from "../core/presence/lease.ts";
 import type { LoopMonitor } from "../telemetry/loop_monitor.ts";
 import type { PrometheusMetrics } from "../telemetry/prometheus.ts";
+import { type Checked, runChecks } from "../telemetry/readiness.ts";
 import { LOOP_STUCK_MS, LOST_DESCRIPTORS_MS } from "./limits.ts";
 import { problem } from "./problem.ts";
 
-/** Each check is `"ok"`, or says what is wrong. */
-type Checks = Readonly<
-  Record<
-    "database" | "notifications" | "lease" | "drain" | "load" | "descriptors",
-    string
-  >
->;
-
-export interface ProbesDeps {
-  readonly lease: Pick<Lease, "held" | "renewing">;
-  readonly feed: Pick<Feed, "notificationsUp">;
-  readonly drain: { readonly isDraining: boolean };
-  readonly admission: Pick<
-    Admission,
-    "isFull" | "socketsLost" | "hasLostTooMany"
-  >;
+export interface ProbesDeps extends Checked {
   readonly loop: Pick<LoopMonitor, "lagMs">;
   readonly metrics: Pick<PrometheusMetrics, "text" | "contentType">;
 }
@@ -61,20 +44,21 @@ export class Probes {
       return problem(503, "stuck", message);
     }
     if (!this.#isLostForLong()) return Response.json({ status: "ok" });
-    const message = `${this.#lostDescriptors()}, restart the process`;
+    const { descriptors } = runChecks(this.#deps);
+    const message = `${descriptors}, restart the process`;
     return problem(503, "descriptors_lost", message);
   }
 
   /** Answers `GET /readyz` with the result of every check. One that fails makes it 503. */
   readiness(): Response {
-    const checks = this.#runChecks();
+    this.#isLostForLong();
+    const checks = runChecks(this.#deps);
     const failed = Object.entries(checks)
       .filter(([, result]) => result !== "ok");
     if (failed.length === 0) return Response.json({ status: "ready", checks });
     const message = failed.map(([name, result]) => `${name}: ${result}`)
       .join("; ");
-    const body = { error: { code: "not_ready", message }, checks };
-    return Response.json(body, { status: 503 });
+    return problem(503, "not_ready", message, {}, { checks });
   }
 
   /** Answers `GET /metrics`. */
@@ -84,28 +68,11 @@ export class Probes {
     return new Response(await metrics.text(), { headers });
   }
 
-  #runChecks(): Checks {
-    const { lease, feed, drain, admission } = this.#deps;
-    this.#isLostForLong();
-    return {
-      database: lease.renewing ? "ok" : "the last heartbeat failed",
-      notifications: feed.notificationsUp ? "ok" : "not connected",
-      lease: lease.held ? "ok" : "expired",
-      drain: drain.isDraining ? "this node is draining" : "ok",
-      load: admission.isFull ? "MAX_CONNECTIONS is reached" : "ok",
-      descriptors: admission.hasLostTooMany ? this.#lostDescriptors() : "ok",
-    };
-  }
-
   /** Counts the time from the first probe on that finds too many lost. */
   #isLostForLong(): boolean {
     if (!this.#deps.admission.hasLostTooMany) this.#lostSince = undefined;
     else this.#lostSince ??= this.#now();
     const since = this.#lostSince ?? Infinity;
     return this.#now() - since >= LOST_DESCRIPTORS_MS;
-  }
-
-  #lostDescriptors(): string {
-    return `${this.#deps.admission.socketsLost} file descriptors are lost`;
   }
 }

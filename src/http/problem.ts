@@ -8,15 +8,30 @@
 import type { Refusal } from "../access/admission.ts";
 import type { ErrorBody } from "../client/protocol/messages.ts";
 
-/** An error response with an HTTP status of 400 or above. */
+/** Codes of error responses. A response itself does not tell, because its body is a stream. */
+const codes = new WeakMap<Response, string>();
+
+/**
+ * An error response with an HTTP status of 400 or above.
+ *
+ * @param details What the body has beside the error.
+ */
 export function problem(
   status: number,
   code: string,
   message: string,
   headers: Record<string, string> = {},
+  details: Record<string, unknown> = {},
 ): Response {
-  const body: ErrorBody = { error: { code, message } };
-  return Response.json(body, { status, headers });
+  const body: ErrorBody = { error: { code, message }, ...details };
+  const response = Response.json(body, { status, headers });
+  codes.set(response, code);
+  return response;
+}
+
+/** The code of an error response that `problem` made, else `""`. */
+export function problemCode(response: Response): string {
+  return codes.get(response) ?? "";
 }
 
 /** The refusal of admission, with the time after which to retry. */

@@ -144,7 +144,7 @@ export class SocketSession implements SocketListener {
     { requestId, since, watch }: SocketRequest,
     { userId, exp, tokenId }: AuthorizedUser,
   ): void {
-    const { connections, fanout, endOf, now, log } = this.#deps;
+    const { connections, fanout, endOf, now, log, metrics } = this.#deps;
     const version = this.#version;
     log.debug({ requestId, userId, version }, "connected");
     const connection = new Connection(userId, this.#socket, {
@@ -153,6 +153,7 @@ export class SocketSession implements SocketListener {
     });
     this.#state = { name: "connected", connection, messages: undefined };
     connections.open(connection);
+    metrics.connected(version);
     if (version === 1) fanout.subscribeV1(connection, this.#headAtUpgrade);
     else if (fanout.subscribeV2(connection, { since, watch }) === "full") {
       this.#close(DISCONNECT.watchLimitReached);
@@ -216,7 +217,7 @@ export class SocketSession implements SocketListener {
     }
     this.#slot.moveToClosing();
     this.#socket.close(why.code, why.reason);
-    metrics.closed(why.code, "server");
+    metrics.closed(why, "server");
   }
 
   violated(why: Disconnect): void {
@@ -228,9 +229,13 @@ export class SocketSession implements SocketListener {
     const connection = this.#connection;
     const isClosing = this.#state.name === "over" ||
       connection?.state === "closing";
-    if (!isClosing) metrics.closed(knownCode(code), "client");
+    const isForGood = code === LEAVE.code && reason === LEAVE.reason;
+    if (!isClosing) {
+      const why = isForGood ? LEAVE : { code: knownCode(code), reason: "" };
+      metrics.closed(why, "client");
+    }
     log.debug({ userId: connection?.userId, code }, "disconnected");
-    this.#end(code === LEAVE.code && reason === LEAVE.reason);
+    this.#end(isForGood);
   }
 
   /** The socket has ended, or never opens. Safe to repeat. */

@@ -3,23 +3,35 @@
  *
  * @module
  */
-import type { Admission } from "../access/admission.ts";
+import type { Admission, AdmissionLimits } from "../access/admission.ts";
 import type { Hub } from "../core/connections/hub.ts";
+import { WATCHED_IDS_MAX } from "../core/fanout/limits.ts";
 import type { Subscriptions } from "../core/fanout/subscriptions.ts";
 import type { Feed } from "../core/feed/feed.ts";
 import type { Lease } from "../core/presence/lease.ts";
+import type { Presence } from "../core/presence/presence.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import type { LoopMonitor } from "./loop_monitor.ts";
+import type { Checked } from "./readiness.ts";
 
 /** The parts that are read. */
-export interface Observed {
+export interface Observed extends Checked {
   readonly hub: Pick<Hub, "size">;
   readonly subscriptions: Subscriptions;
   readonly roster: Roster;
   readonly feed: Pick<Feed, "lag" | "notificationsUp">;
-  readonly lease: Pick<Lease, "remainingMs">;
-  readonly admission: Pick<Admission, "sockets" | "slotsInUse">;
+  readonly lease: Checked["lease"] & Pick<Lease, "remainingMs">;
+  readonly presence: Pick<Presence, "unwritten">;
+  readonly admission:
+    & Checked["admission"]
+    & Pick<Admission, "sockets" | "slotsInUse">;
   readonly loop: Pick<LoopMonitor, "lagMs">;
+  /** What is configured, for those values that have a bound. */
+  readonly limits: {
+    readonly admission: AdmissionLimits;
+    readonly fanout: { readonly stateUsersMax: number };
+    readonly leaseMs: number;
+  };
 }
 
 export interface GaugeOf<Parts> {
@@ -51,6 +63,11 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
     read: ({ subscriptions }) => subscriptions.watchedIds,
   },
   {
+    name: "rollcall_watched_ids_max",
+    help: "Limit of rollcall_watched_ids",
+    read: () => WATCHED_IDS_MAX,
+  },
+  {
     name: "rollcall_sockets",
     help: "Sockets, with those that are being closed",
     read: ({ admission }) => admission.sockets,
@@ -61,14 +78,40 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
     read: ({ admission }) => admission.slotsInUse,
   },
   {
+    name: "rollcall_connections_max",
+    help: "Limit of rollcall_slots_in_use: MAX_CONNECTIONS",
+    read: ({ limits }) => limits.admission.connectionsMax,
+  },
+  {
+    name: "rollcall_new_connections_per_second_max",
+    help: "Limit of new sockets in one second: MAX_NEW_CONNECTIONS_PER_SECOND",
+    read: ({ limits }) => limits.admission.newConnectionsPerSecondMax,
+  },
+  {
+    name: "rollcall_sockets_lost",
+    help: "Sockets that never opened, each probably with a lost descriptor",
+    read: ({ admission }) => admission.socketsLost,
+  },
+  {
     name: "rollcall_users_local",
     help: "Users with a connection to this node",
     read: ({ hub }) => hub.size,
   },
   {
+    name: "rollcall_users_unwritten",
+    help: "Users whose coming or going is not in the database yet",
+    read: ({ presence }) => presence.unwritten,
+  },
+  {
     name: "rollcall_users_online",
     help: "Users online in the cluster, as far as this node knows",
     read: ({ roster }) => roster.size,
+  },
+  {
+    name: "rollcall_state_users_max",
+    help:
+      "Users online above which version 2 gets their number: MAX_STATE_USERS",
+    read: ({ limits }) => limits.fanout.stateUsersMax,
   },
   {
     name: "rollcall_seq",
@@ -94,6 +137,11 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
     name: "rollcall_lease_remaining_seconds",
     help: "Time until the lease of this node may expire",
     read: ({ lease }) => lease.remainingMs / 1_000,
+  },
+  {
+    name: "rollcall_lease_seconds",
+    help: "Duration of a lease after a renewal: LEASE_MS",
+    read: ({ limits }) => limits.leaseMs / 1_000,
   },
   {
     name: "rollcall_event_loop_lag_seconds",

@@ -5,21 +5,28 @@
  */
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { Metrics } from "../base/metrics.ts";
+import { addGauge } from "./process_metrics.ts";
 
 // deno-fmt-ignore
 /** Buckets for times: from one millisecond to ten seconds. */
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10];
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Buckets for numbers of users and of transitions. */
 const USERS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000];
 
 /** Adds its metrics to the registry. */
 export function createRecorder(registry: Registry): Metrics {
-  return { ...presenceMetrics(registry), ...socketMetrics(registry) };
+  return {
+    ...presenceMetrics(registry),
+    ...databaseMetrics(registry),
+    ...deliveryMetrics(registry),
+    ...socketMetrics(registry),
+    ...keySetMetrics(registry),
+  };
 }
 
 function presenceMetrics(
   registry: Registry,
-): Pick<Metrics, "applied" | "delivered" | "merged"> {
+): Pick<Metrics, "applied" | "writeFailed"> {
   const registers = [registry];
   const transitions = new Counter({
     name: "rollcall_transitions_total",
@@ -36,6 +43,51 @@ function presenceMetrics(
     help: "Time of one write of presence",
     ...{ buckets: SECONDS, registers },
   });
+  const failures = new Counter({
+    name: "rollcall_apply_failures_total",
+    help: "Writes of presence that failed, and are tried again",
+    registers,
+  });
+  return {
+    applied: (users, count, ms) => {
+      applyUsers.observe(users);
+      applySeconds.observe(ms / 1_000);
+      transitions.inc(count);
+    },
+    writeFailed: () => failures.inc(),
+  };
+}
+
+function databaseMetrics(
+  registry: Registry,
+): Pick<Metrics, "leaseRenewed" | "leaseLost" | "notificationsReconnected"> {
+  const registers = [registry];
+  const renewals = new Histogram({
+    name: "rollcall_heartbeat_seconds",
+    help: "Time of one renewal of the lease",
+    ...{ buckets: SECONDS, registers },
+  });
+  const lost = new Counter({
+    name: "rollcall_leases_lost_total",
+    help: "Leases that ended before they were renewed",
+    registers,
+  });
+  const reconnects = new Counter({
+    name: "rollcall_notification_reconnects_total",
+    help: "Notification connections that replaced one that was lost",
+    registers,
+  });
+  return {
+    leaseRenewed: (ms) => renewals.observe(ms / 1_000),
+    leaseLost: () => lost.inc(),
+    notificationsReconnected: () => reconnects.inc(),
+  };
+}
+
+function deliveryMetrics(
+  registry: Registry,
+): Pick<Metrics, "delivered" | "merged" | "slowConsumerDropped"> {
+  const registers = [registry];
   const delivery = new Histogram({
     name: "rollcall_delivery_seconds",
     help:
@@ -47,14 +99,15 @@ function presenceMetrics(
     help: "Transitions merged into one presence_diff",
     ...{ buckets: USERS, registers },
   });
+  const slowConsumers = new Counter({
+    name: "rollcall_slow_consumers_total",
+    help: "Connections closed because their peer does not read",
+    registers,
+  });
   return {
-    applied: (users, count, ms) => {
-      applyUsers.observe(users);
-      applySeconds.observe(ms / 1_000);
-      transitions.inc(count);
-    },
     delivered: (ms, version) => delivery.observe({ version }, ms / 1_000),
     merged: (changes) => diffTransitions.observe(changes),
+    slowConsumerDropped: () => slowConsumers.inc(),
   };
 }
 
@@ -62,13 +115,19 @@ function socketMetrics(
   registry: Registry,
 ): Pick<
   Metrics,
-  "slowConsumerDropped" | "handshakeLost" | "requestRefused" | "closed"
+  "connected" | "closed" | "handshakeLost" | "requestRefused"
 > {
   const registers = [registry];
-  const slowConsumers = new Counter({
-    name: "rollcall_slow_consumers_total",
-    help: "Connections closed because their peer does not read",
-    registers,
+  const connected = new Counter({
+    name: "rollcall_connections_opened_total",
+    help: "Connections that began, by protocol version",
+    ...{ labelNames: ["version"], registers },
+  });
+  const closes = new Counter({
+    name: "rollcall_closes_total",
+    help:
+      "Closed sockets, by close code, reason, and the side that closed. 1006: the connection was cut. 4000: any other code of a client",
+    ...{ labelNames: ["code", "by", "reason"], registers },
   });
   const handshakesLost = new Counter({
     name: "rollcall_handshakes_lost_total",
@@ -79,19 +138,28 @@ function socketMetrics(
   const requestsRefused = new Counter({
     name: "rollcall_requests_refused_total",
     help:
-      "HTTP requests and WebSocket handshakes answered with a status of 400 or above, by status",
-    ...{ labelNames: ["status"], registers },
-  });
-  const closes = new Counter({
-    name: "rollcall_closes_total",
-    help:
-      "Closed sockets, by close code and by the side that closed. 1006: the connection was cut. 4000: any other code of a client",
-    ...{ labelNames: ["code", "by"], registers },
+      "HTTP requests and WebSocket handshakes answered with a status of 400 or above, by status and code of the error",
+    ...{ labelNames: ["status", "reason"], registers },
   });
   return {
-    slowConsumerDropped: () => slowConsumers.inc(),
+    connected: (version) => connected.inc({ version }),
+    closed: ({ code, reason, template = reason }, by) =>
+      closes.inc({ code, by, reason: template }),
     handshakeLost: () => handshakesLost.inc(),
-    requestRefused: (status) => requestsRefused.inc({ status }),
-    closed: (code, by) => closes.inc({ code, by }),
+    requestRefused: (status, reason) => requestsRefused.inc({ status, reason }),
   };
+}
+
+function keySetMetrics(registry: Registry): Pick<Metrics, "keySetFetched"> {
+  let fetchedAt: number | undefined;
+  addGauge(
+    registry,
+    "rollcall_key_set_age_seconds",
+    "Time since the issuer's key set was last fetched",
+    () =>
+      fetchedAt === undefined
+        ? undefined
+        : (performance.now() - fetchedAt) / 1_000,
+  );
+  return { keySetFetched: () => void (fetchedAt = performance.now()) };
 }

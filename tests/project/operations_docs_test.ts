@@ -59,25 +59,51 @@ function idleCore(): Core {
   });
 }
 
-Deno.test("operations.md: the table of metrics is the code's, with their types", async () => {
+/** The type of every metric, by its name. */
+async function metricTypes(): Promise<Map<string, string>> {
   const metrics = new PrometheusMetrics("0.0.0");
-  metrics.observe({
-    ...idleCore(),
-    hub: new Hub(),
-    admission: new Admission({
+  const limits = {
+    admission: {
       connectionsMax: 1,
       connectionsPerUserMax: 1,
       connectionsPerAddressMax: 1,
       newConnectionsPerSecondMax: 1,
       failedTokensPerMinuteMax: 1,
-    }),
-    loop: new LoopMonitor(),
+    },
+    ...{ fanout: { stateUsersMax: 1 }, leaseMs: 10_000 },
+  };
+  metrics.observe({
+    ...{ ...idleCore(), hub: new Hub(), loop: new LoopMonitor(), limits },
+    ...{ admission: new Admission(limits.admission) },
+    drain: { isDraining: false },
   });
-  const types = [...(await metrics.text()).matchAll(/^# TYPE (\w+) (\w+)$/gm)]
-    .map(([, name, type]) => `${name} ${type}`);
+  const types = (await metrics.text()).matchAll(/^# TYPE (\w+) (\w+)$/gm);
+  return new Map([...types].map(([, name = "", type = ""]) => [name, type]));
+}
+
+Deno.test("operations.md: the table of metrics is the code's, with their types", async () => {
+  const types = [...await metricTypes()].map((each) => each.join(" "));
   const rows = tableRows(await readDocument("docs/operations.md"), "Metrics");
   ok(types.length >= 20);
   agree(rows.slice(1).map(([name, type]) => `${name} ${type}`), types);
+});
+
+Deno.test("the dashboard, the alerts and the documentation name only metrics that exist", async () => {
+  const types = await metricTypes();
+  const name = "((?:rollcall|process)_[a-z0-9_]*[a-z0-9])";
+  const named = new RegExp(`\\b${name}\\b`, "g");
+  const quoted = new RegExp(`\`${name}\``, "g");
+  const patterns = new Map([
+    ...(await documentPaths()).map((path) => [path, quoted] as const),
+    ...[["docs/grafana.json", named], ["docs/alerts.yml", named]] as const,
+  ]);
+  for (const [path, pattern] of patterns) {
+    for (const [, name = ""] of (await readDocument(path)).matchAll(pattern)) {
+      const plain = name.replace(/_(bucket|sum|count)$/, "");
+      if (plain === "rollcall_internal") continue;
+      ok(types.has(plain), `${path} names ${name}, which does not exist`);
+    }
+  }
 });
 
 Deno.test("operations.md: the table of log events is the code's, with their levels", async () => {

@@ -49,9 +49,16 @@ export interface KeySet {
   fetch(): Promise<void>;
 }
 
-/** @param now Milliseconds since 1970. */
-export function remoteKeySet(url: URL, now = Date.now): KeySet {
-  return new RemoteKeySet(url, now);
+/**
+ * @param onFetched Called whenever the keys were fetched.
+ * @param now Milliseconds since 1970.
+ */
+export function remoteKeySet(
+  url: URL,
+  onFetched: () => void = () => {},
+  now = Date.now,
+): KeySet {
+  return new RemoteKeySet(url, onFetched, now);
 }
 
 class RemoteKeySet implements KeySet {
@@ -62,7 +69,7 @@ class RemoteKeySet implements KeySet {
   #lastError: KeySetUnavailable | undefined;
   #pausedUntil = -Infinity;
 
-  constructor(url: URL, now: () => number) {
+  constructor(url: URL, onFetched: () => void, now: () => number) {
     this.#url = url;
     this.#now = now;
     this.#remote = createRemoteJWKSet(url, {
@@ -72,6 +79,7 @@ class RemoteKeySet implements KeySet {
       [customFetch]: async (_url, options) => {
         const set = await fetchKeySet(url, options);
         this.#lastGood = createLocalJWKSet(set);
+        onFetched();
         return Response.json(set);
       },
     });

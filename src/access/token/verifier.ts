@@ -110,16 +110,23 @@ export interface TokenConfig {
   readonly usernameClaims: readonly string[];
 }
 
+/** What is reported of a key set. */
+export interface KeySetEvents {
+  onFetched(): void;
+  /** The keys could not be fetched at the start. */
+  onUnavailable(err: unknown): void;
+}
+
 /**
  * Makes a verifier for one key or key set.
  *
- * @param onKeysUnavailable If given, a key set is fetched at once, in the background, and this is
- *   called with the error if that fails. The key set is fetched for the first token otherwise.
+ * @param events If given, a key set is fetched at once, in the background. The key set is fetched
+ *   for the first token otherwise.
  */
 export function createVerifier(
   config: TokenConfig,
   ids: UserIds = INTEGER_IDS,
-  onKeysUnavailable?: (err: unknown) => void,
+  events?: KeySetEvents,
 ): Verify {
   const { key, issuer, audiences } = config;
   const options: JWTVerifyOptions = {
@@ -132,8 +139,8 @@ export function createVerifier(
   const configured = { iss: issuer, aud: audiences?.join(" or ") };
   const keys = key.kind === "secret"
     ? onlyKey(key.secret)
-    : remoteKeySet(key.url);
-  if (onKeysUnavailable !== undefined) keys.fetch().catch(onKeysUnavailable);
+    : remoteKeySet(key.url, events?.onFetched);
+  if (events !== undefined) keys.fetch().catch(events.onUnavailable);
 
   return async (token) => {
     if (token === undefined || token === "") {

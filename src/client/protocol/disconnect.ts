@@ -18,6 +18,8 @@ export interface Disconnect {
   readonly code: number;
   /** At most `REASON_BYTES_MAX`. */
   readonly reason: string;
+  /** The reason without its details, as in `DISCONNECT`. Left out where there are none. */
+  readonly template?: string;
 }
 
 /** `<claim>` and `<max>` stand for values that `withDetail` fills in. */
@@ -117,14 +119,12 @@ export function isFinal({ code }: Disconnect): boolean {
  * long for a close frame is cut.
  */
 export function withDetail(
-  { code, reason }: Disconnect,
+  { code, reason: template }: Disconnect,
   ...details: readonly (string | number)[]
 ): Disconnect {
   const rest = [...details];
-  return {
-    code,
-    reason: cut(reason.replaceAll(/<\w+>/g, () => String(rest.shift()))),
-  };
+  const reason = template.replaceAll(/<\w+>/g, () => String(rest.shift()));
+  return { code, reason: cut(reason), template };
 }
 
 function cut(reason: string): string {

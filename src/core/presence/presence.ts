@@ -37,7 +37,6 @@ import { BackgroundTask } from "../../base/background_task.ts";
 import { type Clock, retryMs } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
-import type { Metrics } from "../../base/metrics.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import type {
@@ -67,7 +66,6 @@ export interface PresenceDeps extends UnknownUsersDeps {
   readonly lease: Pick<Lease, "nodeId" | "rejoin">;
   readonly clock: Clock;
   readonly log: Log;
-  readonly metrics: Metrics;
   /** Milliseconds for which a user who left stays claimed. 0: not at all. */
   readonly offlineGraceMs: number;
   /** Connections became live. */
@@ -84,6 +82,8 @@ export class Presence implements ConnectionObserver {
   readonly #dirty = new Set<UserId>();
   /** Since when there are dirty users. */
   #dirtySince = 0;
+  /** Users in the current write. */
+  #writing = 0;
   readonly #flusher = new BackgroundTask((signal) => this.#flush(signal));
   /** Writes that failed in a row. */
   #failures = 0;
@@ -168,6 +168,11 @@ export class Presence implements ConnectionObserver {
     }
   }
 
+  /** Users whose claims have to be written, or are being written. */
+  get unwritten(): number {
+    return this.#dirty.size + this.#writing + this.#deferred.size;
+  }
+
   /** Starts no further write, and resolves when the current write has ended. */
   async stop(): Promise<void> {
     await this.#flusher.stop();
@@ -198,6 +203,7 @@ export class Presence implements ConnectionObserver {
   /** Writes one batch. After a failure it waits, so that retries do not burden the store. */
   async #flush(signal: AbortSignal): Promise<void> {
     const outcome = await this.#writeBatch();
+    this.#writing = 0;
     this.#claims.endWrite(outcome);
     if (outcome === "done") {
       this.#failures = 0;
@@ -210,16 +216,16 @@ export class Presence implements ConnectionObserver {
   }
 
   async #writeBatch(): Promise<"done" | "failed"> {
-    const { store, lease, feed, clock, metrics } = this.#deps;
+    const { store, lease, feed, clock } = this.#deps;
     const since = this.#dirtySince;
     const batch = this.#claims.takeBatch(
       this.#dirty,
       (userId) => this.#whereabouts(userId),
     );
-    const users = batch.arriving.length + batch.leaving.length;
-    if (users === 0) return "done";
+    this.#writing = batch.arriving.length + batch.leaving.length;
+    if (this.#writing === 0) return "done";
     const nodeId = lease.nodeId;
-    const sentAt = this.#dirtySince = clock.now();
+    this.#dirtySince = clock.now();
     this.#claims.beginWrite(batch);
     try {
       const applied = await store.apply(nodeId, batch.arriving, batch.leaving);
@@ -227,8 +233,6 @@ export class Presence implements ConnectionObserver {
       if (nodeId === lease.nodeId) this.#applyResult(batch, applied);
       // The lease ended during the write: these claims belong to the old node id.
       else this.#requeue(batch);
-      const ms = clock.now() - sentAt;
-      metrics.applied(users, applied.transitions.length, ms);
       return "done";
     } catch (err) {
       this.#requeue(batch);

@@ -119,14 +119,16 @@ const refusals: Record<
 };
 
 for (
-  const [which, { options, disconnect, userId, detail = "" }] of Object.entries(
+  const [which, { options, disconnect, userId, detail }] of Object.entries(
     refusals,
   )
 ) {
   Deno.test(`a socket ${which} is refused, which is logged`, async () => {
     const { authorization, events } = await authorizeWith(options);
     deepEqual(authorization, {
-      disconnect: withDetail(DISCONNECT[disconnect], detail),
+      disconnect: detail === undefined
+        ? DISCONNECT[disconnect]
+        : withDetail(DISCONNECT[disconnect], detail),
       ...(userId === undefined ? {} : { userId }),
     });
     deepEqual(events.at(-1), "info: socket refused");

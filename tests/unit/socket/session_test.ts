@@ -1,7 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Admission } from "../../../src/access/admission.ts";
 import type { Authorization } from "../../../src/access/authorize.ts";
-import { noMetrics } from "../../../src/base/metrics.ts";
+import { type Metrics, noMetrics } from "../../../src/base/metrics.ts";
 import { Connections } from "../../../src/core/connections/connections.ts";
 import { Hub } from "../../../src/core/connections/hub.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
@@ -58,9 +58,9 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
   const slot = admission.acquire("192.0.2.1", false);
   if ("status" in slot) throw new Error("no slot");
   const events: string[] = [];
-  const metrics = {
+  const metrics: Metrics = {
     ...noMetrics,
-    closed: (code: number, by: string) => void events.push(`${by} ${code}`),
+    closed: ({ code }, by) => void events.push(`${by} ${code}`),
     handshakeLost: () => void events.push("handshake lost"),
   };
   const left: boolean[] = [];

@@ -1,22 +1,38 @@
-import { deepEqual } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { Admission } from "../../../src/access/admission.ts";
 import {
   V1Subscriber,
   V2Subscriber,
 } from "../../../src/core/fanout/subscriber.ts";
+import {
+  DISCONNECT,
+  withDetail,
+} from "../../../src/client/protocol/disconnect.ts";
+import { WATCHED_IDS_MAX } from "../../../src/core/fanout/limits.ts";
 import { Subscriptions } from "../../../src/core/fanout/subscriptions.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { PrometheusMetrics } from "../../../src/telemetry/prometheus.ts";
 import { liveConnection } from "../../support/fakes.ts";
+
+const limits = {
+  admission: {
+    ...{ connectionsMax: 3, connectionsPerUserMax: 1 },
+    ...{ connectionsPerAddressMax: 1, newConnectionsPerSecondMax: 5 },
+    failedTokensPerMinuteMax: 1,
+  },
+  ...{ fanout: { stateUsersMax: 7 }, leaseMs: 9_000 },
+};
 
 /** Metrics of parts that do nothing, with these subscriptions. */
 function metricsOf(subscriptions: Subscriptions): PrometheusMetrics {
   const metrics = new PrometheusMetrics("1.2.3");
   metrics.observe({
     ...{ subscriptions, roster: new Roster(), hub: { size: 0 } },
-    feed: { lag: 0, notificationsUp: true },
-    lease: { remainingMs: 1_500 },
-    admission: { sockets: 0, slotsInUse: 0 },
-    loop: { lagMs: 0 },
+    feed: { lag: 0, notificationsUp: false },
+    lease: { remainingMs: 1_500, held: true, renewing: true },
+    presence: { unwritten: 4 },
+    admission: new Admission(limits.admission),
+    ...{ loop: { lagMs: 0 }, drain: { isDraining: false }, limits },
   });
   return metrics;
 }
@@ -55,8 +71,11 @@ Deno.test("times are in seconds, and counters have their labels", async () => {
   const metrics = metricsOf(new Subscriptions());
   metrics.recorder.applied(3, 2, 250);
   metrics.recorder.delivered(20, 2);
-  metrics.recorder.requestRefused(404);
-  metrics.recorder.closed(1001, "server");
+  metrics.recorder.requestRefused(503, "full");
+  metrics.recorder.closed(DISCONNECT.serverGoingAway, "server");
+  const { tokenClaimInvalid } = DISCONNECT;
+  metrics.recorder.closed(withDetail(tokenClaimInvalid, "a", "b"), "server");
+  metrics.recorder.connected(2);
   const values = await valuesOf(metrics);
   deepEqual(
     [
@@ -65,9 +84,44 @@ Deno.test("times are in seconds, and counters have their labels", async () => {
       "rollcall_apply_users_sum",
       "rollcall_transitions_total",
       'rollcall_delivery_seconds_sum{version="2"}',
-      'rollcall_requests_refused_total{status="404"}',
-      'rollcall_closes_total{code="1001",by="server"}',
+      'rollcall_requests_refused_total{status="503",reason="full"}',
+      'rollcall_closes_total{code="1001",by="server",reason="server going away"}',
+      'rollcall_closes_total{code="1008",by="server",reason="token claim <claim>: expected <what>"}',
+      'rollcall_connections_opened_total{version="2"}',
     ].map((name) => values.get(name)),
-    [1.5, 0.25, 3, 2, 0.02, 1, 1],
+    [1.5, 0.25, 3, 2, 0.02, 1, 1, 1, 1],
   );
+});
+
+Deno.test("limits are beside the values that they bound", async () => {
+  const values = await valuesOf(metricsOf(new Subscriptions()));
+  deepEqual(
+    [
+      ...["connections_max", "new_connections_per_second_max"],
+      ...["state_users_max", "lease_seconds", "watched_ids_max"],
+    ].map((name) => values.get(`rollcall_${name}`)),
+    [3, 5, 7, 9, WATCHED_IDS_MAX],
+  );
+  const memory = values.get("rollcall_memory_max_bytes") ?? 0;
+  ok(memory > (values.get("process_resident_memory_bytes") ?? Infinity));
+  const descriptors = values.get("process_max_fds") ?? 0;
+  ok(descriptors > (values.get("process_open_fds") ?? Infinity));
+});
+
+Deno.test("each check of readiness is a metric, 0 while it fails", async () => {
+  const values = await valuesOf(metricsOf(new Subscriptions()));
+  const ready = [...values].filter(([name]) => /^rollcall_ready/.test(name));
+  deepEqual(
+    ready.filter(([, value]) => value !== 1),
+    [['rollcall_ready{check="notifications"}', 0]],
+  );
+  ok(ready.length > 4);
+});
+
+Deno.test("a value that is not known yet has no sample", async () => {
+  const metrics = metricsOf(new Subscriptions());
+  const age = "rollcall_key_set_age_seconds";
+  equal((await valuesOf(metrics)).has(age), false);
+  metrics.recorder.keySetFetched();
+  ok(((await valuesOf(metrics)).get(age) ?? Infinity) < 60);
 });

@@ -135,7 +135,7 @@ Deno.test("[L1] an issuer that was never reached is an error, and is fetched at 
   await using it = await issuer();
   it.goDown();
   let now = 0;
-  const { find: keys } = remoteKeySet(it.url, () => now);
+  const { find: keys } = remoteKeySet(it.url, undefined, () => now);
   const token = await it.sign("k1");
   for (let n = 0; n < 5; n++) await rejects(jwtVerify(token, keys));
   equal(it.fetches, 1);
@@ -170,7 +170,7 @@ Deno.test("[L1] a key set that could not be fetched at the start is fetched agai
   await using it = await issuer();
   it.goDown();
   let now = 0;
-  const keySet = remoteKeySet(it.url, () => now);
+  const keySet = remoteKeySet(it.url, undefined, () => now);
   await rejects(keySet.fetch(), KeySetUnavailable);
   it.goUp();
   const token = await it.sign("k1");

@@ -296,12 +296,14 @@ const refusedClaims: Record<
   },
 };
 
+const { reason: template } = DISCONNECT.tokenClaimInvalid;
+
 for (const [name, { claims, reason }] of Object.entries(refusedClaims)) {
   Deno.test(`[P1] the refusal of a token with ${name} says what was expected where`, async () => {
     const verdict = await createVerifier(base)(
       await sign({ sub: "1", ...claims }),
     );
-    deepEqual(verdict, { ok: false, why: { code: 1008, reason } });
+    deepEqual(verdict, { ok: false, why: { code: 1008, reason, template } });
   });
 }
 
@@ -402,11 +404,10 @@ Deno.test("an unavailable key set is an error, not a refusal of the token", asyn
 Deno.test("a key set is fetched when the verifier is made, and reported if it cannot be had", async () => {
   const url = new URL("http://127.0.0.1:1/jwks");
   const reported = Promise.withResolvers<unknown>();
-  createVerifier(
-    { ...base, key: { kind: "jwks", url } },
-    INTEGER_IDS,
-    reported.resolve,
-  );
+  createVerifier({ ...base, key: { kind: "jwks", url } }, INTEGER_IDS, {
+    onFetched() {},
+    onUnavailable: reported.resolve,
+  });
   const fault = await reported.promise;
   ok(fault instanceof KeySetUnavailable);
   ok(fault.message.includes("http://127.0.0.1:1/jwks"));

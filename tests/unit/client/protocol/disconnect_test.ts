@@ -23,6 +23,7 @@ Deno.test("details replace the placeholders of a reason, in their order", () => 
   deepEqual(withDetail(DISCONNECT.tokenClaimInvalid, "exp", "<a number>"), {
     code: 1008,
     reason: "token claim exp: expected <a number>",
+    template: "token claim <claim>: expected <what>",
   });
 });
 

@@ -11,7 +11,7 @@ function observedConnections() {
   const closed: [number, string][] = [];
   const connections = new Connections(new Hub(), {
     ...noMetrics,
-    closed: (code, by) => void closed.push([code, by]),
+    closed: ({ code }, by) => void closed.push([code, by]),
   });
   connections.observe(
     { ended: (_connection, left) => void calls.push(`first: ${left}`) },

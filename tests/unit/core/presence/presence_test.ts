@@ -28,7 +28,6 @@ function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
   const presence = new Presence({
     ...{ connections, clock, offlineGraceMs },
     log: rememberingLog(),
-    metrics: noMetrics,
     store: {
       apply: (_nodeId, arriving, leaving) => {
         const { promise, resolve, reject } = Promise.withResolvers<Applied>();

@@ -1,0 +1,42 @@
+/**
+ * The checks of readiness: whether each part of the node can do its work for new clients.
+ *
+ * `/readyz` and the metrics report them. What follows from a check that fails is not known here.
+ *
+ * @module
+ */
+import type { Admission } from "../access/admission.ts";
+import type { Feed } from "../core/feed/feed.ts";
+import type { Lease } from "../core/presence/lease.ts";
+
+/** Each check is `"ok"`, or says what is wrong. */
+export type Checks = Readonly<
+  Record<
+    "database" | "notifications" | "lease" | "drain" | "load" | "descriptors",
+    string
+  >
+>;
+
+/** The parts that are checked. */
+export interface Checked {
+  readonly lease: Pick<Lease, "held" | "renewing">;
+  readonly feed: Pick<Feed, "notificationsUp">;
+  readonly drain: { readonly isDraining: boolean };
+  readonly admission: Pick<
+    Admission,
+    "isFull" | "socketsLost" | "hasLostTooMany"
+  >;
+}
+
+export function runChecks({ lease, feed, drain, admission }: Checked): Checks {
+  return {
+    database: lease.renewing ? "ok" : "the last heartbeat failed",
+    notifications: feed.notificationsUp ? "ok" : "not connected",
+    lease: lease.held ? "ok" : "expired",
+    drain: drain.isDraining ? "this node is draining" : "ok",
+    load: admission.isFull ? "MAX_CONNECTIONS is reached" : "ok",
+    descriptors: admission.hasLostTooMany
+      ? `${admission.socketsLost} file descriptors are lost`
+      : "ok",
+  };
+}
