@@ -56,14 +56,14 @@ export function* readUsers(
   tx: Transaction,
   ids: readonly UserId[],
 ): Steps<[UserId, string][]> {
-  const rows = yield* visibleUsers(db, tx, USERS_READ_LOCK_MS);
+  yield* openUsers(db, tx, USERS_READ_LOCK_MS);
   return ids.flatMap((id) => {
-    const row = rows.get(id);
+    const row = tx.get(db.users, id);
     return row === undefined ? [] : [[id, row.username]];
   });
 }
 
-/** The rows that a statement sees, once it has the lock of the table. */
+/** All rows that a statement sees, once it has the lock of the table. A copy of the table. */
 export function* visibleUsers(
   db: MemoryDatabase,
   tx: Transaction,
@@ -163,9 +163,9 @@ function* copyStep(
   ids: readonly UserId[],
   status: Status,
 ): Steps<Set<UserId>> {
-  const rows = yield* visibleUsers(db, tx, COPY_LOCK_MS);
+  yield* openUsers(db, tx, COPY_LOCK_MS);
   const free = ids.filter((id) =>
-    rows.has(id) &&
+    tx.get(db.users, id) !== undefined &&
     tx.tryLock(db.users, id, "no key update") === "granted"
   );
   yield;
