@@ -33,7 +33,7 @@ async function faultOf(
 Deno.test("no relative link in a document is broken", async () => {
   const faults: string[] = [];
   let links = 0;
-  for (const path of await documentPaths()) {
+  for (const path of [...await documentPaths(), "llms.txt"]) {
     for (const link of relativeLinks(await readDocument(path))) {
       links += 1;
       const fault = await faultOf(path, link);
