@@ -14,13 +14,14 @@
  * `tokens.ts`, `backoff.ts`, `reachability.ts`, `life_signs.ts`, `page_lifecycle.ts`). `replica.ts`
  * applies the messages to the copy, `reader.ts` holds the changes that one `for await` loop has not
  * read, `throttle.ts` limits the `watch` messages. `users.ts` checks ids and `socket_url.ts` the URL.
- * `connection_info.ts` names the states of the connection, `timing.ts` has every time, and
- * `platform.ts` declares the Web APIs. `protocol/` is what the server
- * shares. Nothing outside this folder is needed.
+ * `options.ts` checks the options, `presence.ts` has what an application draws,
+ * `connection_info.ts` names the states of the connection, `timing.ts` has every time,
+ * `platform.ts` declares the Web APIs, and `protocol/` is what the server shares. `react.ts`, `vue.ts`
+ * and `svelte.ts` are for those frameworks. Nothing outside this folder is needed.
  *
  * @example
  * ```ts
- * import { connect } from "@rollcall/server/client";
+ * import { connect } from "@rollcall/client";
  *
  * const rollcall = connect("wss://presence.example/ws", { token: getToken });
  * rollcall.on("state", (users) => console.log(`${users.size} are online`));
@@ -39,17 +40,20 @@ import {
 } from "./connection_info.ts";
 import { Link } from "./link.ts";
 import { type Events, Listeners } from "./listeners.ts";
+import { type Options, toSocketClass, toTokenSource } from "./options.ts";
 import { followPage } from "./page_lifecycle.ts";
-import {
-  type Platform,
-  platform,
-  type PlatformAbortSignal,
-} from "./platform.ts";
+import { type Platform, platform } from "./platform.ts";
 import { Reader } from "./reader.ts";
-import { type PresenceChange, Replica, type Update } from "./replica.ts";
+import {
+  NOTHING_KNOWN,
+  type Presence,
+  PresenceCache,
+  type PresenceChange,
+} from "./presence.ts";
+import { Replica, type Update } from "./replica.ts";
 import { type Address, toSocketUrl } from "./socket_url.ts";
 import { TIMING, type Timing } from "./timing.ts";
-import { kindOf, type TokenSource } from "./tokens.ts";
+import type { TokenSource } from "./tokens.ts";
 import { toWatchSet, type User } from "./users.ts";
 import type {
   ClientMessage,
@@ -63,6 +67,8 @@ export type {
   ConnectionInfo,
   ConnectionStatus,
   Events,
+  Options,
+  Presence,
   PresenceChange,
   TokenSource,
   User,
@@ -77,28 +83,12 @@ export type { UserId } from "./protocol/user_id.ts";
 /** The close code and the reason after `close` and `leave`. */
 const CLOSED = [1_000, "closed by the application"] as const;
 
-const NEEDED_WEBSOCKET =
-  "a WebSocket, as in browsers, Deno, and Node 22 or newer";
-
-/** The options of {@linkcode connect}. */
-export interface Options {
-  /**
-   * A JWT, or a function that returns one. The function is called for each connection, and again
-   * before its last token expires. If it throws, it is called again later.
-   */
-  readonly token: TokenSource;
-  /** Which users to watch at first. Default: `"*"`, all users. */
-  readonly watch?: Iterable<UserId> | "*";
-  /** Closes the client when it is aborted. */
-  readonly signal?: PlatformAbortSignal;
-}
-
 /**
  * Connects, and stays connected until the client is closed.
  *
  * @example
  * ```ts
- * import { connect } from "@rollcall/server/client";
+ * import { connect } from "@rollcall/client";
  *
  * const friends = connect("wss://presence.example/ws", {
  *   token: getToken,
@@ -125,6 +115,9 @@ export function connect(url: Address, options: Options): Rollcall {
 export class Rollcall implements AsyncIterable<PresenceChange> {
   readonly #link: Link;
   readonly #replica: Replica;
+  readonly #presence: PresenceCache;
+  /** What the last event `presence` delivered. */
+  #emitted: Presence = NOTHING_KNOWN;
   readonly #listeners = new Listeners();
   readonly #readers = new Set<Reader>();
   /** Removes what the client added to the page and to the signal. */
@@ -134,24 +127,19 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
   constructor(
     url: Address,
     // JavaScript callers may omit the options; the error then names the token.
-    { token, watch = "*", signal }: Options = {} as Options,
+    options: Options = {} as Options,
     timing: Timing = TIMING,
     host: Platform = platform,
   ) {
     const socketUrl = toSocketUrl(url, host);
-    if (typeof token !== "string" && typeof token !== "function") {
-      const got = kindOf(token);
-      throw new TypeError(
-        `Cannot connect: expected a token, or a function, got ${got}`,
-      );
-    }
-    if (typeof host.WebSocket !== "function") {
-      throw new TypeError(`Cannot connect: expected ${NEEDED_WEBSOCKET}`);
-    }
+    const { watch = "*", signal, WebSocket = host.WebSocket } = options;
+    const token = toTokenSource(options.token);
+    const socketClass = toSocketClass(WebSocket);
     const send = (message: ClientMessage) => this.#link.send(message);
     const replica = this.#replica = new Replica(toWatchSet(watch), send, host);
+    this.#presence = new PresenceCache(replica);
     const link = this.#link = new Link({
-      ...{ token, timing, url: socketUrl, platform: host },
+      ...{ token, timing, url: socketUrl, platform: host, socketClass },
       query: (wasRefused) => replica.startConnection(wasRefused),
       onMessage: (data) => this.#receive(data),
       onConnection: (info) => this.#onConnection(info),
@@ -191,6 +179,11 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
     return this.#link.info;
   }
 
+  /** These three as one value that never changes. It is the same one until something changes. */
+  get presence(): Presence {
+    return this.#presence.read(this.#link.info);
+  }
+
   /** @deprecated The former name of `connection`. See {@linkcode ConnectionStatus}. */
   get status(): ConnectionStatus {
     return toStatus(this.#link.info);
@@ -217,8 +210,8 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
   }
 
   /**
-   * Closes the connection and ends all loops. Only `connection` events follow. Safe to repeat.
-   * If the server never answers the close, the socket may keep a process from exiting.
+   * Closes the connection and ends all loops. Only `connection` and `presence` events follow. Safe
+   * to repeat. If the server never answers the close, the socket may keep a process from exiting.
    */
   close(): void {
     this.#link.close(...CLOSED);
@@ -264,6 +257,7 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
       for (const reader of this.#readers) reader.reset(this.users);
       this.#emit("state", this.users);
     }
+    this.#emitPresence();
   }
 
   get #isClosed(): boolean {
@@ -286,7 +280,17 @@ export class Rollcall implements AsyncIterable<PresenceChange> {
     const isCurrent = () => info === this.#link.info;
     this.#listeners.emit("connection", info, isCurrent);
     this.#listeners.emit("status", toStatus(info), isCurrent);
+    this.#emitPresence();
     if (isClosed) { for (const reader of this.#readers) reader.end(); }
+  }
+
+  #emitPresence(): void {
+    if (!this.#listeners.has("presence")) return;
+    const { presence } = this;
+    if (presence === this.#emitted) return;
+    this.#emitted = presence;
+    const isCurrent = () => presence === this.#emitted;
+    this.#listeners.emit("presence", presence, isCurrent);
   }
 
   /** After `close`, only the events about the connection are emitted. */

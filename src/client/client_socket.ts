@@ -10,7 +10,7 @@ import {
   type ClientMessage,
   SUBPROTOCOL_V2,
 } from "./protocol/messages.ts";
-import type { Platform, PlatformSocket } from "./platform.ts";
+import type { PlatformSocket, PlatformSocketConstructor } from "./platform.ts";
 
 /** None of these is called after `close`, and nothing is called after the last two. */
 export interface SocketListeners {
@@ -34,13 +34,13 @@ export class ClientSocket {
 
   /** @throws what the environment's `WebSocket` throws, for example if a page must not open it. */
   constructor(
-    platform: Platform,
+    socketClass: PlatformSocketConstructor,
     url: string,
     token: string,
     listeners: SocketListeners,
   ) {
     const protocols = [SUBPROTOCOL_V2, BEARER_SUBPROTOCOL_PREFIX + token];
-    const socket = this.#socket = new platform.WebSocket(url, protocols);
+    const socket = this.#socket = new socketClass(url, protocols);
     this.#listeners = listeners;
     socket.onopen = () => {
       this.#hasOpened = true;

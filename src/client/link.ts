@@ -12,7 +12,7 @@ import type { ClientMessage } from "./protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
 import { ClientSocket, NO_CLOSE_FRAME } from "./client_socket.ts";
 import type { ConnectionInfo } from "./connection_info.ts";
-import type { Platform } from "./platform.ts";
+import type { Platform, PlatformSocketConstructor } from "./platform.ts";
 import { LifeSigns } from "./life_signs.ts";
 import { Reachability } from "./reachability.ts";
 import { withQuery } from "./socket_url.ts";
@@ -32,6 +32,7 @@ export interface LinkDeps {
   /** A token could not be refreshed. The connection stays open. */
   readonly onRefreshError: (message: string) => void;
   readonly platform: Platform;
+  readonly socketClass: PlatformSocketConstructor;
   readonly timing: Timing;
 }
 
@@ -188,10 +189,10 @@ export class Link {
   }
 
   #openSocket(token: string): void {
-    const { url, query, platform } = this.#deps;
+    const { url, query, socketClass } = this.#deps;
     const target = withQuery(url, query(this.#reachability.hasFailed));
     try {
-      this.#socket = new ClientSocket(platform, target, token, {
+      this.#socket = new ClientSocket(socketClass, target, token, {
         onOpen: () => this.#onOpen(),
         onMessage: (data) => this.#receive(data),
         onUnopened: () => {

@@ -7,7 +7,7 @@ import type { ErrorMessage } from "./protocol/messages.ts";
 import type { UserId } from "./protocol/user_id.ts";
 import type { ConnectionInfo, ConnectionStatus } from "./connection_info.ts";
 import { platform } from "./platform.ts";
-import type { PresenceChange } from "./replica.ts";
+import type { Presence, PresenceChange } from "./presence.ts";
 import type { User } from "./users.ts";
 
 /** The events of a client, and what each one delivers. */
@@ -24,6 +24,11 @@ export interface Events {
   readonly state: ReadonlyMap<UserId, User>;
   /** The state of the connection changed. */
   readonly connection: ConnectionInfo;
+  /**
+   * Anything of that changed: once for all that one message changes, as a new value. It is the one
+   * event that is needed where an application draws from values, as with React.
+   */
+  readonly presence: Presence;
   /** @deprecated The former name of `connection`. See {@linkcode ConnectionStatus}. */
   readonly status: ConnectionStatus;
   /**
@@ -44,6 +49,10 @@ export class Listeners {
     const listeners = this.#byName.get(name) ?? new Set();
     this.#byName.set(name, listeners.add(listener));
     return () => void listeners.delete(listener);
+  }
+
+  has(name: keyof Events): boolean {
+    return (this.#byName.get(name)?.size ?? 0) > 0;
   }
 
   /**

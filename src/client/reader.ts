@@ -7,7 +7,7 @@
  * @module
  */
 import type { UserId } from "./protocol/user_id.ts";
-import type { PresenceChange } from "./replica.ts";
+import type { PresenceChange } from "./presence.ts";
 
 export class Reader implements AsyncIterableIterator<PresenceChange> {
   readonly #unread = new Map<UserId, PresenceChange>();

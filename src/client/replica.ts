@@ -23,25 +23,17 @@ import type {
 } from "./protocol/messages.ts";
 import { formatIdList } from "./protocol/user_id.ts";
 import { type Platform, platform } from "./platform.ts";
+import type { PresenceChange } from "./presence.ts";
 import { Throttle } from "./throttle.ts";
 import {
   includes,
   toUserId,
   toUsers,
   toWholeNumber,
-  type User,
   Users,
   WatchedIds,
   type WatchSet,
 } from "./users.ts";
-
-/** A user came online or went offline. */
-export interface PresenceChange {
-  /** What the user is now. */
-  readonly type: "online" | "offline";
-  /** With `type` `offline`: the user as it was while online. */
-  readonly user: User;
-}
 
 /** What one message changed. */
 export interface Update {
@@ -69,6 +61,7 @@ export class Replica {
   #requested: WatchSet | undefined;
   #ref = 0;
   #held: WatchSet | undefined;
+  #version = 0;
   #seq: number | undefined;
   /** How many are online, if the server sends counts instead of names. */
   #count: number | undefined;
@@ -86,6 +79,16 @@ export class Replica {
     this.#wanted = this.#served = wanted;
     this.#send = send;
     this.#throttle = new Throttle(host);
+  }
+
+  /** What `users` covers. `undefined` before the first snapshot, and while the server sends counts. */
+  get held(): WatchSet | undefined {
+    return this.#held;
+  }
+
+  /** Grows with each change of `users`, `held` or `count`. */
+  get version(): number {
+    return this.#version;
   }
 
   /** How many users are online, including those that the server counts but does not name. */
@@ -189,6 +192,7 @@ export class Replica {
     this.#seq = seq;
     this.#count = undefined;
     const isReset = before !== served;
+    this.#version += 1;
     return { changes, isReset, isCurrent: this.#isCurrent };
   }
 
@@ -205,6 +209,7 @@ export class Replica {
     // A repeated or older diff changes nothing.
     if (seq <= this.#seq) return { ...NO_UPDATE, isCurrent };
     this.#seq = seq;
+    if (online.length + offline.length > 0) this.#version += 1;
     const changes: PresenceChange[] = [];
     for (const id of offline) {
       const user = this.users.get(id);
@@ -226,6 +231,7 @@ export class Replica {
     const count = toWholeNumber(message.online);
     if (!this.#acceptsState()) return NO_UPDATE;
     this.#count = count;
+    this.#version += 1;
     this.users.empty();
     this.#held = this.#seq = undefined;
     return { changes: [], isReset: true, isCurrent: this.#isCurrent };

@@ -73,6 +73,14 @@ export function toWatchSet(ids: Iterable<UserId> | "*"): WatchSet {
   throw new TypeError(`Cannot watch ${size} users: ${expected}`);
 }
 
+/** Whether a user is among them, whichever way the id is written: see `idKey`. */
+export function hasUser(users: ReadonlyMap<UserId, User>, id: UserId): boolean {
+  const key = idKey(id);
+  const number = Number(key);
+  return users.has(id) || users.has(key) ||
+    String(number) === key && users.has(number);
+}
+
 export function includes(set: WatchSet | undefined, id: UserId): boolean {
   return set === "*" || set?.has(id) === true;
 }

@@ -247,7 +247,7 @@ Deno.test({
     deepEqual({ code, stdout, stderr }, {
       code: 0,
       stdout:
-        "TypeError: Cannot connect: expected a WebSocket, as in browsers, Deno, and Node 22 or newer\nconnected\n",
+        "TypeError: Cannot connect: expected a WebSocket, as in browsers, Deno, and Node 22 or newer; set the option WebSocket, for example to that of the package ws\nconnected\n",
       stderr: "",
     });
     await Deno.remove(folder, { recursive: true });

@@ -27,6 +27,9 @@ const CORE = /^src\/core\//;
 /** The client library runs in browsers and is a package of its own, so it imports nothing else. */
 const CLIENT = /^src\/client\//;
 
+/** A file of the client for one framework imports that framework. */
+const FRAMEWORK = /^src\/client\/(react|vue)\.ts$/;
+
 function projectPath(filename: string): string | undefined {
   return /(?:^|[\\/])((?:src[\\/].*|main)\.ts)$/.exec(filename)?.[1]
     ?.replaceAll("\\", "/");
@@ -51,7 +54,8 @@ export function faultOf(from: string, specifier: string): string | undefined {
   const isRelative = specifier.startsWith(".");
   if (CLIENT.test(from)) {
     const target = isRelative ? resolve(from, specifier) : "";
-    if (!CLIENT.test(target)) {
+    const isFramework = FRAMEWORK.exec(from)?.[1] === specifier;
+    if (!CLIENT.test(target) && !isFramework) {
       return `${from} runs in browsers: expected no import from outside src/client/`;
     }
   }

@@ -87,7 +87,7 @@ Deno.test("where there is no WebSocket, connect says so", () => {
     {
       name: "TypeError",
       message:
-        "Cannot connect: expected a WebSocket, as in browsers, Deno, and Node 22 or newer",
+        "Cannot connect: expected a WebSocket, as in browsers, Deno, and Node 22 or newer; set the option WebSocket, for example to that of the package ws",
     },
   );
 });
