@@ -13,7 +13,12 @@ create table rollcall_internal.nodes (
   -- When the node last renewed its lease, and how often it does.
   renewed_at timestamptz not null default clock_timestamp(),
   heartbeat_ms integer not null,
-  leaving boolean not null default false
+  leaving boolean not null default false,
+  -- For people: the machine and the process, and what the node last reported. Nothing is decided by it.
+  host text not null,
+  pid integer not null,
+  connections integer not null default 0,
+  cordoned boolean not null default false
 );
 
 -- A write of each node, before which no write counts. One that its client gave up may still be on its

@@ -43,6 +43,8 @@ import { HTTP_STOP_MS, PART_STOP_MS } from "./limits.ts";
 import { SocketEndpoint } from "./socket/socket_endpoint.ts";
 import { loadSocketEngine, type SocketEngine } from "./socket_engine.ts";
 import { stopWithin } from "./stop_within.ts";
+import type { Overview } from "./postgres/overview.ts";
+import { DatabaseWatch } from "./telemetry/database_watch.ts";
 import { LoopMonitor } from "./telemetry/loop_monitor.ts";
 import { measured } from "./telemetry/measured_store.ts";
 import { PrometheusMetrics } from "./telemetry/prometheus.ts";
@@ -58,6 +60,10 @@ export interface Node {
 export interface NodeStore extends Store {
   readonly provision: Provision;
   readonly findUsers: FindUsers;
+  readonly overview: Pick<
+    Overview,
+    "nodes" | "user" | "database" | "report"
+  >;
   close(): Promise<void>;
 }
 
@@ -173,8 +179,16 @@ async function startParts(
   const { log } = base;
   const core = await startCore(base);
   const loop = startLoopMonitor(base);
+  const database = startDatabaseWatch(base);
   const access = createAccess(base, core);
-  base.metrics.observe({ ...core, ...access, hub, loop, limits: base.config });
+  base.metrics.observe({
+    ...core,
+    ...access,
+    hub,
+    loop,
+    database,
+    limits: base.config,
+  });
   const endpoint = createSocketEndpoint(base, core, access);
   const demo = base.config.demo
     ? startDemo(base, databaseUrl, () => url)
@@ -238,6 +252,16 @@ function startLoopMonitor({ onStop }: Base): LoopMonitor {
   loop.start();
   onStop("loop monitor", () => Promise.resolve(loop.stop()));
   return loop;
+}
+
+function startDatabaseWatch(
+  { store, clock, log, onStop }: Base,
+): DatabaseWatch {
+  const read = () => store.overview.database();
+  const database = new DatabaseWatch({ read, clock, log });
+  database.start();
+  onStop("database watch", () => Promise.resolve(database.stop()));
+  return database;
 }
 
 /** What decides whether a socket may open. */

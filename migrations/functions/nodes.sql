@@ -17,14 +17,14 @@ $$;
 -- node. Without one, nodes whose lease ended more than a lease ago are swept: after an outage longer than
 -- a lease the others are about to come back, and until then only a later sweep may release their claims.
 create or replace function rollcall_internal.join_node(
-  node uuid, lease_ms integer, heartbeat_ms integer, predecessor uuid, most integer
+  node uuid, lease_ms integer, heartbeat_ms integer, predecessor uuid, most integer, host text, pid integer
 )
 returns table (seq bigint, user_id :ID_TYPE, username text, status text)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
-  insert into rollcall_internal.nodes (id, expires_at, heartbeat_ms)
-  values (node, clock_timestamp() + lease_ms * interval '1 millisecond', heartbeat_ms);
+  insert into rollcall_internal.nodes (id, expires_at, heartbeat_ms, host, pid)
+  values (node, clock_timestamp() + lease_ms * interval '1 millisecond', heartbeat_ms, host, pid);
 
   if predecessor is null then
     return query select * from rollcall_internal.sweep_nodes(node, most, lease_ms);
@@ -40,12 +40,15 @@ begin
 end
 $$;
 
--- Renews the lease, and does nothing else: no fault of anything else may cost a node its lease.
-create or replace function rollcall_internal.renew(node uuid, lease_ms integer) returns void
+-- Renews the lease, and notes what the node reports of itself. It does nothing else: no fault of anything
+-- else may cost a node its lease.
+create or replace function rollcall_internal.renew(node uuid, lease_ms integer, connections integer, cordoned boolean)
+returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   update rollcall_internal.nodes n
-     set expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', renewed_at = clock_timestamp()
+     set expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', renewed_at = clock_timestamp(),
+         connections = renew.connections, cordoned = renew.cordoned
    where n.id = node and n.expires_at > clock_timestamp() and not n.leaving;
   if not found then
     raise exception 'node % holds no lease', node using errcode = 'RC001';

@@ -80,3 +80,6 @@ export const COPY_PAUSE_MS = 30_000;
 
 /** Time for `AUTO_PROVISION` to get a lock, while a client waits for its authorization. */
 export const PROVISION_LOCK_MS = 500;
+
+/** Copies that are due, as far as they are counted for operators: counting more would cost too much. */
+export const COPIES_DUE_COUNT_MAX = 10_000;

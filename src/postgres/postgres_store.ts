@@ -12,7 +12,8 @@
  * - This file sends arrays of ids into SQL functions and turns rows into the core's types. It
  *   decides nothing: whether a user is online is decided in `migrations/functions/presence.sql`. It
  *   never names the users table: only the functions do.
- * - `rows.ts` reads rows, and `sweep.ts` makes the calls of one sweep.
+ * - `rows.ts` reads rows, `sweep.ts` makes the calls of one sweep, and `overview.ts` reads what an
+ *   operator asks.
  * - `pool.ts` owns the connections and their deadlines. `connect.ts` makes the first connection,
  *   where a failure is a fault of the configuration. `listen.ts` owns the one connection that
  *   receives notifications. `provision_refusal.ts` says why a user cannot be created. `traced.ts`
@@ -53,6 +54,7 @@ import {
 } from "../client/protocol/user_id.ts";
 import { LEASE_CONNECTIONS_MAX, SWEEP_USERS_MAX } from "./limits.ts";
 import { listen } from "./listen.ts";
+import { hostName, Overview } from "./overview.ts";
 import { Pool } from "./pool.ts";
 import { describeRefusal } from "./provision_refusal.ts";
 import { Rows, type TransitionRow } from "./rows.ts";
@@ -83,6 +85,8 @@ export class PostgresStore implements Store {
   #settledNode: NodeId | undefined;
 
   readonly #rows: Rows;
+  /** For operators. */
+  readonly overview: Overview;
 
   /** Connects when it is first used. The schema must be up to date. */
   constructor(
@@ -95,6 +99,7 @@ export class PostgresStore implements Store {
     this.#log = log;
     this.#pool = new Pool(url, log);
     this.#leasePool = new Pool(url, log, LEASE_CONNECTIONS_MAX);
+    this.overview = new Overview(this.#pool);
   }
 
   async join(
@@ -104,17 +109,21 @@ export class PostgresStore implements Store {
     heartbeatMs = Math.floor(leaseMs / 3),
   ): Promise<readonly Transition[]> {
     const rows = await this.#pool.query<TransitionRow>(
-      "select * from rollcall_internal.join_node($1, $2, $3, $4, $5)",
-      [nodeId, leaseMs, heartbeatMs, predecessor ?? null, SWEEP_USERS_MAX],
+      "select * from rollcall_internal.join_node($1, $2, $3, $4, $5, $6, $7)",
+      [
+        ...[nodeId, leaseMs, heartbeatMs, predecessor ?? null, SWEEP_USERS_MAX],
+        ...[hostName(), Deno.pid],
+      ],
     );
     return this.#rows.toTransitions(rows);
   }
 
   async heartbeat(nodeId: NodeId, leaseMs: number): Promise<void> {
-    await this.#leasePool.query("select rollcall_internal.renew($1, $2)", [
-      nodeId,
-      leaseMs,
-    ]);
+    const { connections, isCordoned } = this.overview.report();
+    await this.#leasePool.query(
+      "select rollcall_internal.renew($1, $2, $3, $4)",
+      [nodeId, leaseMs, connections, isCordoned],
+    );
   }
 
   sweep(nodeId: NodeId, pauseMs = 0): Promise<readonly Transition[]> {

@@ -11,6 +11,7 @@ import type { Feed } from "../core/feed/feed.ts";
 import type { Lease } from "../core/presence/lease.ts";
 import type { Presence } from "../core/presence/presence.ts";
 import type { Roster } from "../core/roster/roster.ts";
+import type { DatabaseWatch } from "./database_watch.ts";
 import type { LoopMonitor } from "./loop_monitor.ts";
 import type { Checked } from "./readiness.ts";
 
@@ -26,6 +27,7 @@ export interface Observed extends Checked {
     & Checked["admission"]
     & Pick<Admission, "sockets" | "slotsInUse">;
   readonly loop: Pick<LoopMonitor, "lagMs">;
+  readonly database: Pick<DatabaseWatch, "copiesDue" | "snapshots">;
   /** What is configured, for those values that have a bound. */
   readonly limits: {
     readonly admission: AdmissionLimits;
@@ -37,7 +39,8 @@ export interface Observed extends Checked {
 export interface GaugeOf<Parts> {
   readonly name: string;
   readonly help: string;
-  readonly read: (parts: Parts) => number;
+  /** `undefined`: the value is not known now. */
+  readonly read: (parts: Parts) => number | undefined;
 }
 
 /** Reading all of them walks each connection once, for the lag of the slowest. */
@@ -127,6 +130,18 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
     name: "rollcall_fanout_lag_transitions",
     help: "Transitions that the slowest connection has not received",
     read: ({ subscriptions, roster }) => subscriptions.lag(roster.ring.head),
+  },
+  {
+    name: "rollcall_copies_due",
+    help: "Copies of the status that the sweep has to write, up to 10,000",
+    read: ({ database }) => database.copiesDue,
+  },
+  {
+    name: "rollcall_database_snapshot_seconds",
+    help:
+      "How long the oldest snapshot in the database is held, by a transaction or a replication slot",
+    read: ({ database: { snapshots } }) =>
+      snapshots && (snapshots[0]?.seconds ?? 0),
   },
   {
     name: "rollcall_notifications_up",

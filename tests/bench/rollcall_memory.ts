@@ -17,6 +17,12 @@ const database = new MemoryDatabase(ids, systemClock);
 const store = Object.assign(new MemoryStore(database), {
   provision: () => Promise.resolve({ outcome: "there" } as const),
   findUsers: (users: readonly UserId[]) => Promise.resolve(users),
+  overview: {
+    nodes: () => Promise.resolve([]),
+    user: () => Promise.resolve(undefined),
+    database: () => Promise.resolve({ copiesDue: 0, snapshots: [] }),
+    report: () => ({ connections: 0, isCordoned: false }),
+  },
 });
 const log = rateLimited(createLog(config.log.level, config.log.format));
 const { url } = await startNode(config, store, log);

@@ -224,7 +224,7 @@ Deno.test("[U5] a request of the API can neither lock nor call anything of Rollc
     await api.query("begin; set local role anon");
     for (
       const attempt of [
-        "select rollcall_internal.renew(gen_random_uuid(), 1)",
+        "select rollcall_internal.renew(gen_random_uuid(), 1, 0, false)",
         "lock table rollcall_internal.presence",
         "select from rollcall_internal.migration_lock for update",
       ]

@@ -76,6 +76,7 @@ async function metricTypes(): Promise<Map<string, string>> {
     ...{ ...idleCore(), hub: new Hub(), loop: new LoopMonitor(), limits },
     ...{ admission: new Admission(limits.admission) },
     drain: { isDraining: false },
+    database: { copiesDue: 0, snapshots: [] },
   });
   const types = (await metrics.text()).matchAll(/^# TYPE (\w+) (\w+)$/gm);
   return new Map([...types].map(([, name = "", type = ""]) => [name, type]));

@@ -31,6 +31,7 @@ function metricsOf(subscriptions: Subscriptions): PrometheusMetrics {
     feed: { lag: 0, notificationsUp: false },
     lease: { remainingMs: 1_500, held: true, renewing: true },
     presence: { unwritten: 4 },
+    database: { copiesDue: undefined, snapshots: undefined },
     admission: new Admission(limits.admission),
     ...{ loop: { lagMs: 0 }, drain: { isDraining: false }, limits },
   });
