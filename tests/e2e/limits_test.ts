@@ -1,6 +1,5 @@
 /** Each configured limit: one socket past it is refused, and below it sockets are accepted again. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { createConnection } from "node:net";
 import {
   connect,
   connectWith,
@@ -10,7 +9,7 @@ import {
 import { postgresForThisFile } from "../support/database.ts";
 import { readiness } from "../support/endpoints.ts";
 import { openDescriptors } from "../support/process.ts";
-import { handshakeText, rawHandshake } from "../support/raw_socket.ts";
+import { rawHandshake, resetHandshake } from "../support/raw_socket.ts";
 import { startServerOn, type TestServer } from "../support/server.ts";
 import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
@@ -191,14 +190,9 @@ Deno.test("[L1] a peer that resets its connection before the answer is counted, 
     SOCKET_ENGINE: "native",
   });
   const before = openDescriptors(server.pid);
-  const { hostname, port } = new URL(server.url);
-  const path = new URL(socketUrl(server.url, await tokenFor(1)));
+  const url = socketUrl(server.url, await tokenFor(1));
   await until("two handshakes are lost", async () => {
-    const socket = createConnection(Number(port), hostname);
-    socket.on("error", () => {});
-    await new Promise((resolve) => socket.once("connect", resolve));
-    socket.write(handshakeText(server.url, path.pathname + path.search));
-    socket.resetAndDestroy();
+    await resetHandshake(url);
     return openDescriptors(server.pid) >= before + 2;
   });
   const { checks } = await until("the node is not ready", async () => {

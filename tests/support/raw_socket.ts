@@ -4,6 +4,8 @@
  * @module
  */
 
+import { createConnection } from "node:net";
+
 export interface RawSocket extends Disposable {
   readonly conn: Deno.TcpConn;
   /** The head of the answer. Empty with `"no answer"`. */
@@ -62,4 +64,14 @@ export async function rawHandshake(
       isOpen = false;
     },
   };
+}
+
+/** Sends a handshake to the URL of a socket, and resets the connection at once. */
+export async function resetHandshake(url: string): Promise<void> {
+  const { hostname, port, pathname, search } = new URL(url);
+  const socket = createConnection(Number(port), hostname);
+  socket.on("error", () => {});
+  await new Promise((resolve) => socket.once("connect", resolve));
+  socket.write(handshakeText(url, pathname + search));
+  socket.resetAndDestroy();
 }
