@@ -1,6 +1,6 @@
 /**
- * A soak run: thousands of clients connect and disconnect, and memory and descriptors must not
- * grow.
+ * A soak run: thousands of clients connect and disconnect in several rounds, and after each round
+ * the server must have as much memory and as many descriptors as after the one before.
  *
  * By hand: `deno task soak --minutes 15`.
  *
@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { open, type TestClient } from "../support/client.ts";
 import { query, scratchPostgres } from "../support/database.ts";
+import { heldBytes, MEASURED_HEAP } from "../support/heap.ts";
 import { residentBytes, servedDescriptors } from "../support/process.ts";
 import { randomFrom } from "../support/random.ts";
 import { startServerOn } from "../support/server.ts";
@@ -28,8 +29,10 @@ const MIB = 1_048_576;
 const SAMPLE_MS = 5_000;
 /** The longest time that a client stays. The average is half of it. */
 const STAY_MS = 20_000;
-/** Growth of the second half over the first one, after the warm-up, that is still noise. */
-const GROWTH_MAX = 1.15;
+/** The first one fills pools and caches. What the last one adds to the one before is a leak. */
+const ROUNDS = 3;
+/** Growth in the last round that is still noise. */
+const GROWTH_MAX = 1.25;
 
 export async function soak(options: SoakOptions): Promise<void> {
   const { minutes, clients, seed, print } = options;
@@ -42,64 +45,64 @@ export async function soak(options: SoakOptions): Promise<void> {
     "insert into users (id, username) select n, 'user' || n from generate_series(1, $1::int) n",
     [clients],
   );
-  // Every collection is a full one, so that memory shows what is held and not when V8 collected.
-  const server = await startServerOn(postgres.url, {
-    DENO_V8_FLAGS: "--gc-global",
+  const server = await startServerOn(postgres.url, {}, {
+    permissions: MEASURED_HEAP,
   });
   cleanup.use(server);
   const atRest = servedDescriptors(server.pid);
 
-  const over = new AbortController();
   const random = randomFrom(seed);
   let connects = 0;
-  const living = Array.from({ length: clients }, async (_, index) => {
-    await pause(random() * STAY_MS, over.signal);
-    while (!over.signal.aborted) {
+  const live = async (userId: number, over: AbortSignal) => {
+    await pause(random() * STAY_MS, over);
+    while (!over.aborted) {
       connects += 1;
-      const client = await connectOnce(server.url, index + 1, random());
-      await pause(random() * STAY_MS, over.signal);
+      const client = await connectOnce(server.url, userId, random());
+      await pause(random() * STAY_MS, over);
       await client?.[Symbol.asyncDispose]();
-      await pause(random() * 500, over.signal);
+      await pause(random() * 500, over);
     }
-  });
-  const samples: number[] = [];
-  const endsAt = Date.now() + minutes * 60_000;
-  while (Date.now() < endsAt) {
-    await pause(SAMPLE_MS, over.signal);
-    samples.push(residentBytes(server.pid) / MIB);
-    print(
-      `${samples.at(-1)?.toFixed(0)} MiB, ${
-        servedDescriptors(server.pid)
-      } descriptors, ${connects} connects`,
+  };
+  const ends: Memory[] = [];
+  for (let round = 1; round <= ROUNDS; round++) {
+    const over = AbortSignal.timeout(minutes * 60_000 / ROUNDS);
+    const living = Array.from(
+      { length: clients },
+      (_, index) => live(index + 1, over),
     );
+    while (!over.aborted) {
+      await pause(SAMPLE_MS, over);
+      print(
+        `${mib(residentBytes(server.pid))}, ${
+          servedDescriptors(server.pid)
+        } descriptors, ${connects} connects`,
+      );
+    }
+    await Promise.all(living);
+    await until(
+      "the descriptors are back",
+      () => servedDescriptors(server.pid) <= atRest,
+      30_000,
+    );
+    const held = await heldBytes(server);
+    const resident = residentBytes(server.pid);
+    ends.push({ held, resident });
+    print(`round ${round}: held ${mib(held)}, resident ${mib(resident)}`);
   }
-  over.abort();
-  await Promise.all(living);
-  await until(
-    "the descriptors are back",
-    () => servedDescriptors(server.pid) <= atRest,
-    30_000,
-  );
-  judge(samples, print);
+  const [early, late] = ends.slice(-2);
+  for (const kind of ["held", "resident"] as const) {
+    const most = (early?.[kind] ?? 0) * GROWTH_MAX;
+    ok((late?.[kind] ?? Infinity) < most, `${kind} memory grew`);
+  }
 }
 
-/** Compares two halves of the run, without its first third, which fills pools, caches and heaps. */
-function judge(
-  samples: readonly number[],
-  print: (line: string) => void,
-): void {
-  const warm = samples.slice(Math.floor(samples.length / 3));
-  const half = Math.floor(warm.length / 2);
-  const [early, late] = [median(warm.slice(0, half)), median(warm.slice(half))];
-  const minutes = warm.length * SAMPLE_MS / 60_000;
-  const slope = (late - early) / (minutes / 2);
-  print(
-    `memory ${early.toFixed(0)} MiB, then ${late.toFixed(0)} MiB: ${
-      slope.toFixed(2)
-    } MiB per minute`,
-  );
-  ok(late < early * GROWTH_MAX, `memory grew from ${early} to ${late} MiB`);
+/** Bytes at the end of a round, without clients and without garbage. */
+interface Memory {
+  readonly held: number;
+  readonly resident: number;
 }
+
+const mib = (bytes: number) => `${(bytes / MIB).toFixed(1)} MiB`;
 
 /** Two of three clients speak version 2, and one of these watches three users. */
 async function connectOnce(
@@ -118,10 +121,6 @@ async function connectOnce(
     // The server accepts only so many at once.
     return undefined;
   }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

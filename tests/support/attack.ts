@@ -5,7 +5,7 @@
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { tokenFor } from "./client.ts";
-import { openHeap } from "./heap.ts";
+import { heldBytes } from "./heap.ts";
 import { residentBytes, servedDescriptors } from "./process.ts";
 import { rawHandshake, type RawSocket } from "./raw_socket.ts";
 import type { TestServer } from "./server.ts";
@@ -101,8 +101,7 @@ export function attacksOn(
       await using watcher = await connectSync(server.url, 50);
       await watcher.holds([50]);
       const aloneMs = await medianWaitMs(server.url, Promise.resolve());
-      await using heap = await openHeap(server);
-      const held = await heap.heldBytes();
+      const held = await heldBytes(server);
       const resident = residentBytes(server.pid);
       const descriptors = servedDescriptors(server.pid);
       const besideMs = await medianWaitMs(server.url, perform());
@@ -115,7 +114,7 @@ export function attacksOn(
       // Timers of connections that have ended hold some of them for seconds.
       let heldMore = Infinity;
       await until("the heap holds no more than before", async () => {
-        heldMore = await heap.heldBytes() - held;
+        heldMore = await heldBytes(server) - held;
         return heldMore < HELD_BYTES_MAX;
       }, GONE_MS).catch(() => {});
       const residentMore = residentBytes(server.pid) - resident;

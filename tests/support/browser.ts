@@ -83,8 +83,12 @@ export interface FoundBrowser {
   readonly launch: () => Promise<Browser>;
 }
 
-export const BROWSERS: readonly FoundBrowser[] = INSTALLATIONS.map(
-  ({ name, programs, launch }) => {
+/** Browsers to test in, separated by commas. Default: all. */
+const CHOSEN = Deno.env.get("TEST_BROWSERS")?.split(",");
+
+export const BROWSERS: readonly FoundBrowser[] = INSTALLATIONS
+  .filter(({ name }) => CHOSEN?.includes(name) ?? true)
+  .map(({ name, programs, launch }) => {
     const paths = programs.map(find);
     const absent = programs.filter((_names, index) => !paths[index]);
     const missing = absent.length === 0
@@ -99,8 +103,7 @@ export const BROWSERS: readonly FoundBrowser[] = INSTALLATIONS.map(
         return launch(paths.map((path) => path ?? ""));
       },
     };
-  },
-);
+  });
 
 function find(names: readonly string[]): string | undefined {
   return FOLDERS

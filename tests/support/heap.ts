@@ -11,48 +11,58 @@ import { until } from "./until.ts";
 /** The permission flags of a server whose heap is measured. */
 export const MEASURED_HEAP = "--allow-all --inspect=127.0.0.1:0";
 
-export interface Heap extends AsyncDisposable {
-  /** Collects all garbage, and returns the bytes of the objects and buffers that are left. */
-  heldBytes(): Promise<number>;
-}
+/** Time for the inspector. A busy server leaves some sessions without an answer. */
+const ANSWER_MS = 3_000;
 
-/** Connects to the inspector of a server that was started with `MEASURED_HEAP`. */
-export async function openHeap(
+/**
+ * Collects all garbage of a server that was started with `MEASURED_HEAP`, and returns the bytes of
+ * the objects and buffers that are left.
+ */
+export async function heldBytes(
   server: Pick<TestServer, "log">,
-): Promise<Heap> {
+): Promise<number> {
   const url = /ws:\S+/.exec(server.log.join("\n"))?.[0];
   if (url === undefined) throw new Error("The server has no inspector");
+  return await until(
+    "the inspector answers",
+    () => inspect(url).catch(() => undefined),
+    60_000,
+  );
+}
+
+async function inspect(url: string): Promise<number> {
   const socket = new WebSocket(url);
+  const ended = new Promise<void>((resolve) =>
+    socket.onclose = () => resolve()
+  );
   const answers = new Map<number, unknown>();
   socket.onmessage = ({ data }) => {
     const { id, result } = JSON.parse(data);
     answers.set(id, result);
   };
-  await new Promise((resolve, reject) => {
-    socket.onopen = resolve;
-    socket.onerror = reject;
-  });
-  const closed = new Promise((resolve) => socket.onclose = resolve);
-  let calls = 0;
-  const call = async (method: string) => {
-    const id = ++calls;
-    socket.send(JSON.stringify({ id, method }));
-    await until(`${method} is answered`, () => answers.has(id));
-    return answers.get(id);
-  };
-  return {
-    heldBytes: async () => {
-      // Some objects are freed only after their finalizers have run.
-      await call("HeapProfiler.collectGarbage");
-      await call("HeapProfiler.collectGarbage");
-      const usage = await call("Runtime.getHeapUsage") as Usage;
-      return usage.usedSize + usage.backingStorageSize;
-    },
-    [Symbol.asyncDispose]: async () => {
-      socket.close();
-      await closed;
-    },
-  };
+  socket.onerror = () => {};
+  try {
+    await until(
+      "the inspector is open",
+      () => socket.readyState === 1,
+      ANSWER_MS,
+    );
+    let calls = 0;
+    const call = async (method: string) => {
+      const id = ++calls;
+      socket.send(JSON.stringify({ id, method }));
+      await until(`${method} is answered`, () => answers.has(id), ANSWER_MS);
+      return answers.get(id);
+    };
+    // Some objects are freed only after their finalizers have run.
+    await call("HeapProfiler.collectGarbage");
+    await call("HeapProfiler.collectGarbage");
+    const usage = await call("Runtime.getHeapUsage") as Usage;
+    return usage.usedSize + usage.backingStorageSize;
+  } finally {
+    socket.close();
+    await ended;
+  }
 }
 
 interface Usage {
