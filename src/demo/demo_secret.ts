@@ -27,7 +27,7 @@ export function readDemoSecret(): string {
     throw new StartError(
       `Cannot keep the demo's secret in ${SECRET_FILE}: ${
         messageOf(cause)
-      }; start the server as the owner of ${DATA_DIRECTORY}, or in another folder`,
+      }; set DATABASE_URL and JWT_SECRET, or for demo mode start the server as the owner of ${DATA_DIRECTORY}, or in another folder`,
       { cause },
     );
   }

@@ -23,6 +23,7 @@
 import { createRequire } from "node:module";
 import { systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { EMBEDDED_POLL_MS, EMBEDDED_START_MS } from "./limits.ts";
 import { type Owner, ownerFor } from "./owner.ts";
@@ -50,8 +51,7 @@ export async function startEmbedded(
   directory: string,
   log: Log,
 ): Promise<Embedded> {
-  await Deno.mkdir(directory, { recursive: true });
-  const root = await Deno.realPath(directory);
+  const root = await makeDirectory(directory);
   await using stack = new AsyncDisposableStack();
   const lock = await lockDirectory(root);
   stack.defer(() => lock.close());
@@ -82,6 +82,21 @@ export async function startEmbedded(
       await held.disposeAsync();
     },
   };
+}
+
+/** Makes the directory if it is missing. Returns its real path. */
+async function makeDirectory(directory: string): Promise<string> {
+  try {
+    await Deno.mkdir(directory, { recursive: true });
+    return await Deno.realPath(directory);
+  } catch (cause) {
+    throw new StartError(
+      `Cannot keep an embedded Postgres in ${directory}: ${
+        messageOf(cause)
+      }; set DATABASE_URL, or start the server in a folder where it may write`,
+      { cause },
+    );
+  }
 }
 
 /** Takes a lock that the operating system releases when this process ends, however it ends. */
