@@ -16,9 +16,10 @@ import { readArguments } from "./src/arguments.ts";
 import { readConfig } from "./src/config/config.ts";
 import { misspelt } from "./src/config/environment.ts";
 import { readDemoSecret } from "./src/demo/demo_secret.ts";
+import { requireDeno } from "./src/deno_version.ts";
 import { EARLY_STOP_MS } from "./src/limits.ts";
 import { dropPermissions } from "./src/permissions.ts";
-import { socketPath } from "./src/postgres/connect.ts";
+import { socketPaths } from "./src/postgres/connect.ts";
 import { type Server, startServer } from "./src/server.ts";
 import { keepInspectorClosed, nextStopSignal } from "./src/signals.ts";
 import { createLog } from "./src/telemetry/log_writer.ts";
@@ -32,6 +33,7 @@ async function main(): Promise<number> {
       Deno.stdout.writeSync(new TextEncoder().encode(`${answer}\n`));
       return 0;
     }
+    requireDeno();
     const isTerminal = Deno.stdout.isTerminal();
     const env = Deno.env.toObject();
     const config = readConfig(env, readDemoSecret, isTerminal);
@@ -42,10 +44,12 @@ async function main(): Promise<number> {
       log.warn({ ...one }, "unknown variable, probably misspelt");
     }
     if (config.database.kind === "external") {
-      await dropPermissions(socketPath(config.database.url));
+      await dropPermissions(socketPaths(config.database.url));
     }
     const signal = nextStopSignal();
-    const starting = startServer(config, log);
+    const stopping = new AbortController();
+    void signal.then(() => stopping.abort());
+    const starting = startServer(config, log, stopping.signal);
     const server = await Promise.race([starting, signal.then(() => undefined)]);
     if (server === undefined) {
       log.info({ signal: await signal }, "stopping before the start completed");

@@ -2,16 +2,15 @@
  * A node: every part of the server above the database, built from the bottom to the top.
  *
  * From the bottom: the store (`postgres/`), the core (`core/`), access (`access/`), WebSockets
- * (`socket/`), the demo (`demo/`), the routes and the HTTP server (`http/`). `telemetry/` measures
+ * (`socket/`), the demo (`demo/`), the routes (`http/`). `telemetry/` measures
  * all of them. This is the only file that knows all parts. It decides nothing: it gives each part
- * the parts that it needs, starts them in this order, and stops them in the opposite one. Only the
- * port is taken first, before the node joins the others.
+ * the parts that it needs, starts them in this order, and stops them in the opposite one. The HTTP
+ * server is there already (`listening.ts`).
  *
  * @module
  */
 import project from "../deno.json" with { type: "json" };
 import { Admission } from "./access/admission.ts";
-import { clientAddress } from "./access/client_address.ts";
 import {
   coalesced,
   disconnectUnlessWritten,
@@ -38,10 +37,9 @@ import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";
 import type { FindUsers } from "./http/known_users.ts";
 import { type App, createApp } from "./http/app.ts";
-import { starting } from "./http/problem.ts";
 import { HTTP_STOP_MS, PART_STOP_MS } from "./limits.ts";
+import type { Listening } from "./listening.ts";
 import { SocketEndpoint } from "./socket/socket_endpoint.ts";
-import { loadSocketEngine, type SocketEngine } from "./socket_engine.ts";
 import { stopWithin } from "./stop_within.ts";
 import type { Overview } from "./postgres/overview.ts";
 import { DatabaseWatch } from "./telemetry/database_watch.ts";
@@ -50,8 +48,6 @@ import { measured } from "./telemetry/measured_store.ts";
 import { PrometheusMetrics } from "./telemetry/prometheus.ts";
 
 export interface Node {
-  /** Where it listens, with a slash at the end. */
-  readonly url: string;
   /** Drains, then stops every part. Never rejects. */
   stop(): Promise<void>;
 }
@@ -75,7 +71,7 @@ interface Base {
   readonly ids: UserIds;
   readonly clock: Clock;
   readonly metrics: PrometheusMetrics;
-  readonly engine: SocketEngine;
+  readonly listening: Listening;
   /** `undefined` if the operator does not want users to be written. */
   readonly provisioning: Provisioning | undefined;
   /** Registers how to stop a part. Parts stop in the reverse order of their registration. */
@@ -87,27 +83,27 @@ interface Base {
 }
 
 /**
- * Starts a node. When it cannot start, it stops the parts that it started and rejects.
+ * Starts a node. When it cannot start, it stops the parts that it started and rejects: not the HTTP
+ * server, which belongs to the node from its start on.
  *
+ * @param listening Where the node serves.
  * @param store Belongs to the node from here on: the node closes it.
  * @param log Rate limited, because clients can cause lines.
  * @param ids The user ids of the store.
  * @param databaseUrl For demo mode, which writes and reads users by itself.
- * @throws {StartError} when it cannot listen on `HOST` and `PORT`.
  */
 export async function startNode(
   config: Config,
+  listening: Listening,
   store: NodeStore,
   log: Log,
   ids: UserIds = INTEGER_IDS,
   databaseUrl?: string,
 ): Promise<Node> {
-  useVectoredWrites();
   await using parts = new AsyncDisposableStack();
   const base: Base = {
-    ...{ config, store, log, ids, clock: systemClock },
+    ...{ config, listening, store, log, ids, clock: systemClock },
     metrics: new PrometheusMetrics(project.version),
-    engine: await loadSocketEngine(config.socketEngine, systemClock),
     provisioning: config.autoProvision
       ? coalesced((...user) => store.provision(...user))
       : undefined,
@@ -115,54 +111,16 @@ export async function startNode(
       parts.defer(() => stopWithin(ms, part, stop(), log)),
   };
   base.onStop("store", () => store.close());
-  const server = await listen(base);
-  try {
-    const { app, stop } = await startParts(base, server.url, databaseUrl);
-    server.serve(app);
-    base.onStop("HTTP server", server.stop, HTTP_STOP_MS);
-    base.onStop("sockets", () => base.engine.stop());
-    const started = parts.move();
-    return {
-      url: server.url,
-      stop: async () => {
-        await stop();
-        await started.disposeAsync();
-      },
-    };
-  } catch (err) {
-    await stopWithin(HTTP_STOP_MS, "HTTP server", server.stop(), log);
-    throw err;
-  }
-}
-
-/** A server that has its port, and what it answers once the node has started. */
-interface Listening {
-  /** Where it listens, with a slash at the end. */
-  readonly url: string;
-  serve(app: App): void;
-  readonly stop: () => Promise<void>;
-}
-
-/**
- * Takes the port. A node that cannot have it must not join the cluster: it would take part in the
- * work of the others, and its lease would have to be ended again. Until the node has started, every
- * request is answered with 503.
- */
-async function listen(
-  { config, clock, log, engine }: Base,
-): Promise<Listening> {
-  const addressOf = clientAddress(config.trustedProxies, (peer) => {
-    log.warn({ peer }, "X-Forwarded-For of a peer outside TRUSTED_PROXIES");
-  });
-  let app: App = () => Promise.resolve(starting());
-  const http = await engine.listen({
-    ...{ ...config, clock, log },
-    handle: (request, peer) => app(request, addressOf(peer, request.headers)),
-  });
+  const { app, stop } = await startParts(base, databaseUrl);
+  listening.serve(app);
+  base.onStop("HTTP server", () => listening.stop(), HTTP_STOP_MS);
+  base.onStop("sockets", () => listening.engine.stop());
+  const started = parts.move();
   return {
-    url: http.url,
-    serve: (started) => app = started,
-    stop: () => http.stop(),
+    stop: async () => {
+      await stop();
+      await started.disposeAsync();
+    },
   };
 }
 
@@ -173,7 +131,6 @@ async function listen(
  */
 async function startParts(
   base: Base,
-  url: string,
   databaseUrl: string | undefined,
 ): Promise<{ readonly app: App; readonly stop: () => Promise<void> }> {
   const { log } = base;
@@ -190,9 +147,7 @@ async function startParts(
     limits: base.config,
   });
   const endpoint = createSocketEndpoint(base, core, access);
-  const demo = base.config.demo
-    ? startDemo(base, databaseUrl, () => url)
-    : undefined;
+  const demo = base.config.demo ? startDemo(base, databaseUrl) : undefined;
   const app = createApp({
     ...{ ...base, ...core, ...access, loop, demo: demo?.routes },
     version: project.version,
@@ -208,14 +163,6 @@ async function startParts(
     await access.drain.run();
   };
   return { app, stop };
-}
-
-/**
- * Deno reads this variable once, at the first upgrade. Without it, each socket keeps a buffer as
- * large as the largest message that was sent to it.
- */
-function useVectoredWrites(): void {
-  Deno.env.set("DENO_USE_WRITEV", "1");
 }
 
 /** When this resolves, the node has a lease and its roster is complete. */
@@ -295,7 +242,7 @@ function createSocketEndpoint(
   core: Core,
   { admission, verify, known, drain }: Access,
 ): SocketEndpoint {
-  const { config, clock, log, ids, metrics, provisioning, engine } = base;
+  const { config, clock, log, ids, metrics, provisioning, listening } = base;
   const { connections, roster, feed, fanout, eviction } = core;
   return new SocketEndpoint({
     ...{ config, admission, verify, known, connections, roster, feed, fanout },
@@ -303,17 +250,16 @@ function createSocketEndpoint(
     provision: provisioning?.provision,
     draining: () => drain.isDraining,
     isRevoked: (tokenId) => eviction.isRevoked(tokenId),
-    upgrade: engine.upgrade,
+    upgrade: listening.engine.upgrade,
   });
 }
 
 function startDemo(
-  { config, clock, log, ids }: Base,
+  { config, listening, clock, log, ids }: Base,
   databaseUrl: string | undefined,
-  url: () => string,
 ): Demo {
   return createDemo({
-    ...{ token: config.token, clock, log, ids, url },
+    ...{ token: config.token, clock, log, ids, url: () => listening.url },
     addUsers: (...users) => addUsers(databaseUrl, ids, ...users),
     onlineSince: (limit) => onlineSince(databaseUrl, ids, limit),
   });

@@ -12,14 +12,14 @@ import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
  * Deno demands the permission to write the file of a Unix socket for each connection to it. Then
  * only the data directory is given up: a permission to write everything cannot be narrowed.
  *
- * @param socket The file of the socket that the database is on.
+ * @param sockets The files of the sockets that the database is on.
  */
 export async function dropPermissions(
-  socket: string | undefined,
+  sockets: readonly string[],
 ): Promise<void> {
   await Deno.permissions.revoke({ name: "run" });
   await Deno.permissions.revoke(
-    socket === undefined
+    sockets.length === 0
       ? { name: "write" }
       : { name: "write", path: DATA_DIRECTORY },
   );

@@ -1,10 +1,12 @@
 /**
  * The server: a database, and a node on top of it.
  *
- * The start has four steps: start the embedded database if there is no other, bring the schema up
- * to date, add the demo's users in demo mode, and start the node (`node.ts`). When `startServer`
- * resolves, the server accepts requests. When a step fails, the embedded database is stopped and
- * the error is thrown.
+ * The start has five steps: take the port (`listening.ts`), start the embedded database if there is
+ * no other, bring the schema up to date, add the demo's users in demo mode, and start the node
+ * (`node.ts`). When `startServer` resolves, the server accepts clients. While the database cannot be
+ * used for a reason that passes by itself (`transient.ts`), the last three steps are tried again,
+ * and `/readyz` says why. When a step fails otherwise, what was started is stopped and the error is
+ * thrown.
  *
  * The stop is the opposite: the node drains (`drain.ts`) and stops its parts, then the embedded
  * database stops. Every part has a time limit (`limits.ts`). A part that exceeds it is logged, and
@@ -12,17 +14,22 @@
  *
  * @module
  */
+import { type Clock, retryMs, systemClock } from "./base/clock.ts";
 import { type Log, rateLimited } from "./base/log.ts";
+import { messageOf } from "./base/message_of.ts";
 import type { Config } from "./config/config.ts";
 import { DEMO_USERS } from "./demo/demo.ts";
 import { addUsers } from "./demo/demo_users.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
-import { NODE_STOP_MS } from "./limits.ts";
-import { startNode } from "./node.ts";
+import { HTTP_STOP_MS, NODE_STOP_MS } from "./limits.ts";
+import { listen, type Listening } from "./listening.ts";
+import { type Node, startNode } from "./node.ts";
 import { databaseAddress, startFault } from "./postgres/connect.ts";
+import { requireSessions } from "./postgres/listen.ts";
 import { logMigration, migrateDatabase } from "./postgres/migrate.ts";
 import { userIds } from "./client/protocol/user_id.ts";
 import { PostgresStore } from "./postgres/postgres_store.ts";
+import { transientReason } from "./postgres/transient.ts";
 import { stopWithin } from "./stop_within.ts";
 
 export interface Server {
@@ -39,28 +46,75 @@ interface Database {
   stop(): Promise<void>;
 }
 
-/** @throws {StartError} when the configuration, or something that it names, is wrong. */
-export async function startServer(config: Config, log: Log): Promise<Server> {
-  const database = await openDatabase(config, log);
+/**
+ * @param stop Ends the wait for a database: the start then fails.
+ * @throws {StartError} when the configuration, or something that it names, is wrong.
+ */
+export async function startServer(
+  config: Config,
+  log: Log,
+  stop: AbortSignal,
+): Promise<Server> {
+  const listening = await listen(config, rateLimited(log));
+  let database: Database | undefined;
   try {
+    database = await openDatabase(config, log);
     const { url } = database;
-    const migrated = await migrateDatabase(url, config.users, log);
-    logMigration(migrated, log);
-    const ids = userIds(migrated.users.idType, config.userIdJson);
-    if (config.demo) await addUsers(url, ids, DEMO_USERS);
-    const limitedLog = rateLimited(log);
-    const store = new PostgresStore(url, limitedLog, ids);
-    const node = await startNode(config, store, limitedLog, ids, url);
+    const start = () => startOn(config, listening, url, log);
+    const node = await untilStarted(start, listening, log, stop);
     return {
-      url: node.url,
+      url: listening.url,
       stop: async () => {
         await stopWithin(NODE_STOP_MS, "node", node.stop(), log);
-        await database.stop();
+        await database?.stop();
       },
     };
   } catch (err) {
-    await database.stop();
+    await stopWithin(HTTP_STOP_MS, "HTTP server", listening.stop(), log);
+    await database?.stop();
     throw startFault(err);
+  }
+}
+
+/** Starts the node on a database that answers. */
+async function startOn(
+  config: Config,
+  listening: Listening,
+  url: string | undefined,
+  log: Log,
+): Promise<Node> {
+  const migrated = await migrateDatabase(url, config.users, log);
+  logMigration(migrated, log);
+  const ids = userIds(migrated.users.idType, config.userIdJson);
+  await requireSessions(url);
+  if (config.demo) await addUsers(url, ids, DEMO_USERS);
+  const limitedLog = rateLimited(log);
+  const store = new PostgresStore(url, limitedLog, ids);
+  return await startNode(config, listening, store, limitedLog, ids, url);
+}
+
+/** Repeats a start that failed for a reason that passes by itself. */
+async function untilStarted(
+  start: () => Promise<Node>,
+  listening: Listening,
+  log: Log,
+  stop: AbortSignal,
+  clock: Clock = systemClock,
+): Promise<Node> {
+  for (let failures = 0;; failures++) {
+    try {
+      return await start();
+    } catch (err) {
+      const reason = transientReason(err);
+      if (reason === undefined || stop.aborted) throw err;
+      listening.waitFor(reason);
+      log.warn(
+        { reason: messageOf(err) },
+        "cannot use the database yet, trying again",
+      );
+      await clock.sleep(retryMs(failures, Math.random), stop);
+      if (stop.aborted) throw err;
+    }
   }
 }
 

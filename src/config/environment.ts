@@ -11,6 +11,7 @@ import { z } from "zod";
 import type { Network } from "../access/client_address.ts";
 import { WATCHED_USERS_MAX } from "../client/protocol/messages.ts";
 import { USER_ID_TYPES } from "../client/protocol/user_id.ts";
+import { hostUrls, WRITABLE_TARGETS } from "../postgres/hosts.ts";
 import { StartError } from "../base/start_error.ts";
 import { type Misspelt, misspeltVariables } from "./misspelt.ts";
 import { origins } from "./origins.ts";
@@ -55,11 +56,30 @@ const databaseUrl = z.string()
     error: "expected a URL that starts with postgres:// or postgresql://",
     abort: true,
   })
+  .refine((value) => hostUrls(value).every(isDatabaseUrl), {
+    error:
+      "expected a URL such as postgres://user:password@host/database; percent-encode the password",
+    abort: true,
+  })
   .refine(
-    isDatabaseUrl,
-    "expected a URL such as postgres://user:password@host/database; percent-encode the password",
+    (value) => WRITABLE_TARGETS.includes(targetOf(value)),
+    `expected target_session_attrs to be ${
+      WRITABLE_TARGETS.join(" or ")
+    }, because Rollcall writes`,
   )
   .optional();
+
+/** libpq's `target_session_attrs`. Whatever it is, connections are made to a host that takes writes. */
+function targetOf(text: string): string {
+  const [, search] = text.split("?", 2);
+  return new URLSearchParams(search).get("target_session_attrs") ?? "any";
+}
+
+/** Only a URL can name several hosts, as their ports and names belong together. */
+const databaseHost = z.string().refine(
+  (value) => !value.includes(","),
+  "expected one host; several go into DATABASE_URL=postgres://user:password@host1,host2/database",
+).optional();
 
 /**
  * Whether the whole text was meant as it is read. In a password, the characters `/`, `?` and `#` end
@@ -130,7 +150,7 @@ export const environment = z.object({
   SOCKET_ENGINE: oneOf(["native", "ws"]).default("native"),
   // The database.
   DATABASE_URL: databaseUrl,
-  PGHOST: z.string().optional(),
+  PGHOST: databaseHost,
   PGDATABASE: z.string().optional(),
   // Tokens and users.
   JWT_SECRET: secret(),

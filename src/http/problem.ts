@@ -46,9 +46,3 @@ export function cannotVerify(): Response {
   const message = "tokens cannot be verified now, try again";
   return problem(503, "unavailable", message, headers);
 }
-
-/** For every request that comes before the node has joined the others. */
-export function starting(): Response {
-  const headers = { "retry-after": "1" };
-  return problem(503, "starting", "this node is starting, try again", headers);
-}

@@ -4,9 +4,15 @@
  * @module
  */
 import pg from "pg";
+import { hostsOf, hostUrls } from "./hosts.ts";
 import { DATABASE_CONNECT_MS } from "./limits.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
+
+/** A connection to a host that takes no writes, such as a standby before its promotion. */
+export class ReadOnlyError extends Error {
+  override readonly name = "ReadOnlyError";
+}
 
 /** Options of every connection. A pool adds its own. */
 export function clientOptions(url: string | undefined): pg.ClientConfig {
@@ -25,17 +31,23 @@ export function clientOptions(url: string | undefined): pg.ClientConfig {
  * @throws {StartError} when the URL cannot be parsed.
  */
 export function databaseAddress(url: string | undefined): string {
-  return describe(createClient(url));
+  const clients = url === undefined
+    ? [createClient(url)]
+    : hostUrls(url).map((one) => createClient(one));
+  return clients.map(describe).join(" or ");
 }
 
-/** The file of the Unix socket of a database. `undefined` if the database is not on one. */
-export function socketPath(url: string | undefined): string | undefined {
-  try {
-    return socketOf(new pg.Client(clientOptions(url)));
-  } catch {
-    // The first connection reports it.
-    return undefined;
-  }
+/** The files of the Unix sockets that a database is on. */
+export function socketPaths(url: string | undefined): string[] {
+  const urls = url === undefined ? [url] : hostUrls(url);
+  return urls.flatMap((one) => {
+    try {
+      return socketOf(new pg.Client(clientOptions(one))) ?? [];
+    } catch {
+      // The first connection reports it.
+      return [];
+    }
+  });
 }
 
 /** A host that is a path is a folder with a socket in it, as in libpq. */
@@ -44,41 +56,78 @@ function socketOf({ host, port }: pg.Client): string | undefined {
 }
 
 /**
- * Opens a connection at start, when a failure is a fault of the configuration.
+ * Opens a connection to the host that takes writes. Each host is tried once.
  *
+ * @param options Added to those of every connection.
  * @throws {StartError} that says what the database answered, and its address without the password.
  */
-export async function connect(url: string | undefined): Promise<pg.Client> {
-  const client = createClient(url);
-  try {
-    client.on("error", () => {});
-    await client.connect();
-    return client;
-  } catch (cause) {
-    throw new StartError(
-      `Cannot connect to ${describe(client)}: ${messageOf(cause)}${
-        adviceOn(client, cause)
-      }`,
-      { cause },
-    );
+export async function connect(
+  url: string | undefined,
+  options: pg.ClientConfig = {},
+): Promise<pg.Client> {
+  const hosts = hostsOf(url);
+  const faults: StartError[] = [];
+  while (faults.length < hosts.count) {
+    const host = hosts.current;
+    const client = createClient(host, options);
+    try {
+      client.on("error", () => {});
+      await client.connect();
+      await refuseReadOnly(client);
+      return client;
+    } catch (cause) {
+      client.connection.stream.destroy();
+      hosts.leave(host);
+      faults.push(
+        new StartError(
+          `Cannot connect to ${describe(client)}: ${messageOf(cause)}${
+            adviceOn(client, cause)
+          }`,
+          { cause },
+        ),
+      );
+    }
   }
+  const [fault] = faults;
+  if (fault !== undefined && faults.length === 1) throw fault;
+  throw new StartError(faults.map(({ message }) => message).join(". "), {
+    cause: new AggregateError(faults),
+  });
 }
 
-function createClient(url: string | undefined): pg.Client {
+/**
+ * A new connection leads to a standby if the URL names the wrong host, or during a failover.
+ *
+ * @throws {ReadOnlyError} when the host takes no writes.
+ */
+export async function refuseReadOnly(client: pg.ClientBase): Promise<void> {
+  const { rows: [state] } = await client.query(
+    `select pg_catalog.current_setting('transaction_read_only') as "readOnly",
+            pg_catalog.pg_is_in_recovery() as "isStandby"`,
+  );
+  if (state.readOnly !== "on") return;
+  throw new ReadOnlyError(
+    state.isStandby
+      ? "this host is a standby, which takes no writes"
+      : "this host takes no writes, because default_transaction_read_only is on",
+  );
+}
+
+function createClient(
+  url: string | undefined,
+  options: pg.ClientConfig = {},
+): pg.Client {
   try {
-    return new pg.Client(clientOptions(url));
+    return new pg.Client({ ...clientOptions(url), ...options });
   } catch (cause) {
     const isUnreadable = cause instanceof URIError ||
       messageOf(cause).startsWith("Invalid URL");
-    if (!isUnreadable) {
-      throw new StartError(
-        `Cannot use DATABASE_URL or the PG* variables: ${messageOf(cause)}`,
-        { cause },
-      );
-    }
-    // The error itself quotes the URL with the password.
+    // Without the cause: a file of a certificate that is missing does not come by itself.
     throw new StartError(
-      "Cannot parse DATABASE_URL: expected a URL such as postgres://user:password@host/database; percent-encode the password",
+      isUnreadable
+        // The error itself quotes the URL with the password.
+        ? "Cannot parse DATABASE_URL: expected a URL such as postgres://user:password@host/database; percent-encode the password"
+        : `Cannot use DATABASE_URL or the PG* variables: ${messageOf(cause)}`,
     );
   }
 }
@@ -91,12 +140,36 @@ function describe(client: pg.Client): string {
     : `the socket ${socket} (user ${user}, database ${database})`;
 }
 
+/** What to do about an answer, by its text: TLS faults have no code of their own. */
+const ADVICE: readonly (readonly [RegExp, string])[] = [
+  [
+    /takes no writes/,
+    "expected the primary: check DATABASE_URL, which may name all hosts, separated by commas",
+  ],
+  [
+    /does not support SSL/,
+    "DATABASE_URL (or PGSSLMODE) asks for TLS: turn it on in Postgres, or set sslmode=disable",
+  ],
+  [
+    /pg_hba\.conf.* no encryption$/,
+    "it wants TLS: add ?sslmode=verify-full to DATABASE_URL",
+  ],
+  [
+    /certificate/i,
+    "its certificate is not trusted: set sslrootcert in DATABASE_URL to the file of its authority",
+  ],
+  [/./, "check DATABASE_URL (or the PG* variables) and that Postgres runs"],
+];
+
 function adviceOn(client: pg.Client, cause: unknown): string {
-  const socket = socketOf(client);
-  if (socket !== undefined && cause instanceof Deno.errors.NotCapable) {
+  if (
+    socketOf(client) !== undefined && cause instanceof Deno.errors.NotCapable
+  ) {
     return "; Deno demands the permissions to read and to write the socket, see docs/deployment.md";
   }
-  return "; check DATABASE_URL (or the PG* variables) and that Postgres runs";
+  const message = messageOf(cause);
+  const [, advice] = ADVICE.find(([text]) => text.test(message)) ?? [];
+  return `; ${advice}`;
 }
 
 /**

@@ -12,9 +12,11 @@
 import pg from "pg";
 import type { Log } from "../base/log.ts";
 import { FencedError } from "../core/store/store.ts";
-import { clientOptions } from "./connect.ts";
+import { clientOptions, refuseReadOnly } from "./connect.ts";
+import { type Hosts, hostsOf } from "./hosts.ts";
 import {
   DATABASE_ANSWER_MS,
+  DATABASE_CONNECT_MS,
   DATABASE_STATEMENT_MS,
   POOL_CONNECTIONS_MAX,
 } from "./limits.ts";
@@ -28,16 +30,20 @@ export function isTimeout(err: unknown): boolean {
 }
 
 /**
- * The functions in migrations/ rely on it: each of their statements must see what was committed before
- * it began. Nothing is set where it is so already, because the connection may be one of a pooler,
- * which gives it to the application next.
+ * For the whole connection, which a transaction pooler would give to the application next: the start
+ * has made sure that there is none (`listen.ts`). They are no parameters of the connection because a
+ * pooler in session mode refuses or ignores these.
+ *
+ * The functions in migrations/ rely on "read committed": each of their statements must see what was
+ * committed before it began.
  */
-const USE_READ_COMMITTED = `
-  select pg_catalog.set_config('default_transaction_isolation', 'read committed', false)
-   where pg_catalog.current_setting('default_transaction_isolation') operator(pg_catalog.<>) 'read committed'`;
+const SETTINGS = `
+  select pg_catalog.set_config('statement_timeout', '${DATABASE_STATEMENT_MS}', false),
+         pg_catalog.set_config('default_transaction_isolation', 'read committed', false)`;
 
 export class Pool {
   readonly #pool: pg.Pool;
+  readonly #hosts: Hosts;
 
   /**
    * Opens no connection before the first query.
@@ -49,20 +55,20 @@ export class Pool {
     log: Log,
     connectionsMax = POOL_CONNECTIONS_MAX,
   ) {
+    const hosts = hostsOf(url);
+    this.#hosts = hosts;
     this.#pool = new pg.Pool({
-      ...clientOptions(url),
       max: connectionsMax,
-      statement_timeout: DATABASE_STATEMENT_MS,
-      query_timeout: DATABASE_ANSWER_MS,
-    });
-    this.#pool.on("connect", (client) => {
-      // The pool removes its own listener while it closes a connection, which may still break.
-      client.on("error", () => {});
-      client.on(
-        "notice",
-        ({ message }) => log.warn({ notice: message }, "the database warns"),
-      );
-      client.query(USE_READ_COMMITTED).catch(() => {});
+      connectionTimeoutMillis: DATABASE_CONNECT_MS,
+      Client: class extends pg.Client {
+        constructor() {
+          super({
+            ...clientOptions(hosts.current),
+            query_timeout: DATABASE_ANSWER_MS,
+          });
+        }
+      },
+      onConnect: (client) => prepare(client, log),
     });
     // The pool replaces an idle connection that broke at the next query.
     this.#pool.on(
@@ -80,13 +86,32 @@ export class Pool {
     sql: string,
     values: unknown[] = [],
   ): Promise<Row[]> {
+    const client = await this.#connect();
+    let fault: unknown;
     try {
-      return (await this.#pool.query<Row>(sql, values)).rows;
+      return (await client.query<Row>(sql, values)).rows;
     } catch (err) {
+      fault = err;
       if (err instanceof pg.DatabaseError && err.code === FENCED_SQLSTATE) {
         throw new FencedError(err.message, { cause: err });
       }
       throw err;
+    } finally {
+      // After a fault the connection is not used again: it may lead to a host that became a standby.
+      client.release(fault !== undefined);
+    }
+  }
+
+  /** Takes an idle connection, or opens one to the first host that takes writes. */
+  async #connect(): Promise<pg.PoolClient> {
+    for (let tries = 1;; tries++) {
+      const host = this.#hosts.current;
+      try {
+        return await this.#pool.connect();
+      } catch (err) {
+        this.#hosts.leave(host);
+        if (tries >= this.#hosts.count) throw err;
+      }
     }
   }
 
@@ -94,4 +119,16 @@ export class Pool {
   async close(): Promise<void> {
     await this.#pool.end();
   }
+}
+
+/** Before a new connection is used. */
+async function prepare(client: pg.ClientBase, log: Log): Promise<void> {
+  // The pool removes its own listener while it closes a connection, which may still break.
+  client.on("error", () => {});
+  client.on(
+    "notice",
+    ({ message }) => log.warn({ notice: message }, "the database warns"),
+  );
+  await refuseReadOnly(client);
+  await client.query(SETTINGS);
 }

@@ -14,9 +14,10 @@
  *   never names the users table: only the functions do.
  * - `rows.ts` reads rows, `sweep.ts` makes the calls of one sweep, and `overview.ts` reads what an
  *   operator asks.
- * - `pool.ts` owns the connections and their deadlines. `connect.ts` makes the first connection,
- *   where a failure is a fault of the configuration. `listen.ts` owns the one connection that
- *   receives notifications. `provision_refusal.ts` says why a user cannot be created. `traced.ts`
+ * - `pool.ts` owns the connections and their deadlines. `hosts.ts` knows which host they go to.
+ *   `connect.ts` opens single ones and says why it cannot; `transient.ts` knows which of these faults
+ *   pass by themselves. `listen.ts` owns the one connection that receives notifications.
+ *   `provision_refusal.ts` says why a user cannot be created. `traced.ts`
  *   adds spans for OpenTelemetry.
  *
  * What it costs: for each node at most `POOL_CONNECTIONS_MAX` connections, `LEASE_CONNECTIONS_MAX` for

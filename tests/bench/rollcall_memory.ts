@@ -2,6 +2,7 @@
 import { systemClock } from "../../src/base/clock.ts";
 import { rateLimited } from "../../src/base/log.ts";
 import { readConfig } from "../../src/config/config.ts";
+import { listen } from "../../src/listening.ts";
 import { startNode } from "../../src/node.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { createLog } from "../../src/telemetry/log_writer.ts";
@@ -25,6 +26,7 @@ const store = Object.assign(new MemoryStore(database), {
   },
 });
 const log = rateLimited(createLog(config.log.level, config.log.format));
-const { url } = await startNode(config, store, log);
-const line = `listening ${new URL(url).port}\n`;
+const listening = await listen(config, log);
+await startNode(config, listening, store, log);
+const line = `listening ${new URL(listening.url).port}\n`;
 Deno.stdout.writeSync(new TextEncoder().encode(line));

@@ -1,9 +1,12 @@
-/** A pooler in front of Postgres. LISTEN does not work through one in transaction mode. */
+/** A pooler in front of Postgres. LISTEN works through one in session mode alone. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { DATABASE_STATEMENT_MS } from "../../src/postgres/limits.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
-import { postgresForThisFile, query } from "../support/database.ts";
+import { Pool } from "../../src/postgres/pool.ts";
+import { connect } from "../support/client.ts";
+import { postgresForThisFile, query, silentLog } from "../support/database.ts";
 import { freePort } from "../support/ports.ts";
-import { runFile, TEST_SECRET } from "../support/server.ts";
+import { runFile, startServerOn, TEST_SECRET } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
@@ -14,8 +17,12 @@ if (isMissing) {
   Deno.stderr.writeSync(new TextEncoder().encode(line));
 }
 
-/** Starts pgbouncer in transaction mode, and resolves with the URL through it. */
-async function startPooler(databaseUrl: string, connections = 20) {
+/** Starts pgbouncer, and resolves with the URL through it. */
+async function startPooler(
+  databaseUrl: string,
+  mode: "session" | "transaction",
+  connections = 20,
+) {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl);
   const directory = await Deno.makeTempDir({ prefix: "rollcall-pooler-" });
   const ownPort = freePort();
@@ -36,9 +43,8 @@ async function startPooler(databaseUrl: string, connections = 20) {
       "unix_socket_dir =",
       "auth_type = trust",
       `auth_file = ${directory}/users`,
-      "pool_mode = transaction",
+      `pool_mode = ${mode}`,
       `default_pool_size = ${connections}`,
-      "ignore_startup_parameters = statement_timeout",
     ].join("\n"),
   );
   const isRoot = Deno.uid() === 0;
@@ -77,7 +83,10 @@ Deno.test({
     "a pooler in transaction mode ends the start with 2 and asks for a direct connection",
   ignore: isMissing,
   fn: async () => {
-    await using pooler = await startPooler(await postgres.database());
+    await using pooler = await startPooler(
+      await postgres.database(),
+      "transaction",
+    );
     const startedAt = performance.now();
     const env = {
       DATABASE_URL: pooler.url,
@@ -101,7 +110,7 @@ Deno.test({
   fn: async () => {
     const direct = await postgres.emptyDatabase();
     // The application and the start share one connection.
-    await using pooler = await startPooler(direct, 1);
+    await using pooler = await startPooler(direct, "transaction", 1);
     const settings = () =>
       query(
         pooler.url,
@@ -125,5 +134,25 @@ Deno.test({
     const startedAt = performance.now();
     await migrateDatabase(direct);
     ok(performance.now() - startedAt < 5_000);
+  },
+});
+
+Deno.test({
+  name:
+    "a server works through a pooler in session mode, and its statements have their time limit",
+  ignore: isMissing,
+  fn: async () => {
+    await using pooler = await startPooler(
+      await postgres.database(),
+      "session",
+    );
+    await using server = await startServerOn(pooler.url);
+    await using ada = await connect(server.url, 1);
+    await using _bob = await connect(server.url, 2);
+    await ada.receives("user_online", 2);
+    const pool = new Pool(pooler.url, silentLog);
+    const [row] = await pool.query("show statement_timeout");
+    await pool.close();
+    equal(row?.statement_timeout, `${DATABASE_STATEMENT_MS / 1_000}s`);
   },
 });

@@ -1,6 +1,5 @@
-/** What a server does at start when it cannot use the database that it was given. */
+/** What a server does at start when it cannot use the database, and somebody has to change something. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { DATABASE_CONNECT_MS } from "../../src/postgres/limits.ts";
 import { connect } from "../support/client.ts";
 import {
   postgresForThisFile,
@@ -9,9 +8,7 @@ import {
   uniqueName,
 } from "../support/database.ts";
 import { describeSchema } from "../support/schema.ts";
-import { startProxy } from "../support/proxy.ts";
 import { runFile, startServerOn, TEST_SECRET } from "../support/server.ts";
-import { until } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 
@@ -95,10 +92,6 @@ Deno.test("what the database refuses while the node joins ends the start with 2 
 
 const wrongUrls: Record<string, { change: (url: URL) => void; says: RegExp }> =
   {
-    "nothing listens there": {
-      change: (url) => url.port = "1",
-      says: /ECONNREFUSED|refused/,
-    },
     "the password is wrong": {
       change: (url) => url.password = "hunter2",
       says: /password/,
@@ -134,20 +127,6 @@ for (const [name, { change, says }] of Object.entries(wrongUrls)) {
     );
   });
 }
-
-Deno.test("a wrong DATABASE_URL ends the start with 2 and the reason: nobody answers", async () => {
-  await using proxy = startProxy(await postgres.emptyDatabase());
-  proxy.set("silent");
-  let connectedAt = 0;
-  const env = { DATABASE_URL: proxy.url, JWT_SECRET: TEST_SECRET };
-  const { code, stderr } = await runFile("main.ts", [], { env }, async () => {
-    await until("the server connects", () => proxy.accepted > 0);
-    connectedAt = performance.now();
-  });
-  equal(code, 2);
-  ok(performance.now() - connectedAt < 2 * DATABASE_CONNECT_MS);
-  match(stderr, /^Cannot connect to .*timeout/);
-});
 
 interface Unfit {
   readonly sql: string;

@@ -51,7 +51,8 @@ export async function runFile(
   meanwhile: (process: Deno.ChildProcess) => Promise<void> = async () => {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const directory = cwd ?? await openFolder("rollcall-test-");
-  const process = command(file, args, env, directory, permissions).spawn();
+  const values = { PORT: "0", ...env };
+  const process = command(file, args, values, directory, permissions).spawn();
   const timer = setTimeout(() => process.kill("SIGKILL"), FILE_MS);
   const [output] = await Promise.all([process.output(), meanwhile(process)]);
   clearTimeout(timer);

@@ -145,6 +145,24 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
       env: { ...secret, DATABASE_URL: "postgres://u:42#topsecret@h/d" },
       error: UNREADABLE_URL,
     },
+    "a DATABASE_URL that asks for a standby": {
+      env: {
+        ...secret,
+        DATABASE_URL:
+          "postgres://u:topsecret@h1,h2/d?target_session_attrs=prefer-standby",
+      },
+      error:
+        /^DATABASE_URL=\[hidden, \d+ characters\]: expected target_session_attrs to be read-write or primary or any, because Rollcall writes$/,
+    },
+    "a password with a slash in a DATABASE_URL of two hosts": {
+      env: { ...secret, DATABASE_URL: "postgres://u:topsecret/1@h1,h2/d" },
+      error: UNREADABLE_URL,
+    },
+    "two hosts in PGHOST": {
+      env: { ...secret, PGHOST: "h1,h2" },
+      error:
+        /^PGHOST="h1,h2": expected one host; several go into DATABASE_URL=/,
+    },
     "an empty audience": {
       env: { ...secret, JWT_AUDIENCE: "web,,app" },
       error:
@@ -272,6 +290,8 @@ const databaseUrls = [
   "postgres:///name?host=/var/run/postgresql",
   "postgres://user@%2Fvar%2Frun%2Fpostgresql/name",
   "postgres://user:password@/name?host=/cloudsql/a:b:c",
+  "postgres://user:p@ss@host1:5432,host2:5433/name?target_session_attrs=read-write",
+  "postgres:///name?host=host1,host2&port=5432,5433&user=user",
 ];
 
 for (const url of databaseUrls) {

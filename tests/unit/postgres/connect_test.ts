@@ -3,7 +3,7 @@ import { StartError } from "../../../src/base/start_error.ts";
 import {
   connect,
   databaseAddress,
-  socketPath,
+  socketPaths,
 } from "../../../src/postgres/connect.ts";
 
 async function faultOf(url: string): Promise<string> {
@@ -35,15 +35,15 @@ Deno.test("the socket of a database is where its host is a folder", () => {
       "postgres:///name?host=/run/pg",
       "postgres://user@%2Frun%2Fpg/name",
       "postgres://user:password@/name?host=/run/pg",
-    ].map(socketPath),
+    ].flatMap(socketPaths),
     [file, file, file],
   );
-  equal(
-    socketPath("postgres://%2Frun%2Fpg:5433/name"),
-    "/run/pg/.s.PGSQL.5433",
+  deepEqual(
+    socketPaths("postgres://%2Frun%2Fpg:5433/name"),
+    ["/run/pg/.s.PGSQL.5433"],
   );
-  equal(socketPath("postgres://user@host/name"), undefined);
-  equal(socketPath("postgres://user:p%e4@host/name"), undefined);
+  deepEqual(socketPaths("postgres://user@host/name"), []);
+  deepEqual(socketPaths("postgres://user:p%e4@host/name"), []);
 });
 
 Deno.test("the address of a database names host and database, and never the password", () => {
