@@ -3,18 +3,26 @@ import { deepEqual, ok } from "node:assert/strict";
 import { plainLoop, rollcall } from "./contenders.ts";
 import { churn } from "./workloads.ts";
 
+/** Other programs only ever make a run cost more, so the cheapest of some is what it costs. */
+const TRIES_MAX = 4;
+
 Deno.test("a churn costs version 1 at most 1.2 times the CPU of a plain loop, and version 2 at most 0.5 times", async () => {
   const stage = { environment: () => Promise.resolve({}) };
   const load = { receivers: 300, visitors: 100, rounds: 2 };
-  const cost = async (contender: typeof plainLoop) => {
-    const { metrics, faults } = await churn(contender, stage, load);
-    deepEqual(faults, [], contender.name);
-    return metrics["cpuSeconds"] ?? NaN;
-  };
-  const loop = await cost(plainLoop);
-  const first = await cost(rollcall(1, "memory"));
-  const second = await cost(rollcall(2, "memory"));
+  const contenders = [plainLoop, rollcall(1, "memory"), rollcall(2, "memory")];
+  const costs = contenders.map(() => Infinity);
   // The ratios were 0.5 and 0.07 when this was written.
-  ok(first < 1.2 * loop, `version 1 ${first} s, the loop ${loop} s`);
-  ok(second < 0.5 * loop, `version 2 ${second} s, the loop ${loop} s`);
+  const isRight = () => {
+    const [loop = 0, first = Infinity, second = Infinity] = costs;
+    return first < 1.2 * loop && second < 0.5 * loop;
+  };
+  for (let tries = 0; tries < TRIES_MAX && !isRight(); tries++) {
+    for (const [index, contender] of contenders.entries()) {
+      const { metrics, faults } = await churn(contender, stage, load);
+      deepEqual(faults, [], contender.name);
+      const cost = metrics["cpuSeconds"] ?? Infinity;
+      costs[index] = Math.min(costs[index] ?? Infinity, cost);
+    }
+  }
+  ok(isRight(), `the loop, version 1 and version 2: ${costs.join(" s, ")} s`);
 });
