@@ -38,7 +38,7 @@ async function program(
   const token = JSON.stringify(await tokenFor(1));
   const filled = code
     .replaceAll(
-      /"(@rollcall\/server\/client|https:[^"]*client\.js)"/g,
+      /"(@rollcall\/client|https:[^"]*client\.js)"/g,
       `"${client}"`,
     )
     .replaceAll("wss://presence.example/", server.url.replace("http", "ws"))
