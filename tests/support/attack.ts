@@ -67,7 +67,7 @@ const RESIDENT_BYTES_MAX = 64 * MIB;
 const GONE_MS = 30_000;
 
 /** Half of the normal clients wait at most this much longer than without the attack. */
-const DELAY_MS_MAX = 250;
+const DELAY_MS_MAX = 2_000;
 
 /** Connects normal clients, one after another, while this goes on. Returns how long half of them took. */
 async function medianWaitMs(
