@@ -259,7 +259,8 @@ function startDemo(
   databaseUrl: string | undefined,
 ): Demo {
   return createDemo({
-    ...{ token: config.token, clock, log, ids, url: () => listening.url },
+    ...{ version: project.version, token: config.token, clock, log, ids },
+    url: () => listening.url,
     addUsers: (...users) => addUsers(databaseUrl, ids, ...users),
     onlineSince: (limit) => onlineSince(databaseUrl, ids, limit),
   });

@@ -4,10 +4,11 @@
  * @module
  */
 
+// Not in the order of the alphabet: their initials are the faces of a crowd.
 // deno-fmt-ignore
 const ADJECTIVES = [
-  "amber", "brave", "calm", "dusty", "eager", "fuzzy", "gentle", "happy",
-  "ivory", "jolly", "keen", "lucky", "mellow", "nimble", "olive", "proud",
+  "lucky", "amber", "jolly", "calm", "proud", "eager", "nimble", "dusty",
+  "happy", "brave", "olive", "gentle", "keen", "fuzzy", "mellow", "ivory",
 ];
 
 // deno-fmt-ignore

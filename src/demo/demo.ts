@@ -3,7 +3,7 @@
  *
  * - `GET /`: the page. Its files are below `/demo/`.
  * - `GET /demo/users`: the demo's users.
- * - `GET /demo/token?user=ada`: a token for one of them.
+ * - `GET /demo/token?user=ada`: a token for one of them. `/demo/token.txt`: the token alone.
  * - `GET /demo/since`: since when each user is online.
  * - `GET`, `POST`, `DELETE /demo/crowd`: reads, adds to, and clears the simulated users (`crowd.ts`).
  *
@@ -45,8 +45,9 @@ const LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 const TOKEN_TTL_SECONDS = 12 * 3_600;
 
 const PAGE = [
-  "style.css",
-  ...["page", "dom", "session", "roster", "log", "chart", "crowd", "snippets"]
+  ...["style.css", "faces.css", "activity.css"],
+  ...["page", "dom", "session", "headline", "guide", "faces", "fit", "log"]
+    .concat("entries", "announcer", "chart", "crowd", "snippets", "time")
     .map((name) => `${name}.js`),
 ];
 
@@ -67,6 +68,8 @@ const PAGE_HEADERS = {
 const NO_STORE = { "cache-control": "no-store" };
 
 export interface DemoDeps {
+  /** The page says it. */
+  readonly version: string;
   readonly token: Config["token"];
   readonly clock: Clock;
   readonly log: Log;
@@ -87,7 +90,7 @@ export interface Demo {
 
 /** @throws {Error} without a secret to sign tokens with. Demo mode always has one. */
 export function createDemo(deps: DemoDeps): Demo {
-  const { token, ids, onlineSince } = deps;
+  const { version, token, ids, onlineSince } = deps;
   const { key } = token;
   if (key.kind !== "secret") {
     throw new Error(
@@ -99,8 +102,8 @@ export function createDemo(deps: DemoDeps): Demo {
   const crowd = new Crowd({ ...deps, sign });
   const app = new Hono();
   app.use("/demo/*", guard);
-  addFile(app, "/", "index.html");
-  for (const name of PAGE) addFile(app, `/demo/${name}`, name);
+  addFile(app, "/", "index.html", version);
+  for (const name of PAGE) addFile(app, `/demo/${name}`, name, version);
   app.get("/demo/users", () => {
     const users = DEMO_USERS.map((username, index) => ({
       id: demoUserId(ids, index + 1),
@@ -109,10 +112,16 @@ export function createDemo(deps: DemoDeps): Demo {
     return Response.json({ users });
   });
   app.get("/demo/since", shared(() => onlineSince(DEMO_SINCE_ROWS_MAX)));
-  app.get(
-    "/demo/token",
-    (c) => answerToken(c.req.query("user") ?? "", ids, sign),
-  );
+  app.get("/demo/token", async (c) => {
+    const answer = await tokenFor(c.req.query("user") ?? "", ids, sign);
+    if (answer instanceof Response) return answer;
+    return Response.json(answer, { headers: NO_STORE });
+  });
+  app.get("/demo/token.txt", async (c) => {
+    const answer = await tokenFor(c.req.query("user") ?? "", ids, sign);
+    if (answer instanceof Response) return answer;
+    return new Response(answer.token, { headers: NO_STORE });
+  });
   addCrowd(app, crowd);
   return { routes: app, stop: () => crowd.stop() };
 }
@@ -142,13 +151,20 @@ function hostOf(origin: string): string | undefined {
   return URL.parse(origin)?.host;
 }
 
-function addFile(app: Hono, path: string, name: string): void {
+/** A file of the page, with the server's version in place of `__VERSION__`. */
+function addFile(
+  app: Hono,
+  path: string,
+  name: string,
+  version: string,
+): void {
   const url = new URL(`page/${name}`, import.meta.url);
   const type = TYPES[name.split(".").at(-1) ?? ""] ?? "";
-  app.get(path, async () =>
-    new Response(await Deno.readTextFile(url), {
-      headers: { ...PAGE_HEADERS, "content-type": type },
-    }));
+  const headers = { ...PAGE_HEADERS, "content-type": type };
+  app.get(path, async () => {
+    const text = await Deno.readTextFile(url);
+    return new Response(text.replace("__VERSION__", version), { headers });
+  });
 }
 
 /** Shares one read between requests that overlap, so that tabs that reload together cause one query. */
@@ -160,11 +176,12 @@ function shared(read: () => Promise<unknown>): () => Promise<Response> {
   };
 }
 
-async function answerToken(
+/** A token for a user of the demo, or the error. */
+async function tokenFor(
   username: string,
   ids: UserIds,
   sign: (userId: UserId) => Promise<string>,
-): Promise<Response> {
+): Promise<Response | Readonly<Record<string, unknown>> & { token: string }> {
   const nth = DEMO_USERS.indexOf(username) + 1;
   if (nth === 0) {
     const message = `there is no demo user ${
@@ -173,12 +190,8 @@ async function answerToken(
     return problem(404, "unknown_demo_user", message);
   }
   const userId = demoUserId(ids, nth);
-  return Response.json({
-    userId,
-    username,
-    token: await sign(userId),
-    expiresInSeconds: TOKEN_TTL_SECONDS,
-  }, { headers: NO_STORE });
+  const expiresInSeconds = TOKEN_TTL_SECONDS;
+  return { userId, username, token: await sign(userId), expiresInSeconds };
 }
 
 function addCrowd(app: Hono, crowd: Crowd): void {

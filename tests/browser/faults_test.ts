@@ -75,41 +75,45 @@ tests.test(
   },
 );
 
-tests.test("a token is refreshed before it expires, and the connection stays open", async () => {
-  await using folder = await scratchFolder();
-  await using demo = await startServer({ cwd: folder.path });
-  const secret = await Deno.readTextFile(`${folder.path}/.data/secret`);
-  const key = { kind: "secret", secret } as const;
-  const config = {
-    ...{ key, issuer: undefined, audiences: undefined },
-    userClaim: "sub",
-    usernameClaims: [],
-  };
-  const issued: string[] = [];
-  await using front = await startFront({
-    url: demo.url,
-    answer: async (_method, path) => {
-      if (path !== "/demo/token") return;
-      // Signed when the page asks, so that a slow start of the page does not shorten it.
-      const seconds = issued.length === 0 ? 5 : 3_600;
-      const token = await signToken(config, 1, seconds);
-      issued.push(token);
-      return Response.json({ userId: 1, username: "ada", token });
-    },
-  });
-  await using ada = await tests.open("?user=ada", front);
-  await ada.connected();
-  // This connection is not refreshed, so its close shows that the first token has expired.
-  const url = socketUrl(demo.url, issued[0]);
-  const control = await connectWith(new WebSocket(url));
-  equal((await control.closed).code, CLOSE.tokenExpired.code);
-  await using bob = await tests.open("?user=bob", { url: demo.url });
-  await bob.connected();
-  await ada.listShows(["ada", "bob"]);
-  equal(issued.length, 2);
-  equal(front.sockets, 1);
-  await ada.logIs(/^You/, ["You connected as ada"]);
-});
+tests.test(
+  "a token is refreshed before it expires, and the connection stays open",
+  async () => {
+    await using folder = await scratchFolder();
+    await using demo = await startServer({ cwd: folder.path });
+    const secret = await Deno.readTextFile(`${folder.path}/.data/secret`);
+    const key = { kind: "secret", secret } as const;
+    const config = {
+      ...{ key, issuer: undefined, audiences: undefined },
+      userClaim: "sub",
+      usernameClaims: [],
+    };
+    const issued: string[] = [];
+    await using front = await startFront({
+      url: demo.url,
+      answer: async (_method, path) => {
+        if (path !== "/demo/token") return;
+        // Signed when the page asks, so that a slow start of the page does not shorten it.
+        const seconds = issued.length === 0 ? 5 : 3_600;
+        const token = await signToken(config, 1, seconds);
+        issued.push(token);
+        return Response.json({ userId: 1, username: "ada", token });
+      },
+    });
+    await using ada = await tests.open("?user=ada", front);
+    await ada.connected();
+    // This connection is not refreshed, so its close shows that the first token has expired.
+    const url = socketUrl(demo.url, issued[0]);
+    const control = await connectWith(new WebSocket(url));
+    equal((await control.closed).code, CLOSE.tokenExpired.code);
+    await using bob = await tests.open("?user=bob", { url: demo.url });
+    await bob.connected();
+    await ada.listShows(["ada", "bob"]);
+    equal(issued.length, 2);
+    equal(front.sockets, 1);
+    await ada.logIs(/^You/, ["You connected as ada"]);
+  },
+  ["Chromium"],
+);
 
 tests.test("if the page cannot get a token it tries again", async () => {
   let isBroken = true;
@@ -122,7 +126,7 @@ tests.test("if the page cannot get a token it tries again", async () => {
   await ada.stateMatches(/^Reconnecting in \d+ s: cannot reach the server$/);
   isBroken = false;
   await ada.connected();
-});
+}, ["Chromium"]);
 
 /** WebKitGTK takes 1013 for an error of the protocol, and shows 1006 instead. */
 for (const { code, meaning, reconnect } of Object.values(CLOSE)) {

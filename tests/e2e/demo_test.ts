@@ -1,10 +1,11 @@
 /** The demo's routes, as the demo page and other pages request them. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { request } from "node:http";
+import project from "../../deno.json" with { type: "json" };
 import { CROWD_ADD_MAX, CROWD_USERS_MAX } from "../../src/demo/limits.ts";
 import { crowdName } from "../../src/demo/crowd_names.ts";
 import { connectWith, socketUrl } from "../support/client.ts";
-import { sharedServer, startServer } from "../support/server.ts";
+import { ROOT, sharedServer, startServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const server = sharedServer(() => startServer());
@@ -126,6 +127,27 @@ Deno.test("other methods get 405 and the list of allowed methods", async () => {
   equal(answer.headers.get("allow"), "GET, HEAD, POST, DELETE");
   const { error } = await answer.json();
   equal(error.message, "PUT is not allowed here, use GET, HEAD, POST, DELETE");
+});
+
+Deno.test("the page says the version, and where the documentation is", async () => {
+  const page = await (await fetch(server.url)).text();
+  const words = page.replaceAll(/\s+/g, " ");
+  ok(words.includes(`version ${project.version} in demo mode`));
+  const [, path] = /read <code>([^<]+)<\/code>/.exec(words) ?? [];
+  ok((await Deno.stat(ROOT + path)).isFile);
+});
+
+Deno.test("/demo/token.txt returns a token and nothing else, with which a socket opens", async () => {
+  const url = `${server.url}demo/token.txt`;
+  const answer = await fetch(`${url}?user=bob`);
+  equal(answer.headers.get("cache-control"), "no-store");
+  await using _bob = await connectWith(
+    new WebSocket(socketUrl(server.url, await answer.text())),
+  );
+  await until("bob is online", async () => (await onlineIds()).includes(2));
+  const unknown = await fetch(`${url}?user=eve`);
+  equal(unknown.status, 404);
+  equal((await unknown.json()).error.code, "unknown_demo_user");
 });
 
 Deno.test("/demo/since returns since when each user is online", async () => {

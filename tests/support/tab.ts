@@ -149,7 +149,7 @@ function attend(page: Page): Tab {
       untilEqual(
         `the list and its count show ${names.join() || "nobody"}`,
         async () => ({
-          names: await texts("#online .name"),
+          names: await texts("#online li:not(.leaving) .name"),
           count: await count(),
         }),
         { names: [...names], count: names.length },

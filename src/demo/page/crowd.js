@@ -1,7 +1,7 @@
 /**
- * The panel of simulated users: adds them on the server, and removes them.
+ * The simulated users: which users are simulated, and the buttons that add and remove them.
  *
- * It does not know which of them are online: they are in the roster, as all users are.
+ * It does not know which of them are online: they are among all other users.
  *
  * @module
  */
@@ -11,6 +11,12 @@ const PATH = "/demo/crowd";
 /** Another tab may change the number of simulated users. */
 const POLL_MS = 3_000;
 const whole = new Intl.NumberFormat("en");
+
+/** The names that the server gives to simulated users, and to no others. */
+const NAME = /^[a-z]+-[a-z]+-\d+$/;
+
+/** @param {{ username: string }} user */
+export const isSimulated = ({ username }) => NAME.test(username);
 
 /** The number that is on the page. @type {number | undefined} */
 let shownSize = undefined;
@@ -45,7 +51,8 @@ async function poll() {
 function show({ size, max }) {
   shownSize = size;
   element("crowd-state").textContent = size === 0
-    ? "No simulated users. Each one that you add has a real connection to this server."
-    : `${whole.format(size)} simulated users, at most ${whole.format(max)}. ` +
-      "From time to time one of them disconnects and connects again.";
+    ? "No simulated users. Each has a connection of its own."
+    : `${whole.format(size)} simulated, at most ${
+      whole.format(max)
+    }. Now and then one leaves for a few seconds.`;
 }

@@ -1,5 +1,6 @@
 /**
- * Helpers that every part of the page uses: elements, templates, requests, drawing once per frame.
+ * Helpers that every part of the page uses: elements, templates, texts, requests, drawing once per
+ * frame.
  *
  * @module
  */
@@ -12,6 +13,11 @@ export const element = (id) => document.getElementById(id);
 /** A copy of the content of a template. @param {string} id */
 export const copyOf = (id) =>
   element(id).content.firstElementChild.cloneNode(true);
+
+/** Skips a text that does not change: writing it would cost a layout. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
 
 /**
  * Returns the JSON of a response.

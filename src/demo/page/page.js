@@ -1,17 +1,20 @@
 /**
- * The demo page: a user's session, the list of online users, simulated users, and an event log.
+ * The demo page: a user's session, the faces of who is online, simulated users, and an event log.
  *
- * This file connects the parts; each part is a file beside it. With a session, the list
- * follows the client library. Without one, or before its first snapshot, the page polls
+ * This file connects the parts; each part is a file beside it. With a session, the faces
+ * follow the client library. Without one, or before its first snapshot, the page polls
  * `GET /users/online`.
  *
  * @module
  */
+import { Announcer } from "./announcer.js";
 import { Chart } from "./chart.js";
-import { startCrowd } from "./crowd.js";
-import { element, getJson } from "./dom.js";
-import { Announcer, Log } from "./log.js";
-import { Roster } from "./roster.js";
+import { isSimulated, startCrowd } from "./crowd.js";
+import { element, getJson, oncePerFrame } from "./dom.js";
+import { Faces } from "./faces.js";
+import { showGuide } from "./guide.js";
+import { showHeadline, showTitle } from "./headline.js";
+import { Log } from "./log.js";
 import { Session, showState } from "./session.js";
 import { showSnippets, startCopying } from "./snippets.js";
 
@@ -21,47 +24,42 @@ const POLL_MS = 3_000;
 /** After Disconnect the server has written the change by this time. */
 const POLL_AFTER_CLOSE_MS = 250;
 
-const NOT_LIVE = "Not live: the last known list.";
+/** Time between two updates of relative times and of the chart. */
+const TICK_MS = 1_000;
+
+const LAST_KNOWN = "This is the last known list.";
 
 /** The online users without a session: from the last poll, or from the session that ended. */
 let polled = new Map();
 let hasPolled = false;
-/** Whether the last poll was answered. */
+/** Whether the last poll was answered, or not. Before the first one neither. */
 let isPollCurrent = false;
+let isPollFailed = false;
 let you = undefined;
 
-/** `count` is `undefined` while nothing is known. */
 const read = () => ({
   users: session.users ?? polled,
+  /** `undefined` while nothing is known. */
   count: session.count ?? (hasPolled ? polled.size : undefined),
   you: session.isOpen ? you : undefined,
 });
-const readCurrentCount = () => {
-  const isCurrent = session.isOpen ? session.isConnected : isPollCurrent;
-  return isCurrent ? read().count : undefined;
-};
+const isCurrent = () =>
+  session.users === undefined ? isPollCurrent : session.isConnected;
 
 const log = new Log();
 const announcer = new Announcer(() => read().count ?? 0);
-const roster = new Roster(read);
 const session = new Session({
   note: (text) => log.note(text),
-  onConnection: showSession,
+  onConnection: show,
   onReset: () => {
-    roster.draw();
+    show();
     // With counts instead of names, this event comes with each new count.
     if (session.users?.size > 0) fetchSince();
   },
-  onOnline: (user) => {
-    log.online(user);
-    announcer.online(user);
-    roster.draw();
-  },
+  onOnline: (user) => onTransition("online", user),
   onOffline: (user) => {
-    log.offline(user);
-    announcer.offline(user);
-    roster.forgetSince(user.id);
-    roster.draw();
+    faces.forgetSince(user.id);
+    onTransition("offline", user);
   },
   onClosed: (users) => {
     polled = new Map(users);
@@ -69,26 +67,52 @@ const session = new Session({
     // The user may still be online, in another tab. Only the server knows.
     setTimeout(poll, POLL_AFTER_CLOSE_MS);
   },
-  onToken: ({ userId, token }) => {
-    you = userId;
-    showSnippets(token);
-  },
+  onYou: (userId) => you = userId,
 });
+const faces = new Faces(read);
+const chart = new Chart(() => isCurrent() ? read().count : undefined);
+const draw = oncePerFrame(() => {
+  const { users, count } = read();
+  const people = [...users.values()].filter((user) => !isSimulated(user));
+  showHeadline({
+    ...{ count, freshness: freshness(), isCurrent: isCurrent() },
+    simulated: users.size - people.length,
+  });
+  showGuide({
+    ...{ selected: element("user").value, second: secondUser(people) },
+    ...{ count, names: users.size, people: people.length },
+    ...{ isOpen: session.isOpen, isConnected: session.isConnected },
+  });
+  chart.note();
+});
+
+/** Shows what changed, in the next frame. */
+function show() {
+  element("user").disabled = session.isOpen;
+  faces.draw();
+  draw();
+}
+
+/** A page in the background draws no frames, but its title can be seen. */
+function tick() {
+  showTitle(session.username, read().count);
+  if (!document.hidden) {
+    log.tick();
+    faces.draw();
+  }
+  chart.tick();
+}
+
+function onTransition(kind, user) {
+  log.record(kind, user);
+  announcer.record(kind, user);
+  show();
+}
 
 /** The client library knows the time only for users who come online while it is connected. */
 async function fetchSince() {
   const list = await getJson("/demo/since").catch(() => undefined);
-  if (list !== undefined) roster.setSince(list);
-}
-
-function showSession() {
-  element("user").disabled = session.isOpen;
-  element("connect").textContent = session.isOpen ? "Disconnect" : "Connect";
-  showFreshness(
-    session.isConnected ? "Live: changes appear at once." : NOT_LIVE,
-  );
-  roster.draw();
-  showSecondTab();
+  if (list !== undefined) faces.setSince(list);
 }
 
 /** Fetches the online users, unless a session has them. */
@@ -97,15 +121,13 @@ async function poll() {
   const list = isNeeded() && await getJson("/users/online").catch(() => false);
   if (!isNeeded()) return;
   isPollCurrent = Boolean(list);
+  isPollFailed = !list;
   if (list) {
     hasPolled = true;
     polled = new Map(list.online_users.map((user) => [user.id, user]));
     fetchSince();
   }
-  roster.draw();
-  showSecondTab();
-  if (session.isOpen) return;
-  showFreshness(list ? "Not live: updated every 3 s." : NOT_LIVE);
+  show();
 }
 
 async function keepPolling() {
@@ -113,20 +135,23 @@ async function keepPolling() {
   setTimeout(keepPolling, POLL_MS);
 }
 
-function showFreshness(text) {
-  const freshness = element("freshness");
-  if (freshness.textContent !== text) freshness.textContent = text;
+/** How current the number and the faces are. */
+function freshness() {
+  if (session.isConnected) return "Changes appear at once.";
+  if (session.users !== undefined) return LAST_KNOWN;
+  if (isPollCurrent) return "The list is read every 3 s.";
+  if (!isPollFailed) return "Loading ...";
+  return `The server does not answer. ${hasPolled ? LAST_KNOWN : ""}`;
 }
 
-/** The link to a second tab selects the first of the demo's users who is not online. */
-function showSecondTab() {
+/** The first of the demo's users who is not online and not selected here. */
+function secondUser(people) {
   const { options, value } = element("user");
-  const { users } = read();
+  const online = new Set(people.map(({ username }) => username));
   const free = [...options].find((option) =>
-    option.value !== value && !users.has(Number(option.dataset.id))
+    option.value !== value && !online.has(option.value)
   );
-  const username = (free ?? options[0])?.value ?? "";
-  element("second").href = `/?user=${encodeURIComponent(username)}`;
+  return (free ?? options[0])?.value ?? "";
 }
 
 /** One button connects and disconnects, so that it keeps the keyboard focus. */
@@ -142,21 +167,17 @@ function onSubmit(event) {
 }
 
 async function start() {
-  showSnippets("<token>");
+  showSnippets();
   startCopying((text) => announcer.speak(text));
   startCrowd();
-  new Chart(readCurrentCount);
+  setInterval(tick, TICK_MS);
   keepPolling();
   const { users } = await getJson("/demo/users");
-  for (const { id, username } of users) {
-    const option = new Option(username);
-    option.dataset.id = String(id);
-    element("user").append(option);
-  }
-  showSecondTab();
-  element("user").onchange = showSecondTab;
+  element("user").append(...users.map(({ username }) => new Option(username)));
+  element("user").onchange = show;
   element("form").onsubmit = onSubmit;
   element("connect").disabled = false;
+  show();
   const wanted = new URL(location.href).searchParams.get("user");
   if (!users.some(({ username }) => username === wanted)) {
     if (wanted !== null) log.note(`There is no demo user ${wanted}`);

@@ -24,8 +24,7 @@ export class Session {
   /**
    * @param {{ note: (text: string) => void, onConnection: () => void, onReset: () => void,
    *   onOnline: (user: object) => void, onOffline: (user: object) => void,
-   *   onClosed: (users: Map) => void,
-   *   onToken: (response: { userId: number, token: string }) => void }} deps
+   *   onClosed: (users: Map) => void, onYou: (userId: number | string) => void }} deps
    *   `onClosed` gets the last users, if there were any. `note` writes to the event log.
    */
   constructor(deps) {
@@ -41,6 +40,10 @@ export class Session {
   /** Larger than `users.size` if the server sends a count instead of names. */
   get count() {
     return this.#hasSnapshot ? this.#rollcall?.count : undefined;
+  }
+
+  get username() {
+    return this.isOpen ? this.#username : undefined;
   }
 
   get isOpen() {
@@ -80,7 +83,7 @@ export class Session {
     const path = `/demo/token?user=${encodeURIComponent(username)}`;
     const response = await getJson(path);
     // Ignores a response for a user who is no longer selected.
-    if (username === this.#username) this.#deps.onToken(response);
+    if (username === this.#username) this.#deps.onYou(response.userId);
     return response.token;
   }
 

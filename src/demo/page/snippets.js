@@ -7,8 +7,8 @@ import { element } from "./dom.js";
 
 const COPIED_MS = 2_000;
 
-/** @param {string} token A token of the connected user, so that a copied command runs as it is. */
-export function showSnippets(token) {
+/** No token is in them: each command gets its own, so it runs as it is, also tomorrow. */
+export function showSnippets() {
   const { origin } = location;
   const socketUrl = `${origin.replace("http", "ws")}/ws`;
   element("snippet-browser").textContent =
@@ -22,7 +22,7 @@ rollcall.on("online", ({ user }) => console.log(user.username, "is online"));
 rollcall.on("offline", ({ user }) => console.log(user.username, "is offline"));`;
   element("snippet-curl").textContent = `curl ${origin}/users/online`;
   element("snippet-wscat").textContent =
-    `npx -y wscat -s rollcall.v2 -c '${socketUrl}?token=${token}'`;
+    `npx -y wscat -s rollcall.v2 -c "${socketUrl}?token=$(curl -s '${origin}/demo/token.txt?user=bob')"`;
 }
 
 /** @param {(text: string) => void} announce Speaks the result to users of a screen reader. */
