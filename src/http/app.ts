@@ -18,7 +18,8 @@
  * error" with the id of the request; the log has the details under this id.
  *
  * Cost: no middleware runs for any route. A middleware that sets headers would break the upgrade
- * of `/ws`, and setting headers on a finished response costs as much as the rest of the response.
+ * of `/ws`, and setting headers on a finished response costs as much as the rest of the response. A
+ * handshake is not routed at all: that would cost a `Request` and a tenth of the handshake.
  *
  * @module
  */
@@ -32,8 +33,14 @@ import { type AdminDeps, disconnect } from "./admin.ts";
 import { clientFiles } from "./client_files.ts";
 import { type OnlineUsersDeps, OnlineUsersEndpoint } from "./online_users.ts";
 import { Probes, type ProbesDeps } from "./probes.ts";
+import type { HttpServerDeps } from "./http_server.ts";
 import { problem, problemCode } from "./problem.ts";
-import { type HttpEnv, isHandshake } from "./request.ts";
+import {
+  type HttpEnv,
+  isHandshake,
+  type RequestHead,
+  type UpgradeRequest,
+} from "./request.ts";
 import { requestId } from "./request_id.ts";
 
 export interface AppDeps
@@ -53,7 +60,7 @@ export interface AppDeps
     & AdminDeps["admission"];
   /** Answers `GET /ws` from a client address. */
   readonly openSocket: (
-    request: Request,
+    request: RequestHead,
     address: string,
   ) => Promise<Response>;
   readonly loop: LoopMonitor;
@@ -66,12 +73,12 @@ export interface AppDeps
 }
 
 /** Answers a request from a client address. Never rejects. */
-export type App = (request: Request, address: string) => Promise<Response>;
+export type App = HttpServerDeps["handle"];
 
 export function createApp(deps: AppDeps): App {
   const { log, metrics } = deps;
   const app = createRoutes(deps);
-  const fail = (err: unknown, request: Request) => {
+  const fail = (err: unknown, request: RequestHead) => {
     const id = requestId(request);
     const [target] = request.url.split("?");
     const about = { requestId: id, method: request.method, target, err };
@@ -81,14 +88,22 @@ export function createApp(deps: AppDeps): App {
   };
   app.onError((err, c) => fail(err, c.req.raw));
   const hasHost = hostCheck();
-  const answer = async (request: Request, address: string) => {
-    if (hasHost(request)) return await app.fetch(request, { address });
-    const message = "expected a host name in Host and in the request";
-    return problem(400, "bad_host", message);
+  const answer = async (
+    request: Request | UpgradeRequest,
+    address: string,
+    isHead: boolean,
+  ) => {
+    if (!hasHost(request)) {
+      const message = "expected a host name in Host and in the request";
+      return problem(400, "bad_host", message);
+    }
+    if (asksForSocket(request)) return await deps.openSocket(request, address);
+    const whole = "toRequest" in request ? request.toRequest() : request;
+    return await app.fetch(isHead ? asGet(whole) : whole, { address });
   };
   return async (request, address) => {
     const isHead = request.method === "HEAD" && !isHandshake(request);
-    const response = await answer(isHead ? asGet(request) : request, address)
+    const response = await answer(request, address, isHead)
       .catch((err) => fail(err, request));
     const { status } = response;
     if (status >= 400) {
@@ -157,7 +172,7 @@ function refuseOtherMethods(app: Hono<HttpEnv>): void {
  * and does not check it, so a host with `/`, `?` or `#` would change the path. The host of the URL
  * is another one where the target of the request is a whole URL.
  */
-function hostCheck(): (request: Request) => boolean {
+function hostCheck(): (request: RequestHead) => boolean {
   // Nearly all requests name the same host, so the last valid one saves most of the work.
   let lastHost: string | null | undefined;
   let lastOrigin = "";
@@ -170,6 +185,14 @@ function hostCheck(): (request: Request) => boolean {
     [lastHost, lastOrigin] = [host, origin];
     return true;
   };
+}
+
+/** Nearly every handshake is this one, so it does not take the way through the router. */
+function asksForSocket(request: RequestHead): boolean {
+  const { method, url } = request;
+  if (method !== "GET" || !isHandshake(request)) return false;
+  const [path] = url.slice(url.indexOf("/", "https://".length)).split("?", 1);
+  return path === "/ws";
 }
 
 /** A new request, because a copy would read the signal of the old one, and Deno warns of that. */

@@ -9,6 +9,7 @@ import { cutText } from "../base/cut_text.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { ORIGIN_LENGTH_SHOWN_MAX } from "./limits.ts";
+import type { RequestHead } from "./request.ts";
 
 /**
  * Finds the origin of a page that may not use the server, and logs it.
@@ -16,7 +17,7 @@ import { ORIGIN_LENGTH_SHOWN_MAX } from "./limits.ts";
  * @returns The origin, cut to a length for a message. `undefined`: the page may, or there is none.
  */
 export function foreignOrigin(
-  { headers }: Request,
+  { headers }: RequestHead,
   path: string,
   allowed: Config["allowedOrigins"],
   log: Log,

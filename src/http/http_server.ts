@@ -8,6 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
+import type { UpgradeRequest } from "./request.ts";
 
 export interface HttpServerDeps {
   readonly host: string;
@@ -16,7 +17,10 @@ export interface HttpServerDeps {
   /** Whether other processes may listen on the same port. */
   readonly reusePort: boolean;
   /** Answers a request from a peer's address. Does not reject. */
-  readonly handle: (request: Request, peer: string) => Promise<Response>;
+  readonly handle: (
+    request: Request | UpgradeRequest,
+    peer: string,
+  ) => Promise<Response>;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -2,8 +2,8 @@
  * The HTTP server of the `ws` engine: `node:http`, run by Deno.
  *
  * It has the bounds that `Deno.serve` lacks: on the headers of a request, and on the time that a
- * peer takes to send one or to read the answer. A request for an upgrade keeps its TCP connection,
- * so that the socket engine can take it (`takeUpgrade`). It does not know what a request asks for.
+ * peer takes to send one or to read the answer. A request for an upgrade (`NodeUpgrade`) keeps its
+ * TCP connection, so that the socket engine can take it. It does not know what a request asks for.
  *
  * @module
  */
@@ -36,6 +36,7 @@ import {
   RESPONSE_STALL_MS,
 } from "./limits.ts";
 import { problem } from "./problem.ts";
+import type { RequestHead, UpgradeRequest } from "./request.ts";
 
 /** Options of `node:http` that its types do not have yet. */
 const UPGRADES = {
@@ -44,21 +45,68 @@ const UPGRADES = {
     headers.upgrade?.toLowerCase() === "websocket",
 };
 
-/** The TCP connection of a request for an upgrade, which has no answer yet. */
-export interface RawUpgrade {
+/** A request for an upgrade, and its TCP connection, which has no answer yet. */
+export class NodeUpgrade implements UpgradeRequest {
   readonly incoming: IncomingMessage;
   readonly socket: Duplex;
   /** What the peer sent after the request. */
   readonly head: Buffer;
+  #isTaken = false;
+
+  constructor(incoming: IncomingMessage, socket: Duplex, head: Buffer) {
+    this.incoming = incoming;
+    this.socket = socket;
+    this.head = head;
+  }
+
+  get method(): string {
+    return this.incoming.method ?? "GET";
+  }
+
+  get url(): string {
+    return urlOf(this.incoming);
+  }
+
+  /** It is its own `headers`, because few of them are read, and each once. */
+  get headers(): this {
+    return this;
+  }
+
+  /** The value of a header as `Headers` has it: several are one list. */
+  get(name: string): string | null {
+    const { rawHeaders } = this.incoming;
+    let value: string | null = null;
+    for (let at = 0; at < rawHeaders.length; at += 2) {
+      if (rawHeaders[at]?.toLowerCase() !== name) continue;
+      const next = rawHeaders[at + 1] ?? "";
+      value = value === null ? next : `${value}, ${next}`;
+    }
+    return value;
+  }
+
+  toRequest(): Request {
+    const request = toRequest(this.incoming);
+    upgrades.set(request, this);
+    return request;
+  }
+
+  /** Takes the TCP connection: the caller answers the request. `"taken"`: another caller does. */
+  take(): "yours" | "taken" {
+    if (this.#isTaken) return "taken";
+    this.#isTaken = true;
+    return "yours";
+  }
 }
 
-const upgrades = new WeakMap<Request, RawUpgrade>();
+/** The upgrades of which a `Request` was made. */
+const upgrades = new WeakMap<Request, NodeUpgrade>();
 
 /** Takes the TCP connection of a request: the caller answers it. `undefined`: it asks for no upgrade. */
-export function takeUpgrade(request: Request): RawUpgrade | undefined {
-  const upgrade = upgrades.get(request);
-  upgrades.delete(request);
-  return upgrade;
+export function takeUpgrade(request: RequestHead): NodeUpgrade | undefined {
+  const upgrade = request instanceof NodeUpgrade
+    ? request
+    : upgrades.get(request as Request);
+  return upgrade?.take() === "yours" ? upgrade : undefined;
 }
 
 /** Where a server on all addresses is. `localhost` may be an address of the other family. */
@@ -103,7 +151,7 @@ export class NodeServer implements HttpServer {
     this.#server.on(
       "upgrade",
       (incoming, socket, head) =>
-        void this.#answerUpgrade({ incoming, socket, head }),
+        void this.#answerUpgrade(new NodeUpgrade(incoming, socket, head)),
     );
   }
 
@@ -198,16 +246,14 @@ export class NodeServer implements HttpServer {
     outgoing.end(body);
   }
 
-  async #answerUpgrade(upgrade: RawUpgrade): Promise<void> {
+  async #answerUpgrade(upgrade: NodeUpgrade): Promise<void> {
     const { incoming, socket } = upgrade;
     this.#waiting.delete(socket);
     // A peer that resets the connection ends it, and nothing else.
     socket.on("error", () => socket.destroy());
-    const request = toRequest(incoming);
-    upgrades.set(request, upgrade);
-    const response = await this.#handle(incoming, request);
-    // The socket engine took the connection, if it is not here any more, or the peer has left.
-    if (!upgrades.delete(request) || socket.destroyed) return;
+    const response = await this.#handle(incoming, upgrade);
+    // The socket engine took the connection, or the peer has left.
+    if (upgrade.take() === "taken" || socket.destroyed) return;
     const { body, headers } = await bodyAndHeaders(response);
     const lines = [...headers, ["connection", "close"]]
       .map(([name, value]) => `${name}: ${value}\r\n`).join("");
@@ -228,7 +274,7 @@ export class NodeServer implements HttpServer {
 
   async #handle(
     incoming: IncomingMessage,
-    request: Request,
+    request: Request | UpgradeRequest,
   ): Promise<Response> {
     if (incoming.rawHeaders.length > 2 * HEADERS_MAX) {
       const message = `expected at most ${HEADERS_MAX} headers`;
@@ -241,14 +287,19 @@ export class NodeServer implements HttpServer {
   }
 }
 
+/** The URL of a request. A host may make it invalid. */
+function urlOf({ url: target = "", headers }: IncomingMessage): string {
+  const { host = "localhost" } = headers;
+  return /^https?:/i.test(target) ? target : `http://${host}${target}`;
+}
+
 /**
  * The request as the routes read it. A host that makes no valid URL leads to a URL without a host,
  * which the routes refuse.
  */
 function toRequest(incoming: IncomingMessage): Request {
-  const { url: target = "", method = "GET", headersDistinct } = incoming;
-  const { host = "localhost" } = incoming.headers;
-  const url = /^https?:/i.test(target) ? target : `http://${host}${target}`;
+  const { method = "GET", headersDistinct } = incoming;
+  const url = urlOf(incoming);
   const headers = Object.entries(headersDistinct).flatMap(([name, values]) =>
     (values ?? []).map((value): [string, string] => [name, value])
   );

@@ -29,7 +29,7 @@ import { ListBudget } from "./list_budget.ts";
 import { cannotVerify, problem, refused } from "./problem.ts";
 import { type HttpEnv, requestToken } from "./request.ts";
 import { requestId } from "./request_id.ts";
-import { rawQueryValue } from "./query.ts";
+import { rawQuery, rawQueryValue } from "./query.ts";
 
 export interface OnlineUsersDeps extends VerifyWithinBudgetDeps {
   readonly config: Pick<
@@ -132,7 +132,7 @@ export class OnlineUsersEndpoint {
   }
 
   #list(c: Context<HttpEnv>): List | Response {
-    const list = rawQueryValue(c.req.url, "ids");
+    const list = rawQueryValue(rawQuery(c.req.url), "ids");
     if (list === undefined) return this.#wholeList();
     const filter = readIdList("ids", list, this.#deps.ids, FILTER_IDS_MAX);
     if (typeof filter === "string") return problem(400, "bad_ids", filter);

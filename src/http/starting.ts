@@ -4,14 +4,16 @@
  * @module
  */
 import { problem } from "./problem.ts";
+import type { RequestHead } from "./request.ts";
 
 export class Starting {
   /** What `/readyz` says. Without an address: the path may be open to strangers. */
   reason = "this node is starting";
 
   /** 503 for every request but `/healthz`: a restart would not help. */
-  answer(request: Request): Response {
-    const { pathname } = new URL(request.url);
+  answer(request: RequestHead): Response {
+    // A host may make the URL invalid.
+    const pathname = URL.parse(request.url)?.pathname;
     if (pathname === "/healthz") return Response.json({ status: "ok" });
     if (pathname !== "/readyz") {
       const headers = { "retry-after": "1" };

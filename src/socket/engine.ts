@@ -8,6 +8,7 @@
  * @module
  */
 import type { Disconnect } from "../client/protocol/disconnect.ts";
+import type { RequestHead } from "../http/request.ts";
 import type { Socket } from "../core/connections/connection.ts";
 
 /** A message from the peer. Bytes have no meaning in the protocol, so only their number matters. */
@@ -43,6 +44,6 @@ export interface Upgraded {
  * malformed, or the engine sees that its peer has left.
  */
 export type Upgrade = (
-  request: Request,
+  request: RequestHead,
   protocol: string | undefined,
 ) => Upgraded | undefined;

@@ -9,9 +9,9 @@
 import { excerpt } from "../base/cut_text.ts";
 import { readIdList } from "../http/id_list.ts";
 import { problem } from "../http/problem.ts";
-import { requestToken } from "../http/request.ts";
+import { rawQuery, rawQueryValue } from "../http/query.ts";
+import { bearerToken, type RequestHead } from "../http/request.ts";
 import { requestId } from "../http/request_id.ts";
-import { rawQueryValue } from "../http/query.ts";
 import {
   BEARER_SUBPROTOCOL_PREFIX,
   SUBPROTOCOL_V1,
@@ -40,7 +40,7 @@ const KEY = /^[A-Za-z0-9+/]{22}==$/;
 
 /** Reads the request, or makes the answer that says what is wrong with it. */
 export function readSocketRequest(
-  request: Request,
+  request: RequestHead,
   watchedUsersMax: number,
   ids: UserIds,
 ): SocketRequest | Response {
@@ -57,7 +57,8 @@ export function readSocketRequest(
     );
   }
   const version = VERSIONS.get(protocol ?? SUBPROTOCOL_V1) ?? 1;
-  const query = new URL(request.url).searchParams;
+  const raw = rawQuery(request.url);
+  const query = new URLSearchParams(raw);
   for (const name of ["since", "watch"]) {
     if (version === 2 || !query.has(name)) continue;
     const message = `${name} needs the subprotocol ${SUBPROTOCOL_V2}`;
@@ -70,11 +71,7 @@ export function readSocketRequest(
     }: expected the last seq that you received, a whole number`;
     return problem(400, "bad_since", message);
   }
-  const watch = readWatch(
-    rawQueryValue(request.url, "watch"),
-    watchedUsersMax,
-    ids,
-  );
+  const watch = readWatch(rawQueryValue(raw, "watch"), watchedUsersMax, ids);
   if (watch instanceof Response) return watch;
   const bearer = offered.find((name) =>
     name.startsWith(BEARER_SUBPROTOCOL_PREFIX)
@@ -83,7 +80,7 @@ export function readSocketRequest(
     version,
     protocol,
     token: bearer?.slice(BEARER_SUBPROTOCOL_PREFIX.length) ??
-      requestToken(request),
+      bearerToken(request) ?? query.get("token") ?? undefined,
     requestId: requestId(request),
     since: since === undefined ? undefined : Number(since),
     watch,
@@ -91,7 +88,9 @@ export function readSocketRequest(
 }
 
 /** Refuses what is no handshake of RFC 6455, section 4.2.1. */
-function refuseMalformed({ method, headers }: Request): Response | undefined {
+function refuseMalformed(
+  { method, headers }: RequestHead,
+): Response | undefined {
   if (method !== "GET") {
     const message = "expected the method GET for a WebSocket handshake";
     return problem(405, "method_not_allowed", message, { allow: "GET" });

@@ -6,14 +6,16 @@
  *
  * @module
  */
+import type { RequestHead } from "../http/request.ts";
 import type { EngineSocket, SocketListener, Upgraded } from "./engine.ts";
 import { IDLE_TIMEOUT_SECONDS } from "./limits.ts";
 
 /** Upgrades a request of `Deno.serve`. */
 export function upgradeNative(
-  request: Request,
+  request: RequestHead,
   protocol: string | undefined,
 ): Upgraded | undefined {
+  if (!(request instanceof Request)) return undefined;
   try {
     const { socket, response } = Deno.upgradeWebSocket(request, {
       idleTimeout: IDLE_TIMEOUT_SECONDS,

@@ -40,7 +40,7 @@ import { TOKEN_CLOCK_TOLERANCE_SECONDS } from "../base/limits.ts";
 import type { Config } from "../config/config.ts";
 import { foreignOrigin } from "../http/foreign_origin.ts";
 import { cannotVerify, problem, refused } from "../http/problem.ts";
-import { isHandshake } from "../http/request.ts";
+import { isHandshake, type RequestHead } from "../http/request.ts";
 import { DISCONNECT } from "../client/protocol/disconnect.ts";
 import type { Upgrade } from "./engine.ts";
 import { readSocketRequest, type SocketRequest } from "./handshake.ts";
@@ -78,7 +78,7 @@ export class SocketEndpoint {
    * @param address The client's address, as `access/client_address.ts` reads it.
    * @returns The answer of the socket engine, or an error as JSON.
    */
-  async open(request: Request, address: string): Promise<Response> {
+  async open(request: RequestHead, address: string): Promise<Response> {
     const { admission, config } = this.#deps;
     const refusal = this.#refuse(request);
     if (refusal !== undefined) return refusal;
@@ -109,7 +109,7 @@ export class SocketEndpoint {
   }
 
   /** Refuses what no handshake could change. */
-  #refuse(request: Request): Response | undefined {
+  #refuse(request: RequestHead): Response | undefined {
     const { config: { allowedOrigins }, draining, log } = this.#deps;
     if (!isHandshake(request)) {
       const headers = { connection: "Upgrade", upgrade: "websocket" };
@@ -149,7 +149,7 @@ export class SocketEndpoint {
 
   /** `undefined`: the handshake is malformed, or its peer has left. */
   #upgrade(
-    request: Request,
+    request: RequestHead,
     wanted: SocketRequest,
     slot: Slot,
   ): Response | undefined {

@@ -12,6 +12,7 @@ import { WebSocketServer } from "ws";
 import type { Clock } from "../base/clock.ts";
 import { forEachSliced } from "../core/fanout/pump.ts";
 import { takeUpgrade } from "../http/node_server.ts";
+import type { RequestHead } from "../http/request.ts";
 import type { Upgraded } from "./engine.ts";
 import {
   CLIENT_FRAGMENTS_MAX,
@@ -29,6 +30,9 @@ const BOUNDS = {
   maxBufferedChunks: CLIENT_PIECES_MAX,
   closeTimeout: CLOSE_ANSWER_MS,
 };
+
+/** The response to an upgrade, which nobody reads. */
+const ANSWERED = new Response();
 
 export class WsEngine implements WsSocketEngine {
   readonly #clock: Clock;
@@ -59,7 +63,7 @@ export class WsEngine implements WsSocketEngine {
 
   /** Upgrades a request of `http/node_server.ts`. */
   upgrade(
-    request: Request,
+    request: RequestHead,
     protocol: string | undefined,
   ): Upgraded | undefined {
     const raw = takeUpgrade(request);
@@ -74,7 +78,7 @@ export class WsEngine implements WsSocketEngine {
       this.#sockets.add(socket);
     });
     // `ws` has answered a malformed handshake, and ended a connection whose peer has left.
-    return socket && { socket, response: new Response() };
+    return socket && { socket, response: ANSWERED };
   }
 
   /** Ends all sockets. */

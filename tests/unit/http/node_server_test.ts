@@ -7,6 +7,7 @@ import {
   RESPONSE_STALL_MS,
 } from "../../../src/http/limits.ts";
 import { NodeServer } from "../../../src/http/node_server.ts";
+import type { RequestHead } from "../../../src/http/request.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { rememberingLog } from "../../support/fakes.ts";
 import { until } from "../../support/until.ts";
@@ -22,7 +23,7 @@ const HANDSHAKE = ["Connection: Upgrade", "Upgrade: websocket"];
 
 /** A server that answers with the method, or with a long list, unless a test says otherwise. */
 async function listen(
-  answer = ({ method, url }: Request): Response | Promise<Response> =>
+  answer = ({ method, url }: RequestHead): Response | Promise<Response> =>
     url.endsWith("/list")
       ? new Response(new Uint8Array(BYTES_OF_A_LIST))
       : problem(405, "method_not_allowed", method),
