@@ -73,9 +73,9 @@ export class Admission {
    * Takes a slot. It is called before anything is spent on the request.
    *
    * @param isVerified Whether the request's token was verified before: then it is admitted also
-   *   where others of its address sent too many bad ones.
+   *   where others of its address sent too many bad ones. Asked only there.
    */
-  acquire(address: string, isVerified: boolean): Slot | Refusal {
+  acquire(address: string, isVerified: () => boolean): Slot | Refusal {
     const { connectionsPerAddressMax } = this.#limits;
     const throttled = this.throttled(address, isVerified);
     if (throttled !== undefined) return throttled;
@@ -96,8 +96,14 @@ export class Admission {
    *
    * @param isVerified Whether it is about a token that was verified before.
    */
-  throttled(address: string, isVerified = false): Refusal | undefined {
-    if (!this.#failures.isSpent(address, isVerified)) return undefined;
+  throttled(
+    address: string,
+    isVerified = () => false,
+  ): Refusal | undefined {
+    if (!this.#failures.isSpent(address, false)) return undefined;
+    if (isVerified() && !this.#failures.isSpent(address, true)) {
+      return undefined;
+    }
     const message = "too many bad tokens or handshakes from this address";
     return this.#refuse(429, "too_many_failed_tokens", 10, message);
   }

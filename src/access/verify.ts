@@ -65,9 +65,8 @@ export async function verifyWithinBudget(
   address: string,
 ): Promise<Verdict | "unavailable" | Refusal> {
   const { known, admission } = deps;
-  if (known(wanted.token) !== undefined) {
-    return await verifyToken(deps, wanted, address);
-  }
+  const cached = known(wanted.token);
+  if (cached !== undefined) return cached;
   const refusal = admission.payVerification(address);
   if (refusal !== undefined) return refusal;
   const verdict = await verifyToken(deps, wanted, address);

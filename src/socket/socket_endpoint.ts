@@ -91,8 +91,10 @@ export class SocketEndpoint {
       admission.recordFailure(address);
       return wanted;
     }
-    const isVerified = this.#deps.known(wanted.token) !== undefined;
-    const slot = admission.acquire(address, isVerified);
+    const slot = admission.acquire(
+      address,
+      () => this.#deps.known(wanted.token) !== undefined,
+    );
     if ("status" in slot) return refused(slot);
     let upgraded: Response | undefined;
     try {

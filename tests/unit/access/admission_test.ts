@@ -26,7 +26,7 @@ function admission(changes: Partial<typeof limits> = {}) {
     () => 0.5,
   );
   const acquire = (address: string, isVerified = false) => {
-    const result = subject.acquire(address, isVerified);
+    const result = subject.acquire(address, () => isVerified);
     return result instanceof Slot ? result : `${result.status} ${result.code}`;
   };
   /** A slot. Fails if it is refused. */
@@ -255,7 +255,7 @@ Deno.test("too many sockets are lost past a share of MAX_CONNECTIONS, and one th
 
 Deno.test("a refusal says when to retry", () => {
   const { subject } = admission({ connectionsMax: 0 });
-  equal((subject.acquire("a", false) as Refusal).retryAfterSeconds, 8);
+  equal((subject.acquire("a", () => false) as Refusal).retryAfterSeconds, 8);
 });
 
 Deno.test("[L1] closing sockets have slots of their own, at most CLOSING_SLOTS_MAX", () => {

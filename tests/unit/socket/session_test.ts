@@ -55,7 +55,7 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
     ...{ connectionsPerAddressMax: 10, newConnectionsPerSecondMax: 10 },
     failedTokensPerMinuteMax: 10,
   });
-  const slot = admission.acquire("192.0.2.1", false);
+  const slot = admission.acquire("192.0.2.1", () => false);
   if ("status" in slot) throw new Error("no slot");
   const events: string[] = [];
   const metrics: Metrics = {
