@@ -35,6 +35,8 @@
  *
  * @module
  */
+import { Deadlines } from "../base/deadlines.ts";
+import type { Log } from "../base/log.ts";
 import type { Feed } from "../core/feed/feed.ts";
 import type { Roster } from "../core/roster/roster.ts";
 import { DISCONNECT, type Disconnect } from "../client/protocol/disconnect.ts";
@@ -68,6 +70,7 @@ export interface AuthorizeDeps extends VerifyDeps {
   /** Writes the user's row. `undefined` if the operator does not want that. */
   readonly provision: Provision | undefined;
   readonly isRevoked: (tokenId: string | undefined) => boolean;
+  readonly deadlines: ReturnType<typeof authorizationDeadlines>;
 }
 
 /** What authorization needs of a request for a socket. */
@@ -80,45 +83,44 @@ interface Wanted {
 
 type AuthorizedSlot = Pick<Slot, "address" | "assignUser">;
 
+/** An authorization that is under way. */
+interface Undecided {
+  readonly requestId: string;
+  readonly resolve: (authorization: Authorization) => void;
+}
+
+/** Ends the authorizations of a node that take too long. */
+export function authorizationDeadlines(log: Log): Deadlines<Undecided> {
+  return new Deadlines(AUTHORIZATION_MS, ({ requestId, resolve }) => {
+    log.warn({ requestId, ms: AUTHORIZATION_MS }, "authentication timed out");
+    resolve({ disconnect: DISCONNECT.authenticationTimedOut });
+  });
+}
+
 /** Authorizes a socket within `AUTHORIZATION_MS`, and logs a refusal. Never rejects. */
 export async function authorize(
   deps: AuthorizeDeps,
   wanted: Wanted,
   slot: AuthorizedSlot,
 ): Promise<Authorization> {
-  const authorization = await decideInTime(deps, wanted, slot);
+  const { log, deadlines } = deps;
+  const { requestId } = wanted;
+  const { promise, resolve } = Promise.withResolvers<Authorization>();
+  const undecided = { requestId, resolve };
+  deadlines.begin(undecided);
+  decide(deps, wanted, slot).then(resolve, (err) => {
+    log.error({ requestId, err }, "authentication failed");
+    resolve({ disconnect: DISCONNECT.authenticationFailed });
+  });
+  const authorization = await promise;
+  deadlines.end(undecided);
   if ("disconnect" in authorization) {
-    const { requestId } = wanted;
     const { address } = slot;
     const { userId, disconnect: { code, reason } } = authorization;
     const about = { requestId, address, userId, code, reason };
-    deps.log.info(about, "socket refused");
+    log.info(about, "socket refused");
   }
   return authorization;
-}
-
-async function decideInTime(
-  deps: AuthorizeDeps,
-  wanted: Wanted,
-  slot: AuthorizedSlot,
-): Promise<Authorization> {
-  const { log } = deps;
-  const { requestId } = wanted;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<Authorization>((resolve) => {
-    timer = setTimeout(() => {
-      log.warn({ requestId, ms: AUTHORIZATION_MS }, "authentication timed out");
-      resolve({ disconnect: DISCONNECT.authenticationTimedOut });
-    }, AUTHORIZATION_MS);
-  });
-  try {
-    return await Promise.race([timeout, decide(deps, wanted, slot)]);
-  } catch (err) {
-    log.error({ requestId, err }, "authentication failed");
-    return { disconnect: DISCONNECT.authenticationFailed };
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 async function decide(

@@ -9,6 +9,7 @@
  */
 import type { Authorization, AuthorizedUser } from "../access/authorize.ts";
 import type { Slot } from "../access/slot.ts";
+import type { Deadlines } from "../base/deadlines.ts";
 import { CLIENT_MESSAGES_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Metrics } from "../base/metrics.ts";
@@ -30,11 +31,7 @@ import {
 } from "./client_messages.ts";
 import type { Data, EngineSocket, SocketListener } from "./engine.ts";
 import type { SocketRequest } from "./handshake.ts";
-import {
-  CLIENT_MESSAGE_BYTES_MAX,
-  CLOSE_DELAY_MS,
-  HANDSHAKE_MS,
-} from "./limits.ts";
+import { CLIENT_MESSAGE_BYTES_MAX, CLOSE_DELAY_MS } from "./limits.ts";
 
 export interface SocketSessionDeps extends ClientMessagesDeps {
   readonly connections: Connections;
@@ -44,6 +41,8 @@ export interface SocketSessionDeps extends ClientMessagesDeps {
     & Pick<Fanout, "subscribeV1" | "subscribeV2">;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Loses the sessions whose sockets do not open in time. */
+  readonly handshakes: Pick<Deadlines<SocketSession>, "begin" | "end">;
   /** Whether the node drains. From then on no session gets a connection. */
   readonly draining: () => boolean;
 }
@@ -62,7 +61,6 @@ type State =
     readonly name: "opening";
     readonly request: SocketRequest;
     readonly authorize: () => Promise<Authorization>;
-    readonly timer: ReturnType<typeof setTimeout>;
   }
   | {
     readonly name: "authorizing";
@@ -102,14 +100,20 @@ export class SocketSession implements SocketListener {
     this.#slot = slot;
     this.#version = request.version;
     this.#headAtUpgrade = deps.roster.ring.head;
-    // A socket whose peer leaves before the upgrade is answered has no event at all.
-    const timer = setTimeout(() => {
-      deps.metrics.handshakeLost();
-      slot.lose();
-      this.#state = { name: "over", connection: undefined };
-    }, HANDSHAKE_MS);
-    this.#state = { name: "opening", request, authorize, timer };
+    this.#state = { name: "opening", request, authorize };
     socket.listen(this);
+    if (this.#isOpening) deps.handshakes.begin(this);
+  }
+
+  get #isOpening(): boolean {
+    return this.#state.name === "opening";
+  }
+
+  /** The handshake took too long. A peer that leaves during it may cause no event at all. */
+  lose(): void {
+    this.#deps.metrics.handshakeLost();
+    this.#slot.lose();
+    this.#state = { name: "over", connection: undefined };
   }
 
   opened(): void {
@@ -117,7 +121,7 @@ export class SocketSession implements SocketListener {
     if (state.name !== "opening") {
       return this.#close(DISCONNECT.handshakeTimedOut);
     }
-    clearTimeout(state.timer);
+    this.#deps.handshakes.end(this);
     this.#state = { name: "authorizing", early: [], earlyBytes: 0 };
     void this.#authorize(state.request, state.authorize);
   }
@@ -242,7 +246,7 @@ export class SocketSession implements SocketListener {
   #end(isForGood = false): void {
     const { connections } = this.#deps;
     const connection = this.#connection;
-    if (this.#state.name === "opening") clearTimeout(this.#state.timer);
+    if (this.#isOpening) this.#deps.handshakes.end(this);
     this.#state = { name: "over", connection };
     this.#slot.release();
     if (connection !== undefined) connections.closed(connection, isForGood);

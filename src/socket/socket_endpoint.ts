@@ -32,10 +32,15 @@
  * @module
  */
 import type { Admission } from "../access/admission.ts";
-import { authorize, type AuthorizeDeps } from "../access/authorize.ts";
+import {
+  authorizationDeadlines,
+  authorize,
+  type AuthorizeDeps,
+} from "../access/authorize.ts";
 import type { Slot } from "../access/slot.ts";
 import { verifyToken } from "../access/verify.ts";
 import type { Clock } from "../base/clock.ts";
+import { Deadlines } from "../base/deadlines.ts";
 import { TOKEN_CLOCK_TOLERANCE_SECONDS } from "../base/limits.ts";
 import type { Config } from "../config/config.ts";
 import { foreignOrigin } from "../http/foreign_origin.ts";
@@ -44,12 +49,16 @@ import { isHandshake, type RequestHead } from "../http/request.ts";
 import { DISCONNECT } from "../client/protocol/disconnect.ts";
 import type { Upgrade } from "./engine.ts";
 import { readSocketRequest, type SocketRequest } from "./handshake.ts";
+import { HANDSHAKE_MS } from "./limits.ts";
 import { SocketSession, type SocketSessionDeps } from "./session.ts";
 
 export interface SocketEndpointDeps
   extends
-    AuthorizeDeps,
-    Omit<SocketSessionDeps, "endOf" | "now" | "watchedUsersMax"> {
+    Omit<AuthorizeDeps, "deadlines">,
+    Omit<
+      SocketSessionDeps,
+      "endOf" | "now" | "watchedUsersMax" | "handshakes"
+    > {
   readonly config: Pick<Config, "allowedOrigins" | "watchedUsersMax">;
   readonly admission: Admission;
   readonly clock: Clock;
@@ -58,7 +67,7 @@ export interface SocketEndpointDeps
 }
 
 export class SocketEndpoint {
-  readonly #deps: SocketEndpointDeps & SocketSessionDeps;
+  readonly #deps: SocketEndpointDeps & AuthorizeDeps & SocketSessionDeps;
 
   constructor(deps: SocketEndpointDeps) {
     const { clock, config: { watchedUsersMax } } = deps;
@@ -69,6 +78,8 @@ export class SocketEndpoint {
         clock.now() - Date.now() +
         (exp + TOKEN_CLOCK_TOLERANCE_SECONDS) * 1_000,
       now: () => clock.now(),
+      deadlines: authorizationDeadlines(deps.log),
+      handshakes: new Deadlines(HANDSHAKE_MS, (session) => session.lose()),
     };
   }
 

@@ -1,5 +1,8 @@
 import { deepEqual } from "node:assert/strict";
-import { authorize } from "../../../src/access/authorize.ts";
+import {
+  authorizationDeadlines,
+  authorize,
+} from "../../../src/access/authorize.ts";
 import type { Provision } from "../../../src/access/provision.ts";
 import type { Slot } from "../../../src/access/slot.ts";
 import {
@@ -39,6 +42,7 @@ async function authorizeWith(options: Options) {
       feed: { catchUp: options.catchUp ?? (() => Promise.resolve("read")) },
       provision: options.provision,
       isRevoked: () => options.isRevoked ?? false,
+      deadlines: authorizationDeadlines(log),
     },
     { token: "token", requestId: "r", since: options.since },
     {

@@ -1,6 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { Admission } from "../../../src/access/admission.ts";
 import type { Authorization } from "../../../src/access/authorize.ts";
+import { Deadlines } from "../../../src/base/deadlines.ts";
 import { type Metrics, noMetrics } from "../../../src/base/metrics.ts";
 import { Connections } from "../../../src/core/connections/connections.ts";
 import { Hub } from "../../../src/core/connections/hub.ts";
@@ -13,6 +14,7 @@ import type {
 } from "../../../src/socket/engine.ts";
 import { CLOSE_DELAY_MS, HANDSHAKE_MS } from "../../../src/socket/limits.ts";
 import { SocketSession } from "../../../src/socket/session.ts";
+import { fakeTimers } from "../../support/fake_timers.ts";
 import { rememberingLog, unlimited } from "../../support/fakes.ts";
 
 /** A socket whose events the test fires. */
@@ -46,7 +48,11 @@ class FakeEngineSocket implements EngineSocket {
 }
 
 /** A session of user 1, whose authorization the test decides. */
-function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
+function session(
+  version: 1 | 2 = 2,
+  watch: "*" | "full" = "*",
+  now?: () => number,
+) {
   const socket = new FakeEngineSocket();
   const authorization = Promise.withResolvers<Authorization>();
   const hub = new Hub();
@@ -69,6 +75,8 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
     ended: (_connection, _left, isForGood) => void left.push(isForGood),
   });
   const state = { isDraining: false };
+  const lose = (late: SocketSession) => late.lose();
+  const handshakes = new Deadlines(HANDSHAKE_MS, lose, now);
   new SocketSession(
     {
       ...{ connections, roster: new Roster() },
@@ -90,7 +98,7 @@ function session(version: 1 | 2 = 2, watch: "*" | "full" = "*") {
       },
       ...unlimited(() => Promise.reject(new Error("not used"))),
       ...{ endOf: (exp) => exp, now: () => 0 },
-      draining: () => state.isDraining,
+      ...{ handshakes, draining: () => state.isDraining },
     },
     socket,
     {
@@ -114,28 +122,6 @@ const USER = { userId: 1, exp: 100, tokenId: undefined };
 const watch = (...userIds: number[]) =>
   JSON.stringify({ type: "watch", userIds });
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** Runs timers when the test says so. */
-function fakeTimers() {
-  const real = { setTimeout, clearTimeout };
-  const timers = new Map<number, { ms: number; fire: () => void }>();
-  let next = 1;
-  Object.assign(globalThis, {
-    setTimeout: (fire: () => void, ms: number) => {
-      timers.set(next, { ms, fire });
-      return next++;
-    },
-    clearTimeout: (id: number) => void timers.delete(id),
-  });
-  return {
-    fire: (ms: number) => {
-      for (const [id, timer] of timers) {
-        if (timer.ms === ms && timers.delete(id)) timer.fire();
-      }
-    },
-    [Symbol.dispose]: () => void Object.assign(globalThis, real),
-  };
-}
 
 Deno.test("an authorized session is a connection until the peer closes", async () => {
   const { socket, hub, admission, events, decide } = session();
@@ -233,8 +219,8 @@ for (const version of [1, 2] as const) {
 
 Deno.test("[L1] a socket that does not open in time frees its slot, and is closed if it opens later", () => {
   using timers = fakeTimers();
-  const { socket, admission, events } = session();
-  timers.fire(HANDSHAKE_MS);
+  const { socket, admission, events } = session(2, "*", timers.now);
+  timers.advance(HANDSHAKE_MS);
   deepEqual([admission.sockets, events], [0, ["handshake lost"]]);
   equal(admission.socketsLost, 1);
   socket.open();
@@ -246,8 +232,8 @@ Deno.test("[L1] a socket that does not open in time frees its slot, and is close
 
 Deno.test("a socket that opens in time is not closed later", () => {
   using timers = fakeTimers();
-  const { socket, events } = session();
+  const { socket, events } = session(2, "*", timers.now);
   socket.open();
-  timers.fire(HANDSHAKE_MS);
+  timers.advance(HANDSHAKE_MS);
   deepEqual([socket.closes, events], [[], []]);
 });
