@@ -20,7 +20,7 @@ import { keepInspectorClosed } from "./signals.ts";
 const USAGE = `Usage:
   deno task token <userId> [--ttl 1h]   print a token for a user (ttl: 30s, 15m, 1h, 7d)
   deno task migrate                     bring the database's schema up to date
-  deno task migrate --explain           say what that would read, write, make and need, and do nothing`;
+  deno task migrate --explain           say what that would read, write, make and need, and do nothing; 2 if a right is missing`;
 
 const SECONDS_PER_UNIT: Readonly<Record<string, number>> = {
   s: 1,
@@ -74,7 +74,8 @@ async function printToken(args: readonly string[], ttl: string): Promise<void> {
   writeLine(Deno.stdout, token);
 }
 
-async function migrateOnce(isExplained: boolean): Promise<void> {
+/** Resolves with the exit code. */
+async function migrateOnce(isExplained: boolean): Promise<number> {
   const { database, users, log: { level, format } } = readDatabaseConfig(
     Deno.env.toObject(),
     Deno.stdout.isTerminal(),
@@ -97,11 +98,14 @@ async function migrateOnce(isExplained: boolean): Promise<void> {
   }
   if (isExplained) {
     const { explainMigration } = await import("./postgres/explain.ts");
-    return writeLine(Deno.stdout, await explainMigration(url, users));
+    const { text, lacking } = await explainMigration(url, users);
+    writeLine(Deno.stdout, text);
+    return lacking.length === 0 ? 0 : START_ERROR_EXIT_CODE;
   }
   const migrated = await migrateDatabase(url, users, log);
   if (migrated.applied.length === 0) log.info({}, "schema is up to date");
   logMigration(migrated, log);
+  return 0;
 }
 
 function writeLine(
@@ -136,7 +140,7 @@ async function run(args: string[]): Promise<number> {
     else if (values.version) writeLine(Deno.stdout, VERSION_LINE);
     else if (command === "token") await printToken(rest, values.ttl);
     else if (command === "migrate" && rest.length === 0) {
-      await migrateOnce(values.explain);
+      return await migrateOnce(values.explain);
     } else throw new StartError(USAGE);
     return 0;
   } catch (err) {

@@ -1,6 +1,6 @@
 /**
- * Finds variables that are probably meant for the server and misspelt, such as `JWT_SECERT`. The
- * server would start without them, as if they were not set.
+ * Finds variables that are probably meant for the server and misspelt, such as `JWT_SECERT`, or
+ * have the name that another program gives them, such as `JWKS_URI`. The server would start without them, as if they were not set.
  *
  * @module
  */
@@ -24,7 +24,10 @@ export function misspeltVariables(
 ): Misspelt[] {
   const missing = known.filter((name) => !set.includes(name));
   return set.filter((name) => !known.includes(name)).flatMap((variable) => {
-    const meant = missing.find((name) => isNear(variable.toUpperCase(), name));
+    const given = variable.toUpperCase();
+    const meant = missing.find((name) =>
+      isNear(given, name) || isShortened(given, name)
+    );
     return meant === undefined ? [] : [{ variable, meant }];
   });
 }
@@ -34,6 +37,25 @@ function isNear(given: string, known: string): boolean {
   const most = known.length < TWO_EDITS_LENGTH_MIN ? 1 : 2;
   return Math.abs(given.length - known.length) <= most &&
     edits(given, known) <= most;
+}
+
+/**
+ * Whether the words are those of the known name in another form (TRUST_PROXY), the last one cut
+ * (JWT_ISS), or the first one left out (JWKS_URL). One word alone says too little.
+ */
+function isShortened(given: string, known: string): boolean {
+  const words = given.split("_").map(stem);
+  const meant = known.split("_").map(stem);
+  const left = meant.length - words.length;
+  if (words.length < 2 || left < 0 || left > 1) return false;
+  const last = words.pop() ?? "";
+  return (meant.pop() ?? "").startsWith(last) && last.length >= 3 &&
+    words.every((word, index) => word === meant[index + left]);
+}
+
+/** A word without its ending. A JWKS_URI is a URL. */
+function stem(word: string): string {
+  return word === "URI" ? "URL" : word.replace(/(?<=...)(IES|ED|Y|S)$/, "");
 }
 
 /** How many characters to insert, delete, replace, or swap with their neighbour: Damerau's distance. */

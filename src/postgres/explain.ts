@@ -8,13 +8,14 @@ import type pg from "pg";
 import { connect } from "./connect.ts";
 import { checkWords, mapColumns, refuseMissing } from "./find_users.ts";
 import { pinned } from "./pinned.ts";
+import { lackingStatements } from "./rights.ts";
 import { readSettled, refuseOtherTable, type Settled } from "./settled.ts";
 import {
   findRelation,
   type Relation,
   schemaForTables,
 } from "./users_catalog.ts";
-import { bypass, missingGrants, neededGrants } from "./users_rights.ts";
+import { missingGrants, neededGrants } from "./users_rights.ts";
 import {
   describeUsers,
   type UsersConfig,
@@ -26,27 +27,28 @@ interface Place {
   readonly role: string;
   readonly database: string;
   readonly schema: string;
-  readonly createsSchemas: boolean;
-  readonly createsTables: boolean;
   readonly ours: readonly string[];
 }
 
 const READ_PLACE = `
   select quote_ident(current_user) as "role", quote_ident(current_database()) as "database",
          $1 as "schema",
-         has_database_privilege(current_database(), 'create') as "createsSchemas",
-         coalesce(has_schema_privilege(to_regnamespace($1), 'create'), false) as "createsTables",
          array(select nspname::text from pg_namespace where nspname in ('rollcall', 'rollcall_internal')) as "ours"`;
 
+export interface Explanation {
+  /** In lines. */
+  readonly text: string;
+  /** The statements that give the role what it lacks: a start would fail. */
+  readonly lacking: readonly string[];
+}
+
 /**
- * The explanation, as lines of text.
- *
  * @throws {StartError} when the database cannot be reached, or the users table does not fit.
  */
 export async function explainMigration(
   url: string | undefined,
   config: UsersConfig,
-): Promise<string> {
+): Promise<Explanation> {
   const client = await connect(url);
   try {
     return await pinned(client, () => explain(client, config), "read only");
@@ -58,7 +60,7 @@ export async function explainMigration(
 async function explain(
   client: pg.ClientBase,
   config: UsersConfig,
-): Promise<string> {
+): Promise<Explanation> {
   const { rows: [place] } = await client.query<Place>(READ_PLACE, [
     await schemaForTables(client),
   ]);
@@ -69,7 +71,8 @@ async function explain(
   if (relation === undefined) await refuseMissing(client, config, settled);
   const users = relation &&
     await mapUsers(client, relation, config, settled);
-  return [
+  const lacking = await lackingStatements(client, config);
+  const text = [
     `As ${place.role} in the database ${place.database}:`,
     `  reads   ${users ? readsOf(users) : "nothing of the application"}`,
     `  writes  ${writesOf(users, config)}`,
@@ -77,9 +80,12 @@ async function explain(
     ...users ? [`  log     ${describeUsers(users)}`] : [],
     "A role of its own needs:",
     ...neededOf(place, config, relation, users).map((grant) => `  ${grant};`),
-    "Of these, the current role lacks:",
-    ...missingOf(place, config, relation, users).map((grant) => `  ${grant}`),
+    lacking.length === 0
+      ? "The current role lacks nothing."
+      : "The current role lacks:",
+    ...lacking.map((statement) => `  ${statement};`),
   ].join("\n");
+  return { text, lacking };
 }
 
 /** As a start would map them. Which words are in the status column is left out if it cannot be read. */
@@ -142,22 +148,4 @@ function neededOf(
       `grant create on schema ${place.schema} to ${place.role}`,
     ],
   ];
-}
-
-function missingOf(
-  place: Place,
-  config: UsersConfig,
-  relation: Relation | undefined,
-  users: UsersTable | undefined,
-): string[] {
-  const [database = "", schema = ""] = neededOf(place, config, relation, users);
-  const lacking: string[] = [];
-  if (!place.createsSchemas && place.ours.length < 2) lacking.push(database);
-  if (relation && users) {
-    lacking.push(...missingGrants(relation, users, config));
-    if (relation.hidesRows) {
-      lacking.push(bypass(relation));
-    }
-  } else if (!place.createsTables) lacking.push(schema);
-  return lacking.length === 0 ? ["nothing"] : lacking.map((one) => `${one};`);
 }

@@ -12,6 +12,7 @@ import { refuseOtherName, refuseOtherTable, type Settled } from "./settled.ts";
 import {
   type Column,
   findRelation,
+  LackingRightsError,
   likelyUsersTables,
   type Relation,
 } from "./users_catalog.ts";
@@ -109,12 +110,9 @@ function refuseWithoutRights(
   config: UsersConfig,
 ): void {
   const { table, role } = relation;
-  const grants = missingGrants(relation, users, config);
-  if (grants.length > 0) {
-    throw new StartError(
-      `Cannot use the users table ${table}: the role ${role} lacks rights; run: ${
-        grants.join("; ")
-      }`,
+  if (missingGrants(relation, users, config).length > 0) {
+    throw new LackingRightsError(
+      `Cannot use the users table ${table}: the role ${role} lacks rights`,
     );
   }
   if (!relation.hidesRows) return;
@@ -181,34 +179,38 @@ function idTypeOf(type: string): UserIdType | undefined {
   return USER_ID_TYPES.find((known) => known === type);
 }
 
-function checkId({ table, kind, columns }: Relation, wanted: string): Column {
+function checkId(relation: Relation, wanted: string): Column {
+  const { table, columns } = relation;
   const column = columns.get(wanted);
-  if (column === undefined) {
-    throw new StartError(
-      `Cannot read users from ${table}: it has no column ${wanted}; set USERS_ID to one of ${
-        [...columns.keys()].join(", ")
-      }`,
-    );
+  const problem = column === undefined
+    ? `it has no column ${wanted}`
+    : problemOfId(relation, column);
+  if (column !== undefined && problem === undefined) return column;
+  const fitting = [...columns.values()]
+    .filter((one) => problemOfId(relation, one) === undefined)
+    .map(({ name }) => name);
+  const advice = fitting.length === 0
+    ? "no other column fits"
+    : `set USERS_ID to ${fitting.join(" or ")}`;
+  throw new StartError(
+    `Cannot read users from ${table}: ${problem}; ${advice}`,
+  );
+}
+
+/** Why a column cannot hold the ids. */
+function problemOfId({ kind }: Relation, column: Column): string | undefined {
+  const { name, type, declared, isDeterministic, isUnique } = column;
+  if (idTypeOf(type) === undefined) {
+    return `the column ${name} is ${declared}; expected ${
+      USER_ID_TYPES.join(", ")
+    }, character varying, or a domain over one`;
   }
-  if (idTypeOf(column.type) === undefined) {
-    throw new StartError(
-      `Cannot read users from ${table}: the column ${wanted} is ${column.declared}; expected ${
-        USER_ID_TYPES.join(", ")
-      }, character varying, or a domain over one: set USERS_ID to another column`,
-    );
-  }
-  if (!column.isDeterministic) {
-    throw new StartError(
-      `Cannot read users from ${table}: different ids can be equal by the collation of the column ${wanted}; expected a deterministic collation: set USERS_ID to another column`,
-    );
+  if (!isDeterministic) {
+    return `different ids can be equal by the collation of the column ${name}; expected a deterministic collation`;
   }
   // A view has no index to show it.
-  if (!column.isUnique && (kind === "r" || kind === "p")) {
-    throw new StartError(
-      `Cannot read users from ${table}: the column ${wanted} is not unique; expected a primary key or a unique index on it alone`,
-    );
-  }
-  return column;
+  if (isUnique || (kind !== "r" && kind !== "p")) return undefined;
+  return `the column ${name} is not unique; expected a primary key or a unique index on it alone`;
 }
 
 function checkName(

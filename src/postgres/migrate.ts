@@ -53,6 +53,7 @@ import {
   type UsersConfig,
   type UsersTable,
 } from "./users_table.ts";
+import { LackingRightsError } from "./users_catalog.ts";
 import { settleUsersTable } from "./mapping.ts";
 import {
   BOOKKEEPING,
@@ -72,6 +73,9 @@ export interface Migrated {
 
 /** Postgres raises it when a lock is not available within `MIGRATE_LOCK_MS`. */
 const LOCK_NOT_AVAILABLE = "55P03";
+
+/** Postgres raises it when the role lacks a right. */
+const INSUFFICIENT_PRIVILEGE = "42501";
 
 /** Of two servers that create the schema or a table at the same moment, one gets one of these. */
 const CREATED_MEANWHILE = ["23505", "42P06", "42P07", "XX000"];
@@ -221,10 +225,6 @@ async function applyFile(
   );
 }
 
-function tableToMake({ table, create }: UsersConfig): string | undefined {
-  return table === undefined || create ? table ?? "users" : undefined;
-}
-
 function causeOf(err: unknown): unknown {
   return err instanceof StartError && err.cause !== undefined ? err.cause : err;
 }
@@ -235,16 +235,16 @@ function codeOf(err: unknown): string {
   return cause instanceof pg.DatabaseError ? cause.code ?? "" : "";
 }
 
-/** Adds what gives the role the right that it lacked, if that was the fault. */
+/** Adds what gives the role the rights that it lacks, if that was the fault. */
 async function explain(
   client: pg.Client,
   config: UsersConfig,
   err: unknown,
 ): Promise<unknown> {
-  const advice = await pinned(
-    client,
-    () => adviceOnRights(client, causeOf(err), tableToMake(config)),
-  );
+  const isDenied = codeOf(err) === INSUFFICIENT_PRIVILEGE;
+  const advice = isDenied || err instanceof LackingRightsError
+    ? await pinned(client, () => adviceOnRights(client, config, isDenied))
+    : "";
   if (err instanceof StartError) {
     return advice === ""
       ? err

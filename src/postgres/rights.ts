@@ -1,5 +1,6 @@
 /**
- * Says what gives a role the rights that it lacks.
+ * Which rights a role lacks, as the statements that give them: all at once, so that nobody has to
+ * start a server once for each.
  *
  * For a migration this is asked only after Postgres has denied something. So a role whose rights
  * are unusual is never refused what would have worked. To serve, the rights are checked at the
@@ -15,12 +16,18 @@
  *
  * @module
  */
-import pg from "pg";
+import type pg from "pg";
 import { StartError } from "../base/start_error.ts";
-import { unpinned } from "./pinned.ts";
-import { schemaForTables } from "./users_catalog.ts";
-
-const INSUFFICIENT_PRIVILEGE = "42501";
+import { mapColumns } from "./find_users.ts";
+import { readSettled } from "./settled.ts";
+import {
+  findRelation,
+  LackingRightsError,
+  type Relation,
+  schemaForTables,
+} from "./users_catalog.ts";
+import { bypass, missingGrants } from "./users_rights.ts";
+import type { UsersConfig } from "./users_table.ts";
 
 /** What the catalog says about the current role. Names are quoted as SQL needs them. */
 interface Rights {
@@ -38,7 +45,23 @@ interface Rights {
   /** Of the tables in rollcall_internal; null if there are none. */
   readonly internalOwner: string | null;
   readonly ownsInternal: boolean | null;
+  /** Whether all of our tables and functions are within reach. */
+  readonly serves: boolean;
 }
+
+/** Objects of ours on which the current role lacks a right that serving may need. */
+const OUT_OF_REACH = `
+  select c.relname::text as name
+    from pg_class c
+   where c.relnamespace = to_regnamespace('rollcall_internal') and c.relkind in ('r', 'v')
+     and not (has_any_column_privilege(c.oid, 'select')
+              and (c.relkind = 'v' or has_any_column_privilege(c.oid, 'insert')
+                   and has_any_column_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete')))
+   union all
+  select p.proname::text
+    from pg_proc p
+   where p.pronamespace = to_regnamespace('rollcall_internal') and not has_function_privilege(p.oid, 'execute')
+   order by 1`;
 
 const READ_RIGHTS = `
   select quote_ident(current_user) as "role",
@@ -56,30 +79,17 @@ const READ_RIGHTS = `
          2 - (select count(*)::int from pg_namespace n where n.nspname in ('rollcall', 'rollcall_internal'))
            as "missingSchemas",
          quote_ident(pg_get_userbyid(migrations.relowner)) as "internalOwner",
-         pg_has_role(migrations.relowner, 'usage') as "ownsInternal"
+         pg_has_role(migrations.relowner, 'usage') as "ownsInternal",
+         coalesce(has_schema_privilege(internal.oid, 'usage'), false) and not exists (${OUT_OF_REACH}) as "serves"
     from (values (1)) one
     left join pg_namespace internal on internal.nspname = 'rollcall_internal'
     left join pg_class migrations on migrations.relnamespace = internal.oid and migrations.relname = 'migrations'`;
 
-/** Objects of ours on which the current role lacks a right that serving may need. */
-const OUT_OF_REACH = `
-  select c.relname::text as name
-    from pg_class c
-   where c.relnamespace = to_regnamespace('rollcall_internal') and c.relkind in ('r', 'v')
-     and not (has_any_column_privilege(c.oid, 'select')
-              and (c.relkind = 'v' or has_any_column_privilege(c.oid, 'insert')
-                   and has_any_column_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete')))
-   union all
-  select p.proname::text
-    from pg_proc p
-   where p.pronamespace = to_regnamespace('rollcall_internal') and not has_function_privilege(p.oid, 'execute')
-   order by 1`;
-
 /**
  * Inside of `pinned`, after the migration.
  *
- * @throws {StartError} that names the grants, when the role may not use all of our tables and
- *   functions: so it is after a migration by another role that made new ones.
+ * @throws {LackingRightsError} when the role may not use all of our tables and functions: so it is
+ *   after a migration by another role that made new ones.
  */
 export async function requireRightsToServe(
   client: pg.ClientBase,
@@ -90,58 +100,102 @@ export async function requireRightsToServe(
     `select quote_ident(current_user) as "role"`,
   );
   const names = lacking.map(({ name }) => name).join(", ");
-  throw new StartError(
-    `Cannot serve: the role ${role} lacks rights in rollcall_internal (${names}); ${role} needs: ${
-      grantsToServe(role)
-    }`,
+  throw new LackingRightsError(
+    `Cannot serve: the role ${role} lacks rights in rollcall_internal (${names})`,
   );
 }
 
 /**
- * The end of an error message: the statements to run if the fault is a right that the role lacks,
- * and nothing if it is another fault. Inside of `pinned`.
+ * The statements that give the role everything that it lacks. Inside of `pinned`, and without any
+ * right.
+ */
+export async function lackingStatements(
+  client: pg.ClientBase,
+  config: UsersConfig,
+): Promise<string[]> {
+  return lacking(await readRights(client, config), config);
+}
+
+/**
+ * The end of an error message: who has to run what. Inside of `pinned`.
  *
- * @param makesTable The users table that is made if there is none. `undefined`: none is made.
+ * @param isMigrating Whether the right was lacking while the schema was brought up to date.
  */
 export async function adviceOnRights(
-  client: pg.Client,
-  fault: unknown,
-  makesTable: string | undefined,
+  client: pg.ClientBase,
+  config: UsersConfig,
+  isMigrating: boolean,
 ): Promise<string> {
-  const isDenied = fault instanceof pg.DatabaseError &&
-    fault.code === INSUFFICIENT_PRIVILEGE;
-  if (!isDenied) return "";
-  const [{ needs_table }] = await unpinned(
-    client,
-    `select $1::pg_catalog.text is not null and pg_catalog.to_regclass($1::pg_catalog.text) is null as needs_table`,
-    [makesTable],
-  );
+  const found = await readRights(client, config);
+  const { internalOwner, ownsInternal } = found.rights;
+  const statements = lacking(found, config);
+  return [
+    ...isMigrating && ownsInternal === false
+      ? [`run deno task migrate as ${internalOwner}, the owner of its tables`]
+      : [],
+    ...statements.length > 0
+      ? [`as an owner or a superuser, run: ${statements.join("; ")}`]
+      : [],
+  ].map((advice) => `; ${advice}`).join("");
+}
+
+interface Found {
+  readonly rights: Rights;
+  /** The users table. `undefined`: there is none that the role can see. */
+  readonly relation: Relation | undefined;
+}
+
+async function readRights(
+  client: pg.ClientBase,
+  config: UsersConfig,
+): Promise<Found> {
+  const { table = "users", create } = config;
+  const settled = await readSettled(client);
+  const relation = await findRelation(client, table, settled?.table);
+  const isMade = relation === undefined &&
+    (config.table === undefined || create);
   const { rows: [rights] } = await client.query<Rights>(READ_RIGHTS, [
     await schemaForTables(client),
-    needs_table,
+    isMade,
   ]);
-  if (rights === undefined) return "";
-  return rights.ownsInternal === false
-    ? adviceToServe(rights)
-    : adviceToMigrate(rights);
+  if (rights === undefined) throw new Error("Cannot read the catalog");
+  return { rights, relation };
+}
+
+function lacking({ rights, relation }: Found, config: UsersConfig): string[] {
+  const ours = rights.ownsInternal === false
+    ? rights.serves ? [] : grantsToServe(rights)
+    : grantsToMigrate(rights);
+  return relation === undefined
+    ? ours
+    : [...ours, ...lackingOnUsers(relation, config)];
+}
+
+function lackingOnUsers(relation: Relation, config: UsersConfig): string[] {
+  try {
+    const grants = missingGrants(
+      relation,
+      mapColumns(relation, config),
+      config,
+    );
+    return relation.hidesRows ? [...grants, bypass(relation)] : grants;
+  } catch (err) {
+    // A column does not fit. The next start says so.
+    if (err instanceof StartError) return [];
+    throw err;
+  }
 }
 
 /** Another role has migrated the database. */
-function adviceToServe({ role, internalOwner }: Rights): string {
-  return `; run deno task migrate as ${internalOwner}, the owner of its tables; to serve, ${role} needs: ${
-    grantsToServe(role)
-  }`;
-}
-
-function grantsToServe(role: string): string {
+function grantsToServe({ role }: Rights): string[] {
   return [
     `grant usage on schema rollcall_internal to ${role}`,
     `grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}`,
     `grant execute on all functions in schema rollcall_internal to ${role}`,
-  ].join("; ");
+  ];
 }
 
-function adviceToMigrate(rights: Rights): string {
+function grantsToMigrate(rights: Rights): string[] {
   const { role, database, schema } = rights;
   const statements: string[] = [];
   if (rights.missingSchemas > 0 && !rights.createsSchemas) {
@@ -153,6 +207,5 @@ function adviceToMigrate(rights: Rights): string {
   if (rights.needsTable && !rights.createsTables) {
     statements.push(`grant create on schema ${schema} to ${role}`);
   }
-  if (statements.length === 0) return "";
-  return `; as an owner or a superuser, run: ${statements.join("; ")}`;
+  return statements;
 }

@@ -20,14 +20,16 @@ export interface Settled {
   readonly statusColumn: string | null;
 }
 
-/** `undefined`: no start has settled anything. */
+/** `undefined`: no start has settled anything, or this role may not read what. */
 export async function readSettled(
   client: pg.ClientBase,
 ): Promise<Settled | undefined> {
   const { rows: [found] } = await client.query(
-    "select to_regclass('rollcall_internal.settings') is not null as here",
+    `select from pg_class
+      where relnamespace = to_regnamespace('rollcall_internal') and relname = 'settings'
+        and has_schema_privilege(relnamespace, 'usage') and has_table_privilege(oid, 'select')`,
   );
-  if (!found.here) return undefined;
+  if (found === undefined) return undefined;
   const { rows: [settled] } = await client.query<Settled>(
     `select users_table as table, users_id as "idColumn", id_type as "idType",
             status_column as "statusColumn"

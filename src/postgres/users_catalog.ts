@@ -10,6 +10,9 @@ import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { unpinned } from "./pinned.ts";
 
+/** The role lacks rights. Which statements give them is added to the message by `rights.ts`. */
+export class LackingRightsError extends StartError {}
+
 export interface Column {
   readonly name: string;
   /** As SQL needs it. */

@@ -2,7 +2,7 @@ import { equal, match, ok, throws } from "node:assert/strict";
 import project from "../../deno.json" with { type: "json" };
 import { decodeJwt, jwtVerify } from "jose";
 import { parseTtlSeconds } from "../../src/cli.ts";
-import { postgresForThisFile, query } from "../support/database.ts";
+import { postgresForThisFile, query, uniqueName } from "../support/database.ts";
 import { runFile, TEST_SECRET } from "../support/server.ts";
 
 const postgres = postgresForThisFile();
@@ -99,6 +99,22 @@ Deno.test("migrate updates the schema, and changes nothing when it runs again", 
     "select count(*)::int from rollcall_internal.migrations",
   );
   ok(count >= 3);
+});
+
+Deno.test("migrate --explain exits with 2 if the role lacks a right, and with 0 otherwise", async () => {
+  const url = new URL(await postgres.emptyDatabase());
+  equal(
+    (await cli(["migrate", "--explain"], { DATABASE_URL: url.href })).code,
+    0,
+  );
+  const role = uniqueName("lowly");
+  await query(url.href, `create role ${role} login password 'secret'`);
+  [url.username, url.password] = [role, "secret"];
+  const { code, stdout } = await cli(["migrate", "--explain"], {
+    DATABASE_URL: url.href,
+  });
+  equal(code, 2);
+  match(stdout, /\nThe current role lacks:\n {2}grant create on database \w+/);
 });
 
 Deno.test("without a known command the usage is printed and the exit code is 2", async () => {

@@ -70,7 +70,7 @@ for (const [name, right] of Object.entries(lacking)) {
     equal(code, 2);
     equal(
       stderr,
-      `Cannot serve: the role ${role} lacks rights in rollcall_internal (${name}); ${role} needs: grant usage on schema rollcall_internal to ${role}; grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}; grant execute on all functions in schema rollcall_internal to ${role}\n`,
+      `Cannot serve: the role ${role} lacks rights in rollcall_internal (${name}); as an owner or a superuser, run: grant usage on schema rollcall_internal to ${role}; grant select, insert, update, delete on all tables in schema rollcall_internal to ${role}; grant execute on all functions in schema rollcall_internal to ${role}\n`,
     );
   });
 }

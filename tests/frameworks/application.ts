@@ -108,18 +108,13 @@ export async function explained(
   { url }: Application,
   env: Readonly<Record<string, string>>,
 ): Promise<{ needed: string[]; lacking: string[] }> {
-  const text = await explainMigration(url, usersConfig(env));
-  const [, needed = "", lacking = ""] =
-    /role of its own needs:\n([\s\S]*)\nOf these[^\n]*\n([\s\S]*)$/.exec(
-      text,
-    ) ??
+  const { text, lacking } = await explainMigration(url, usersConfig(env));
+  const [, needed = ""] =
+    /role of its own needs:\n([\s\S]*)\nThe current role lacks/.exec(text) ??
       [];
-  return { needed: statements(needed), lacking: statements(lacking) };
-}
-
-function statements(text: string): string[] {
-  return text.split("\n").map((line) => line.trim().replace(/;$/, ""))
-    .filter((line) => line !== "" && line !== "nothing");
+  const statements = needed.split("\n")
+    .map((line) => line.trim().replace(/;$/, ""));
+  return { needed: statements, lacking: [...lacking] };
 }
 
 /** Everything of the application. */

@@ -65,20 +65,21 @@ const unfit: Record<string, Unfit> = {
     says: /^Cannot read users from public\.users: expected a table or a view$/,
   },
   "there is no column with the id": {
-    sql: "create table users (user_id integer primary key, username text)",
+    sql:
+      'create table users (user_id integer primary key, "Key" uuid unique, username text, tenant integer, score numeric unique)',
     says:
-      /^Cannot read users from public\.users: it has no column id; set USERS_ID to one of user_id, username$/,
+      /^Cannot read users from public\.users: it has no column id; set USERS_ID to user_id or Key$/,
   },
   "the id has a type that is no id's": {
     sql: "create table users (id numeric primary key, username text)",
     says:
-      /^Cannot read users from public\.users: the column id is numeric; expected smallint, integer, bigint, uuid, text, character varying, or a domain over one: set USERS_ID to another column$/,
+      /^Cannot read users from public\.users: the column id is numeric; expected smallint, integer, bigint, uuid, text, character varying, or a domain over one; no other column fits$/,
   },
   "the id is not unique": {
     sql:
-      "create table users (id integer, tenant integer, username text, primary key (id, tenant))",
+      "create table users (id integer, tenant integer, username text unique, primary key (id, tenant))",
     says:
-      /^Cannot read users from public\.users: the column id is not unique; expected a primary key or a unique index on it alone$/,
+      /^Cannot read users from public\.users: the column id is not unique; expected a primary key or a unique index on it alone; set USERS_ID to username$/,
   },
   "the id is unique among some rows only": {
     sql:
@@ -90,7 +91,7 @@ const unfit: Record<string, Unfit> = {
       `create collation loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
       create table users (id text collate loose primary key, username text)`,
     says:
-      /^Cannot read users from public\.users: different ids can be equal by the collation of the column id; expected a deterministic collation: set USERS_ID to another column$/,
+      /^Cannot read users from public\.users: different ids can be equal by the collation of the column id; expected a deterministic collation; no other column fits$/,
   },
   "the column with the name is missing": {
     sql: PLAN,
@@ -170,25 +171,27 @@ interface LackingRole {
 const lacking: Record<string, LackingRole> = {
   "may not use the schema": {
     grants: "grant select on app.users to R",
-    says: /the role R lacks rights; run: grant usage on schema app to R; /,
+    says:
+      /the role R lacks rights; as an owner or a superuser, run: grant usage on schema app to R; /,
   },
   "may not read the id": {
     grants:
       "grant usage on schema app to R; grant select (username, status), update on app.users to R",
     says:
-      /lacks rights; run: grant select \(id, username, status\) on app\.users to R$/,
+      /lacks rights; as an owner or a superuser, run: grant select \(id, username, status\) on app\.users to R$/,
   },
   "may not write the status": {
     grants:
       "grant usage on schema app to R; grant select, update (username) on app.users to R",
-    says: /lacks rights; run: grant update \(status\) on app\.users to R$/,
+    says:
+      /lacks rights; as an owner or a superuser, run: grant update \(status\) on app\.users to R$/,
   },
   "may not insert, with AUTO_PROVISION": {
     grants:
       "grant usage on schema app to R; grant select, update on app.users to R",
     settings: { autoProvision: true },
     says:
-      /lacks rights; run: grant insert \(id, username\) on app\.users to R$/,
+      /lacks rights; as an owner or a superuser, run: grant insert \(id, username\) on app\.users to R$/,
   },
   "sees no row, by the policies of the table": {
     grants:
@@ -306,7 +309,7 @@ for (const [name, { sql, settings = {}, logs }] of Object.entries(fitting)) {
       (await describeSchema(url)).filter((line) => line.startsWith("relation"));
     const before = await tables();
     const config = withDefaults(settings);
-    const explained = await explainMigration(url, config);
+    const { text: explained } = await explainMigration(url, config);
     const migrated = await migrateDatabase(url, config);
     const lines: string[] = [];
     const note = (_fields: unknown, event: string) => void lines.push(event);
