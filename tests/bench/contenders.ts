@@ -65,12 +65,9 @@ export function rollcall(
   storage: Storage,
   engine: Engine = "native",
 ): Contender {
-  const details = [
-    ...storage === "memory" ? [" in memory"] : [],
-    ...engine === "ws" ? [" on ws"] : [],
-  ];
+  const where = storage === "memory" ? " in memory" : "";
   return {
-    name: `rollcall.v${version}${details.join("")}`,
+    name: `rollcall.v${version}${where}${onEngine(engine)}`,
     dialect: `v${version}`,
     ...{ storage, engine },
     command: [
@@ -102,14 +99,16 @@ export async function contenders(): Promise<Contender[]> {
     ...[rollcall(1, "postgres"), rollcall(1, "memory")],
     ...[rollcall(2, "postgres"), rollcall(2, "memory")],
     ...[rollcall(1, "postgres", "ws"), rollcall(2, "postgres", "ws")],
-    ...[rollcall(1, "memory", "ws"), rollcall(2, "memory", "ws")],
     plainLoop,
     peer("Node + ws", ["node", `${PEERS}node_ws.js`], packages),
     peer("Bun, publish", [bun, `${PEERS}bun.js`], packages),
-    peer("Go, gin + gorilla", [go.binary], go.missing),
+    peer(GO, [go.binary], go.missing),
     peer("Socket.IO", ["node", `${PEERS}socket_io.js`], packages, "socket.io"),
   ];
 }
+
+/** The name of the plan in Go. */
+export const GO = "Go, gin + gorilla";
 
 /** A Map, a loop and `send`. The figures of all others are ratios to those of this server. */
 export const plainLoop: Contender = {
@@ -119,18 +118,34 @@ export const plainLoop: Contender = {
   missing: undefined,
 };
 
-/** Answers with a constant text instead of a list. */
-export const constant: Contender = {
-  ...{ name: "Deno, constant text", dialect: "v1", storage: "memory" },
-  engine: "native",
-  command: [...DENO, `${PEERS}constant.js`],
-  missing: undefined,
-};
+/**
+ * They answer with a constant text instead of a list, on each engine: behind the router that
+ * Rollcall has, and without one.
+ */
+export const constants = [
+  ...[constantText("native", "Hono"), constantText("ws", "Hono")],
+  ...[constantText("native", "none"), constantText("ws", "none")],
+] as const;
+
+function constantText(engine: Engine, router: "Hono" | "none"): Contender {
+  const what = router === "none" ? ", no router" : "";
+  const env = ["env", `SOCKET_ENGINE=${engine}`, `ROUTER=${router}`];
+  return {
+    name: `constant text${what}${onEngine(engine)}`,
+    ...{ dialect: "v1", storage: "memory", engine },
+    command: [...env, ...DENO, `${PEERS}constant.js`],
+    missing: undefined,
+  };
+}
+
+function onEngine(engine: Engine): string {
+  return engine === "ws" ? " on ws" : "";
+}
 
 /** Writes the bytes that Rollcall wrote, and does nothing else. */
 export function floor(engine: Engine): Contender {
   return {
-    name: engine === "ws" ? "floor on ws" : "floor",
+    name: `floor${onEngine(engine)}`,
     ...{ dialect: "v2", storage: "memory", engine },
     command: ["env", `SOCKET_ENGINE=${engine}`, ...DENO, `${PEERS}floor.js`],
     missing: undefined,

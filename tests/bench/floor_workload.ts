@@ -19,23 +19,27 @@ export async function stormAndFloor(
     recording = each;
   });
   const least = await replay(floor(contender.engine), recording);
+  const [messages, bytes] = [messagesIn(recording), bytesIn(recording)];
   return {
     metrics: {
       cpuSeconds: metrics["cpuSeconds"] ?? NaN,
-      floorCpuSeconds: least,
-      toFloor: (metrics["cpuSeconds"] ?? NaN) / least,
-      messagesPerConnection: messagesIn(recording) / recording.length,
-      kibPerConnection: bytesIn(recording) / recording.length / 1_024,
+      floorCpuSeconds: least.cpuSeconds,
+      toFloor: (metrics["cpuSeconds"] ?? NaN) / least.cpuSeconds,
+      memoryPerConnectionKiB: metrics["memoryPerConnectionKiB"] ?? NaN,
+      messagesPerConnection: messages / recording.length,
+      kibPerConnection: bytes / recording.length / 1_024,
     },
-    faults,
+    faults: least.bytes === bytes
+      ? faults
+      : [...faults, `the floor wrote ${least.bytes} bytes instead of ${bytes}`],
   };
 }
 
-/** Seconds of CPU that the floor takes. As many users connect, in the same way. */
+/** The CPU that the floor takes, and the bytes that it writes. As many users connect, in the same way. */
 async function replay(
   contender: Contender,
   recording: Recording,
-): Promise<number> {
+): Promise<{ cpuSeconds: number; bytes: number }> {
   const file = await Deno.makeTempFile({ prefix: "rollcall-bench-" });
   await Deno.writeTextFile(file, JSON.stringify(recording));
   try {
@@ -44,8 +48,8 @@ async function replay(
     const before = server.cpuSeconds();
     await load.connect(server, range(1, recording.length - 1));
     await load.connect(server, [recording.length]);
-    await load.awaitMessages(messagesIn(recording));
-    return server.cpuSeconds() - before;
+    const bytes = await load.awaitMessages(messagesIn(recording));
+    return { cpuSeconds: server.cpuSeconds() - before, bytes };
   } finally {
     await Deno.remove(file);
   }

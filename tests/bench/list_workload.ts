@@ -5,7 +5,7 @@
  */
 import { type Contender, type Running, start } from "./contenders.ts";
 import { Load } from "./load.ts";
-import { range, type Result, type Stage } from "./workloads.ts";
+import { connectAll, range, type Result, type Stage } from "./workloads.ts";
 
 /** Requests for the list of online users. */
 export async function list(
@@ -18,7 +18,7 @@ export async function list(
     await stage.environment(contender),
   );
   using load = new Load(users);
-  await load.connect(server, range(1, users));
+  await connectAll(load, server, users);
   await load.quiet();
   const listUrl = `${server.url}users/online`;
   const { etag, ids } = await readList(listUrl);

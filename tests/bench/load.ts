@@ -73,21 +73,36 @@ export class Load implements Disposable {
     await this.#all({ op: "awaitCount", count, upTo });
   }
 
-  /** Resolves when no client has received a transition for `quietMs`. */
-  async quiet(quietMs = QUIET_MS): Promise<Summary> {
-    let before = await this.#progress();
-    while (true) {
-      await new Promise((resolve) => setTimeout(resolve, quietMs));
-      const after = await this.#progress();
-      if (after.received === before.received) return await this.summary();
-      before = after;
+  /** Resolves when no client has received a transition for 300 ms. */
+  async quiet(): Promise<Summary> {
+    await this.stalled(QUIET_MS);
+    return await this.summary();
+  }
+
+  /** Resolves when no client has received a transition for so long, or when `over` resolves. */
+  async stalled(ms: number, over?: Promise<unknown>): Promise<void> {
+    let isOver = false;
+    void over?.then(() => isOver = true);
+    let before: number | undefined;
+    while (!isOver) {
+      const { received } = await this.#progress();
+      if (received === before) return;
+      before = received;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        void over?.then(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
     }
   }
 
-  /** Resolves when the clients have received so many messages together. */
-  async awaitMessages(count: number): Promise<void> {
-    await until(`the clients have ${count} messages`, async () => {
-      return (await this.#progress()).messages >= count;
+  /** Resolves when the clients have received so many messages together, with the bytes of all. */
+  async awaitMessages(count: number): Promise<number> {
+    return await until(`the clients have ${count} messages`, async () => {
+      const { messages, bytes } = await this.#progress();
+      return messages >= count && bytes;
     }, MESSAGES_MS);
   }
 
@@ -105,6 +120,7 @@ export class Load implements Disposable {
     const parts = await this.#all({ op: "progress" }) as Progress[];
     return {
       messages: sumOf(parts, "messages"),
+      bytes: sumOf(parts, "bytes"),
       received: sumOf(parts, "received"),
     };
   }
@@ -115,6 +131,7 @@ export class Load implements Disposable {
     return {
       clients: sum("clients"),
       messages: sum("messages"),
+      bytes: sum("bytes"),
       received: sum("received"),
       repeated: sum("repeated"),
       lost: sum("lost"),

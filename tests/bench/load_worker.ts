@@ -40,6 +40,8 @@ export type Request =
 /** What all clients received together. */
 export interface Progress {
   readonly messages: number;
+  /** Bytes of these messages. */
+  readonly bytes: number;
   /** Transitions that clients received, all clients together. */
   readonly received: number;
 }
@@ -77,7 +79,7 @@ interface Held {
 
 const UNKNOWN = 2;
 const held = new Map<number, Held[]>();
-const totals = { messages: 0, received: 0, repeated: 0, lost: 0 };
+const totals = { messages: 0, bytes: 0, received: 0, repeated: 0, lost: 0 };
 let waiting:
   | {
     readonly isDone: (entry: Held) => boolean;
@@ -154,6 +156,7 @@ async function connect(
       };
       const onMessage = (bytes: number) => {
         totals.messages += 1;
+        totals.bytes += bytes;
         if (isRecorded) steps.push(performance.now(), bytes);
       };
       const client = entry.client = await RawClient.connect(
@@ -227,7 +230,11 @@ async function answer(request: Request): Promise<unknown> {
   }
   if (request.op === "reset") {
     for (const entry of allHeld()) entry.received = 0;
-    totals.messages = totals.received = totals.repeated = 0;
+    totals.messages =
+      totals.bytes =
+      totals.received =
+      totals.repeated =
+        0;
     return;
   }
   if (request.op === "recording") return recording();

@@ -6,18 +6,31 @@
 import pg from "pg";
 import { BATCH_USERS_MAX } from "../../src/core/presence/limits.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
+import {
+  type UserId,
+  userIds,
+  type UserIdType,
+} from "../../src/client/protocol/user_id.ts";
+import { idOf } from "../support/ids.ts";
 import { query, silentLog } from "../support/database.ts";
 import type { Result } from "./workloads.ts";
 
 const LEASE_MS = 60_000;
 
+export interface Databases {
+  /** The URL of a new database with 20,000 users, with ids as `idOf` makes them. */
+  database(idType?: UserIdType): Promise<string>;
+}
+
 /** @param users How many users of the database go online, and then offline. */
 export async function transitions(
-  databaseUrl: string,
+  databases: Databases,
+  idType: UserIdType,
   users: number,
 ): Promise<Result> {
-  const ids = Array.from({ length: users }, (_, index) => index + 1);
-  const batched = await timeBatches(databaseUrl, ids);
+  const databaseUrl = await databases.database(idType);
+  const ids = Array.from({ length: users }, (_, n) => idOf(idType, n + 1));
+  const batched = await timeBatches(databaseUrl, idType, ids);
   const [{ online } = { online: -1 }] = await query(
     databaseUrl,
     "select count(*)::int as online from users where status = 'online'",
@@ -37,8 +50,12 @@ export async function transitions(
 }
 
 /** Returns the seconds until all users were online and offline again. */
-async function timeBatches(url: string, ids: readonly number[]) {
-  const store = new PostgresStore(url, silentLog);
+async function timeBatches(
+  url: string,
+  idType: UserIdType,
+  ids: readonly UserId[],
+) {
+  const store = new PostgresStore(url, silentLog, userIds(idType));
   const nodeId = crypto.randomUUID();
   await store.join(nodeId, LEASE_MS);
   const startedAt = performance.now();
@@ -57,7 +74,7 @@ async function timeBatches(url: string, ids: readonly number[]) {
 /** The same with one statement and one commit for each transition, over `max` connections. */
 async function timeUpdates(
   connectionString: string,
-  ids: readonly number[],
+  ids: readonly UserId[],
   max: number,
 ) {
   const pool = new pg.Pool({ connectionString, max });

@@ -50,18 +50,7 @@ export async function storm(
   );
   using load = new Load(users + 1, onRecording !== undefined);
   const before = usage(server);
-  const startedAt = performance.now();
-  await load.connect(server, range(1, users));
-  const openMs = performance.now() - startedAt;
-  // Where transitions are ordered, that of the last user arrives after all others.
-  await load.connect(server, [users + 1]);
-  const lastReceived = load.awaitStatus({ userId: users + 1, isOnline: true })
-    .then(() => performance.now() - startedAt);
-  // Where they are not, a client may be registered too late to receive the last one.
-  const allMs = await Promise.race([
-    lastReceived,
-    load.quiet(NO_PROGRESS_MS).then(() => NaN),
-  ]);
+  const { openMs, allMs } = await connectAll(load, server, users + 1);
   const summary = await load.quiet();
   const after = usage(server);
   onRecording?.(await load.recording());
@@ -86,6 +75,28 @@ export async function storm(
   };
 }
 
+/**
+ * Connects users 1 to `users`, and waits until all clients know of the last one. `openMs` is when
+ * the others were open, `allMs` when the last was known: `NaN` if some client did not receive it.
+ */
+export async function connectAll(
+  load: Load,
+  server: Running,
+  users: number,
+): Promise<{ openMs: number; allMs: number }> {
+  const startedAt = performance.now();
+  await load.connect(server, range(1, users - 1));
+  const openMs = performance.now() - startedAt;
+  // Where transitions are ordered, that of the last user arrives after all others.
+  await load.connect(server, [users]);
+  let allMs = NaN;
+  const known = load.awaitStatus({ userId: users, isOnline: true })
+    .then(() => allMs = performance.now() - startedAt);
+  // Where they are not, a client may be registered too late to receive the last one.
+  await load.stalled(NO_PROGRESS_MS, known);
+  return { openMs, allMs };
+}
+
 /** Some users connect and disconnect, while others stay connected and receive the transitions. */
 export async function churn(
   contender: Contender,
@@ -101,7 +112,7 @@ export async function churn(
     await stage.environment(contender),
   );
   using load = new Load(receivers + visitors);
-  await load.connect(server, range(1, receivers));
+  await connectAll(load, server, receivers);
   await load.quiet();
   await load.reset();
   const before = usage(server);
@@ -140,7 +151,7 @@ export async function lone(
     await stage.environment(contender),
   );
   using load = new Load(receivers + 1);
-  await load.connect(server, range(1, receivers));
+  await connectAll(load, server, receivers);
   await load.quiet();
   const latencies: number[] = [];
   const userId = receivers + 1;
@@ -185,89 +196,7 @@ export async function idle(
   };
 }
 
-/** A node is killed, and all its clients connect to the other node at once. */
-export async function failover(
-  contender: Contender,
-  stage: Stage,
-  users: number,
-): Promise<Result> {
-  const environment = await stage.environment(contender);
-  const first = await start(contender, environment);
-  await using second = await start(contender, environment);
-  using load = new Load(users + 1);
-  await load.connect(second, [users + 1]);
-  await load.connect(first, range(1, users));
-  await load.awaitStatus({ userId: users, isOnline: true });
-  await load.quiet();
-  await load.reset();
-  const before = usage(second);
-  await first[Symbol.asyncDispose]();
-  const startedAt = performance.now();
-  await load.connect(second, range(1, users));
-  const openMs = performance.now() - startedAt;
-  const summary = await load.quiet();
-  const witness = summary.each.find(({ userId }) => userId > users);
-  return {
-    metrics: {
-      openMs,
-      cpuSeconds: usage(second).cpuSeconds - before.cpuSeconds,
-      flaps: witness?.received ?? NaN,
-    },
-    faults: [],
-  };
-}
-
-/** A churn while the connections are distributed over several nodes. */
-export async function spread(
-  contender: Contender,
-  stage: Stage,
-  { nodes, receivers, visitors, rounds }: {
-    nodes: number;
-    receivers: number;
-    visitors: number;
-    rounds: number;
-  },
-): Promise<Result> {
-  const environment = await stage.environment(contender);
-  await using stack = new AsyncDisposableStack();
-  const servers: Running[] = [];
-  for (let n = 0; n < nodes; n++) {
-    servers.push(stack.use(await start(contender, environment)));
-  }
-  using load = new Load(receivers + visitors);
-  const connect = async (ids: readonly number[]) => {
-    await Promise.all(
-      servers.map((server, index) =>
-        load.connect(
-          server,
-          ids.filter((id) => Math.floor(id / 7) % nodes === index),
-        )
-      ),
-    );
-  };
-  await connect(range(1, receivers));
-  await load.quiet();
-  await load.reset();
-  const visitorIds = range(receivers + 1, visitors);
-  const startedAt = performance.now();
-  const cpuBefore = servers.map((server) => server.cpuSeconds());
-  for (let round = 0; round < rounds; round++) {
-    await connect(visitorIds);
-    await load.awaitCount(visitors * (2 * round + 1), receivers);
-    await load.close(visitorIds);
-    await load.awaitCount(visitors * (2 * round + 2), receivers);
-  }
-  const wallMs = performance.now() - startedAt;
-  const cpus = servers.map((server, n) =>
-    server.cpuSeconds() - (cpuBefore[n] ?? 0)
-  );
-  return {
-    metrics: { wallMs, busiestNodeCpuSeconds: Math.max(...cpus) },
-    faults: lossesOf(await load.quiet()),
-  };
-}
-
-function usage(server: Running): { cpuSeconds: number; bytes: number } {
+export function usage(server: Running): { cpuSeconds: number; bytes: number } {
   return { cpuSeconds: server.cpuSeconds(), bytes: server.residentBytes() };
 }
 
@@ -279,7 +208,7 @@ function perTransition(cpuSeconds: number, { received, messages }: Summary) {
   };
 }
 
-function lossesOf({ lost, repeated }: Summary): string[] {
+export function lossesOf({ lost, repeated }: Summary): string[] {
   return [
     ...lost > 0 ? [`${lost} clients were dropped`] : [],
     ...repeated > 0 ? [`${repeated} transitions were repeated`] : [],

@@ -31,6 +31,7 @@ export class FakeWsEngine implements WsSocketEngine {
   readonly frames = new TextFrames();
   /** Each write to a socket. */
   readonly writes: Uint8Array[] = [];
+  readonly #shared = new Set<Uint8Array>();
   nowMs = 0;
   #unwritten: WsSocket[] = [];
 
@@ -49,7 +50,20 @@ export class FakeWsEngine implements WsSocketEngine {
   }
 
   frameOf(text: string): Uint8Array {
-    return this.frames.of(text);
+    const frame = this.frames.of(text);
+    this.#shared.add(frame);
+    return frame;
+  }
+
+  /** Bytes written that are not a shared frame: they were copied for one socket. */
+  get copiedBytes(): number {
+    return this.writes.filter((bytes) => !this.#shared.has(bytes))
+      .reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** Bytes of all frames, each of them once. */
+  get frameBytes(): number {
+    return [...this.#shared].reduce((sum, { length }) => sum + length, 0);
   }
 
   flushSoon(socket: WsSocket): void {
