@@ -10,6 +10,7 @@ import {
   type UserIds,
 } from "../../src/client/protocol/user_id.ts";
 import { query, silentLog } from "./database.ts";
+import { until } from "./until.ts";
 
 /** Lasts for any test: nothing renews it. */
 const LEASE_MS = 600_000;
@@ -44,6 +45,28 @@ export async function joinAsNode(
       await store.close();
     },
   };
+}
+
+/** A user comes online and goes offline again and again, until the promise has settled. */
+export async function withUserChanging<T>(
+  databaseUrl: string,
+  userId: UserId,
+  running: Promise<T>,
+): Promise<T> {
+  await using node = await joinAsNode(databaseUrl);
+  let isOver = false;
+  const settled = () => void (isOver = true);
+  running.then(settled, settled);
+  for (let round = 0; !isOver; round++) {
+    const isArriving = round % 2 === 0;
+    await node.apply(isArriving ? [userId] : [], isArriving ? [] : [userId]);
+    const changedAt = performance.now();
+    await until(
+      "the next change is due",
+      () => isOver || performance.now() - changedAt > 60,
+    );
+  }
+  return await running;
 }
 
 /**

@@ -56,7 +56,7 @@ export interface Application extends AsyncDisposable {
   compile(file: string, options: ts.CompilerOptions): string[];
 }
 
-/** A project with the client library in `rollcall/`, as docs/client.md says. */
+/** A project with the sources of the client library in `rollcall/`. */
 export async function makeApplication(): Promise<Application> {
   const folder = await Deno.makeTempDir({ prefix: "rollcall-application-" });
   const write = async (file: string, text: string) => {
@@ -70,19 +70,27 @@ export async function makeApplication(): Promise<Application> {
   }
   return {
     ...{ folder, write },
-    compile: (file, options) => {
-      const all = { ...STRICT, rootDir: folder, ...options };
-      const program = ts.createProgram([`${folder}/${file}`], all);
-      const { diagnostics } = program.emit();
-      return [...ts.getPreEmitDiagnostics(program), ...diagnostics].map(
-        ({ file, messageText }) =>
-          `${file?.fileName.slice(folder.length + 1) ?? "options"}: ${
-            ts.flattenDiagnosticMessageText(messageText, " ")
-          }`,
-      );
-    },
+    compile: (file, options) => compile(folder, [file], options),
     [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
   };
+}
+
+/** Compiles files of a project, and returns what the compiler complains of. */
+export function compile(
+  folder: string,
+  files: readonly string[],
+  options: ts.CompilerOptions,
+): string[] {
+  const all = { ...STRICT, rootDir: folder, ...options };
+  const paths = files.map((file) => `${folder}/${file}`);
+  const program = ts.createProgram(paths, all);
+  const { diagnostics } = program.emit();
+  return [...ts.getPreEmitDiagnostics(program), ...diagnostics].map(
+    ({ file, messageText }) =>
+      `${file?.fileName.slice(folder.length + 1) ?? "options"}: ${
+        ts.flattenDiagnosticMessageText(messageText, " ")
+      }`,
+  );
 }
 
 /** The members of the interfaces in a file, each with the names around it: `PlatformUrl.href`. */

@@ -1,0 +1,5 @@
+import { StrictMode } from "react";
+import { renderToString } from "react-dom/server";
+import { App } from "./app.tsx";
+
+console.log(renderToString(<StrictMode><App isLoggedIn watch="*" /></StrictMode>));
