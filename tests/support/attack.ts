@@ -66,8 +66,11 @@ const RESIDENT_BYTES_MAX = 64 * MIB;
 /** Time after an attack until the server has freed what it held for it. */
 const GONE_MS = 30_000;
 
-/** Half of the normal clients wait at most this much longer than without the attack. */
-const DELAY_MS_MAX = 2_000;
+/**
+ * Half of the normal clients wait at most this much longer than without the attack. Handshakes that
+ * came before wait with them: up to 511, the system's queue of a listener, on a busy machine.
+ */
+const DELAY_MS_MAX = 5_000;
 
 /** Connects normal clients, one after another, while this goes on. Returns how long half of them took. */
 async function medianWaitMs(
@@ -77,6 +80,8 @@ async function medianWaitMs(
   const waits: number[] = [];
   let isOver = false;
   const ended = meanwhile.finally(() => isOver = true);
+  // An attack that fails while a client connects is reported below.
+  ended.catch(() => {});
   while (!isOver || waits.length < 5) {
     const startedAt = performance.now();
     await using client = await connectSync(url, 49);
