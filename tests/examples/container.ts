@@ -17,6 +17,8 @@ import { connectSync } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
 import type { Image } from "./image.ts";
 
+const READY_MS = 60_000;
+
 /** Mounts the root read-only, and runs the rest of the arguments in it. */
 const ENTER = `root=$1 workdir=$2 user=$3 && shift 3
   mount --bind "$root" "$root" && mount -t proc proc "$root/proc" && mount -o remount,bind,ro "$root" &&
@@ -62,7 +64,7 @@ async function serves(image: Image): Promise<void> {
   };
   const startedAt = performance.now();
   const server = { url: `http://127.0.0.1:${image.port}/` };
-  const container = start(image, [...image.entrypoint, ...image.command], env);
+  const container = start(image, image.command, env);
   const end = ended(container);
   let isOver = false;
   void end.then(() => isOver = true);
@@ -70,7 +72,7 @@ async function serves(image: Image): Promise<void> {
     if (isOver) throw new Error((await end).output);
     const answer = await readiness(server).catch(() => undefined);
     return answer?.status === 200;
-  });
+  }, READY_MS);
   const readyMs = Math.round(performance.now() - startedAt);
   equal((await ended(start(image, image.healthcheck, env))).code, 0);
   {
@@ -98,9 +100,8 @@ async function serves(image: Image): Promise<void> {
 }
 
 async function refusesWithoutDatabase(image: Image): Promise<void> {
-  const command = [...image.entrypoint, ...image.command];
   for (const env of [{}, { JWT_SECRET: TEST_SECRET }]) {
-    const { code, output } = await ended(start(image, command, env));
+    const { code, output } = await ended(start(image, image.command, env));
     equal(code, 2, output);
     match(output, /^Cannot keep [^\n]*; set DATABASE_URL[^\n]*\n$/m);
   }

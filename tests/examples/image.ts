@@ -26,19 +26,29 @@ export interface Image {
   readonly workdir: string;
   readonly user: string;
   readonly port: number;
-  readonly entrypoint: readonly string[];
+  /** The entry point and its arguments. */
   readonly command: readonly string[];
+  /** Empty if there is none. */
   readonly healthcheck: readonly string[];
 }
 
 /** The search path of the base images. */
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Makes the image of the project's Dockerfile in a folder. */
-export async function makeImage(folder: string): Promise<Image> {
-  const stages = readDockerfile(await readDocument("Dockerfile"));
+/** Where to build, with paths relative to the project. */
+export interface Build {
+  readonly context: string;
+  readonly dockerfile: string;
+}
+
+/** Makes an image in a folder. */
+export async function makeImage(
+  folder: string,
+  build: Build = { context: ".", dockerfile: "Dockerfile" },
+): Promise<Image> {
+  const stages = readDockerfile(await readDocument(build.dockerfile));
   const context = `${folder}/context`;
-  await copyContext(context);
+  await copyContext(build.context, context);
   const roots = new Map<string, string>([["", context]]);
   let root = "";
   for (const [index, stage] of stages.entries()) {
@@ -48,9 +58,9 @@ export async function makeImage(folder: string): Promise<Image> {
     await carryOut(stage, root, roots);
     if (stage.name !== undefined) roots.set(stage.name, root);
   }
-  await addLibraries(root);
   const last = stages.at(-1);
   ok(last !== undefined);
+  if (last.from.includes("distroless")) await addLibraries(root);
   return describe(last, root);
 }
 
@@ -63,21 +73,25 @@ function describe(stage: Stage, root: string): Image {
     workdir: instructionOf(stage, "WORKDIR").text,
     user: instructionOf(stage, "USER").text,
     port: Number(instructionOf(stage, "EXPOSE").text),
-    entrypoint: instructionOf(stage, "ENTRYPOINT").args,
-    command: instructionOf(stage, "CMD").args,
-    healthcheck: instructionOf(stage, "HEALTHCHECK").args,
+    command: ["ENTRYPOINT", "CMD"].flatMap((name) =>
+      instructionsOf(stage, name).flatMap(({ args }) => args)
+    ),
+    healthcheck: instructionsOf(stage, "HEALTHCHECK")
+      .flatMap(({ args }) => args),
   };
 }
 
-/** The files of the project that `.dockerignore` lets through. */
-async function copyContext(to: string): Promise<void> {
-  const lines = (await readDocument(".dockerignore")).split("\n")
-    .filter((line) => line !== "" && !line.startsWith("#"));
-  equal(lines[0], "*");
+/** The files of a folder of the project that its `.dockerignore` lets through; without one, all. */
+async function copyContext(context: string, to: string): Promise<void> {
+  const text = await readDocument(`${context}/.dockerignore`)
+    .catch(() => undefined);
+  const [all, ...lines] = (text ?? "*\n!.").trim().split("\n")
+    .filter((line) => !line.startsWith("#"));
+  equal(all, "*");
   await Deno.mkdir(to);
-  for (const line of lines.slice(1)) {
+  for (const line of lines) {
     ok(line.startsWith("!"), line);
-    await run(["cp", "-r", `${ROOT}${line.slice(1)}`, to]);
+    await run(["cp", "-r", `${ROOT}${context}/${line.slice(1)}`, to]);
   }
   // As after a clone by somebody who shares no files.
   await run(["chmod", "-R", "go-rwx", to]);

@@ -49,11 +49,15 @@ Deno.test(`README.md has at most ${README_LINES_MAX} lines`, async () => {
   ok(lines <= README_LINES_MAX, `README.md has ${lines} lines`);
 });
 
-Deno.test("README.md leads to every document", async () => {
-  const reached = relativeLinks(await readDocument("README.md"))
-    .map((link) => link.split("#")[0]);
-  const missing = (await documentPaths()).filter((path) =>
-    path !== "README.md" && !reached.includes(path)
-  );
-  deepEqual(missing, []);
+Deno.test("README.md leads to every document, and examples/README.md to those of the examples", async () => {
+  const reached = new Set(["README.md"]);
+  for (const folder of ["", "examples/"]) {
+    for (
+      const link of relativeLinks(await readDocument(`${folder}README.md`))
+    ) {
+      reached.add(`${folder}${link.split("#")[0]}`);
+    }
+  }
+  const paths = await documentPaths();
+  deepEqual(paths.filter((path) => !reached.has(path)), []);
 });
