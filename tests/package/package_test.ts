@@ -105,6 +105,9 @@ test("client.md states the size of each entry, and it is bounded", async (consum
     ok(kilobytes <= 8, `${specifier}: ${kilobytes} kB`);
     equal(rowOf(rows, specifier)[1], `${kilobytes.toFixed(1)} kB`);
   }
+  const readme = await readDocument("src/client/README.md");
+  const [, size = ""] = rowOf(rows, "@rollcall/client");
+  ok(readme.includes(size), `the package's own readme does not state ${size}`);
 });
 
 test("the package runs in browsers of March 2022: it has no syntax that an older one lacks", async (consumer) => {

@@ -109,6 +109,9 @@ Deno.test("docs/client.md states the oldest browsers with the Web APIs that the 
     ["Firefox", firefox],
     ["Safari, macOS and iOS", safari],
   ]);
+  const oldest =
+    `Chrome ${chrome}, Edge ${edge}, Firefox ${firefox}, Safari ${safari}`;
+  ok((await readDocument("src/client/README.md")).includes(oldest), oldest);
 });
 
 Deno.test("the client reads Web APIs from platform.ts alone", async () => {
