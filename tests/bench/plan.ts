@@ -87,6 +87,7 @@ export function budgetedTasks(
 ): Task[] {
   const { receivers, churns, loneTimes } = scale;
   return [
+    ...scale.floors.map((users) => floorTask(stage, users)),
     stormTask(stage, 1_000, withDatabase),
     {
       workload: WORKLOADS.churn(scale),
@@ -95,13 +96,6 @@ export function budgetedTasks(
         workloads.churn(contender, stage, {
           ...{ receivers, visitors: 200, rounds: churns },
         }),
-    },
-    ...scale.floors.map((users) => floorTask(stage, users)),
-    {
-      workload: WORKLOADS.lone(scale),
-      among: withDatabase,
-      run: (contender) =>
-        workloads.lone(contender, stage, { receivers, times: loneTimes }),
     },
     {
       workload: WORKLOADS.idle,
@@ -118,6 +112,12 @@ export function budgetedTasks(
       workload: WORKLOADS.hostile,
       among: ({ name }) => name === V2_WS,
       run: (contender) => hostilePeers(contender, stage, scale.hostile),
+    },
+    {
+      workload: WORKLOADS.lone(scale),
+      among: withDatabase,
+      run: (contender) =>
+        workloads.lone(contender, stage, { receivers, times: loneTimes }),
     },
   ];
 }
