@@ -15,6 +15,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { messageOf } from "../../src/base/message_of.ts";
 import type { UserIdType } from "../../src/client/protocol/user_id.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { DEFAULT_USERS } from "../../src/postgres/users_table.ts";
@@ -110,7 +111,11 @@ async function measure(
       if (round > 1 && !isRepeated(contender)) continue;
       const cpu = cpuSeconds("self");
       const startedAt = performance.now();
-      const result = await run(contender);
+      const result = await run(contender).catch(messageOf);
+      if (typeof result === "string") {
+        print([`${workload}: ${contender.name} failed: ${result}`]);
+        continue;
+      }
       rows.push({
         ...{ workload, contender: contender.name, round, ...result },
         loadCpuSeconds: cpuSeconds("self") - cpu,

@@ -11,6 +11,8 @@ import type { Dialect } from "./raw_client.ts";
 
 const PEERS = `${ROOT}tests/bench/peers/`;
 const GO_PACKAGES = "/usr/share/gocode/src/github.com/";
+/** Ample on a busy machine. */
+const START_MS = 120_000;
 const CLOCK_TICKS_PER_SECOND = 100;
 
 const DENO = [
@@ -205,6 +207,12 @@ export async function start(
   }).spawn();
   let isOver = false;
   void process.status.then(() => isOver = true);
+  const stop = async () => {
+    if (!isOver) process.kill("SIGKILL");
+    await process.status;
+    await Deno.remove(output);
+    await Deno.remove(directory, { recursive: true });
+  };
   const port = await until("the server listens", () => {
     if (isOver) {
       throw new Error(`the server ended: ${Deno.readTextFileSync(output)}`);
@@ -212,18 +220,16 @@ export async function start(
     const text = Deno.readTextFileSync(output);
     return /^listening (\d+)$|"url":"http:\/\/[^"]*:(\d+)\/".*"listening"/m
       .exec(text)?.slice(1).find((group) => group !== undefined);
-  }, 60_000);
+  }, START_MS).catch(async (err) => {
+    await stop();
+    throw err;
+  });
   const { pid } = process;
   return {
     ...{ url: `http://127.0.0.1:${port}/`, dialect, pid },
     cpuSeconds: () => cpuSeconds(pid),
     residentBytes: () => residentBytes(pid),
     descriptors: () => openDescriptors(pid),
-    [Symbol.asyncDispose]: async () => {
-      process.kill("SIGKILL");
-      await process.status;
-      await Deno.remove(output);
-      await Deno.remove(directory, { recursive: true });
-    },
+    [Symbol.asyncDispose]: stop,
   };
 }
