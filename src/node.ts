@@ -2,84 +2,41 @@
  * A node: every part of the server above the database, built from the bottom to the top.
  *
  * From the bottom: the store (`postgres/`), the core (`core/`), access (`access/`), WebSockets
- * (`socket/`), the demo (`demo/`), the routes (`http/`). `telemetry/` measures
- * all of them. This is the only file that knows all parts. It decides nothing: it gives each part
- * the parts that it needs, starts them in this order, and stops them in the opposite one. The HTTP
- * server is there already (`listening.ts`).
+ * (`socket/`), what operators need (`operations.ts`), the demo (`demo/`), the routes (`http/`).
+ * This is the only file that knows all parts. It decides nothing: it gives each part the parts that
+ * it needs, starts them in this order, and stops them in the opposite one. The HTTP server is there
+ * already (`listening.ts`).
  *
  * @module
  */
 import project from "../deno.json" with { type: "json" };
 import { Admission } from "./access/admission.ts";
-import {
-  coalesced,
-  disconnectUnlessWritten,
-  type Provision,
-  type Provisioning,
-} from "./access/provision.ts";
+import { coalesced, disconnectUnlessWritten } from "./access/provision.ts";
 import { cached } from "./access/token/token_cache.ts";
-import {
-  createVerifier,
-  rejectingRevoked,
-  type Verify,
-  type VerifyCached,
-} from "./access/token/verifier.ts";
+import { createVerifier, rejectingRevoked } from "./access/token/verifier.ts";
 import { logVerificationError } from "./access/verify.ts";
-import { type Clock, systemClock } from "./base/clock.ts";
+import { systemClock } from "./base/clock.ts";
 import type { Log } from "./base/log.ts";
 import type { Config } from "./config/config.ts";
 import { hub } from "./core/connections/hub.ts";
 import { type Core, type CoreDeps, createCore } from "./core/core.ts";
-import type { Store } from "./core/store/store.ts";
 import { INTEGER_IDS, type UserIds } from "./client/protocol/user_id.ts";
 import { createDemo, type Demo } from "./demo/demo.ts";
 import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";
-import type { FindUsers } from "./http/known_users.ts";
 import { type App, createApp } from "./http/app.ts";
 import { HTTP_STOP_MS, PART_STOP_MS } from "./limits.ts";
 import type { Listening } from "./listening.ts";
+import type { Access, Base, NodeStore } from "./node_parts.ts";
+import { startOperations } from "./operations.ts";
 import { SocketEndpoint } from "./socket/socket_endpoint.ts";
 import { stopWithin } from "./stop_within.ts";
-import type { Overview } from "./postgres/overview.ts";
-import { DatabaseWatch } from "./telemetry/database_watch.ts";
-import { LoopMonitor } from "./telemetry/loop_monitor.ts";
 import { measured } from "./telemetry/measured_store.ts";
 import { PrometheusMetrics } from "./telemetry/prometheus.ts";
 
 export interface Node {
   /** Drains, then stops every part. Never rejects. */
   stop(): Promise<void>;
-}
-
-/** A store with database connections of its own, that can also write rows of users. */
-export interface NodeStore extends Store {
-  readonly provision: Provision;
-  readonly findUsers: FindUsers;
-  readonly overview: Pick<
-    Overview,
-    "nodes" | "user" | "database" | "report"
-  >;
-  close(): Promise<void>;
-}
-
-/** What exists before the first part is built. */
-interface Base {
-  readonly config: Config;
-  readonly store: NodeStore;
-  readonly log: Log;
-  readonly ids: UserIds;
-  readonly clock: Clock;
-  readonly metrics: PrometheusMetrics;
-  readonly listening: Listening;
-  /** `undefined` if the operator does not want users to be written. */
-  readonly provisioning: Provisioning | undefined;
-  /** Registers how to stop a part. Parts stop in the reverse order of their registration. */
-  readonly onStop: (
-    part: string,
-    stop: () => Promise<void>,
-    ms?: number,
-  ) => void;
 }
 
 /**
@@ -135,22 +92,13 @@ async function startParts(
 ): Promise<{ readonly app: App; readonly stop: () => Promise<void> }> {
   const { log } = base;
   const core = await startCore(base);
-  const loop = startLoopMonitor(base);
-  const database = startDatabaseWatch(base);
   const access = createAccess(base, core);
-  base.metrics.observe({
-    ...core,
-    ...access,
-    hub,
-    loop,
-    database,
-    limits: base.config,
-  });
+  const operations = startOperations(base, core, access);
   const endpoint = createSocketEndpoint(base, core, access);
   const demo = base.config.demo ? startDemo(base, databaseUrl) : undefined;
   const app = createApp({
-    ...{ ...base, ...core, ...access, loop, demo: demo?.routes },
-    version: project.version,
+    ...{ ...base, ...core, ...access, ...operations },
+    ...{ demo: demo?.routes, version: project.version },
     openSocket: (request, address) => endpoint.open(request, address),
   });
   const stop = async () => {
@@ -192,31 +140,6 @@ function rewriteUser({ provisioning, log }: Base): CoreDeps["rewriteUser"] {
     const write = () => provisioning.rewrite(userId);
     return disconnectUnlessWritten(userId, write, log);
   });
-}
-
-function startLoopMonitor({ onStop }: Base): LoopMonitor {
-  const loop = new LoopMonitor();
-  loop.start();
-  onStop("loop monitor", () => Promise.resolve(loop.stop()));
-  return loop;
-}
-
-function startDatabaseWatch(
-  { store, clock, log, onStop }: Base,
-): DatabaseWatch {
-  const read = () => store.overview.database();
-  const database = new DatabaseWatch({ read, clock, log });
-  database.start();
-  onStop("database watch", () => Promise.resolve(database.stop()));
-  return database;
-}
-
-/** What decides whether a socket may open. */
-interface Access {
-  readonly admission: Admission;
-  readonly verify: Verify;
-  readonly known: VerifyCached["known"];
-  readonly drain: Drain;
 }
 
 function createAccess(

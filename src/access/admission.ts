@@ -39,6 +39,8 @@ export interface AdmissionLimits {
 }
 
 export class Admission {
+  /** Whether newcomers are refused because an administrator said so. Sockets that are open stay. */
+  isCordoned = false;
   readonly #limits: AdmissionLimits;
   readonly #random: () => number;
   readonly #failures: FailureBudgets;
@@ -79,6 +81,10 @@ export class Admission {
     const { connectionsPerAddressMax } = this.#limits;
     const throttled = this.throttled(address, isVerified);
     if (throttled !== undefined) return throttled;
+    if (this.isCordoned) {
+      const message = "this node is cordoned, reconnect";
+      return this.#refuse(503, "cordoned", 1, message);
+    }
     if (this.#slots.byAddress.of(address) >= connectionsPerAddressMax) {
       const message = "too many connections from this address";
       return this.#refuse(429, "too_many_connections", 10, message);

@@ -5,7 +5,7 @@
  * | ------------------- | ----------------------------------------------- |
  * | `/ws`               | `socket/`                                       |
  * | `/users/online`     | `online_users.ts`                               |
- * | `/admin/disconnect` | `admin.ts`, if there is an `ADMIN_TOKEN`        |
+ * | `/admin`, `/admin/*` | `admin/`, if there is an `ADMIN_TOKEN`          |
  * | `/healthz`          | `probes.ts`                                     |
  * | `/readyz`           | `probes.ts`                                     |
  * | `/metrics`          | `probes.ts`, with the text from `telemetry/`    |
@@ -29,7 +29,6 @@ import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import type { LoopMonitor } from "../telemetry/loop_monitor.ts";
 import type { PrometheusMetrics } from "../telemetry/prometheus.ts";
-import { type AdminDeps, disconnect } from "./admin.ts";
 import { clientFiles } from "./client_files.ts";
 import { type OnlineUsersDeps, OnlineUsersEndpoint } from "./online_users.ts";
 import { Probes, type ProbesDeps } from "./probes.ts";
@@ -43,21 +42,17 @@ import {
 } from "./request.ts";
 import { requestId } from "./request_id.ts";
 
-export interface AppDeps
-  extends OnlineUsersDeps, ProbesDeps, Omit<AdminDeps, "adminToken"> {
+export interface AppDeps extends OnlineUsersDeps, ProbesDeps {
   readonly config: Pick<
     Config,
-    | "adminToken"
     | "allowedOrigins"
     | "autoProvision"
     | "listBytesPerSecondMax"
     | "rosterAccess"
   >;
-  readonly store: OnlineUsersDeps["store"] & AdminDeps["store"];
   readonly admission:
     & OnlineUsersDeps["admission"]
-    & ProbesDeps["admission"]
-    & AdminDeps["admission"];
+    & ProbesDeps["admission"];
   /** Answers `GET /ws` from a client address. */
   readonly openSocket: (
     request: RequestHead,
@@ -68,6 +63,8 @@ export interface AppDeps
   readonly log: Log;
   /** Of the server. */
   readonly version: string;
+  /** The administrators' routes, if there is an `ADMIN_TOKEN`. */
+  readonly admin: Hono<HttpEnv> | undefined;
   /** The demo's routes, in demo mode. */
   readonly demo: Hono | undefined;
 }
@@ -114,20 +111,15 @@ export function createApp(deps: AppDeps): App {
 }
 
 function createRoutes(deps: AppDeps): Hono<HttpEnv> {
-  const { config, openSocket, version, demo } = deps;
-  const { adminToken, allowedOrigins } = config;
+  const { config, openSocket, version, admin, demo } = deps;
+  const { allowedOrigins } = config;
   const app = new Hono<HttpEnv>();
   app.get("/ws", (c) => openSocket(c.req.raw, c.env.address));
   const origin = allowedOrigins === "*" ? "*" : [...allowedOrigins];
   app.options("/users/online", cors({ origin, allowMethods: ["GET"] }));
   const onlineUsers = new OnlineUsersEndpoint(deps);
   app.get("/users/online", (c) => onlineUsers.answer(c));
-  if (adminToken !== undefined) {
-    app.post(
-      "/admin/disconnect",
-      (c) => disconnect(c.req.raw, c.env.address, { ...deps, adminToken }),
-    );
-  }
+  if (admin !== undefined) app.route("/", admin);
   const probes = new Probes(deps);
   app.get("/healthz", () => probes.health());
   app.get("/readyz", () => probes.readiness());

@@ -7,9 +7,6 @@
 /** Time before the server listens again after its listener ended. File descriptors may be free by then. */
 export const LISTEN_AGAIN_MS = 500;
 
-/** Bytes of the body of `POST /admin/disconnect`: enough for the longest token id. */
-export const ADMIN_BODY_BYTES_MAX = 2_048;
-
 /** Characters of a refused origin in the log and in the error. Those of web pages are shorter. */
 export const ORIGIN_LENGTH_SHOWN_MAX = 100;
 

@@ -1,12 +1,14 @@
 /**
  * The log writer writes one line for each event to standard output, as JSON or as text.
  *
- * It keeps secrets out of the lines. It does not know which events there are.
+ * It keeps secrets out of the lines, and the last warnings for administrators. It does not know
+ * which events there are.
  *
  * @module
  */
 import pino from "pino";
 import type { Log, LogFormat, LogLevel } from "../base/log.ts";
+import { recentWarnings } from "./recent_warnings.ts";
 
 /** Values under these names are replaced in every line, whichever part logs them. */
 const SECRET_FIELDS = ["token", "password", "secret", "authorization"];
@@ -25,6 +27,7 @@ export function createLog(
 ): Log {
   const writeLine = (json: string) => {
     const line = json.replace(QUOTED_TOKENS, "$1[redacted]");
+    recentWarnings.add(line);
     write(format === "json" ? line : asText(line));
   };
   return pino(

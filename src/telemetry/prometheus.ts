@@ -59,6 +59,28 @@ export class PrometheusMetrics {
     });
   }
 
+  /** The values of all metrics without labels, by name. Histograms are left out. */
+  async values(): Promise<Readonly<Record<string, number>>> {
+    const all: Record<string, number> = {};
+    for (const { name, values } of await this.#registry.getMetricsAsJSON()) {
+      const [only, ...more] = values;
+      if (only === undefined || more.length > 0) continue;
+      if (Object.keys(only.labels).length === 0) all[name] = only.value;
+    }
+    return all;
+  }
+
+  /** The values of one counter, each beside its labels. */
+  async samples(
+    name: string,
+  ): Promise<readonly { readonly [label: string]: string | number }[]> {
+    const values = (await this.#registry.getSingleMetric(name)?.get())?.values;
+    return (values ?? []).map(({ labels, value }) => ({
+      ...labels,
+      count: value,
+    }));
+  }
+
   /** All metrics in Prometheus' text format, version 0.0.4. */
   async text(): Promise<string> {
     return await this.#registry.metrics();

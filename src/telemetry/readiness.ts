@@ -12,7 +12,13 @@ import type { Lease } from "../core/presence/lease.ts";
 /** Each check is `"ok"`, or says what is wrong. */
 export type Checks = Readonly<
   Record<
-    "database" | "notifications" | "lease" | "drain" | "load" | "descriptors",
+    | "database"
+    | "notifications"
+    | "lease"
+    | "drain"
+    | "cordon"
+    | "load"
+    | "descriptors",
     string
   >
 >;
@@ -24,7 +30,7 @@ export interface Checked {
   readonly drain: { readonly isDraining: boolean };
   readonly admission: Pick<
     Admission,
-    "isFull" | "socketsLost" | "hasLostTooMany"
+    "isCordoned" | "isFull" | "socketsLost" | "hasLostTooMany"
   >;
 }
 
@@ -34,6 +40,7 @@ export function runChecks({ lease, feed, drain, admission }: Checked): Checks {
     notifications: feed.notificationsUp ? "ok" : "not connected",
     lease: lease.held ? "ok" : "expired",
     drain: drain.isDraining ? "this node is draining" : "ok",
+    cordon: admission.isCordoned ? "this node is cordoned" : "ok",
     load: admission.isFull ? "MAX_CONNECTIONS is reached" : "ok",
     descriptors: admission.hasLostTooMany
       ? `${admission.socketsLost} file descriptors are lost`

@@ -16,7 +16,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ["src/access"],
   ["src/config", "src/telemetry"],
   ["src/http"],
-  ["src/socket", "src/demo"],
+  ["src/socket", "src/demo", "src/admin"],
   ["src"],
   ["."],
 ];

@@ -153,7 +153,7 @@ Deno.test("operations.md: every alert is in the table", async () => {
 });
 
 Deno.test("operations.md: the runbook has a row for every check of /readyz", async () => {
-  const checks = /Record<\s*((?:"\w+"(?: \| )?)+),\s*string\s*>/.exec(
+  const checks = /Record<\s*((?:\|?\s*"\w+"\s*)+),\s*string\s*>/.exec(
     [...source.values()].join("\n"),
   )?.[1] ?? "";
   const names = [...checks.matchAll(/"(\w+)"/g)].map(([, name]) => name);

@@ -25,6 +25,8 @@ export interface Disconnect {
 /** `<claim>` and `<max>` stand for values that `withDetail` fills in. */
 export const DISCONNECT = {
   serverGoingAway: by(CLOSE.goingAway, "server going away"),
+  /** The node goes on. It takes no newcomers, and asked the client to take another node. */
+  nodeCordoned: by(CLOSE.goingAway, "node is cordoned, reconnect"),
   /** The socket engine closed the socket before. Only a peer that reads again can receive this. */
   peerSilent: by(CLOSE.goingAway, "no answer to a ping"),
 

@@ -10,6 +10,7 @@ function probes() {
     feed: { notificationsUp: true },
     drain: { isDraining: false },
     admission: {
+      isCordoned: false,
       get isFull() {
         return state.isFull;
       },
