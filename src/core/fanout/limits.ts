@@ -77,3 +77,10 @@ export const FANOUT_SLICE_MS = 0.5;
  * of this time are sent together, which the socket engine `ws` does in one write.
  */
 export const BROADCAST_INTERVAL_MS = 2;
+
+/**
+ * How many times the least pause the pause after a pass may be. A pass that took longer than the pause
+ * is followed by one as long as itself, so that under load fewer passes deliver more each. With more,
+ * clients wait longer, and little else is saved.
+ */
+export const PAUSE_FACTOR_MAX = 5;

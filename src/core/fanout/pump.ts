@@ -9,7 +9,11 @@
  */
 import { BackgroundTask } from "../../base/background_task.ts";
 import type { Clock } from "../../base/clock.ts";
-import { FANOUT_SLICE_MS, STALLED_RECHECK_MS } from "./limits.ts";
+import {
+  FANOUT_SLICE_MS,
+  PAUSE_FACTOR_MAX,
+  STALLED_RECHECK_MS,
+} from "./limits.ts";
 
 /**
  * - `idle`: nothing is left to send before the next wake.
@@ -21,8 +25,9 @@ export type Visited = "idle" | "continue" | "retry later";
 export interface PumpDeps<Subscriber> {
   readonly clock: Clock;
   /**
-   * From the end of a pass to the start of the next, in milliseconds. The first wake after this
-   * pause starts a pass at once. A pass that continues another follows it without a pause.
+   * Least time from the end of a pass to the start of the next, in milliseconds. A pass that took
+   * longer is followed by a pause as long as itself, up to `PAUSE_FACTOR_MAX` times this. The first
+   * wake after the pause starts a pass at once. A pass that continues another follows it without one.
    */
   readonly pauseMs: number;
   /** The subscribers to visit. The walk over them may be spread over time. */
@@ -64,6 +69,7 @@ export class Pump<Subscriber> {
 
   async #pass(signal: AbortSignal): Promise<void> {
     const { clock, begin, visit, pauseMs } = this.#deps;
+    const begunAt = clock.now();
     let isAnyDeferred = false;
     let isAnyContinued = false;
     await forEachSliced(
@@ -82,7 +88,11 @@ export class Pump<Subscriber> {
       await clock.yield();
     } else {
       this.#recordDelivery();
-      if (pauseMs > 0) await clock.sleep(pauseMs, signal);
+      const passMs = Math.min(
+        clock.now() - begunAt,
+        PAUSE_FACTOR_MAX * pauseMs,
+      );
+      if (pauseMs > 0) await clock.sleep(Math.max(pauseMs, passMs), signal);
     }
   }
 

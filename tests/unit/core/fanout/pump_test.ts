@@ -4,7 +4,11 @@ import { Pump, type Visited } from "../../../../src/core/fanout/pump.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 
 /** A pump over names, each with its visits to come. Without more of these a visit is idle. */
-function createPump(visits: Record<string, Visited[]>, pauseMs = 0) {
+function createPump(
+  visits: Record<string, Visited[]>,
+  pauseMs = 0,
+  visitMs = () => 0,
+) {
   const clock = new FakeClock();
   const visited: string[] = [];
   const passes = { ended: 0, deliveredMs: [] as number[] };
@@ -13,6 +17,7 @@ function createPump(visits: Record<string, Visited[]>, pauseMs = 0) {
     begin: () => Object.keys(visits),
     visit: (name) => {
       visited.push(`${clock.now()} ${name}`);
+      clock.spend(visitMs());
       return visits[name]?.shift() ?? "idle";
     },
     delivered: (ms) => {
@@ -65,6 +70,21 @@ Deno.test("the first wake after a pause starts a pass at once, and a wake during
   await clock.advance(0);
   deepEqual(visited, ["0 a", "50 a", "110 a"]);
   await pump.stop();
+});
+
+Deno.test("a pass that takes long is followed by a pause as long as itself, up to five times the least", async () => {
+  const passMs = [0, 30, 80, 1_000];
+  const pauses: number[] = [];
+  for (const visitMs of passMs) {
+    const { pump, clock, visited } = createPump({ a: [] }, 50, () => visitMs);
+    pump.wake();
+    await clock.advance(0);
+    pump.wake();
+    await clock.advance(5_000);
+    pauses.push(parseInt(visited[1] ?? "") - visitMs);
+    await pump.stop();
+  }
+  deepEqual(pauses, [50, 50, 80, 250]);
 });
 
 Deno.test("the time of a delivery is that from the oldest change to the end of the pass, once for each change", async () => {
