@@ -1,16 +1,15 @@
 -- Supabase: its roles, the schema auth, and the table profiles of its guide "Managing user data".
 do $$
 begin
-  -- Roles belong to all databases of a server: another test may have made them.
-  perform pg_advisory_xact_lock(20240612);
-  if to_regrole('anon') is null then
-    create role anon nologin;
-    create role authenticated nologin;
-    create role service_role nologin bypassrls;
-    create role supabase_auth_admin noinherit createrole;
-    create role supabase_owner createdb createrole bypassrls;
-    grant anon, authenticated, service_role to supabase_owner;
-  end if;
+  create role anon nologin;
+  create role authenticated nologin;
+  create role service_role nologin bypassrls;
+  create role supabase_auth_admin noinherit createrole;
+  create role supabase_owner createdb createrole bypassrls;
+  grant anon, authenticated, service_role to supabase_owner;
+exception
+  -- Roles belong to all databases of a server: another test has made them, or has just done so.
+  when duplicate_object or unique_violation then null;
 end
 $$;
 
