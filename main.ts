@@ -22,7 +22,7 @@ import { dropPermissions } from "./src/permissions.ts";
 import { socketPaths } from "./src/postgres/connect.ts";
 import { type Server, startServer } from "./src/server.ts";
 import { keepInspectorClosed, nextStopSignal } from "./src/signals.ts";
-import { createLog } from "./src/telemetry/log_writer.ts";
+import { createLog, writeConsole } from "./src/telemetry/log_writer.ts";
 
 if (import.meta.main) Deno.exit(await main());
 
@@ -37,7 +37,9 @@ async function main(): Promise<number> {
     const isTerminal = Deno.stdout.isTerminal();
     const env = Deno.env.toObject();
     const config = readConfig(env, readDemoSecret, isTerminal);
-    const log = createLog(config.log.level, config.log.format);
+    // Deno exports what the console writes.
+    const write = env.OTEL_DENO === "true" ? writeConsole : undefined;
+    const log = createLog(config.log.level, config.log.format, write);
     keepInspectorClosed(log);
     surviveFaults(log);
     for (const one of misspelt(env)) {

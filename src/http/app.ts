@@ -28,6 +28,7 @@ import { cors } from "@hono/hono/cors";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import type { LoopMonitor } from "../telemetry/loop_monitor.ts";
+import { nameSpan } from "../telemetry/otel.ts";
 import type { PrometheusMetrics } from "../telemetry/prometheus.ts";
 import { clientFiles } from "./client_files.ts";
 import { type OnlineUsersDeps, OnlineUsersEndpoint } from "./online_users.ts";
@@ -98,7 +99,9 @@ export function createApp(deps: AppDeps): App {
     const whole = "toRequest" in request ? request.toRequest() : request;
     return await app.fetch(isHead ? asGet(whole) : whole, { address });
   };
+  const paths = new Set(app.routes.map(({ path }) => path));
   return async (request, address) => {
+    nameRequest(request, paths);
     const isHead = request.method === "HEAD" && !isHandshake(request);
     const response = await answer(request, address, isHead)
       .catch((err) => fail(err, request));
@@ -108,6 +111,17 @@ export function createApp(deps: AppDeps): App {
     }
     return isHead ? await withoutBody(response) : response;
   };
+}
+
+/** Without tracing it finds no span, so the path is looked for only where there is one. */
+function nameRequest(
+  { method, url }: RequestHead,
+  paths: ReadonlySet<string>,
+): void {
+  nameSpan(method, () => {
+    const path = URL.parse(url)?.pathname ?? "";
+    return paths.has(path) ? path : undefined;
+  });
 }
 
 function createRoutes(deps: AppDeps): Hono<HttpEnv> {

@@ -16,6 +16,9 @@ const SECRET_FIELDS = ["token", "password", "secret", "authorization"];
 /** The message of an error may quote a URL or a header, and with it a token. */
 const QUOTED_TOKENS = /([?&]token=|\bbearer[. ] ?)[^&'"\s\\]+/gi;
 
+/** The level comes first in a line. */
+const LEVEL = /^\{"level":"(\w+)"/;
+
 /**
  * @param level Events below it are not written.
  * @param write Takes each line, with its line break. Default: standard output.
@@ -23,12 +26,13 @@ const QUOTED_TOKENS = /([?&]token=|\bbearer[. ] ?)[^&'"\s\\]+/gi;
 export function createLog(
   level: LogLevel,
   format: LogFormat,
-  write: (line: string) => void = writeStandardOutput,
+  write: (line: string, level: LogLevel) => void = writeStandardOutput,
 ): Log {
   const writeLine = (json: string) => {
     const line = json.replace(QUOTED_TOKENS, "$1[redacted]");
     recentWarnings.add(line);
-    write(format === "json" ? line : asText(line));
+    const [, level] = LEVEL.exec(line) ?? [];
+    write(format === "json" ? line : asText(line), level as LogLevel);
   };
   return pino(
     {
@@ -52,6 +56,15 @@ function asText(jsonLine: string): string {
     ? ""
     : ` err=${JSON.stringify(err.stack ?? err.message ?? err)}`;
   return `${time.slice(11, 23)} ${level.padEnd(5)} ${msg}${details}${fault}\n`;
+}
+
+/**
+ * Writes with the console, from which Deno exports lines to OpenTelemetry with their levels. The
+ * console writes warnings and errors to standard error.
+ */
+export function writeConsole(line: string, level: LogLevel): void {
+  // deno-lint-ignore no-console
+  console[level](line.trimEnd());
 }
 
 const encoder = new TextEncoder();

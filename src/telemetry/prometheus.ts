@@ -1,5 +1,5 @@
 /**
- * The metrics that an operator sees, in Prometheus' text format.
+ * The metrics that an operator sees, in Prometheus' text format, and over OpenTelemetry (`otel.ts`).
  *
  * There are two kinds of metrics. Events are counted when they happen: the parts call `Metrics`
  * (`base/metrics.ts`), which `recorder.ts` implements; `measured_store.ts` does it for the store.
@@ -20,6 +20,7 @@
 import { Gauge, Registry } from "prom-client";
 import type { Metrics } from "../base/metrics.ts";
 import { GAUGES, type Observed } from "./gauges.ts";
+import { exportMetrics } from "./otel.ts";
 import { addGauge, addProcessMetrics } from "./process_metrics.ts";
 import { runChecks } from "./readiness.ts";
 import { createRecorder } from "./recorder.ts";
@@ -57,6 +58,7 @@ export class PrometheusMetrics {
         }
       },
     });
+    exportMetrics(this.#registry);
   }
 
   /** The values of all metrics without labels, by name. Histograms are left out. */

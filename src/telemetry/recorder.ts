@@ -5,6 +5,7 @@
  */
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { Metrics } from "../base/metrics.ts";
+import { recorderOf } from "./otel.ts";
 import { addGauge } from "./process_metrics.ts";
 
 // deno-fmt-ignore
@@ -33,15 +34,15 @@ function presenceMetrics(
     help: "Transitions caused by this node's writes",
     registers,
   });
-  const applyUsers = new Histogram({
+  const applyUsers = addHistogram(registry, {
     name: "rollcall_apply_users",
     help: "Users in one write of presence",
-    ...{ buckets: USERS, registers },
+    buckets: USERS,
   });
-  const applySeconds = new Histogram({
+  const applySeconds = addHistogram(registry, {
     name: "rollcall_apply_seconds",
     help: "Time of one write of presence",
-    ...{ buckets: SECONDS, registers },
+    buckets: SECONDS,
   });
   const failures = new Counter({
     name: "rollcall_apply_failures_total",
@@ -50,8 +51,8 @@ function presenceMetrics(
   });
   return {
     applied: (users, count, ms) => {
-      applyUsers.observe(users);
-      applySeconds.observe(ms / 1_000);
+      applyUsers(users);
+      applySeconds(ms / 1_000);
       transitions.inc(count);
     },
     writeFailed: () => failures.inc(),
@@ -62,10 +63,10 @@ function databaseMetrics(
   registry: Registry,
 ): Pick<Metrics, "leaseRenewed" | "leaseLost" | "notificationsReconnected"> {
   const registers = [registry];
-  const renewals = new Histogram({
+  const renewals = addHistogram(registry, {
     name: "rollcall_heartbeat_seconds",
     help: "Time of one renewal of the lease",
-    ...{ buckets: SECONDS, registers },
+    buckets: SECONDS,
   });
   const lost = new Counter({
     name: "rollcall_leases_lost_total",
@@ -78,7 +79,7 @@ function databaseMetrics(
     registers,
   });
   return {
-    leaseRenewed: (ms) => renewals.observe(ms / 1_000),
+    leaseRenewed: (ms) => renewals(ms / 1_000),
     leaseLost: () => lost.inc(),
     notificationsReconnected: () => reconnects.inc(),
   };
@@ -87,26 +88,26 @@ function databaseMetrics(
 function deliveryMetrics(
   registry: Registry,
 ): Pick<Metrics, "delivered" | "merged" | "slowConsumerDropped"> {
-  const registers = [registry];
-  const delivery = new Histogram({
+  const delivery = addHistogram(registry, {
     name: "rollcall_delivery_seconds",
     help:
       "Time from an event until it was sent to every connection that can receive, by protocol version",
-    ...{ buckets: SECONDS, labelNames: ["version"], registers },
+    ...{ buckets: SECONDS, labelNames: ["version"] },
   });
-  const diffTransitions = new Histogram({
+  const diffTransitions = addHistogram(registry, {
     name: "rollcall_diff_transitions",
     help: "Transitions merged into one presence_diff",
-    ...{ buckets: USERS, registers },
+    buckets: USERS,
   });
   const slowConsumers = new Counter({
     name: "rollcall_slow_consumers_total",
     help: "Connections closed because their peer does not read",
-    registers,
+    registers: [registry],
   });
   return {
-    delivered: (ms, version) => delivery.observe({ version }, ms / 1_000),
-    merged: (changes) => diffTransitions.observe(changes),
+    delivered: (ms, version) =>
+      delivery(ms / 1_000, { version: String(version) }),
+    merged: (changes) => diffTransitions(changes),
     slowConsumerDropped: () => slowConsumers.inc(),
   };
 }
@@ -162,4 +163,25 @@ function keySetMetrics(registry: Registry): Pick<Metrics, "keySetFetched"> {
         : (performance.now() - fetchedAt) / 1_000,
   );
   return { keySetFetched: () => void (fetchedAt = performance.now()) };
+}
+
+/** Adds a histogram, and returns what records a measurement with the values of the labels. */
+function addHistogram(
+  registry: Registry,
+  { name, help, buckets, labelNames = [] }: {
+    readonly name: string;
+    readonly help: string;
+    readonly buckets: readonly number[];
+    readonly labelNames?: readonly string[];
+  },
+): (value: number, labels?: Readonly<Record<string, string>>) => void {
+  const histogram = new Histogram({
+    ...{ name, help, registers: [registry] },
+    ...{ buckets: [...buckets], labelNames: [...labelNames] },
+  });
+  const record = recorderOf(name, help, buckets);
+  return (value, labels = {}) => {
+    histogram.observe(labels, value);
+    record(value, labels);
+  };
 }

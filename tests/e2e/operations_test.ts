@@ -123,26 +123,56 @@ Deno.test("the log has no part of any token, valid or not", async () => {
   }
 });
 
-Deno.test("with OTEL_DENO writes to the database are traced", async () => {
-  const bodies: string[] = [];
-  await using collector = Deno.serve(
+/** What a collector received, by the last part of the path: traces, metrics and logs. */
+function startCollector() {
+  const received = new Map<string, string>();
+  const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     async (request) => {
-      if (new URL(request.url).pathname === "/v1/traces") {
-        bodies.push(new TextDecoder("latin1").decode(await request.bytes()));
-      } else await request.body?.cancel();
-      return new Response();
+      const kind = new URL(request.url).pathname.split("/").at(-1) ?? "";
+      const text = JSON.stringify(await request.json());
+      received.set(kind, (received.get(kind) ?? "") + text);
+      return Response.json({});
     },
   );
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    has: (kind: string, ...texts: string[]) =>
+      texts.every((text) => received.get(kind)?.includes(text)),
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+Deno.test("with OTEL_DENO a collector gets the log, the metrics, and spans with routes", async () => {
+  await using collector = startCollector();
   await using traced = await startServerOn(postgres.database(), {
     OTEL_DENO: "true",
-    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.addr.port}`,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
     OTEL_BSP_SCHEDULE_DELAY: "100",
+    OTEL_BLRP_SCHEDULE_DELAY: "100",
+    OTEL_METRIC_EXPORT_INTERVAL: "200",
+    SOCKET_ENGINE: "native",
   });
-  await using ada = await connect(traced.url, 1);
-  await until(
-    "the collector gets a span of the write",
-    () => bodies.some((body) => body.includes("rollcall.apply")),
-  );
-  equal(ada.socket.readyState, WebSocket.OPEN);
+  await using _ada = await connect(traced.url, 1);
+  equal(await statusCode(`${traced.url}nothing`), 404);
+  await until("spans arrive", () =>
+    collector.has(
+      ...["traces", '"name":"rollcall.apply"', '"name":"GET /ws"'] as const,
+      ...['"key":"http.route"', '"name":"GET"'],
+    ));
+  await until("lines of the log arrive", () =>
+    collector.has(
+      ...[
+        "logs",
+        '\\"msg\\":\\"listening\\"',
+        '"severityText":"INFO"',
+      ] as const,
+    ));
+  await until("metrics arrive", () =>
+    collector.has(
+      ...["metrics", '"name":"rollcall_slots_in_use"'] as const,
+      ...['"name":"rollcall_connections_opened_total"'],
+      ...['"name":"rollcall_apply_seconds"', '"isMonotonic":true'],
+    ));
 });
