@@ -2,7 +2,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { decodeJwt } from "jose";
 import { connect } from "../../src/client/client.ts";
-import { BROWSERS, type Page } from "../support/browser.ts";
+import { type Browser, BROWSERS, type Page } from "../support/browser.ts";
 import { codeBlocks, readDocument } from "../support/documents.ts";
 
 import { socketUrl, tokenFor } from "../support/client.ts";
@@ -10,7 +10,7 @@ import { postgresForThisFile } from "../support/database.ts";
 import { statusCode } from "../support/endpoints.ts";
 import { freePort } from "../support/ports.ts";
 import { listed } from "../support/roster.ts";
-import { sharedServer, startServerOn } from "../support/server.ts";
+import { ROOT, sharedServer, startServerOn } from "../support/server.ts";
 import { until, untilEqual } from "../support/until.ts";
 import {
   commandsOf,
@@ -101,10 +101,9 @@ async function shows(page: Page, names: readonly string[]): Promise<void> {
   );
 }
 
-/** Two people in browsers of their own, who log in, see each other, and log out. */
-async function meetInBrowsers(url: string): Promise<void> {
-  ok(chromium !== undefined);
-  await using browser = await chromium.launch();
+/** Two people in windows of their own, who log in, see each other, and log out. */
+async function meetInBrowser(url: string): Promise<void> {
+  ok(browser !== undefined);
   const [adas, bobs] = [await browser.open(), await browser.open()];
   const logInAs = async (page: Page, user: string) => {
     await page.goto(url);
@@ -125,17 +124,38 @@ async function meetInBrowsers(url: string): Promise<void> {
   await bobs.evaluate(`document.querySelector("#logout").requestSubmit()`);
   await shows(adas, ["ada"]);
   deepEqual([await adas.faults(), await bobs.faults()], [[], []]);
+  for (const page of [adas, bobs]) await page.close();
 }
 
 const chromium = BROWSERS.find(({ name }) => name === "Chromium");
 const ignore = chromium?.missing !== undefined;
+let browser: Browser | undefined;
+Deno.test.beforeAll(async () => {
+  if (!ignore) browser = await chromium?.launch();
+});
+Deno.test.afterAll(async () => await browser?.[Symbol.asyncDispose]());
 
 Deno.test({
   name: "page: in a browser, its users see each other come and go",
   ignore,
   fn: async () => {
     await using example = await startBackend("backend-hono");
-    await meetInBrowsers(example.url);
+    await meetInBrowser(example.url);
+  },
+});
+
+Deno.test({
+  name: "react: in a browser, its users see each other come and go",
+  ignore,
+  fn: async () => {
+    await using _backend = await startBackend("backend-hono");
+    // The folder is a copy outside of the project.
+    const commands = (await commandsOf("react")).replace(
+      " ../.. ",
+      ` ${ROOT} `,
+    );
+    await using react = await startExample(`${folder}/react`, commands);
+    await meetInBrowser(react.url);
   },
 });
 
