@@ -25,5 +25,6 @@ for await (const { type, user } of rollcall) {
   scope.stop();
   unsubscribe();
   rollcall.close();
+  break; // the loop may hold a change that came before the close
 }
 console.log(JSON.stringify(seen));
