@@ -3,81 +3,29 @@ import { equal, match, ok } from "node:assert/strict";
 import { tokenFor } from "../support/client.ts";
 import { postgresForThisFile } from "../support/database.ts";
 import { expectThrottled, metrics, statusCode } from "../support/endpoints.ts";
+import {
+  isMissing,
+  NGINX,
+  PROXY_ADDRESS,
+  type RunningProxy,
+  startFrontProxy,
+} from "../support/front_proxy.ts";
 import { freePort } from "../support/ports.ts";
-import { ROOT, startServerOn, type TestServer } from "../support/server.ts";
+import { startServerOn, type TestServer } from "../support/server.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
 
-const NGINX = await find(["/usr/sbin/nginx", "/usr/bin/nginx"]);
-if (NGINX === undefined) {
-  const text = "skipping the nginx tests: no nginx in /usr/sbin or /usr/bin\n";
-  Deno.stderr.writeSync(new TextEncoder().encode(text));
-}
-
+const isSkipped = await isMissing(NGINX);
 const postgres = postgresForThisFile();
-/** The address from which nginx connects. It differs from the address of the clients. */
-const PROXY_ADDRESS = "127.0.0.9";
-
 let server: TestServer;
-let nginx: Nginx;
+let nginx: RunningProxy;
 
-interface Nginx extends AsyncDisposable {
-  readonly url: string;
-  readonly directory: string;
-}
-
-async function find(paths: readonly string[]): Promise<string | undefined> {
-  for (const path of paths) {
-    if (await Deno.stat(path).then(() => true, () => false)) return path;
-  }
-  return undefined;
-}
-
-/** Runs the documented site in front of these servers, with ports and paths that need no root. */
-async function startNginx(servers: readonly TestServer[]): Promise<Nginx> {
-  const directory = await Deno.makeTempDir({ prefix: "rollcall-nginx-" });
-  const port = freePort();
-  const documented = await Deno.readTextFile(`${ROOT}docs/nginx.conf`);
-  const upstream = /^ *server 127\.0\.0\.1:8000.*\n/m.exec(documented)?.[0] ??
-    "";
-  const upstreams = servers.map(({ url }) =>
-    upstream.replace("8000", new URL(url).port)
-  );
-  const site = documented
-    .replace("listen 80;", `listen 127.0.0.1:${port};`)
-    .replace(upstream, upstreams.join(""))
-    .replace("/var/log/nginx/rollcall.log", `${directory}/access.log`)
-    .replace("/var/log/nginx/rollcall-error.log", `${directory}/site-error.log`)
-    .replace("limit_conn rollcall 100;", "limit_conn rollcall 5;")
-    .replace("proxy_pass", `proxy_bind ${PROXY_ADDRESS};\n    proxy_pass`);
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    .map((name) => `${name}_temp_path ${directory}/${name};`);
-  await Deno.writeTextFile(
-    `${directory}/nginx.conf`,
-    `daemon off; pid ${directory}/pid; error_log ${directory}/error.log;
-     events {} http { ${temporary.join(" ")} ${site} }`,
-  );
-  const process = new Deno.Command(NGINX ?? "", {
-    args: ["-e", `${directory}/error.log`, "-c", `${directory}/nginx.conf`],
-    ...{ stdout: "null", stderr: "null" },
-  }).spawn();
-  const url = `http://127.0.0.1:${port}/`;
-  await until(
-    "nginx answers",
-    () => statusCode(`${url}healthz`).then((code) => code === 200, () => false),
-  );
-  return {
-    ...{ url, directory },
-    [Symbol.asyncDispose]: async () => {
-      process.kill("SIGTERM");
-      await process.status;
-      await Deno.remove(directory, { recursive: true });
-    },
-  };
+function startNginx(servers: readonly TestServer[]): Promise<RunningProxy> {
+  return startFrontProxy(NGINX, servers.map(({ url }) => new URL(url).host));
 }
 
 Deno.test.beforeAll(async () => {
-  if (NGINX === undefined) return;
+  if (isSkipped) return;
   server = await startServerOn(await postgres.database(), {
     TRUSTED_PROXIES: PROXY_ADDRESS,
     MAX_FAILED_TOKENS_PER_MINUTE: "4",
@@ -86,13 +34,13 @@ Deno.test.beforeAll(async () => {
   nginx = await startNginx([server]);
 });
 Deno.test.afterAll(async () => {
-  if (NGINX === undefined) return;
+  if (isSkipped) return;
   await nginx[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
 });
 
 function nginxTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn, ignore: NGINX === undefined });
+  Deno.test({ name, fn, ignore: isSkipped });
 }
 
 nginxTest(
