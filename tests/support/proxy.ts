@@ -50,6 +50,12 @@ export function startProxy(targetUrl: string): Proxy {
           port: Number(target.port),
         });
         connections.add(server);
+        // A connection that was accepted before the proxy refused comes to light only afterwards.
+        if (mode === "refusing") {
+          drop(client);
+          drop(server);
+          continue;
+        }
         track(pipe(client, server));
         track(pipe(server, client));
       } catch {
