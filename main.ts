@@ -59,8 +59,9 @@ async function main(): Promise<number> {
     }
     const { url } = server;
     const socket = `${url.replace(/^http/, "ws")}ws`;
-    log.info({ url, socket, demo: config.demo }, "listening");
-    if (config.demo) {
+    const { host, demo } = config;
+    log.info({ url, host, socket, demo }, "listening");
+    if (demo) {
       log.info(
         { url },
         "try it: open the page in two tabs, connect as two users, close one tab",

@@ -158,6 +158,7 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
     /certificate/i,
     "its certificate is not trusted: set sslrootcert in DATABASE_URL to the file of its authority",
   ],
+  [/ does not exist$/, "check DATABASE_URL (or the PG* variables)"],
   [/./, "check DATABASE_URL (or the PG* variables) and that Postgres runs"],
 ];
 

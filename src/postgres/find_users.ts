@@ -16,7 +16,12 @@ import {
   likelyUsersTables,
   type Relation,
 } from "./users_catalog.ts";
-import { quote, type UsersConfig, type UsersTable } from "./users_table.ts";
+import {
+  inShell,
+  quote,
+  type UsersConfig,
+  type UsersTable,
+} from "./users_table.ts";
 import { bypass, missingGrants } from "./users_rights.ts";
 
 const NAME_TYPES = ["text", "character varying", "citext", "character"];
@@ -85,8 +90,14 @@ export async function refuseMissing(
   const tables = await likelyUsersTables(client);
   if (table !== undefined) {
     const others = tables.length === 0 ? "" : `; there is ${tables.join(", ")}`;
+    const quoted = tables.find((name) => name.includes('"'));
+    const hint = quoted === undefined
+      ? ""
+      : ` (a name with capitals needs its double quotes, in a shell as ${
+        inShell("USERS_TABLE", quoted)
+      })`;
     throw new StartError(
-      `Cannot find the users table ${table}: this role sees no such table or view${others}; check USERS_TABLE, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make it`,
+      `Cannot find the users table ${table}: this role sees no such table or view${others}; check USERS_TABLE${hint}, or grant usage on its schema, or set CREATE_USERS=true to have Rollcall make it`,
     );
   }
   if (settled !== undefined) {
@@ -96,10 +107,8 @@ export async function refuseMissing(
   }
   if (tables.length === 0) return;
   throw new StartError(
-    `Cannot find a table named users; there is ${
-      tables.join(", ")
-    }: set USERS_TABLE=${
-      tables[0]
+    `Cannot find a table named users; there is ${tables.join(", ")}: set ${
+      inShell("USERS_TABLE", tables[0] ?? "")
     } and, where its columns have other names, USERS_ID, USERS_NAME and USERS_STATUS; or set CREATE_USERS=true to have Rollcall make a table users of its own`,
   );
 }

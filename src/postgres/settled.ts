@@ -8,7 +8,7 @@
  */
 import type pg from "pg";
 import { StartError } from "../base/start_error.ts";
-import type { UsersConfig, UsersTable } from "./users_table.ts";
+import { inShell, type UsersConfig, type UsersTable } from "./users_table.ts";
 
 /** What earlier starts found in this database. */
 export interface Settled {
@@ -73,6 +73,8 @@ export async function refuseOtherName(
     ? "USERS_TABLE is not set"
     : `USERS_TABLE is ${table}, which is not there`;
   throw new StartError(
-    `Cannot find the users table: presence in this database belongs to ${settled.table}, and ${now}: set USERS_TABLE=${settled.table}`,
+    `Cannot find the users table: presence in this database belongs to ${settled.table}, and ${now}: set ${
+      inShell("USERS_TABLE", settled.table)
+    }`,
   );
 }

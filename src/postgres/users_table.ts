@@ -115,3 +115,8 @@ export function describeUsers(users: UsersTable): string {
 export function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
+
+/** A setting as one types it into a shell, which would take the double quotes of a name away. */
+export function inShell(variable: string, value: string): string {
+  return `${variable}=${value.includes('"') ? `'${value}'` : value}`;
+}

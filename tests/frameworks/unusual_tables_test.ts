@@ -118,6 +118,6 @@ Deno.test("[U4] a name without its quotes: the start names the table that is the
   const { app } = await makeApplication(postgres, "prisma.sql");
   await rejects(
     migrateDatabase(app, usersConfig({ USERS_TABLE: "User" })),
-    /Cannot find the users table User: this role sees no such table or view; there is public\."User"; check USERS_TABLE/,
+    /Cannot find the users table User: this role sees no such table or view; there is public\."User"; check USERS_TABLE \(a name with capitals needs its double quotes, in a shell as USERS_TABLE='public\."User"'\), or grant/,
   );
 });
