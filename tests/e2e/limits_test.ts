@@ -191,15 +191,14 @@ Deno.test("[L1] a peer that resets its connection before the answer is counted, 
   });
   const before = openDescriptors(server.pid);
   const url = socketUrl(server.url, await tokenFor(1));
-  await until("two handshakes are lost", async () => {
-    await resetHandshake(url);
-    return openDescriptors(server.pid) >= before + 2;
-  });
+  // Not every new descriptor is of a handshake, so the node's own count ends the loop.
   const { checks } = await until("the node is not ready", async () => {
+    await resetHandshake(url);
     const answer = await readiness(server);
     return answer.checks.descriptors !== "ok" && answer;
   });
   match(checks.descriptors ?? "", /^\d+ file descriptors are lost$/);
+  ok(openDescriptors(server.pid) >= before + 2);
 });
 
 Deno.test("[L1] peers with bad tokens that never answer the close do not use slots of other clients", async () => {
