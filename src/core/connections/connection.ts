@@ -57,23 +57,15 @@ export class Connection {
   readonly version: 1 | 2;
   readonly #socket: Socket;
   readonly #slot: { moveToClosing(): void } | undefined;
-  #endsAt: number;
-  #tokenReceivedAt: number;
-  #tokenId: string | undefined;
+  #token: TokenFacts;
   #state: ConnectionState = "joining";
 
-  constructor(
-    userId: UserId,
-    socket: Socket,
-    { version, endsAt, receivedAt, tokenId, slot }: ConnectionStart,
-  ) {
+  constructor(userId: UserId, socket: Socket, start: ConnectionStart) {
     this.userId = userId;
-    this.version = version;
+    this.version = start.version;
     this.#socket = socket;
-    this.#slot = slot;
-    this.#endsAt = endsAt;
-    this.#tokenReceivedAt = receivedAt;
-    this.#tokenId = tokenId;
+    this.#slot = start.slot;
+    this.#token = start;
   }
 
   get state(): ConnectionState {
@@ -82,17 +74,17 @@ export class Connection {
 
   /** When its token expires, in milliseconds by the core's clock. */
   get endsAt(): number {
-    return this.#endsAt;
+    return this.#token.endsAt;
   }
 
   /** When the server received its token, in milliseconds by the core's clock. */
   get tokenReceivedAt(): number {
-    return this.#tokenReceivedAt;
+    return this.#token.receivedAt;
   }
 
   /** The `jti` of its token. */
   get tokenId(): string | undefined {
-    return this.#tokenId;
+    return this.#token.tokenId;
   }
 
   /** Whether its socket can send. */
@@ -111,10 +103,8 @@ export class Connection {
   }
 
   /** Replaces the token by a later one of the same user. */
-  extend({ endsAt, receivedAt, tokenId }: TokenFacts): void {
-    this.#endsAt = endsAt;
-    this.#tokenReceivedAt = receivedAt;
-    this.#tokenId = tokenId;
+  extend(token: TokenFacts): void {
+    this.#token = token;
   }
 
   /** @throws whatever the socket throws. The caller disconnects. */
@@ -127,9 +117,8 @@ export class Connection {
    * socket that cannot be closed any more ends by itself.
    */
   close({ code, reason }: Disconnect): "closing" | "closed before" {
-    if (this.#state === "closing" || this.#state === "gone") {
-      return "closed before";
-    }
+    const isOver = this.#state === "closing" || this.#state === "gone";
+    if (isOver) return "closed before";
     this.#state = "closing";
     this.#slot?.moveToClosing();
     try {

@@ -69,9 +69,8 @@ export class Connections {
 
   /** Closes a connection from this side, and removes it without waiting for its peer. Safe to repeat. */
   disconnect(connection: Connection, why: Disconnect): void {
-    if (connection.close(why) === "closing") {
-      this.#metrics.closed(why, "server");
-    }
+    const isClosed = connection.close(why) === "closing";
+    if (isClosed) this.#metrics.closed(why, "server");
     this.#remove(connection, isFinal(why));
   }
 

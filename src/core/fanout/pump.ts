@@ -72,26 +72,20 @@ export class Pump<Subscriber> {
     const begunAt = clock.now();
     let isAnyDeferred = false;
     let isAnyContinued = false;
-    await forEachSliced(
-      begin(),
-      (subscriber) => {
-        const visited = visit(subscriber);
-        if (visited === "continue") isAnyContinued = true;
-        else if (visited === "retry later") isAnyDeferred = true;
-      },
-      clock,
-      signal,
-    );
+    const visitOne = (subscriber: Subscriber) => {
+      const visited = visit(subscriber);
+      if (visited === "continue") isAnyContinued = true;
+      else if (visited === "retry later") isAnyDeferred = true;
+    };
+    await forEachSliced(begin(), visitOne, clock, signal);
     if (isAnyDeferred) this.#rechecks.wake();
     if (isAnyContinued) {
       this.wake();
       await clock.yield();
     } else {
       this.#recordDelivery();
-      const passMs = Math.min(
-        clock.now() - begunAt,
-        PAUSE_FACTOR_MAX * pauseMs,
-      );
+      const longestMs = PAUSE_FACTOR_MAX * pauseMs;
+      const passMs = Math.min(clock.now() - begunAt, longestMs);
       if (pauseMs > 0) await clock.sleep(Math.max(pauseMs, passMs), signal);
     }
   }

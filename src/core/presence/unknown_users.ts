@@ -62,9 +62,8 @@ export class UnknownUsers {
     void rewriteUser(userId).then((result) => {
       this.#writing.delete(userId);
       if (result === "written") return this.#onWritten(userId);
-      const joining = hub.connectionsOf(userId).filter(({ state }) =>
-        state === "joining"
-      );
+      const joining = hub.connectionsOf(userId)
+        .filter(({ state }) => state === "joining");
       this.#refuse(joining, result);
     });
   }
