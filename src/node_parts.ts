@@ -15,7 +15,6 @@ import type { Drain } from "./drain.ts";
 import type { FindUsers } from "./http/known_users.ts";
 import type { Listening } from "./listening.ts";
 import type { Overview } from "./postgres/overview.ts";
-
 import type { PrometheusMetrics } from "./telemetry/prometheus.ts";
 
 /** A store with database connections of its own, that can also write rows of users. */

@@ -30,10 +30,18 @@ export function bearerToken({ headers }: RequestHead): string | undefined {
   return token;
 }
 
-/** The token from `Authorization: Bearer`, else from `?token=`. */
-export function requestToken(request: Request): string | undefined {
+/**
+ * The token from `Authorization: Bearer`, else from `?token=`.
+ *
+ * @param query Of the request, where it was parsed before.
+ */
+export function requestToken(
+  request: RequestHead,
+  query?: URLSearchParams,
+): string | undefined {
   return bearerToken(request) ??
-    new URLSearchParams(rawQuery(request.url)).get("token") ?? undefined;
+    (query ?? new URLSearchParams(rawQuery(request.url))).get("token") ??
+    undefined;
 }
 
 export function isHandshake({ headers }: RequestHead): boolean {

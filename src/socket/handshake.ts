@@ -10,7 +10,7 @@ import { excerpt } from "../base/cut_text.ts";
 import { readIdList } from "../http/id_list.ts";
 import { problem } from "../http/problem.ts";
 import { rawQuery, rawQueryValue } from "../http/query.ts";
-import { bearerToken, type RequestHead } from "../http/request.ts";
+import { type RequestHead, requestToken } from "../http/request.ts";
 import { requestId } from "../http/request_id.ts";
 import {
   BEARER_SUBPROTOCOL_PREFIX,
@@ -80,7 +80,7 @@ export function readSocketRequest(
     version,
     protocol,
     token: bearer?.slice(BEARER_SUBPROTOCOL_PREFIX.length) ??
-      bearerToken(request) ?? query.get("token") ?? undefined,
+      requestToken(request, query),
     requestId: requestId(request),
     since: since === undefined ? undefined : Number(since),
     watch,

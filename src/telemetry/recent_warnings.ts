@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { cutText } from "../base/cut_text.ts";
 import { WARNING_LENGTH_KEPT_MAX, WARNINGS_KEPT_MAX } from "./limits.ts";
 
 export interface LoggedWarning {
@@ -25,9 +26,8 @@ export class RecentWarnings {
     if (!/^\{"level":"(warn|error)"/.test(line)) return;
     const { time: at, level, msg: event, ...fields } = JSON.parse(line);
     const all = JSON.stringify(fields);
-    const details = all.length <= WARNING_LENGTH_KEPT_MAX
-      ? all
-      : `${all.slice(0, WARNING_LENGTH_KEPT_MAX)}...`;
+    const cut = cutText(all, WARNING_LENGTH_KEPT_MAX);
+    const details = cut === all ? all : `${cut}...`;
     this.#warnings.push({ at, level, event, details });
     if (this.#warnings.length > WARNINGS_KEPT_MAX) this.#warnings.shift();
   }

@@ -37,7 +37,7 @@ async function save(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: `${ROOT}docs/screenshot-${name}.png` });
 }
 
-/** Five people, of whom one has just left. */
+/** Five people. One of them has just left. */
 async function takePeople(browser: Browser, server: TestServer): Promise<void> {
   const page = await open(browser, server, "ada");
   await sleep(8);

@@ -159,19 +159,19 @@ for (const [why, { start, says, logs }] of Object.entries(away)) {
   });
 }
 
-Deno.test("a server whose database does not answer stops at once when it is told to", async () => {
+Deno.test("a server whose database does not answer stops at once on a signal", async () => {
   const url = new URL(await postgres.emptyDatabase());
   url.hostname = "no-such-host.invalid";
-  let toldAt = Infinity;
+  let signalledAt = Infinity;
   const { code, log } = await startWaiting(
     { DATABASE_URL: url.href },
     async (server, process) => {
       await waitsFor(server, /the host (does not exist|cannot be looked up)/);
-      toldAt = performance.now();
+      signalledAt = performance.now();
       process.kill("SIGTERM");
     },
   );
   equal(code, 0);
-  ok(performance.now() - toldAt < 2_000);
+  ok(performance.now() - signalledAt < 2_000);
   equal(log.at(-1).msg, "the start was abandoned");
 });

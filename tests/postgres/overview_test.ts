@@ -1,4 +1,4 @@
-/** What an operator is told of the cluster and its database. */
+/** What an operator sees of the cluster and its database. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import pg from "pg";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";

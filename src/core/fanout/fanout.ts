@@ -16,8 +16,8 @@
  * cursor and the head, and is encoded once for all subscribers with the same cursor. A pass
  * starts at least `intervalMs` after the last one ended, and later after one that took long. So a
  * lone change is sent at once, and a storm costs one diff per interval. A connection that lost
- * changes receives a new snapshot. A
- * client that reconnects with a recent `seq` resumes: it receives a diff, and no snapshot.
+ * changes receives a new snapshot. A client that reconnects with a recent `seq` resumes: it receives
+ * a diff, and no snapshot.
  *
  * **Watch sets.** A version 2 client may watch a set of users. An index leads from a user to its
  * watchers (`subscriptions.ts`). They record the change, and the next pass visits them. Changes

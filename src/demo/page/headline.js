@@ -19,7 +19,7 @@ export function showHeadline({ count, simulated, freshness, isCurrent }) {
   element("stage").classList.toggle("stale", !isCurrent);
 }
 
-/** Tabs of several users are told apart by their titles. */
+/** The titles of tabs show which user each of them is. */
 export function showTitle(username, count) {
   const who = username === undefined ? "" : `${username}: `;
   const title = count === undefined

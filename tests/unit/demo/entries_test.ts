@@ -12,7 +12,7 @@ const bob = { username: "bob" };
 const textsOf = (entries: Entries) =>
   entries.takeChanged().map(({ name, text }) => `${name} ${text}`.trim());
 
-Deno.test("a simulated user is told from a person by the name", () => {
+Deno.test("the name shows whether a user is simulated or a person", () => {
   for (let nth = 0; nth < CROWD_USERS_MAX; nth++) {
     equal(isSimulated(simulated(nth)), true, crowdName(nth));
   }
