@@ -2,8 +2,9 @@
  * The HTTP server of the `ws` engine: `node:http`, run by Deno.
  *
  * It has the bounds that `Deno.serve` lacks: on the headers of a request, and on the time that a
- * peer takes to send one or to read the answer. A request for an upgrade (`NodeUpgrade`) keeps its
- * TCP connection, so that the socket engine can take it. It does not know what a request asks for.
+ * peer takes to send one or to read the answer. A request for an upgrade keeps its TCP connection
+ * (`node_request.ts`), so that the socket engine can take it. It does not know what a request asks
+ * for.
  *
  * @module
  */
@@ -35,8 +36,9 @@ import {
   REQUEST_TIMEOUT_MS,
   RESPONSE_STALL_MS,
 } from "./limits.ts";
+import { NodeUpgrade, toRequest } from "./node_request.ts";
 import { problem } from "./problem.ts";
-import type { RequestHead, UpgradeRequest } from "./request.ts";
+import type { UpgradeRequest } from "./request.ts";
 
 /** Options of `node:http` that its types do not have yet. */
 const UPGRADES = {
@@ -44,70 +46,6 @@ const UPGRADES = {
   shouldUpgradeCallback: ({ headers }: IncomingMessage) =>
     headers.upgrade?.toLowerCase() === "websocket",
 };
-
-/** A request for an upgrade, and its TCP connection, which has no answer yet. */
-export class NodeUpgrade implements UpgradeRequest {
-  readonly incoming: IncomingMessage;
-  readonly socket: Duplex;
-  /** What the peer sent after the request. */
-  readonly head: Buffer;
-  #isTaken = false;
-
-  constructor(incoming: IncomingMessage, socket: Duplex, head: Buffer) {
-    this.incoming = incoming;
-    this.socket = socket;
-    this.head = head;
-  }
-
-  get method(): string {
-    return this.incoming.method ?? "GET";
-  }
-
-  get url(): string {
-    return urlOf(this.incoming);
-  }
-
-  /** It is its own `headers`, because few of them are read, and each once. */
-  get headers(): this {
-    return this;
-  }
-
-  /** The value of a header as `Headers` has it: several are one list. */
-  get(name: string): string | null {
-    const { rawHeaders } = this.incoming;
-    let value: string | null = null;
-    for (let at = 0; at < rawHeaders.length; at += 2) {
-      if (rawHeaders[at]?.toLowerCase() !== name) continue;
-      const next = rawHeaders[at + 1] ?? "";
-      value = value === null ? next : `${value}, ${next}`;
-    }
-    return value;
-  }
-
-  toRequest(): Request {
-    const request = toRequest(this.incoming);
-    upgrades.set(request, this);
-    return request;
-  }
-
-  /** Takes the TCP connection: the caller answers the request. `"taken"`: another caller does. */
-  take(): "yours" | "taken" {
-    if (this.#isTaken) return "taken";
-    this.#isTaken = true;
-    return "yours";
-  }
-}
-
-/** The upgrades of which a `Request` was made. */
-const upgrades = new WeakMap<Request, NodeUpgrade>();
-
-/** Takes the TCP connection of a request: the caller answers it. `undefined`: it asks for no upgrade. */
-export function takeUpgrade(request: RequestHead): NodeUpgrade | undefined {
-  const upgrade = request instanceof NodeUpgrade
-    ? request
-    : upgrades.get(request as Request);
-  return upgrade?.take() === "yours" ? upgrade : undefined;
-}
 
 /** Where a server on all addresses is. `localhost` may be an address of the other family. */
 const LOOPBACK: Readonly<Record<string, string>> = {
@@ -285,33 +223,6 @@ export class NodeServer implements HttpServer {
       incoming.socket.remoteAddress ?? "",
     );
   }
-}
-
-/** The URL of a request. A host may make it invalid. */
-function urlOf({ url: target = "", headers }: IncomingMessage): string {
-  const { host = "localhost" } = headers;
-  return /^https?:/i.test(target) ? target : `http://${host}${target}`;
-}
-
-/**
- * The request as the routes read it. A host that makes no valid URL leads to a URL without a host,
- * which the routes refuse.
- */
-function toRequest(incoming: IncomingMessage): Request {
-  const { method = "GET", headersDistinct } = incoming;
-  const url = urlOf(incoming);
-  const headers = Object.entries(headersDistinct).flatMap(([name, values]) =>
-    (values ?? []).map((value): [string, string] => [name, value])
-  );
-  const isTrace = method === "TRACE";
-  const hasBody = !isTrace && method !== "GET" && method !== "HEAD";
-  const request = new Request(URL.canParse(url) ? url : "about:blank", {
-    ...{ method: isTrace ? "GET" : method, headers },
-    ...(hasBody ? { body: Readable.toWeb(incoming), duplex: "half" } : {}),
-  } as RequestInit);
-  // `new Request` throws on TRACE. The routes refuse it like every method that they do not have.
-  if (isTrace) Object.defineProperty(request, "method", { value: method });
-  return request;
 }
 
 /**

@@ -11,7 +11,7 @@
 import { WebSocketServer } from "ws";
 import type { Clock } from "../base/clock.ts";
 import { forEachSliced } from "../core/fanout/pump.ts";
-import { takeUpgrade } from "../http/node_server.ts";
+import { takeUpgrade } from "../http/node_request.ts";
 import type { RequestHead } from "../http/request.ts";
 import type { Upgraded } from "./engine.ts";
 import {
