@@ -12,6 +12,7 @@ import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { PostgresStore } from "../../src/postgres/postgres_store.ts";
 import { query, scratchPostgres, silentLog } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
+import { printLine } from "../support/print_line.ts";
 
 const USERS = 100_000;
 const LEASE_MS = 600_000;
@@ -28,10 +29,6 @@ const TABLES = [
   ...["rollcall_internal.counter", "rollcall_internal.writes"],
   ...["rollcall_internal.nodes", "rollcall_internal.sweep_position"],
 ];
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
 
 /** A node that sets users online who are offline, and the other way round. */
 class Node {
@@ -104,10 +101,10 @@ async function measureWal(url: string, node: Node): Promise<void> {
     }
   }
   for (const [size, writes] of [[100, 200], [5, 2_000], [1, 5_000]] as const) {
-    print(`WAL in batches of ${size}: ${await measure(size, writes)}`);
+    printLine(`WAL in batches of ${size}: ${await measure(size, writes)}`);
   }
   await query(url, "checkpoint");
-  print(`WAL one at a time after a checkpoint: ${await measure(1, 2_000)}`);
+  printLine(`WAL one at a time after a checkpoint: ${await measure(1, 2_000)}`);
 }
 
 async function printSizes(url: string): Promise<void> {
@@ -121,13 +118,13 @@ async function printSizes(url: string): Promise<void> {
          from pg_stat_user_tables where relid = $1::regclass`,
       [table],
     );
-    print(`${table}: ${JSON.stringify(row)}`);
+    printLine(`${table}: ${JSON.stringify(row)}`);
   }
   const [all] = await query(
     url,
     "select pg_size_pretty(pg_database_size(current_database())) as size",
   );
-  print(`the whole database: ${all?.size}`);
+  printLine(`the whole database: ${all?.size}`);
 }
 
 async function measureSizes(url: string, node: Node): Promise<void> {
@@ -143,7 +140,7 @@ async function measureSizes(url: string, node: Node): Promise<void> {
     sweptAt = performance.now();
   }
   const seconds = (performance.now() - startedAt) / 1_000;
-  print(
+  printLine(
     `${TRANSITIONS} transitions in ${seconds.toFixed()} s, a write took ${
       quantiles(times)
     }`,
@@ -182,13 +179,13 @@ async function measureHeartbeats(url: string, node: Node): Promise<void> {
     `a renewal ${await measure(() => node.renew())}; a sweep ${await measure(
       () => node.sweep(),
     )}; a write ${await measure(() => node.toggle([1]))}`;
-  print(`heartbeats, before: ${await all()}`);
+  printLine(`heartbeats, before: ${await all()}`);
   const other = await openTransaction(url);
   for (let n = 0; n < HEARTBEATS; n++) {
     await node.renew();
     await node.sweep();
   }
-  print(`  after ${HEARTBEATS} beside an open transaction: ${await all()}`);
+  printLine(`  after ${HEARTBEATS} beside an open transaction: ${await all()}`);
   await other.end();
 }
 
@@ -207,15 +204,15 @@ async function measureOpenTransaction(
     }
     return quantiles(times);
   };
-  print(`${users} users, one a write; before: ${await write(2_000)}`);
+  printLine(`${users} users, one a write; before: ${await write(2_000)}`);
   const other = await openTransaction(url);
   for (let done = WRITES_EACH; done <= WRITES; done += WRITES_EACH) {
     const times = await write(WRITES_EACH);
-    print(`  ${done} writes beside an open transaction: ${times}`);
+    printLine(`  ${done} writes beside an open transaction: ${times}`);
   }
   await other.end();
   await query(url, "vacuum");
-  print(`  after its end: ${await write(2_000)}`);
+  printLine(`  after its end: ${await write(2_000)}`);
 }
 
 if (import.meta.main) {

@@ -19,6 +19,7 @@ import {
 import { query, scratchPostgres, silentLog } from "../support/database.ts";
 import { idOf } from "../support/ids.ts";
 import { randomFrom } from "../support/random.ts";
+import { printLine } from "../support/print_line.ts";
 
 const USERS = 1_000_000;
 const ONLINE = 100_000;
@@ -27,10 +28,6 @@ const BATCHES = [1, 10, 100, 1_000];
 /** Users that are prepared, or that a node writes, at once. */
 const BATCH = 1_000;
 const ROUNDS = 60;
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
 
 function quantile(sorted: readonly number[], share: number): string {
   return (sorted[Math.floor(sorted.length * share)] ?? NaN).toFixed(1);
@@ -77,7 +74,7 @@ async function prepare(database: Database): Promise<Node> {
     await node.store.apply(node.nodeId, range(database, first, BATCH), []);
   }
   const seconds = (performance.now() - startedAt) / 1_000;
-  print(`${ONLINE} users went online in ${seconds.toFixed(1)} s`);
+  printLine(`${ONLINE} users went online in ${seconds.toFixed(1)} s`);
   return node;
 }
 
@@ -128,7 +125,7 @@ async function measureBatches(database: Database, node: Node): Promise<void> {
   for (const size of BATCHES) {
     const times = await timeBatches(database, node, size, random);
     const total = times.reduce((sum, ms) => sum + ms, 0);
-    print(
+    printLine(
       `batch of ${size}: median ${quantile(times, 0.5)} ms, p99 ${
         quantile(times, 0.99)
       } ms, ${(size * times.length / total * 1_000).toFixed(0)} transitions/s`,
@@ -154,7 +151,7 @@ async function measureNodes(
     }
   }));
   const rate = count * 20 * BATCH / (performance.now() - startedAt) * 1_000;
-  print(`${count} nodes: ${rate.toFixed(0)} transitions/s`);
+  printLine(`${count} nodes: ${rate.toFixed(0)} transitions/s`);
   for (const { store, nodeId } of nodes) {
     await store.leave(nodeId, 0);
     await store.close();
@@ -173,14 +170,14 @@ async function measureSweeps({ store, nodeId }: Node): Promise<void> {
   const median = (part: number[]) =>
     quantile([...part].sort((a, b) => a - b), 0.5);
   const third = Math.floor(rounds / 3);
-  print(
+  printLine(
     `a sweep: median ${median(times)} ms, longest ${
       Math.max(...times).toFixed(0)
     } ms, of the first third ${median(times.slice(0, third))} ms, of the last ${
       median(times.slice(-third))
     } ms`,
   );
-  print(
+  printLine(
     `all ${ONLINE} online users are compared in ${
       Math.ceil(ONLINE / SWEEP_SLICE_ROWS)
     } heartbeats, all ${USERS} copies in ${rounds}`,
@@ -195,16 +192,16 @@ async function main(idType: UserIdType): Promise<void> {
   const pruned = prune(database, pruning);
   await measureBatches(database, node);
   pruning.abort();
-  print(`${await pruned} rows of the feed were pruned meanwhile`);
+  printLine(`${await pruned} rows of the feed were pruned meanwhile`);
   const [hot] = await query(
     postgres.url,
     "select n_tup_upd::int as updates, n_tup_hot_upd::int as hot from pg_stat_user_tables where relname = 'users'",
   );
-  print(`${hot?.hot} of ${hot?.updates} updates of users were HOT`);
+  printLine(`${hot?.hot} of ${hot?.updates} updates of users were HOT`);
   await measureSweeps(node);
   const startedAt = performance.now();
   await node.store.snapshot();
-  print(`a snapshot took ${(performance.now() - startedAt).toFixed(0)} ms`);
+  printLine(`a snapshot took ${(performance.now() - startedAt).toFixed(0)} ms`);
   await node.store.close();
   for (const count of [1, 2, 4]) await measureNodes(database, count);
 }

@@ -24,16 +24,13 @@ import { freePort } from "../support/ports.ts";
 import { startServerOn, type TestServer } from "../support/server.ts";
 import { startPair } from "../support/standby.ts";
 import { until } from "../support/until.ts";
+import { printLine } from "../support/print_line.ts";
 
 const CLIENTS = 1_000;
 const KINDS: Record<string, ProxyKind> = {
   ...{ nginx: NGINX, haproxy: HAPROXY, caddy: CADDY },
 };
 const WAIT_MS = 120_000;
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
 
 async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
@@ -203,31 +200,33 @@ async function main(name: string, offlineGraceMs: string): Promise<void> {
   const crowd = new Crowd();
   await crowd.open(proxy.url);
   const transitions = transitionsIn(primary.url);
-  print(`${name}, OFFLINE_GRACE_MS=${offlineGraceMs}: ${await transitions()}`);
-  print(await nodes.sockets());
+  printLine(
+    `${name}, OFFLINE_GRACE_MS=${offlineGraceMs}: ${await transitions()}`,
+  );
+  printLine(await nodes.sockets());
   crowd.report();
 
   for (const nth of [0, 1, 2]) {
     const stop = await timed(() => nodes.stop(nth));
     const start = await timed(() => nodes.start(nth));
-    print(`node ${nth + 1} stopped in ${stop} and started in ${start}`);
+    printLine(`node ${nth + 1} stopped in ${stop} and started in ${start}`);
     await pause(4_000);
   }
   await crowd.settled();
-  print(`rolling restart: ${crowd.report()}; ${await transitions()}`);
-  print(await nodes.sockets());
+  printLine(`rolling restart: ${crowd.report()}; ${await transitions()}`);
+  printLine(await nodes.sockets());
 
   await proxy[Symbol.asyncDispose]();
   proxy = await startFrontProxy(kind, nodes.hosts, options);
   await pause(6_000);
   await crowd.settled();
-  print(`restart of the proxy: ${crowd.report()}; ${await transitions()}`);
+  printLine(`restart of the proxy: ${crowd.report()}; ${await transitions()}`);
 
   await primary.stop();
   await pause(2_000);
-  print(`promotion: ${await timed(() => pair.promote())}`);
-  print(`until each node was ready after it: ${await nodes.ready()}`);
-  print(`failover: ${crowd.report()}`);
+  printLine(`promotion: ${await timed(() => pair.promote())}`);
+  printLine(`until each node was ready after it: ${await nodes.ready()}`);
+  printLine(`failover: ${crowd.report()}`);
 
   crowd.close();
   await proxy[Symbol.asyncDispose]();

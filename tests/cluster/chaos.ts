@@ -15,6 +15,7 @@ import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, scratchPostgres } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
 import { pause, until, untilEqual } from "../support/until.ts";
+import { printLine } from "../support/print_line.ts";
 import { actAsApplication, endApplication } from "./application.ts";
 import { Machine, TIMES } from "./cluster.ts";
 import { type FeedRow, judgeFeed } from "./history.ts";
@@ -365,8 +366,7 @@ if (import.meta.main) {
     seed: Number(values.seed),
     nodes: Number(values.nodes),
     clients: Number(values.clients),
-    print: (line) =>
-      Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`)),
+    print: printLine,
   });
   Deno.exit(0);
 }

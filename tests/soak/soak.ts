@@ -17,6 +17,7 @@ import { randomFrom } from "../support/random.ts";
 import { startServerOn, type TestServer } from "../support/server.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
 import { until } from "../support/until.ts";
+import { printLine } from "../support/print_line.ts";
 
 export interface SoakOptions {
   readonly minutes: number;
@@ -168,8 +169,7 @@ if (import.meta.main) {
     minutes: Number(values.minutes),
     clients: Number(values.clients),
     seed: Number(values.seed),
-    print: (line) =>
-      Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`)),
+    print: printLine,
   });
   Deno.exit(0);
 }
