@@ -7,7 +7,9 @@ import {
   isMissing,
   NGINX,
   PROXY_ADDRESS,
+  refusedRequestId,
   type RunningProxy,
+  seesAnother,
   startFrontProxy,
 } from "../support/front_proxy.ts";
 import { freePort } from "../support/ports.ts";
@@ -48,14 +50,7 @@ nginxTest(
   async () => {
     const { url, directory } = nginx;
     const token = await tokenFor(1);
-    await using ada = await connectSync(url, 1);
-    await ada.holds([1]);
-    {
-      await using bob = await connectSync(url, 2, { watch: [1] });
-      await bob.holds([1]);
-      await ada.holds([1, 2]);
-    }
-    await ada.holds([1]);
+    await using _ada = await seesAnother(url);
     equal(await statusCode(`${url}users/online?token=${token}`), 200);
     equal(await statusCode(`${url}metrics`), 404);
     const log = await until("nginx logs the request", async () => {
@@ -70,13 +65,7 @@ nginxTest(
   "Rollcall logs a request under the id that nginx gave it",
   async () => {
     const { url, directory } = nginx;
-    const refused = await connectSync(url, 1, { token: "bad" });
-    equal((await refused.closed).code, 1008);
-    const line = await until(
-      "the refusal is logged",
-      () => server.log.find((line) => line.includes("socket refused")),
-    );
-    const { requestId } = JSON.parse(line);
+    const requestId = await refusedRequestId(url, server);
     match(requestId, /^[0-9a-f]{32}$/);
     await until("nginx logs the request under the same id", async () => {
       const text = await Deno.readTextFile(`${directory}/access.log`);

@@ -8,7 +8,9 @@ import {
   HAPROXY,
   isMissing,
   PROXY_ADDRESS,
+  refusedRequestId,
   type RunningProxy,
+  seesAnother,
   SOCKETS_MAX,
   startFrontProxy,
 } from "../support/front_proxy.ts";
@@ -60,14 +62,7 @@ for (const [name, kind] of Object.entries({ HAProxy: HAPROXY, Caddy: CADDY })) {
         async () => refusing.paths.includes("/readyz") && await isHealthy(url),
       );
       const token = await tokenFor(1);
-      await using ada = await connectSync(url, 1);
-      await ada.holds([1]);
-      {
-        await using bob = await connectSync(url, 2, { watch: [1] });
-        await bob.holds([1]);
-        await ada.holds([1, 2]);
-      }
-      await ada.holds([1]);
+      await using _ada = await seesAnother(url);
       equal(await statusCode(`${url}users/online?token=${token}`), 200);
       for (const path of ["metrics", "admin", "admin/disconnect"]) {
         equal(await statusCode(`${url}${path}`), 404);
@@ -104,13 +99,7 @@ async function limitsSockets(
   });
   equal(clients.length, SOCKETS_MAX);
   for (const client of clients) await client[Symbol.asyncDispose]();
-  const refused = await connectSync(url, 1, { token: "worse" });
-  equal((await refused.closed).code, 1008);
-  const line = await until(
-    "the refusal is logged",
-    () => server.log.find((line) => line.includes("socket refused")),
-  );
-  const { requestId } = JSON.parse(line);
+  const requestId = await refusedRequestId(url, server);
   await until(
     "the proxy logs the request under the same id",
     async () => (await output()).includes(requestId),

@@ -3,9 +3,11 @@
  *
  * @module
  */
+import { equal } from "node:assert/strict";
 import { statusCode } from "./endpoints.ts";
 import { freePort } from "./ports.ts";
-import { ROOT } from "./server.ts";
+import { ROOT, type TestServer } from "./server.ts";
+import { connectSync, type SyncClient } from "./sync_client.ts";
 import { until } from "./until.ts";
 
 /** What differs from the documented configuration. */
@@ -127,4 +129,31 @@ export async function startFrontProxy(
       await Deno.remove(directory, { recursive: true });
     },
   };
+}
+
+/** User 1 sees user 2 come and go. Returns the client of user 1, which is still connected. */
+export async function seesAnother(url: string): Promise<SyncClient> {
+  const ada = await connectSync(url, 1);
+  await ada.holds([1]);
+  {
+    await using bob = await connectSync(url, 2, { watch: [1] });
+    await bob.holds([1]);
+    await ada.holds([1, 2]);
+  }
+  await ada.holds([1]);
+  return ada;
+}
+
+/** The server refuses a bad token. Returns the request's id in its log. */
+export async function refusedRequestId(
+  url: string,
+  server: Pick<TestServer, "log">,
+): Promise<string> {
+  const refused = await connectSync(url, 1, { token: "bad" });
+  equal((await refused.closed).code, 1008);
+  const line = await until(
+    "the refusal is logged",
+    () => server.log.find((line) => line.includes("socket refused")),
+  );
+  return JSON.parse(line).requestId;
 }
