@@ -109,6 +109,7 @@ export function createCore(
       fanout.publish(changes, since);
     },
     onRevoked: () => eviction.onRevoked(),
+    onGroupsChanged: () => lease.regroup(),
     recheckClaims: () => presence.recheck(),
   }, random);
   const lease = new Lease(

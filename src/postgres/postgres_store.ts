@@ -40,7 +40,9 @@ import type {
   Applied,
   FeedRead,
   NodeId,
+  Notifications,
   Provisioned,
+  Regrouped,
   Revocation,
   Snapshot,
   Store,
@@ -64,7 +66,12 @@ import { traced } from "./traced.ts";
 
 /** A row of `apply`, which also returns the users for whom it wrote nothing. */
 interface ApplyRow extends Omit<TransitionRow, "status"> {
-  readonly status: Status | "unknown" | "deferred";
+  readonly status:
+    | Status
+    | "unknown"
+    | "deferred"
+    | "ungrouped"
+    | "overgrouped";
 }
 
 /** The row of `provision`, with the SQLSTATE and the message of the error, if there was one. */
@@ -157,7 +164,13 @@ export class PostgresStore implements Store {
       transitions: this.#rows.toTransitions(rows),
       unknown: idsWith("unknown"),
       deferred: idsWith("deferred"),
+      ungrouped: idsWith("ungrouped"),
+      overgrouped: idsWith("overgrouped"),
     };
+  }
+
+  regroup(_nodeId: NodeId): Promise<Regrouped> {
+    return Promise.resolve({ transitions: [], isMore: false });
   }
 
   async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
@@ -272,20 +285,17 @@ export class PostgresStore implements Store {
     return { outcome, why: describeRefusal(code) };
   }
 
-  subscribe(
-    onHead: (seq: number) => void,
-    onRenamed: () => void,
-    onRevoked: () => void,
-  ): Promise<Subscription> {
+  subscribe(notifications: Notifications): Promise<Subscription> {
     // Sent over another connection. Behind a pooler, a notification on the listening connection
     // itself could arrive although those of others do not.
     const sql = "select pg_catalog.pg_notify('rollcall', $1)";
     const notify = async (payload: string) =>
       void await this.#pool.query(sql, [payload]);
     return listen(this.#url, this.#log, notify, (payload) => {
-      if (payload === "renamed") onRenamed();
-      else if (payload === "revoked") onRevoked();
-      else if (/^\d+$/.test(payload)) onHead(Number(payload));
+      if (payload === "renamed") notifications.onRenamed();
+      else if (payload === "revoked") notifications.onRevoked();
+      else if (payload === "groups") notifications.onGroupsChanged();
+      else if (/^\d+$/.test(payload)) notifications.onHead(Number(payload));
     });
   }
 

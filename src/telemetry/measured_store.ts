@@ -42,13 +42,14 @@ export function measured(
         throw err;
       }
     },
-    subscribe: async (onHead, onRenamed, onRevoked) => {
-      const subscription = await store.subscribe(onHead, onRenamed, onRevoked);
+    subscribe: async (notifications) => {
+      const subscription = await store.subscribe(notifications);
       if (hasSubscribed) metrics.notificationsReconnected();
       hasSubscribed = true;
       return subscription;
     },
     sweep: (nodeId, pauseMs) => store.sweep(nodeId, pauseMs),
+    regroup: (nodeId) => store.regroup(nodeId),
     leave: (nodeId, handoverMs) => store.leave(nodeId, handoverMs),
     readFeed: (after, limit) => store.readFeed(after, limit),
     snapshot: () => store.snapshot(),

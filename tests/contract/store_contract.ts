@@ -11,6 +11,7 @@ import {
 } from "../../src/core/store/store.ts";
 import type { Status } from "../../src/client/protocol/messages.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
+import { IGNORING } from "../support/fakes.ts";
 import { pause, until } from "../support/until.ts";
 import { type Numbered, numbered } from "./numbered.ts";
 
@@ -441,11 +442,10 @@ function applicationContract(test: Test): void {
     await store.join(B, LEASE_MS);
     await store.apply(A, [1], []);
     let renamed = 0;
-    const subscription = await store.subscribe(
-      () => {},
-      () => renamed += 1,
-      () => {},
-    );
+    const subscription = await store.subscribe({
+      ...IGNORING,
+      onRenamed: () => renamed += 1,
+    });
     await store.renameUser(1, "lovelace");
     await store.apply(B, [1], []);
     await store.sweep(A);
@@ -468,11 +468,10 @@ function feedContract(test: Test): void {
     await store.join(A, LEASE_MS);
     await store.apply(A, [1], []);
     const heads: number[] = [];
-    const subscription = await store.subscribe(
-      (seq) => heads.push(seq),
-      () => {},
-      () => {},
-    );
+    const subscription = await store.subscribe({
+      ...IGNORING,
+      onHead: (seq) => heads.push(seq),
+    });
     await store.skipTo(100);
     const { seq } = await store.snapshot();
     ok(seq >= 100);
@@ -518,11 +517,12 @@ function feedContract(test: Test): void {
     let head = 0;
     let renamed = 0;
     let revoked = 0;
-    const subscription = await store.subscribe(
-      (seq) => head = seq,
-      () => renamed += 1,
-      () => revoked += 1,
-    );
+    const subscription = await store.subscribe({
+      ...IGNORING,
+      onHead: (seq) => head = seq,
+      onRenamed: () => renamed += 1,
+      onRevoked: () => revoked += 1,
+    });
     equal(await subscription.head(), 0);
     await store.apply(A, [1, 2, 3], []);
     await store.apply(A, [], [3]);

@@ -15,6 +15,7 @@ import {
   silentLog,
   uniqueName,
 } from "../support/database.ts";
+import { IGNORING } from "../support/fakes.ts";
 import { idOf } from "../support/ids.ts";
 import { until } from "../support/until.ts";
 
@@ -62,11 +63,10 @@ async function serve(
   const unknown = idOf(idType, 3);
   const store = new PostgresStore(url, silentLog, userIds(idType));
   const heads: number[] = [];
-  const subscription = await store.subscribe(
-    (head) => heads.push(head),
-    () => {},
-    () => {},
-  );
+  const subscription = await store.subscribe({
+    ...IGNORING,
+    onHead: (head) => heads.push(head),
+  });
   try {
     await store.join(A, LEASE_MS);
     await store.join(B, LEASE_MS, A);
@@ -392,11 +392,10 @@ Deno.test("[U5] notifications of another role change nothing", async () => {
   await it.run("insert into users (id, username) values (1, 'ada')");
   const store = new PostgresStore(it.ours, silentLog);
   const heads: number[] = [];
-  const subscription = await store.subscribe(
-    (head) => heads.push(head),
-    () => {},
-    () => {},
-  );
+  const subscription = await store.subscribe({
+    ...IGNORING,
+    onHead: (head) => heads.push(head),
+  });
   await store.join(A, LEASE_MS);
   for (
     const payload of [

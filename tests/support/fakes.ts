@@ -11,6 +11,7 @@ import {
 } from "../../src/core/connections/connection.ts";
 import type { Verify } from "../../src/access/token/verifier.ts";
 import type { VerifyWithinBudgetDeps } from "../../src/access/verify.ts";
+import type { Applied, Notifications } from "../../src/core/store/store.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 
 /** A socket whose peer reads or does not read, as the test says. */
@@ -89,3 +90,17 @@ export function rememberingLog(): Log & { readonly events: string[] } {
     error: remember("error"),
   };
 }
+
+/** A subscriber that ignores every notification. */
+export const IGNORING: Notifications = {
+  onHead: () => {},
+  onRenamed: () => {},
+  onRevoked: () => {},
+  onGroupsChanged: () => {},
+};
+
+/** The result of a write that changed nothing. */
+export const NOTHING_APPLIED: Applied = {
+  ...{ transitions: [], unknown: [], deferred: [] },
+  ...{ ungrouped: [], overgrouped: [] },
+};

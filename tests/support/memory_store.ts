@@ -12,7 +12,9 @@ import {
   type FeedRead,
   FencedError,
   type NodeId,
+  type Notifications,
   type Provisioned,
+  type Regrouped,
   type Revocation,
   type Snapshot,
   type Store,
@@ -148,7 +150,11 @@ export class MemoryStore implements Store {
       apply(db, tx, nodeId, arriving, leaving, number, isBarrier)
     );
     this.#settledNode = nodeId;
-    return applied;
+    return { ...applied, ungrouped: [], overgrouped: [] };
+  }
+
+  regroup(_nodeId: NodeId): Promise<Regrouped> {
+    return Promise.resolve({ transitions: [], isMore: false });
   }
 
   leave(nodeId: NodeId, handoverMs: number): Promise<void> {
@@ -237,15 +243,12 @@ export class MemoryStore implements Store {
     });
   }
 
-  subscribe(
-    onHead: (seq: number) => void,
-    onRenamed: () => void,
-    onRevoked: () => void,
-  ): Promise<Subscription> {
+  subscribe(notifications: Notifications): Promise<Subscription> {
     return this.#connections.listen((payload) => {
-      if (payload === "renamed") onRenamed();
-      else if (payload === "revoked") onRevoked();
-      else onHead(Number(payload));
+      if (payload === "renamed") notifications.onRenamed();
+      else if (payload === "revoked") notifications.onRevoked();
+      else if (payload === "groups") notifications.onGroupsChanged();
+      else notifications.onHead(Number(payload));
     });
   }
 

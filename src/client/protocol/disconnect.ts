@@ -50,6 +50,10 @@ export const DISCONNECT = {
     CLOSE.policy,
     "disconnected by an administrator",
   ),
+  tooManyGroups: by(
+    CLOSE.policy,
+    "the user is in more than <max> groups, or a group id is longer than <max> characters",
+  ),
   tooManyMessages: by(CLOSE.policy, "too many messages"),
 
   /** With the engine `ws`. The close frame has the code, and no reason. */
@@ -80,6 +84,13 @@ export const DISCONNECT = {
     CLOSE.overloaded,
     "users cannot be created now, try again",
   ),
+  /** The relation of `GROUPS_TABLE` cannot be read. */
+  groupsUnavailable: by(
+    CLOSE.overloaded,
+    "groups cannot be read now, try again",
+  ),
+  /** Past the bound of groups that a node keeps. */
+  groupLimitReached: by(CLOSE.overloaded, "too many groups on this node"),
   /** Another node sent the client changes that this node has not read and cannot read now. */
   nodeBehindClient: by(
     CLOSE.overloaded,

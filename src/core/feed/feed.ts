@@ -39,13 +39,14 @@ import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Change } from "../roster/ring.ts";
 import type { Roster } from "../roster/roster.ts";
-import type { Store, Transition } from "../store/store.ts";
+import type { Notifications, Store, Transition } from "../store/store.ts";
 import { readHistory } from "./history.ts";
 import { FEED_READ_ROWS_MAX, LOST_SEQS_MARGIN } from "./limits.ts";
 import { NotificationLink } from "./notification_link.ts";
 import { UsernameRefresh } from "./username_refresh.ts";
 
-export interface FeedDeps {
+export interface FeedDeps
+  extends Pick<Notifications, "onRevoked" | "onGroupsChanged"> {
   readonly store: Pick<
     Store,
     "readFeed" | "snapshot" | "subscribe" | "skipTo"
@@ -56,8 +57,6 @@ export interface FeedDeps {
   readonly heartbeatMs: number;
   /** The roster changed. `since`: the time of the oldest event behind these changes, or earlier. */
   readonly onAdvance: (changes: readonly Change[], since: number) => void;
-  /** There is a new revocation. The notification link reports it too. */
-  readonly onRevoked: () => void;
   /** Compares this node's claims with the store's. Rejects if that fails. */
   readonly recheckClaims: () => Promise<void>;
 }

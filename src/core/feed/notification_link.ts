@@ -15,22 +15,16 @@ import { NOTIFICATION_ANSWER_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Roster } from "../roster/roster.ts";
-import type { Store, Subscription } from "../store/store.ts";
+import type { Notifications, Store, Subscription } from "../store/store.ts";
 
-export interface NotificationLinkDeps {
+export interface NotificationLinkDeps extends Notifications {
   readonly store: Pick<Store, "subscribe">;
   readonly roster: Pick<Roster, "seq">;
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
-  /** A notification arrived: the feed has grown to this `seq`. */
-  readonly onHead: (seq: number) => void;
   /** A heartbeat was answered with the head of the feed. `taken` is the roster's `seq` before it. */
   readonly onHeartbeat: (head: number, taken: number) => void;
-  /** A user who is online was renamed. */
-  readonly onRenamed: () => void;
-  /** There is a new revocation. */
-  readonly onRevoked: () => void;
   /** The connection ended, or another try to reconnect failed. */
   readonly onDown: () => void;
   /** There is a new connection, which may lead to another database. */
@@ -104,8 +98,7 @@ export class NotificationLink {
   }
 
   #subscribe(): Promise<Subscription> {
-    const { store, onHead, onRenamed, onRevoked } = this.#deps;
-    return store.subscribe(onHead, onRenamed, onRevoked);
+    return this.#deps.store.subscribe(this.#deps);
   }
 
   /** Resolves when the connection has ended. Rejects when it does not answer in time. */

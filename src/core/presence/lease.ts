@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { BackgroundTask } from "../../base/background_task.ts";
 import { type Clock, retryMs, within } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
@@ -23,7 +24,10 @@ import {
 } from "./limits.ts";
 
 export interface LeaseDeps {
-  readonly store: Pick<Store, "join" | "heartbeat" | "sweep" | "leave">;
+  readonly store: Pick<
+    Store,
+    "join" | "heartbeat" | "sweep" | "regroup" | "leave"
+  >;
   readonly clock: Clock;
   readonly log: Log;
   readonly leaseMs: number;
@@ -47,6 +51,7 @@ export class Lease {
   #hasRejoined = false;
   #rejoining: Promise<void> | undefined;
   #sweeping: Promise<void> | undefined;
+  readonly #regrouping = new BackgroundTask(() => this.#regroup());
 
   constructor(
     deps: LeaseDeps,
@@ -98,6 +103,11 @@ export class Lease {
       this.#rejoining = undefined
     );
     await this.#rejoining;
+  }
+
+  /** The application named users whose groups it changed. */
+  regroup(): void {
+    if (!this.#stop.signal.aborted) this.#regrouping.wake();
   }
 
   /**
@@ -229,6 +239,20 @@ export class Lease {
       );
     } finally {
       this.#sweeping = undefined;
+    }
+  }
+
+  async #regroup(): Promise<void> {
+    const { store, log, feed } = this.#deps;
+    try {
+      const { transitions, isMore } = await store.regroup(this.nodeId);
+      feed.ingest(transitions);
+      if (isMore) this.regroup();
+    } catch (err) {
+      log.warn(
+        { reason: messageOf(err) },
+        "cannot compare groups, trying again at the next heartbeat",
+      );
     }
   }
 }

@@ -16,13 +16,23 @@ import type { UserId } from "../../client/protocol/user_id.ts";
 /** A running process, under one lease. Every start, and every return from an ended lease, has a new id. */
 export type NodeId = string;
 
-/** A user became online or offline in the whole cluster. */
+/**
+ * A user became online or offline in the whole cluster. With groups also: a user who is online is
+ * visible in other groups now. That is `online` with `groupsBefore`.
+ */
 export interface Transition {
   /** Position in the feed. It grows by one with each transition, in commit order. Only `skipTo` makes holes. */
   readonly seq: number;
   readonly userId: UserId;
   readonly username: string;
   readonly status: Status;
+  /**
+   * With groups: those in which the user is visible from now on, sorted, each once. Left out for a
+   * user who went offline. Without groups, left out: everybody sees everybody.
+   */
+  readonly groups?: readonly string[] | undefined;
+  /** With groups: those in which the user was visible until now. Left out for a user who was offline. */
+  readonly groupsBefore?: readonly string[] | undefined;
 }
 
 /** The result of a batch. A user in none of the lists is claimed or released now, without a transition. */
@@ -35,12 +45,46 @@ export interface Applied {
    * written for them; the caller retries.
    */
   readonly deferred: readonly UserId[];
+  /**
+   * Arriving ids that are not online, and whose groups cannot be read now. Nothing was written for
+   * them. Users who are online are claimed, with the groups that they have.
+   */
+  readonly ungrouped: readonly UserId[];
+  /**
+   * Arriving ids in too many groups, or in a group with an id that is too long. They are not
+   * claimed, and a claim that the node had is released.
+   */
+  readonly overgrouped: readonly UserId[];
 }
 
 /** Who is online as of one `seq`. */
 export interface Snapshot {
   readonly seq: number;
-  readonly users: readonly OnlineUserInfo[];
+  readonly users: readonly OnlineUser[];
+}
+
+export interface OnlineUser extends OnlineUserInfo {
+  /** The groups in which the user is visible, sorted. Left out without groups. */
+  readonly groups?: readonly string[] | undefined;
+}
+
+/** The result of comparing the groups of users that the application named. */
+export interface Regrouped {
+  readonly transitions: readonly Transition[];
+  /** Whether more users wait to be compared. */
+  readonly isMore: boolean;
+}
+
+/** What the database announces. Calls may be lost. */
+export interface Notifications {
+  /** The feed has grown to this `seq`. */
+  onHead(seq: number): void;
+  /** A user who is online was renamed. */
+  onRenamed(): void;
+  /** There is a new revocation. */
+  onRevoked(): void;
+  /** The application named users whose groups it changed. */
+  onGroupsChanged(): void;
 }
 
 /** Rows of the feed after a `seq`, and the newest `seq` of that same instant. */
@@ -107,8 +151,8 @@ export interface Store {
    * Releases the claims of nodes whose leases ended. Users without another claim go offline. Finds
    * what the application did to its users since: a bounded number of users at a time are compared
    * with the users table. Who was deleted goes offline, a new name is taken over, a wrong copy of
-   * the status is corrected. A table that cannot be read makes nobody go offline. One node sweeps at
-   * a time. Also prunes the feed.
+   * the status is corrected, and other groups are taken over. A table that cannot be read makes
+   * nobody go offline, and changes the groups of nobody. One node sweeps at a time. Also prunes the feed.
    *
    * @param pauseMs If a node swept less than this ago, only the claims are released. Default: 0.
    * @throws {FencedError} when the node's lease had ended.
@@ -122,6 +166,9 @@ export interface Store {
    * A call that rejects, other than with `FencedError`, may be committed all the same. It is never
    * committed after a later call of the same node.
    *
+   * With groups, they are read for each arriving user. One who is online already, and is in other
+   * groups now, gets a transition.
+   *
    * @throws {FencedError} when the node's lease had ended. Then nothing was written.
    */
   apply(
@@ -129,6 +176,15 @@ export interface Store {
     arriving: readonly UserId[],
     leaving: readonly UserId[],
   ): Promise<Applied>;
+
+  /**
+   * Compares the groups of users that the application named since, a bounded number, with those in
+   * which they are visible. Users who are online get a transition for each difference. Those who
+   * are in too many groups go offline.
+   *
+   * @throws {FencedError} when the node's lease had ended.
+   */
+  regroup(nodeId: NodeId): Promise<Regrouped>;
 
   /**
    * Ends the node. If other nodes live, its claims count for another `handoverMs`, so that clients
@@ -163,15 +219,8 @@ export interface Store {
    */
   readRevocations(after: number, limit: number): Promise<readonly Revocation[]>;
 
-  /**
-   * Calls `onHead` with the newest `seq` when the feed has grown, `onRenamed` when a user who is
-   * online was renamed, and `onRevoked` when there is a new revocation. Calls may be lost.
-   */
-  subscribe(
-    onHead: (seq: number) => void,
-    onRenamed: () => void,
-    onRevoked: () => void,
-  ): Promise<Subscription>;
+  /** Reports what the database announces, until the subscription ends. */
+  subscribe(notifications: Notifications): Promise<Subscription>;
 
   close(): Promise<void>;
 }

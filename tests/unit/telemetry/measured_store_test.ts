@@ -1,6 +1,7 @@
 import { deepEqual, rejects } from "node:assert/strict";
 import { type Metrics, noMetrics } from "../../../src/base/metrics.ts";
 import { FencedError, type Store } from "../../../src/core/store/store.ts";
+import { IGNORING } from "../../support/fakes.ts";
 import { measured } from "../../../src/telemetry/measured_store.ts";
 
 /** A store whose calls each take 5 ms, and what is reported of it. */
@@ -17,8 +18,6 @@ function measuredStore(store: Partial<Store>) {
   let now = 0;
   return { reported, store: measured(store as Store, metrics, () => now += 5) };
 }
-
-const nothing = () => {};
 
 Deno.test("writes are measured with their users and transitions, and failed ones are counted", async () => {
   const answers: (() => unknown)[] = [
@@ -49,6 +48,6 @@ Deno.test("renewals are measured, and a node that joins again lost its lease", a
 Deno.test("each notification connection after the first is a reconnection", async () => {
   const subscribe = () => Promise.resolve({} as never);
   const { reported, store } = measuredStore({ subscribe });
-  for (let n = 0; n < 3; n++) await store.subscribe(nothing, nothing, nothing);
+  for (let n = 0; n < 3; n++) await store.subscribe(IGNORING);
   deepEqual(reported, ["reconnected", "reconnected"]);
 });

@@ -110,15 +110,13 @@ export async function startFeed(): Promise<FeedFixture> {
         counts.skips += 1;
         return store.skipTo(seq);
       },
-      subscribe: async (onHead, onRenamed, onRevoked) => {
+      subscribe: async (notifications) => {
         counts.subscriptions += 1;
         await faults.connecting;
-        const onHeadUnlessLost = (seq: number) => {
-          if (!faults.losesNotifications) onHead(seq);
+        const onHead = (seq: number) => {
+          if (!faults.losesNotifications) notifications.onHead(seq);
         };
-        const inner = await store.subscribe(
-          ...[onHeadUnlessLost, onRenamed, onRevoked] as const,
-        );
+        const inner = await store.subscribe({ ...notifications, onHead });
         subscription = {
           ...inner,
           head: () =>
@@ -129,6 +127,7 @@ export async function startFeed(): Promise<FeedFixture> {
     },
     onAdvance: () => {},
     onRevoked: () => {},
+    onGroupsChanged: () => {},
     recheckClaims: () => {
       if (faults.refusesRecheck) return Promise.reject(new Error("away"));
       counts.rechecks += 1;

@@ -112,6 +112,7 @@ Deno.test("[S2] at the start the ring is filled from the feed, but not across a 
     heartbeatMs: HEARTBEAT_MS,
     onAdvance: () => {},
     onRevoked: () => {},
+    onGroupsChanged: () => {},
     recheckClaims: () => Promise.resolve(),
   });
   await feed.start();

@@ -51,6 +51,7 @@ async function joinedLease(leaseMs = 3_000) {
           sweptAt.push(clock.now());
           return answer([]);
         },
+        regroup: () => answer({ transitions: [], isMore: false }),
         leave: (nodeId) => {
           store.leaves.push(`${nodeId} at ${clock.now()}`);
           return answer(undefined);

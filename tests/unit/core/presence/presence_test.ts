@@ -11,7 +11,11 @@ import type { Status } from "../../../../src/client/protocol/messages.ts";
 import type { UserId } from "../../../../src/client/protocol/user_id.ts";
 import type { Applied } from "../../../../src/core/store/store.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
-import { joiningConnection, rememberingLog } from "../../../support/fakes.ts";
+import {
+  joiningConnection,
+  NOTHING_APPLIED,
+  rememberingLog,
+} from "../../../support/fakes.ts";
 
 /** A presence whose writes wait until the test answers them. */
 function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
@@ -32,7 +36,7 @@ function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
       apply: (_nodeId, arriving, leaving) => {
         const { promise, resolve, reject } = Promise.withResolvers<Applied>();
         const answer = async (applied: Partial<Applied> = {}) => {
-          resolve({ transitions: [], unknown: [], deferred: [], ...applied });
+          resolve({ ...NOTHING_APPLIED, ...applied });
           await clock.advance(0);
         };
         const fail = async () => {
