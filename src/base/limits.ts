@@ -31,6 +31,9 @@ export const NOTIFICATION_ANSWER_MS = 5_000;
 /** Characters of a token's id (`jti`). Revocations name it and nodes keep it in memory. */
 export const TOKEN_ID_LENGTH_MAX = 256;
 
+/** Characters of a group's id. Each node keeps the ids of all groups whose users are online. */
+export const GROUP_ID_LENGTH_MAX = 128;
+
 /** Accepted difference between the clock of the token's issuer and ours. */
 export const TOKEN_CLOCK_TOLERANCE_SECONDS = 5;
 

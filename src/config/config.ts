@@ -269,6 +269,8 @@ function toToken(
     usernameClaims: env.JWT_USERNAME_CLAIM === undefined
       ? USERNAME_CLAIMS
       : [env.JWT_USERNAME_CLAIM],
+    groupsClaim: undefined,
+    groupsPerUserMax: 100,
   };
 }
 

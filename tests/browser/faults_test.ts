@@ -86,6 +86,7 @@ tests.test(
       ...{ key, issuer: undefined, audiences: undefined },
       userClaim: "sub",
       usernameClaims: [],
+      ...{ groupsClaim: undefined, groupsPerUserMax: 100 },
     };
     const issued: string[] = [];
     await using front = await startFront({

@@ -36,6 +36,7 @@ for (const path of ["README.md", "docs/getting-started.md"]) {
       audiences: undefined,
       userClaim: "sub",
       usernameClaims: [],
+      ...{ groupsClaim: undefined, groupsPerUserMax: 100 },
     });
     const verdict = await verify(await tokenBy(path, 7));
     ok(verdict.ok);

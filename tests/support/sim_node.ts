@@ -242,6 +242,7 @@ export class SimNode {
           const exp = Number.MAX_SAFE_INTEGER;
           return {
             ...{ ok: true, userId, exp, tokenId: token, username: undefined },
+            ...{ groups: undefined, issuedAt: 0 },
           } as const;
         }),
         endOf: () => Infinity,

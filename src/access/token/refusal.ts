@@ -22,7 +22,7 @@ export function expected(claim: string, what: string): Disconnect {
 
 /** The refusal for a time that can only be in milliseconds. */
 export function refusalOfTime(
-  claim: "exp" | "nbf",
+  claim: "exp" | "nbf" | "iat",
   time = 0,
 ): Disconnect | undefined {
   if (time <= TOKEN_TIME_SECONDS_MAX) return undefined;

@@ -14,7 +14,8 @@
  * A server composes them as `rejectingRevoked(cached(createVerifier(config)))`:
  *
  * - `createVerifier` checks the signature and the claims. `key_set.ts` fetches the issuer's keys,
- *   `claim_path.ts` finds a claim, and `refusal.ts` says why a token is refused.
+ *   `claim_path.ts` finds a claim, `token_groups.ts` reads the groups, and `refusal.ts` says why a
+ *   token is refused.
  * - `cached`, in `token_cache.ts`, keeps verdicts of good tokens.
  * - `rejectingRevoked` is outermost, so that a revocation holds for a cached token too.
  *
@@ -55,8 +56,9 @@ import { readClaim } from "./claim_path.ts";
 import { type KeySet, KeySetUnavailable, remoteKeySet } from "./key_set.ts";
 import { KEYS_TRIED_MAX, TOKEN_BYTES_MAX } from "./limits.ts";
 import { disconnectFor, expected, refusalOfTime } from "./refusal.ts";
+import { type GroupsOfToken, readGroups } from "./token_groups.ts";
 
-export interface GoodVerdict {
+export interface GoodVerdict extends GroupsOfToken {
   readonly ok: true;
   readonly userId: UserId;
   /** When the token expires, in seconds since 1970. */
@@ -108,6 +110,10 @@ export interface TokenConfig {
   readonly userClaim: string;
   /** Names or paths of claims that may hold the user's name. The first that is a text is used. */
   readonly usernameClaims: readonly string[];
+  /** The name of the claim with the user's groups, or a path to it. `undefined`: tokens have no groups. */
+  readonly groupsClaim: string | undefined;
+  /** Groups that a token may have. */
+  readonly groupsPerUserMax: number;
 }
 
 /** What is reported of a key set. */
@@ -192,9 +198,10 @@ async function verifySignature(
 /** The verdict on a token whose signature and standard claims are good. */
 function toVerdict(
   payload: JWTPayload,
-  { userClaim, usernameClaims }: TokenConfig,
+  config: TokenConfig,
   ids: UserIds,
 ): Verdict {
+  const { userClaim, usernameClaims } = config;
   const badTime = refusalOfTime("exp", payload.exp);
   if (badTime !== undefined) return refuse(badTime);
   const userId = ids.parse(readClaim(payload, userClaim));
@@ -202,12 +209,15 @@ function toVerdict(
   // Some issuers write null for a claim that is not there.
   const tokenId: unknown = payload.jti ?? undefined;
   if (!isTokenId(tokenId)) return refuse(expected("jti", TOKEN_ID));
+  const groups = readGroups(payload, config);
+  if ("code" in groups) return refuse(groups);
   return {
     ok: true,
     userId,
     // `exp` is required above, so the default is never used.
     exp: payload.exp ?? 0,
     tokenId,
+    ...groups,
     username: usernameClaims.map((claim) => readClaim(payload, claim))
       .find(isName),
   };

@@ -30,6 +30,7 @@ const good: Verify = () =>
   Promise.resolve({
     ...{ ok: true, userId: 1, exp: 100 },
     ...{ tokenId: "t", username: "ada" },
+    ...{ groups: undefined, issuedAt: 0 },
   });
 
 async function authorizeWith(options: Options) {

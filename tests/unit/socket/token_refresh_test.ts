@@ -30,6 +30,7 @@ function refreshing(failedTokensPerMinuteMax = 1_000) {
   const verified: string[] = [];
   const good = (tokenId: string): GoodVerdict => ({
     ...{ userId: 7, exp: 1_000, tokenId, username: undefined },
+    ...{ groups: undefined, issuedAt: 0 },
     ok: true,
   });
   const connect = () => {

@@ -9,7 +9,10 @@ function recordingVerifier() {
   const calls: string[] = [];
   const verify: Verify = (token = "") => {
     calls.push(token);
-    const good = { tokenId: undefined, username: undefined };
+    const good = {
+      ...{ tokenId: undefined, username: undefined },
+      ...{ groups: undefined, issuedAt: 0 },
+    };
     return Promise.resolve(
       token.startsWith("good")
         ? { ok: true, userId: 1, exp: 100, ...good }
@@ -43,7 +46,10 @@ Deno.test("[L1] a good token is verified again after a while, however long it li
   let isWithdrawn = false;
   const verify: Verify = () => {
     calls += 1;
-    const good = { tokenId: undefined, username: undefined, exp: Infinity };
+    const good = {
+      ...{ tokenId: undefined, username: undefined, exp: Infinity },
+      ...{ groups: undefined, issuedAt: 0 },
+    };
     return Promise.resolve(
       isWithdrawn
         ? { ok: false, why: DISCONNECT.tokenKeyUnknown }

@@ -26,10 +26,14 @@ const base: Config["token"] = {
   audiences: undefined,
   userClaim: "sub",
   usernameClaims: ["preferred_username", "name"],
+  ...{ groupsClaim: undefined, groupsPerUserMax: 100 },
 };
 const encode = (secret: string) => new TextEncoder().encode(secret);
 const EXP = Math.floor(Date.now() / 1000) + 60;
-const NO_OTHER_CLAIMS = { tokenId: undefined, username: undefined };
+const NO_OTHER_CLAIMS = {
+  ...{ tokenId: undefined, username: undefined },
+  ...{ groups: undefined, issuedAt: 0 },
+};
 const soon = () => EXP;
 
 /** The refusal of a token for one of its claims. */
@@ -457,6 +461,7 @@ Deno.test("[L1] a token that was revoked is refused, and is not known although i
   const revoked = new Set<string | undefined>();
   const verdict: GoodVerdict = {
     ...{ userId: 1, exp: 100, tokenId: "t", username: undefined },
+    ...{ groups: undefined, issuedAt: 0 },
     ok: true,
   };
   const { verify, known } = rejectingRevoked(
