@@ -8,7 +8,14 @@ import { WRITE_COPY_MS } from "../../src/postgres/limits.ts";
 import type { Status } from "../../src/client/protocol/messages.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { MemoryDatabase, PresenceRow } from "./memory_database.ts";
+import {
+  groupArriving,
+  type Grouped,
+  type Groups,
+  type Regrouping,
+} from "./memory_groups.ts";
 import { requireLease } from "./memory_nodes.ts";
+import { lockPresence } from "./memory_presence.ts";
 import {
   isSqlError,
   SqlError,
@@ -24,7 +31,11 @@ export interface AppliedRows {
   readonly transitions: Transition[];
   readonly unknown: UserId[];
   readonly deferred: UserId[];
+  readonly ungrouped: UserId[];
+  readonly overgrouped: UserId[];
 }
+
+const UNGROUPED: Grouped = { regrouped: [], ungrouped: [], overgrouped: [] };
 
 /** A user and its name. */
 type Named = readonly [UserId, string];
@@ -68,21 +79,33 @@ export function* apply(
   }
   const knownIds = new Set(known.map(([id]) => id));
   const missing = arriving.filter((id) => !knownIds.has(id));
-  const going = isReadable ? [...leaving, ...missing] : leaving;
+  let going = isReadable ? [...leaving, ...missing] : leaving;
   const copyMs = isReadable ? WRITE_COPY_MS : 0;
+  let { regrouped, ungrouped, overgrouped } = UNGROUPED;
+  if (db.memberships !== undefined && known.length > 0) {
+    ({ regrouped, ungrouped, overgrouped } = yield* groupArriving(
+      ...[db, tx, [...knownIds], going] as const,
+    ));
+    going = [...going, ...overgrouped];
+    yield;
+  }
+  const refused = new Set([...ungrouped, ...overgrouped]);
+  const coming = known.filter(([id]) => !refused.has(id));
   const transitions = yield* writeClaims(
-    ...[db, tx, node, known, going, [node], copyMs] as const,
+    ...[db, tx, node, coming, going, [node], copyMs, regrouped] as const,
   );
   return {
     transitions,
     unknown: isReadable ? missing : [],
     deferred: isReadable ? [] : missing,
+    ungrouped,
+    overgrouped,
   };
 }
 
 /**
  * Adds `node` to the claims of `coming` users and removes `gone` nodes from those of `going`
- * users, and appends the transitions.
+ * users, and appends the transitions, with those of users who are in other groups now.
  */
 export function* writeClaims(
   db: MemoryDatabase,
@@ -92,6 +115,7 @@ export function* writeClaims(
   going: readonly UserId[],
   gone: readonly NodeId[],
   copyMs: number,
+  regrouped: readonly Regrouping[] = [],
 ): Steps<Transition[]> {
   if (coming.length > 0 && going.length > 0) {
     yield* lockPresence(db, tx, [...coming.map(([id]) => id), ...going]);
@@ -101,42 +125,27 @@ export function* writeClaims(
     ? yield* claim(db, tx, node, coming)
     : [];
   const departed = going.length > 0 ? yield* release(db, tx, going, gone) : [];
-  if (arrived.length + departed.length === 0) return [];
-  yield* copyInTime(
-    ...[db, tx] as const,
-    arrived.map(([id]) => id),
-    departed.map(([id]) => id),
-    copyMs,
-  );
-  yield;
-  return yield* append(db, tx, [
-    ...arrived.map((user) => [...user, "online"] as const),
-    ...departed.map((user) => [...user, "offline"] as const),
-  ]);
-}
-
-/** Locks the rows of these users that exist, in id order. */
-export function* lockPresence(
-  { presence, compareIds }: MemoryDatabase,
-  tx: Transaction,
-  ids: readonly UserId[],
-): Steps<void> {
-  const existing = [...new Set(ids)]
-    .filter((id) => tx.get(presence, id) !== undefined);
-  for (const id of existing.sort(compareIds)) {
-    yield* tx.lock(presence, id, "update");
+  if (arrived.length + departed.length + regrouped.length === 0) return [];
+  if (arrived.length + departed.length > 0) {
+    yield* copyInTime(
+      ...[db, tx] as const,
+      arrived.map(([id]) => id),
+      departed.map(([id]) => id),
+      copyMs,
+    );
+    yield;
   }
-}
-
-/** Locks the row of a user, if it exists and nobody has it locked. */
-export function tryLockPresence(
-  { presence }: MemoryDatabase,
-  tx: Transaction,
-  id: UserId,
-): "granted" | "taken" | "absent" {
-  return tx.get(presence, id) === undefined
-    ? "absent"
-    : tx.tryLock(presence, id, "update");
+  return yield* append(db, tx, [
+    ...arrived.map((user): Change => [...user, "online", undefined]),
+    ...departed.map((user): Change => [
+      ...[...user, "offline"] as const,
+      tx.get(db.presence, user[0])?.groups,
+    ]),
+    ...regrouped.map(([id, before]): Change => [
+      ...[id, tx.get(db.presence, id)?.username ?? "", "online"] as const,
+      before,
+    ]),
+  ]);
 }
 
 /** Returns the users whose first claim it is. */
@@ -157,8 +166,11 @@ function* claim(
     const copyDue = row?.copyDue ?? false;
     // A new name of a user who is online is the sweep's to find, which notifies the nodes of it.
     const name = nodes.length === 0 ? username : row?.username ?? username;
+    // Groups of a time when they were configured are the sweep's to take from a user who is online.
+    const isStale = nodes.length === 0 && db.memberships === undefined;
     tx.set(db.presence, id, {
       ...{ username: name, nodes: [...nodes, node], changedAt, copyDue },
+      groups: isStale ? undefined : row?.groups,
     });
     if (nodes.length === 0) first.push([id, username]);
   }
@@ -193,18 +205,28 @@ function* release(
   return last;
 }
 
+/** A user, the name, the status now, and the groups until now. */
+type Change = readonly [UserId, string, Status, Groups];
+
 /** Appends transitions to the feed in id order, and notifies of the new head. */
 function* append(
   db: MemoryDatabase,
   tx: Transaction,
-  changes: readonly (readonly [UserId, string, Status])[],
+  changes: readonly Change[],
 ): Steps<Transition[]> {
   yield* tx.lock(db.counter, "seq", "no key update");
   let seq = tx.get(db.counter, "seq") ?? 0;
   const transitions = sorted(db, changes)
-    .map(([userId, username, status]) => ({
-      ...{ seq: ++seq, userId, username, status },
-    }));
+    .map(([userId, username, status, groupsBefore]): Transition => {
+      const groups = status === "online"
+        ? tx.get(db.presence, userId)?.groups
+        : undefined;
+      return {
+        ...{ seq: ++seq, userId, username, status },
+        ...groups === undefined ? {} : { groups },
+        ...groupsBefore === undefined ? {} : { groupsBefore },
+      };
+    });
   tx.set(db.counter, "seq", seq);
   for (const transition of transitions) {
     tx.set(db.feed, transition.seq, transition);

@@ -2,8 +2,8 @@
  * The database of a simulation, kept in memory: Rollcall's tables, and the application's.
  *
  * It owns the tables, what was committed, and who is notified of it. `memory_engine.ts` runs the
- * transactions. `memory_claims.ts`, `memory_nodes.ts`, `memory_sweep.ts` and `memory_users.ts` have
- * one function for each SQL function in `migrations/functions/`, with the same steps in the same order.
+ * transactions. `memory_claims.ts`, `memory_nodes.ts`, `memory_sweep.ts`, `memory_regroup.ts`,
+ * `memory_groups.ts` and `memory_users.ts` have one function for each SQL function in `migrations/functions/`, with the same steps in the same order.
  *
  * @module
  */
@@ -15,6 +15,7 @@ import type {
 } from "../../src/core/store/store.ts";
 import { INTEGER_IDS, type UserId } from "../../src/client/protocol/user_id.ts";
 import { Engine } from "./memory_engine.ts";
+import type { MembershipsTable } from "./memory_groups.ts";
 import { Table, type Transaction } from "./memory_transaction.ts";
 import { UsersTable } from "./memory_users.ts";
 
@@ -33,6 +34,8 @@ export interface PresenceRow {
   /** `undefined`: never seen, only a copy has to be corrected. */
   readonly changedAt: number | undefined;
   readonly copyDue: boolean;
+  /** The groups in which the user is visible, sorted. `undefined`: of a time without groups. */
+  readonly groups?: readonly string[] | undefined;
 }
 
 /** After which id each pass of the sweep goes on. */
@@ -41,6 +44,7 @@ export interface SweepPosition {
   readonly seenAfter: UserId | undefined;
   readonly usersAfter: UserId | undefined;
   readonly dueAfter: UserId | undefined;
+  readonly groupsAfter: UserId | undefined;
   /** When a node last began a sweep. */
   readonly sweptAt: number;
 }
@@ -54,23 +58,30 @@ export interface MemoryDatabaseOptions {
   readonly compareIds?: (a: UserId, b: UserId) => number;
   /** Whether the users table has a column for the copy of the status. */
   readonly hasStatus?: boolean;
+  /** The application's memberships. Left out: groups are not configured. */
+  readonly memberships?: MembershipsTable | undefined;
 }
 
 const START: SweepPosition = {
   ...{ onlineAfter: undefined, seenAfter: undefined },
-  ...{ usersAfter: undefined, dueAfter: undefined },
+  ...{ usersAfter: undefined, dueAfter: undefined, groupsAfter: undefined },
   sweptAt: -Infinity,
 };
 
 export class MemoryDatabase {
   readonly engine: Engine;
   readonly users = new UsersTable();
+  /** `undefined`: groups are not configured. An operator may change that. */
+  memberships: MembershipsTable | undefined;
   readonly nodes = new Table<NodeId, NodeRow>("nodes");
   /** The number of each node's newest write. */
   readonly writes = new Table<NodeId, number>("writes");
   readonly presence = new Table<UserId, PresenceRow>("presence");
   readonly feed = new Table<number, Transition>("feed");
   readonly counter = new Table<"seq", number>("counter");
+  /** Users that the application named, in the order of its calls. */
+  readonly groupsDue = new Table<number, readonly UserId[]>("groups_due");
+  #lastDueId = 0;
   readonly revocations = new Table<number, Revocation>("revocations");
   readonly locks = new Table<"leave" | "prune" | "revoke", true>("locks");
   readonly sweepPosition = new Table<"row", SweepPosition>("sweep_position");
@@ -96,6 +107,7 @@ export class MemoryDatabase {
       firstSeq = 0,
       compareIds = INTEGER_IDS.compare,
       hasStatus = true,
+      memberships,
     }: MemoryDatabaseOptions = {},
   ) {
     this.engine = new Engine(clock, random, {
@@ -107,6 +119,7 @@ export class MemoryDatabase {
     this.firstSeq = firstSeq;
     this.compareIds = compareIds;
     this.hasStatus = hasStatus;
+    this.memberships = memberships;
     this.counter.rows.set("seq", firstSeq);
     this.sweepPosition.rows.set("row", START);
     for (const [index, id] of users.entries()) {
@@ -123,6 +136,19 @@ export class MemoryDatabase {
   /** Sets the counter, as an operator who restores a backup. */
   set seq(seq: number) {
     this.counter.rows.set("seq", seq);
+  }
+
+  /** The next number of a sequence, which no rollback returns. */
+  nextDueId(): number {
+    return this.#lastDueId += 1;
+  }
+
+  /** Whether groups are configured, or were and the sweep has to take them from users. */
+  get hasGroups(): boolean {
+    return this.memberships !== undefined ||
+      [...this.presence.rows.values()].some(({ groups }) =>
+        groups !== undefined
+      );
   }
 
   /** Deletes the rows of the feed up to a seq. */
@@ -180,10 +206,14 @@ export class MemoryDatabase {
 
   // deno-lint-ignore no-explicit-any -- tables of every kind
   #tables(): Table<any, any>[] {
+    const { memberships } = this;
     return [
       ...[this.users, this.users.files, this.nodes, this.writes],
       ...[this.presence, this.feed, this.counter, this.revocations],
-      ...[this.sweepPosition, this.copyPause],
+      ...[this.sweepPosition, this.copyPause, this.groupsDue],
+      ...memberships === undefined
+        ? []
+        : [memberships, memberships.files, memberships.issuedAt],
     ];
   }
 }

@@ -10,8 +10,9 @@ import {
   WRITE_COPY_MS,
 } from "../../src/postgres/limits.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
-import { lockPresence, tryLockPresence, writeClaims } from "./memory_claims.ts";
+import { writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase, NodeRow } from "./memory_database.ts";
+import { lockPresence, tryLockPresence } from "./memory_presence.ts";
 import {
   isSqlError,
   LOCK_NOT_AVAILABLE,

@@ -25,6 +25,7 @@ import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { WRITE_COPY_MS } from "../../src/postgres/limits.ts";
 import { apply, skipTo, writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
+import { setTokenGroups } from "./memory_groups.ts";
 import {
   FENCED,
   joinNode,
@@ -32,6 +33,7 @@ import {
   renew,
   sweepNodes,
 } from "./memory_nodes.ts";
+import { regroup, sweepGroups } from "./memory_regroup.ts";
 import {
   beginSweep,
   copiesDone,
@@ -66,11 +68,18 @@ export interface SweepBounds {
   readonly sliceRows: number;
   /** Rows of the feed that are kept. */
   readonly feedRows: number;
+  /** Users whose groups one transaction compares. */
+  readonly groupRows?: number;
 }
 
 const BOUNDS: SweepBounds = {
   ...{ usersMax: 10_000, sliceRows: 5_000, feedRows: 1_000_000 },
 };
+
+const GROUP_ROWS = 5_000;
+
+/** Transactions in which one sweep compares groups. */
+const GROUP_ROUNDS_MAX = 100;
 
 export class MemoryStore implements Store {
   readonly #database: MemoryDatabase;
@@ -128,6 +137,10 @@ export class MemoryStore implements Store {
     transitions.push(
       ...await this.#query((db, tx) => sweepUsers(db, tx, nodeId, sliceRows)),
     );
+    // Where there are none, Postgres finds that out in the same statements.
+    if (this.#database.hasGroups) {
+      transitions.push(...await this.#sweepGroups(nodeId));
+    }
     const copied = await this.#query((db, tx) =>
       copyDue(db, tx, nodeId, sliceRows)
     );
@@ -150,11 +163,39 @@ export class MemoryStore implements Store {
       apply(db, tx, nodeId, arriving, leaving, number, isBarrier)
     );
     this.#settledNode = nodeId;
-    return { ...applied, ungrouped: [], overgrouped: [] };
+    return applied;
   }
 
-  regroup(_nodeId: NodeId): Promise<Regrouped> {
-    return Promise.resolve({ transitions: [], isMore: false });
+  regroup(nodeId: NodeId): Promise<Regrouped> {
+    const { groupRows = GROUP_ROWS } = this.#bounds;
+    return this.#query((db, tx) => regroup(db, tx, nodeId, groupRows));
+  }
+
+  /** Compares the groups of users that the application named, and then of all who are online. */
+  async #sweepGroups(nodeId: NodeId): Promise<Transition[]> {
+    const { groupRows = GROUP_ROWS } = this.#bounds;
+    const transitions: Transition[] = [];
+    for (const compare of [regroup, sweepGroups]) {
+      for (let round = 0; round < GROUP_ROUNDS_MAX; round++) {
+        const regrouped = await this.#query((db, tx) =>
+          compare(db, tx, nodeId, groupRows)
+        );
+        transitions.push(...regrouped.transitions);
+        if (!regrouped.isMore) break;
+      }
+    }
+    return transitions;
+  }
+
+  /** Newer tokens replace the groups of their users. */
+  setTokenGroups(
+    entries: readonly {
+      readonly userId: UserId;
+      readonly groups: readonly string[];
+      readonly issuedAt: number;
+    }[],
+  ): Promise<void> {
+    return this.#query((db, tx) => setTokenGroups(db, tx, entries));
   }
 
   leave(nodeId: NodeId, handoverMs: number): Promise<void> {
@@ -180,7 +221,9 @@ export class MemoryStore implements Store {
     return this.#read(({ presence, seq }) => {
       const users = [...presence.rows]
         .filter(([, { nodes }]) => nodes.length > 0)
-        .map(([id, { username }]) => ({ id, username }));
+        .map(([id, { username, groups }]) =>
+          groups === undefined ? { id, username } : { id, username, groups }
+        );
       return { seq, users };
     });
   }

@@ -9,9 +9,10 @@ import {
   USERS_READ_LOCK_MS,
 } from "../../src/postgres/limits.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
-import { tryLockPresence, writeClaims } from "./memory_claims.ts";
+import { writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase, SweepPosition } from "./memory_database.ts";
 import { requireLease } from "./memory_nodes.ts";
+import { tryLockPresence } from "./memory_presence.ts";
 import {
   isSqlError,
   type Steps,
@@ -20,7 +21,7 @@ import {
 import { copyStatus, readUsers, visibleUsers } from "./memory_users.ts";
 
 /** Takes the row of the sweep's positions. `undefined`: another node sweeps. */
-function takePosition(
+export function takePosition(
   { sweepPosition }: MemoryDatabase,
   tx: Transaction,
 ): SweepPosition | undefined {
@@ -47,7 +48,7 @@ export function* beginSweep(
 }
 
 /** The first `most` ids after a place, ascending, and the place after them. */
-function slice(
+export function slice(
   { compareIds }: MemoryDatabase,
   ids: readonly UserId[],
   after: UserId | undefined,
