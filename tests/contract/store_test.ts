@@ -4,15 +4,23 @@ import { type UserId, userIds } from "../../src/client/protocol/user_id.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { idOf } from "../support/ids.ts";
 import { MemoryDatabase } from "../support/memory_database.ts";
+import {
+  changeMembership,
+  groupsChanged,
+  MembershipsTable,
+} from "../support/memory_groups.ts";
 import { MemoryStore } from "../support/memory_store.ts";
 import type { Steps, Transaction } from "../support/memory_transaction.ts";
-import { storeContract, type Subject } from "./store_contract.ts";
+import type { GroupsSubject } from "./grouped.ts";
+import { groupsContract } from "./groups_contract.ts";
+import { storeContract } from "./store_contract.ts";
 
 function createSubject(
   ids: readonly UserId[],
   compareIds: (a: UserId, b: UserId) => number,
-): Subject {
+): GroupsSubject {
   const clock = new FakeClock();
+  const memberships = new MembershipsTable();
   const database = new MemoryDatabase(ids, clock, { compareIds });
   const { users, nodes, presence, engine } = database;
   const lock = async (lock: (tx: Transaction) => Steps<void>) => {
@@ -57,6 +65,40 @@ function createSubject(
       ),
     prune: async (seq) => database.prune(seq),
     close: async () => {},
+    setGroups: async (userId, groups, naming) => {
+      if (database.memberships === undefined) {
+        memberships.rows.set(userId, groups);
+      }
+      await engine.execute((tx) =>
+        changeMembership(database, tx, userId, groups, naming)
+      );
+    },
+    beginGroups: async (userId, groups) => {
+      const ended = Promise.withResolvers<void>();
+      const transaction = engine.execute(function* (tx) {
+        yield* changeMembership(database, tx, userId, groups, "named");
+        yield ended.promise;
+      });
+      return async (end) => {
+        if (end === "commit") ended.resolve();
+        else ended.reject(new Error("rolled back"));
+        await transaction.catch((err) => {
+          if (end === "commit") throw err;
+        });
+      };
+    },
+    nameUsers: (ids) =>
+      // deno-lint-ignore require-yield -- it waits for nothing
+      engine.execute(function* (tx) {
+        groupsChanged(database, tx, ids);
+      }),
+    lockGroups: () => lock((tx) => tx.lockTable(memberships, "exclusive")),
+    lockFeed: () => lock((tx) => tx.lock(database.counter, "seq", "update")),
+    countWaiting: async () => engine.locks.waitingCount,
+    switchGroups: async (to) => {
+      database.memberships = to === "on" ? memberships : undefined;
+      return store;
+    },
   };
 }
 
@@ -64,6 +106,7 @@ function createSubject(
 function passingTime(store: MemoryStore, clock: FakeClock): MemoryStore {
   return new Proxy(store, {
     get: (_, name: keyof MemoryStore) => {
+      if (!(name in store)) return undefined;
       const call = store[name].bind(store) as (...args: unknown[]) => unknown;
       return async (...args: unknown[]) => {
         const answer = Promise.resolve(call(...args));
@@ -83,6 +126,15 @@ for (const idType of ["integer", "uuid", "text"] as const) {
   storeContract(
     `memory, ${idType} ids`,
     async () => createSubject(ids, userIds(idType).compare),
+    (n) => idOf(idType, n),
+  );
+  groupsContract(
+    `memory, ${idType} ids`,
+    async () => {
+      const subject = createSubject(ids, userIds(idType).compare);
+      await subject.switchGroups("on");
+      return subject;
+    },
     (n) => idOf(idType, n),
   );
 }

@@ -115,6 +115,11 @@ export class Locks {
     return true;
   }
 
+  /** How many owners wait. */
+  get waitingCount(): number {
+    return this.#waitsFor.size;
+  }
+
   /** How many locks an owner has. A later `release` can keep these. */
   countOf(owner: Owner): number {
     return this.#heldBy.get(owner)?.length ?? 0;

@@ -18,7 +18,7 @@ import {
 import type { FakeClock } from "./fake_clock.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import { ConnectionLost } from "./memory_engine.ts";
-import { type Connections, listenTo } from "./memory_store.ts";
+import { type Connections, listenTo } from "./memory_connections.ts";
 import {
   SqlError,
   type Steps,

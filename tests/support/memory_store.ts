@@ -24,6 +24,7 @@ import {
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { WRITE_COPY_MS } from "../../src/postgres/limits.ts";
 import { apply, skipTo, writeClaims } from "./memory_claims.ts";
+import { type Connections, directly } from "./memory_connections.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import { setTokenGroups } from "./memory_groups.ts";
 import {
@@ -47,18 +48,6 @@ import {
   type Transaction,
 } from "./memory_transaction.ts";
 import { openUsers } from "./memory_users.ts";
-
-type Body<T> = (transaction: Transaction) => Steps<T>;
-
-/** How a node reaches its database. */
-export interface Connections {
-  /** Runs one statement in a transaction of its own. */
-  query<T>(body: Body<T>): Promise<T>;
-  /** The same, over connections that only the lease uses. */
-  queryForLease<T>(body: Body<T>): Promise<T>;
-  /** Opens a connection that listens. */
-  listen(onPayload: (payload: string) => void): Promise<Subscription>;
-}
 
 /** Bounds of one sweep. Small ones show what happens between two slices. */
 export interface SweepBounds {
@@ -326,30 +315,3 @@ export class MemoryStore implements Store {
 }
 
 const THERE: Provisioned = { outcome: "there" };
-
-/** Connections that are always there. */
-function directly(database: MemoryDatabase): Connections {
-  return {
-    query: (body) => database.engine.execute(body),
-    queryForLease: (body) => database.engine.execute(body),
-    listen: (onPayload) => Promise.resolve(listenTo(database, onPayload)),
-  };
-}
-
-/** A connection that listens, until it is closed. */
-export function listenTo(
-  database: MemoryDatabase,
-  onPayload: (payload: string) => void,
-): Subscription {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  database.listeners.add(onPayload);
-  return {
-    ended: promise,
-    head: () => Promise.resolve(database.seq),
-    // deno-lint-ignore require-await -- it is a promise in the interface
-    close: async () => {
-      database.listeners.delete(onPayload);
-      resolve();
-    },
-  };
-}
