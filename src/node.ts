@@ -11,6 +11,7 @@
  */
 import project from "../deno.json" with { type: "json" };
 import { Admission } from "./access/admission.ts";
+import { GroupWriter } from "./access/group_writer.ts";
 import { coalesced, disconnectUnlessWritten } from "./access/provision.ts";
 import { cached } from "./access/token/token_cache.ts";
 import { createVerifier, rejectingRevoked } from "./access/token/verifier.ts";
@@ -155,24 +156,27 @@ function createAccess(
     cached(verifier),
     (tokenId) => eviction.isRevoked(tokenId),
   );
+  const setTokenGroups = () => Promise.resolve();
+  const groupWriter = new GroupWriter({ store: { setTokenGroups }, log });
   const { drainMs } = config;
   const drain = new Drain({ connections, admission, clock, drainMs });
-  return { admission, verify, known, drain };
+  return { admission, verify, known, groupWriter, drain };
 }
 
 function createSocketEndpoint(
   base: Base,
   core: Core,
-  { admission, verify, known, drain }: Access,
+  { admission, verify, known, groupWriter, drain }: Access,
 ): SocketEndpoint {
   const { config, clock, log, ids, metrics, provisioning, listening } = base;
   const { connections, roster, feed, fanout, eviction } = core;
   return new SocketEndpoint({
     ...{ config, admission, verify, known, connections, roster, feed, fanout },
-    ...{ clock, log, ids, metrics: metrics.recorder },
+    ...{ clock, log, ids, metrics: metrics.recorder, groupWriter },
     provision: provisioning?.provision,
     draining: () => drain.isDraining,
     isRevoked: (tokenId) => eviction.isRevoked(tokenId),
+    reread: () => {},
     upgrade: listening.engine.upgrade,
   });
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Admission } from "./access/admission.ts";
+import type { GroupWriter } from "./access/group_writer.ts";
 import type { Provision, Provisioning } from "./access/provision.ts";
 import type { Verify, VerifyCached } from "./access/token/verifier.ts";
 import type { Clock } from "./base/clock.ts";
@@ -52,5 +53,6 @@ export interface Access {
   readonly admission: Admission;
   readonly verify: Verify;
   readonly known: VerifyCached["known"];
+  readonly groupWriter: GroupWriter;
   readonly drain: Drain;
 }

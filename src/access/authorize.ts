@@ -12,6 +12,7 @@
  *   and lost sockets are paid. Where it is spent, admission refuses tokens that are new to the node.
  * - `token/` verifies the token, and `verify.ts` counts a bad one against the client's address.
  * - `provision.ts` writes the user's row, if the operator wants that.
+ * - `group_writer.ts` writes the groups of the token, if tokens have some.
  * - `authorize.ts`, this file, calls them in order when the socket is open.
  *
  * ## The order
@@ -19,7 +20,7 @@
  * 1. The token is verified.
  * 2. The slot is assigned to the user. The user may have too many sockets.
  * 3. A client that resumes from a `seq` that this node has not read makes the node read the feed.
- * 4. The user's row is written.
+ * 4. The user's row is written, and then the groups of the token.
  * 5. The token is checked once more against the revocations.
  *
  * Whether the user exists is not decided here: the store answers that when presence claims the
@@ -43,6 +44,7 @@ import { DISCONNECT, type Disconnect } from "../client/protocol/disconnect.ts";
 import type { UserId } from "../client/protocol/user_id.ts";
 import type { Slot } from "./slot.ts";
 import { AUTHORIZATION_MS } from "./limits.ts";
+import type { GroupWriter } from "./group_writer.ts";
 import { disconnectUnlessWritten, type Provision } from "./provision.ts";
 import { type VerifyDeps, verifyToken } from "./verify.ts";
 
@@ -69,6 +71,7 @@ export interface AuthorizeDeps extends VerifyDeps {
   readonly feed: Pick<Feed, "catchUp">;
   /** Writes the user's row. `undefined` if the operator does not want that. */
   readonly provision: Provision | undefined;
+  readonly groupWriter: Pick<GroupWriter, "write">;
   readonly isRevoked: (tokenId: string | undefined) => boolean;
   readonly deadlines: ReturnType<typeof authorizationDeadlines>;
 }
@@ -128,7 +131,7 @@ async function decide(
   wanted: Wanted,
   slot: AuthorizedSlot,
 ): Promise<Authorization> {
-  const { roster, feed, provision, isRevoked } = deps;
+  const { roster, feed, provision, groupWriter, isRevoked } = deps;
   const { since = 0 } = wanted;
   const verdict = await verifyToken(deps, wanted, slot.address);
   if (verdict === "unavailable") {
@@ -148,6 +151,9 @@ async function decide(
     const write = () => provision(userId, username);
     const result = await disconnectUnlessWritten(userId, write, deps.log);
     if (result !== "written") return { disconnect: result, userId };
+  }
+  if (await groupWriter.write(verdict) === "failed") {
+    return { disconnect: DISCONNECT.groupsUnavailable, userId };
   }
   // The token may have been revoked while the database was read or written.
   if (isRevoked(tokenId)) {

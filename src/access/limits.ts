@@ -64,3 +64,24 @@ export const LOST_SOCKETS_SHARE = 0.5;
  * write.
  */
 export const PROVISIONED_USERS_MAX = 30_000;
+
+/** Users whose groups one statement writes: 10,000 clients that connect at once are ten of them. */
+export const GROUP_WRITE_USERS_MAX = 1_000;
+
+/**
+ * Users whose groups wait to be written: more than the default maximum of connections. Their number
+ * needs a limit, because requests for the list have no slots.
+ */
+export const GROUP_WRITES_WAITING_MAX = 20_000;
+
+/** Time for which a client waits until its groups are written: shorter than `AUTHORIZATION_MS`. */
+export const GROUP_WRITE_MS = 5_000;
+
+/** Users whose written groups are remembered, so that a reconnect costs no write. */
+export const WRITTEN_GROUPS_USERS_MAX = 30_000;
+
+/**
+ * Time after which groups are written again, in case the database lost them: it was replaced by an
+ * older one, or the user was deleted and came back.
+ */
+export const WRITTEN_GROUPS_MS = 60_000;

@@ -5,8 +5,12 @@
  * the one that the client wants. Each token costs as much as an invalid message until it has turned
  * out to be good, and a bad one counts against the client's address.
  *
+ * The groups of a good token are written before the token counts, and then the groups of its user
+ * are read again. A token that is older than the newest one of the user changes no groups.
+ *
  * @module
  */
+import type { GroupWriter } from "../access/group_writer.ts";
 import {
   verifyWithinBudget,
   type VerifyWithinBudgetDeps,
@@ -14,9 +18,14 @@ import {
 import type { TokenBucket } from "../base/token_bucket.ts";
 import type { Connection } from "../core/connections/connection.ts";
 import { DISCONNECT } from "../client/protocol/disconnect.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
 import { BAD_MESSAGE_COST } from "./limits.ts";
 
 export interface TokenRefreshDeps extends VerifyWithinBudgetDeps {
+  readonly groupWriter: Pick<GroupWriter, "write">;
+  readonly isRevoked: (tokenId: string | undefined) => boolean;
+  /** The groups of a user who is connected here may have changed. */
+  readonly reread: (userId: UserId) => void;
   /** When a token with this `exp` expires, in milliseconds of the core's clock. */
   readonly endOf: (exp: number) => number;
   readonly now: () => number;
@@ -68,7 +77,7 @@ export class TokenRefresh {
 
   /** Returns why the token is refused, if it is. */
   async #refresh(token: string): Promise<string | undefined> {
-    const { endOf, now } = this.#deps;
+    const { endOf, now, groupWriter, isRevoked, reread } = this.#deps;
     const address = this.#address;
     const verdict = await verifyWithinBudget(this.#deps, { token }, address);
     if (verdict === "unavailable") {
@@ -82,7 +91,13 @@ export class TokenRefresh {
     if (userId !== this.#connection.userId) {
       return "expected a token of the same user";
     }
+    if (await groupWriter.write(verdict) === "failed") {
+      return DISCONNECT.groupsUnavailable.reason;
+    }
+    // The token may have been revoked meanwhile, when this connection did not have it yet.
+    if (isRevoked(tokenId)) return DISCONNECT.tokenRevoked.reason;
     this.#connection.extend({ endsAt: endOf(exp), receivedAt: now(), tokenId });
+    reread(userId);
     return undefined;
   }
 }

@@ -13,6 +13,7 @@ import type { Verify } from "../../src/access/token/verifier.ts";
 import type { VerifyWithinBudgetDeps } from "../../src/access/verify.ts";
 import type { Applied, Notifications } from "../../src/core/store/store.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
+import type { TokenRefreshDeps } from "../../src/socket/token_refresh.ts";
 
 /** A socket whose peer reads or does not read, as the test says. */
 export class FakeSocket implements Socket {
@@ -76,6 +77,16 @@ export function unlimited(
   };
   return { verify, known: () => undefined, admission };
 }
+
+/** What the messages of a client need for a token that has no groups, and was not revoked. */
+export const WITHOUT_GROUPS: Pick<
+  TokenRefreshDeps,
+  "groupWriter" | "isRevoked" | "reread"
+> = {
+  groupWriter: { write: () => Promise.resolve("written") },
+  isRevoked: () => false,
+  reread: () => {},
+};
 
 /** A log that keeps its events. */
 export function rememberingLog(): Log & { readonly events: string[] } {

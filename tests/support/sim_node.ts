@@ -19,7 +19,7 @@ import { INTEGER_IDS, type UserId } from "../../src/client/protocol/user_id.ts";
 import { PART_STOP_MS } from "../../src/limits.ts";
 import { ClientMessages } from "../../src/socket/client_messages.ts";
 import type { FakeClock } from "./fake_clock.ts";
-import { unlimited } from "./fakes.ts";
+import { unlimited, WITHOUT_GROUPS } from "./fakes.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import { MemoryPool } from "./memory_pool.ts";
 import { MemoryStore, type SweepBounds } from "./memory_store.ts";
@@ -245,6 +245,7 @@ export class SimNode {
             ...{ groups: undefined, issuedAt: 0 },
           } as const;
         }),
+        ...WITHOUT_GROUPS,
         endOf: () => Infinity,
         now: () => this.now(),
       },

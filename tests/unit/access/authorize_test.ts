@@ -3,6 +3,7 @@ import {
   authorizationDeadlines,
   authorize,
 } from "../../../src/access/authorize.ts";
+import type { GroupsWritten } from "../../../src/access/group_writer.ts";
 import type { Provision } from "../../../src/access/provision.ts";
 import type { Slot } from "../../../src/access/slot.ts";
 import {
@@ -22,6 +23,7 @@ interface Options {
   readonly provision?: Provision;
   readonly assigned?: ReturnType<Slot["assignUser"]>;
   readonly catchUp?: () => Promise<"read" | "failed">;
+  readonly groups?: GroupsWritten;
   readonly isRevoked?: boolean;
   readonly since?: number;
 }
@@ -30,18 +32,25 @@ const good: Verify = () =>
   Promise.resolve({
     ...{ ok: true, userId: 1, exp: 100 },
     ...{ tokenId: "t", username: "ada" },
-    ...{ groups: undefined, issuedAt: 0 },
+    ...{ groups: ["a"], issuedAt: 50 },
   });
 
 async function authorizeWith(options: Options) {
   const log = rememberingLog();
   const failures: string[] = [];
+  const written: (readonly string[] | undefined)[] = [];
   const authorization = await authorize(
     {
       ...{ verify: options.verify ?? good, log, roster: new Roster() },
       admission: { recordFailure: (address) => void failures.push(address) },
       feed: { catchUp: options.catchUp ?? (() => Promise.resolve("read")) },
       provision: options.provision,
+      groupWriter: {
+        write: (verdict) => {
+          written.push(verdict.groups);
+          return Promise.resolve(options.groups ?? "written");
+        },
+      },
       isRevoked: () => options.isRevoked ?? false,
       deadlines: authorizationDeadlines(log),
     },
@@ -51,12 +60,13 @@ async function authorizeWith(options: Options) {
       assignUser: () => options.assigned ?? "assigned",
     },
   );
-  return { authorization, failures, events: log.events };
+  return { authorization, failures, written, events: log.events };
 }
 
 Deno.test("a good token authorizes its user", async () => {
-  const { authorization, events } = await authorizeWith({});
+  const { authorization, written, events } = await authorizeWith({});
   deepEqual(authorization, { userId: 1, exp: 100, tokenId: "t" });
+  deepEqual(written, [["a"]]);
   deepEqual(events, []);
 });
 
@@ -116,6 +126,10 @@ const refusals: Record<
   "of a user whose write fails": {
     options: { provision: () => Promise.reject(new Error("down")) },
     ...{ disconnect: "userCreationFailed", userId: 1 },
+  },
+  "[V5] whose groups cannot be written": {
+    options: { groups: "failed" },
+    ...{ disconnect: "groupsUnavailable", userId: 1 },
   },
   "whose token was revoked meanwhile": {
     options: { isRevoked: true },

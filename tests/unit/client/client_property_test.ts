@@ -19,7 +19,12 @@ import {
 } from "../../../src/client/protocol/user_id.ts";
 import { Roster } from "../../../src/core/roster/roster.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
-import { FakeSocket, rememberingLog, unlimited } from "../../support/fakes.ts";
+import {
+  FakeSocket,
+  rememberingLog,
+  unlimited,
+  WITHOUT_GROUPS,
+} from "../../support/fakes.ts";
 import { randomFrom } from "../../support/random.ts";
 import { FakePlatform } from "./fake_platform.ts";
 
@@ -169,6 +174,7 @@ class World {
           Promise.resolve({ ok: false, why: DISCONNECT.tokenMalformed })
         ),
         ...{ fanout: this.#fanout, log: rememberingLog(), ids: INTEGER_IDS },
+        ...WITHOUT_GROUPS,
         ...{
           watchedUsersMax: WATCHED_MAX,
           endOf: (exp) => exp,

@@ -6,6 +6,7 @@ import {
   liveConnection,
   rememberingLog,
   unlimited,
+  WITHOUT_GROUPS,
 } from "../../support/fakes.ts";
 import { damagedMessage } from "../../support/fuzz.ts";
 import { randomFrom } from "../../support/random.ts";
@@ -35,7 +36,7 @@ function clientMessages() {
           },
           keepAlive: (to, silenceMs) => to.send(`keepalive ${silenceMs}`),
         },
-        ...{ log, ids: INTEGER_IDS },
+        ...{ ...WITHOUT_GROUPS, log, ids: INTEGER_IDS },
         watchedUsersMax: 1_000,
         endOf: (exp) => exp,
         now: () => now,

@@ -15,7 +15,11 @@ import type {
 import { CLOSE_DELAY_MS, HANDSHAKE_MS } from "../../../src/socket/limits.ts";
 import { SocketSession } from "../../../src/socket/session.ts";
 import { fakeTimers } from "../../support/fake_timers.ts";
-import { rememberingLog, unlimited } from "../../support/fakes.ts";
+import {
+  rememberingLog,
+  unlimited,
+  WITHOUT_GROUPS,
+} from "../../support/fakes.ts";
 
 /** A socket whose events the test fires. */
 class FakeEngineSocket implements EngineSocket {
@@ -97,7 +101,7 @@ function session(
         ids: INTEGER_IDS,
       },
       ...unlimited(() => Promise.reject(new Error("not used"))),
-      ...{ endOf: (exp) => exp, now: () => 0 },
+      ...{ ...WITHOUT_GROUPS, endOf: (exp) => exp, now: () => 0 },
       ...{ handshakes, draining: () => state.isDraining },
     },
     socket,

@@ -1,9 +1,13 @@
 import { deepEqual, equal, match } from "node:assert/strict";
 import { Admission } from "../../../src/access/admission.ts";
+import type { GroupsWritten } from "../../../src/access/group_writer.ts";
 import { KeyUnknown } from "../../../src/access/token/key_set.ts";
 import type { GoodVerdict } from "../../../src/access/token/verifier.ts";
 import { DISCONNECT } from "../../../src/client/protocol/disconnect.ts";
-import { INTEGER_IDS } from "../../../src/client/protocol/user_id.ts";
+import {
+  INTEGER_IDS,
+  type UserId,
+} from "../../../src/client/protocol/user_id.ts";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { liveConnection, rememberingLog } from "../../support/fakes.ts";
@@ -28,9 +32,21 @@ function refreshing(failedTokensPerMinuteMax = 1_000) {
     () => 0,
   );
   const verified: string[] = [];
+  const revoked = new Set<string | undefined>();
+  const reread: UserId[] = [];
+  /** What each write of groups waits for. */
+  const writes: PromiseWithResolvers<GroupsWritten>[] = [];
+  const groupWriter = {
+    write: ({ groups }: Pick<GoodVerdict, "groups">) => {
+      const write = Promise.withResolvers<GroupsWritten>();
+      if (groups === undefined) write.resolve("written");
+      else writes.push(write);
+      return write.promise;
+    },
+  };
   const good = (tokenId: string): GoodVerdict => ({
     ...{ userId: 7, exp: 1_000, tokenId, username: undefined },
-    ...{ groups: undefined, issuedAt: 0 },
+    ...{ groups: tokenId.includes("groups") ? ["a"] : undefined, issuedAt: 0 },
     ok: true,
   });
   const connect = () => {
@@ -53,6 +69,8 @@ function refreshing(failedTokensPerMinuteMax = 1_000) {
         },
         known: (token) => token === "known" ? good("known") : undefined,
         admission,
+        ...{ groupWriter, isRevoked: (id) => revoked.has(id) },
+        reread: (userId) => void reread.push(userId),
         endOf: (exp) => exp,
         now: () => clock.now(),
       },
@@ -64,7 +82,7 @@ function refreshing(failedTokensPerMinuteMax = 1_000) {
     const errors = () => socket.sent.map((text) => JSON.parse(text).message);
     return { connection, messages, refresh, errors };
   };
-  return { clock, admission, verified, connect };
+  return { clock, admission, verified, revoked, reread, writes, connect };
 }
 
 Deno.test("[L1] the tokens of one connection are verified one at a time, and of those that wait only the last", async () => {
@@ -152,4 +170,41 @@ Deno.test("a token that waits is not verified after its connection was closed", 
   connection.close(DISCONNECT.tooManyMessages);
   await clock.advance(10 * VERIFY_MS);
   deepEqual(verified, ["good1"]);
+});
+
+Deno.test("[V3] the groups of a refreshed token are written before it counts, and then the user's groups are read again", async () => {
+  const { clock, writes, reread, connect } = refreshing();
+  const { connection, refresh, errors } = connect();
+  refresh("good groups");
+  await clock.advance(VERIFY_MS);
+  deepEqual([connection.tokenId, reread], [undefined, []]);
+  writes[0]?.resolve("written");
+  await clock.advance(0);
+  deepEqual([connection.tokenId, reread], ["good groups", [7]]);
+  refresh("good");
+  await clock.advance(VERIFY_MS);
+  deepEqual([reread, errors()], [[7, 7], []]);
+});
+
+Deno.test("[V5] a token whose groups cannot be written is refused, and the connection keeps its own", async () => {
+  const { clock, writes, reread, connect } = refreshing();
+  const { connection, refresh, errors } = connect();
+  refresh("good groups");
+  await clock.advance(VERIFY_MS);
+  writes[0]?.resolve("failed");
+  await clock.advance(0);
+  deepEqual(errors(), [DISCONNECT.groupsUnavailable.reason]);
+  deepEqual([connection.tokenId, reread], [undefined, []]);
+});
+
+Deno.test("[P1] a token that is revoked while its groups are written is refused", async () => {
+  const { clock, writes, revoked, connect } = refreshing();
+  const { connection, refresh, errors } = connect();
+  refresh("good groups");
+  await clock.advance(VERIFY_MS);
+  revoked.add("good groups");
+  writes[0]?.resolve("written");
+  await clock.advance(0);
+  deepEqual(errors(), [DISCONNECT.tokenRevoked.reason]);
+  equal(connection.tokenId, undefined);
 });
