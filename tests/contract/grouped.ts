@@ -51,6 +51,8 @@ export const NODES = [
   "00000000-0000-4000-8000-000000000003",
 ] as const;
 export const LEASE_MS = 60_000;
+/** Calls of `regroup`, of which none compares so few users that it needs more. */
+const ROUNDS_MAX = 1_000;
 
 /** As "(a,b)". `-`: left out. */
 function brief(groups: readonly string[] | undefined): string {
@@ -110,6 +112,7 @@ export function grouped(subject: GroupsSubject, idOf: (n: number) => UserId) {
         const regrouped = await regroup(nodeId);
         transitions.push(...regrouped.transitions);
         if (!regrouped.isMore) return { transitions, rounds };
+        if (rounds === ROUNDS_MAX) throw new Error("There is always more");
       }
     },
     /** The feed from the beginning, without the seqs. */

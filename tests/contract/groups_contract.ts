@@ -168,8 +168,20 @@ function changesContract(test: GroupsTest): void {
     deepEqual(await store.sweep(B), [
       ...["4 1 online (a) (b)", "5 3 online () (b)"],
     ]);
+    await store.setGroups(1, []);
+    deepEqual(await store.sweep(A), ["6 1 online (b) ()"]);
     deepEqual(await store.sweep(A), []);
-    deepEqual(await store.snapshot(), ["1 (b)", "2 ()", "3 (b)"]);
+    deepEqual(await store.snapshot(), ["1 ()", "2 ()", "3 (b)"]);
+  });
+
+  test("[V3] a sweep passes over a user whom another transaction writes, and a later one finds that user", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.apply(A, [1, 2]);
+    for (const user of [1, 2]) await store.setGroups(user, ["a"]);
+    const unlock = await store.lockPresence(1);
+    deepEqual(await store.sweep(A), ["3 2 online () (a)"]);
+    await unlock();
+    deepEqual(await store.sweep(A), ["4 1 online () (a)"]);
   });
 
   test("[V2] the same groups in another order, or for a user who is offline, are no transition", async (store) => {
@@ -249,7 +261,10 @@ function namesContract(test: GroupsTest): void {
     await store.apply(A, [1]);
     await store.setGroups(1, ["a"], "named");
     deepEqual(await store.sweep(A), ["2 1 online () (a)"]);
+    // The user is not compared again: that would wait.
+    const unlock = await store.lockPresence(1);
     deepEqual(await store.regroupOnce(A), { transitions: [], isMore: false });
+    await unlock();
   });
 
   test("[V3] a node without a lease compares nothing, and leaves it to others", async (store) => {
