@@ -15,13 +15,19 @@ import { GroupWriter } from "./access/group_writer.ts";
 import { coalesced, disconnectUnlessWritten } from "./access/provision.ts";
 import { cached } from "./access/token/token_cache.ts";
 import { createVerifier, rejectingRevoked } from "./access/token/verifier.ts";
+import { UnknownUsers } from "./access/unknown_users.ts";
 import { logVerificationError } from "./access/verify.ts";
 import { systemClock } from "./base/clock.ts";
 import type { Log } from "./base/log.ts";
 import type { Config } from "./config/config.ts";
 import { hub } from "./core/connections/hub.ts";
-import { type Core, type CoreDeps, createCore } from "./core/core.ts";
-import { INTEGER_IDS, type UserIds } from "./client/protocol/user_id.ts";
+import { type Core, createCore } from "./core/core.ts";
+import type { Disconnect } from "./client/protocol/disconnect.ts";
+import {
+  INTEGER_IDS,
+  type UserId,
+  type UserIds,
+} from "./client/protocol/user_id.ts";
 import { createDemo, type Demo } from "./demo/demo.ts";
 import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";
@@ -116,15 +122,20 @@ async function startParts(
 
 /** When this resolves, the node has a lease and its roster is complete. */
 async function startCore(base: Base): Promise<Core> {
-  const { config, store, clock, log, ids, metrics, onStop } = base;
-  const core = createCore({
+  const { config, store, clock, log, ids, metrics, provisioning, onStop } =
+    base;
+  const core: Core = createCore({
     ...config,
     compareIds: ids.compare,
-    rewriteUser: rewriteUser(base),
+    onUnknown: provisioning && ((userId) => unknownUsers.handle(userId)),
     store: measured(store, metrics.recorder),
     ...{ hub, clock, log, metrics: metrics.recorder },
   });
-  const { fanout, eviction, lease, feed } = core;
+  const { connections, fanout, eviction, lease, feed, presence } = core;
+  const unknownUsers = new UnknownUsers(
+    { connections, log, rewriteUser: (userId) => rewriteUser(base, userId) },
+    (userId) => presence.retry(userId),
+  );
   onStop("fan-out", () => fanout.stop());
   onStop("eviction", () => eviction.stop());
   await lease.join();
@@ -136,11 +147,13 @@ async function startCore(base: Base): Promise<Core> {
 }
 
 /** Writes the row of a user once more that the application has deleted since. */
-function rewriteUser({ provisioning, log }: Base): CoreDeps["rewriteUser"] {
-  return provisioning && ((userId) => {
-    const write = () => provisioning.rewrite(userId);
-    return disconnectUnlessWritten(userId, write, log);
-  });
+function rewriteUser(
+  { provisioning, log }: Base,
+  userId: UserId,
+): Promise<"written" | Disconnect> {
+  const write = () =>
+    provisioning?.rewrite(userId) ?? Promise.resolve(undefined);
+  return disconnectUnlessWritten(userId, write, log);
 }
 
 function createAccess(

@@ -32,6 +32,12 @@ export interface Metrics {
    * @param ms Since the oldest event that was delivered.
    */
   delivered(ms: number, version: 1 | 2): void;
+  /**
+   * A user came online, went offline, or is in other groups.
+   *
+   * @param connections Those of this node that may see it, without watchers.
+   */
+  changed(connections: number): void;
   /** A diff for version 2 was merged from this number of changes. */
   merged(changes: number): void;
   /** A connection was closed because its peer does not read. */
@@ -62,6 +68,7 @@ export const noMetrics: Metrics = {
   notificationsReconnected() {},
   keySetFetched() {},
   delivered() {},
+  changed() {},
   merged() {},
   slowConsumerDropped() {},
   handshakeLost() {},

@@ -9,8 +9,9 @@
  *   presence/      marks the user as dirty; one flusher writes this node's claims in batches
  *   store/         `apply`: one transaction over the claims of all nodes. It alone decides transitions
  *   feed/          transitions in the order of their `seq`: own commits, and reads after notifications
- *   roster/        this node's copy of who is online, and the ring of its last changes
- *   fanout/        moves every connection's cursor to the head of the ring, in slices
+ *   roster/        this node's copy of who is online in which groups, and the ring of its last changes
+ *   fanout/        moves the cursor of each connection that may see a change to the head of the
+ *                  ring, in slices
  * messages leave
  * ```
  *
@@ -66,8 +67,9 @@ export interface CoreDeps {
   readonly offlineGraceMs: number;
   /** The order of user ids in lists. Left out: that of integers. */
   readonly compareIds?: UserIds["compare"];
-  /** Left out: the server writes no rows of users. */
-  readonly rewriteUser?: PresenceDeps["rewriteUser"];
+  /** Left out: there are no groups, and everybody sees everybody. */
+  readonly groups?: PresenceDeps["groups"];
+  readonly onUnknown?: PresenceDeps["onUnknown"];
   readonly fanout: Pick<FanoutDeps, "intervalMs" | "stateUsersMax">;
 }
 
@@ -99,15 +101,17 @@ export function createCore(
   newId?: () => NodeId,
   ringTransitionsMax = RING_TRANSITIONS_MAX,
 ): Core {
+  const hasGroups = deps.groups !== undefined;
   const connections = new Connections(deps.hub, deps.metrics);
   const roster = new Roster(ringTransitionsMax, deps.compareIds);
-  const subscriptions = new Subscriptions();
+  const subscriptions = new Subscriptions(roster);
   const feed: Feed = new Feed({
     ...{ ...deps, roster },
-    onAdvance: (changes, since) => {
-      presence.onFeedChanges(changes);
-      fanout.publish(changes, since);
+    onChange: (change) => {
+      presence.onChange(change);
+      fanout.record(change);
     },
+    onAdvance: (since) => fanout.publish(since),
     onRevoked: () => eviction.onRevoked(),
     onGroupsChanged: () => lease.regroup(),
     recheckClaims: () => presence.recheck(),
@@ -119,10 +123,10 @@ export function createCore(
   );
   const presence: Presence = new Presence({
     ...{ ...deps, connections, roster, feed, lease },
-    onLive: () => fanout.wake(),
+    onLive: (connection) => fanout.place(connection),
   }, random);
   const fanout = new Fanout({
-    ...{ ...deps, ...deps.fanout },
+    ...{ ...deps, ...deps.fanout, hasGroups },
     ...{ connections, subscriptions, roster },
   });
   connections.observe(fanout, presence);

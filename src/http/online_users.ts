@@ -39,7 +39,7 @@ export interface OnlineUsersDeps extends VerifyWithinBudgetDeps {
     | "listBytesPerSecondMax"
     | "rosterAccess"
   >;
-  readonly roster: Pick<Roster, "has" | "seq" | "users" | "usersJson">;
+  readonly roster: Pick<Roster, "has" | "seq" | "everybody">;
   readonly ids: UserIds;
   readonly store: { readonly findUsers: FindUsers };
   readonly clock: Clock;
@@ -65,7 +65,7 @@ export class OnlineUsersEndpoint {
   readonly #budget: ListBudget;
   /** The whole list, and the state of the roster from which it was made. */
   #whole:
-    | List & { readonly seq: number; readonly usersJson: string }
+    | List & { readonly seq: number; readonly version: number }
     | undefined;
 
   constructor(deps: OnlineUsersDeps) {
@@ -140,20 +140,19 @@ export class OnlineUsersEndpoint {
   }
 
   #wholeList(): List {
-    const { roster } = this.#deps;
-    const { seq } = roster;
-    const usersJson = roster.usersJson();
+    const { roster: { seq, everybody } } = this.#deps;
+    const { version } = everybody;
     // A rename changes the users without a new seq.
-    if (this.#whole?.seq !== seq || this.#whole.usersJson !== usersJson) {
-      const list = toList(`{"online_users":${usersJson}}`, seq);
-      this.#whole = { ...list, seq, usersJson };
+    if (this.#whole?.seq !== seq || this.#whole.version !== version) {
+      const body: OnlineUsers = { online_users: everybody.users() };
+      this.#whole = { ...toList(JSON.stringify(body), seq), seq, version };
     }
     return this.#whole;
   }
 
   #listOf(ids: ReadonlySet<UserId>): List {
     const { roster } = this.#deps;
-    const body: OnlineUsers = { online_users: roster.users(ids) };
+    const body: OnlineUsers = { online_users: roster.everybody.users(ids) };
     return toList(JSON.stringify(body), roster.seq);
   }
 

@@ -5,7 +5,7 @@
  */
 import type { Admission, AdmissionLimits } from "../access/admission.ts";
 import type { Hub } from "../core/connections/hub.ts";
-import { WATCHED_IDS_MAX } from "../core/fanout/limits.ts";
+import { GROUPS_MAX, WATCHED_IDS_MAX } from "../core/fanout/limits.ts";
 import type { Subscriptions } from "../core/fanout/subscriptions.ts";
 import type { Feed } from "../core/feed/feed.ts";
 import type { Lease } from "../core/presence/lease.ts";
@@ -64,6 +64,26 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
     name: "rollcall_watched_ids",
     help: "User ids in the lists of all connections that watch",
     read: ({ subscriptions }) => subscriptions.watchedIds,
+  },
+  {
+    name: "rollcall_audiences",
+    help: "Distinct sets of groups among the users of the connections",
+    read: ({ subscriptions }) => subscriptions.audiences,
+  },
+  {
+    name: "rollcall_groups",
+    help: "Groups of the users who are online. 1: there are no groups",
+    read: ({ roster }) => roster.groups.size,
+  },
+  {
+    name: "rollcall_groups_max",
+    help: "Limit of rollcall_groups, above which no newcomers are taken",
+    read: () => GROUPS_MAX,
+  },
+  {
+    name: "rollcall_largest_group_users",
+    help: "Users who are online in the largest group",
+    read: ({ roster }) => largestGroup(roster),
   },
   {
     name: "rollcall_watched_ids_max",
@@ -129,7 +149,7 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
   {
     name: "rollcall_fanout_lag_transitions",
     help: "Transitions that the slowest connection has not received",
-    read: ({ subscriptions, roster }) => subscriptions.lag(roster.ring.head),
+    read: ({ subscriptions }) => subscriptions.lag(),
   },
   {
     name: "rollcall_copies_due",
@@ -164,3 +184,11 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
     read: ({ loop }) => loop.lagMs / 1_000,
   },
 ];
+
+function largestGroup({ groups }: Roster): number {
+  let users = 0;
+  for (const { members } of groups.values()) {
+    users = Math.max(users, members.size);
+  }
+  return users;
+}

@@ -87,12 +87,21 @@ function databaseMetrics(
 
 function deliveryMetrics(
   registry: Registry,
-): Pick<Metrics, "delivered" | "merged" | "slowConsumerDropped"> {
+): Pick<
+  Metrics,
+  "changed" | "delivered" | "merged" | "slowConsumerDropped"
+> {
   const delivery = addHistogram(registry, {
     name: "rollcall_delivery_seconds",
     help:
       "Time from an event until it was sent to every connection that can receive, by protocol version",
     ...{ buckets: SECONDS, labelNames: ["version"] },
+  });
+  const viewers = addHistogram(registry, {
+    name: "rollcall_transition_connections",
+    help:
+      "Connections of this node that may see a transition, without watchers",
+    buckets: USERS,
   });
   const diffTransitions = addHistogram(registry, {
     name: "rollcall_diff_transitions",
@@ -107,6 +116,7 @@ function deliveryMetrics(
   return {
     delivered: (ms, version) =>
       delivery(ms / 1_000, { version: String(version) }),
+    changed: (connections) => viewers(connections),
     merged: (changes) => diffTransitions(changes),
     slowConsumerDropped: () => slowConsumers.inc(),
   };

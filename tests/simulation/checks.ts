@@ -114,7 +114,7 @@ function checkModel(world: World): void {
   for (const one of nodes) {
     ok(one.ready, "a node is not ready");
     equal(one.roster.seq, database.seq, "roster seq");
-    const users = one.roster.users();
+    const users = one.roster.everybody.users();
     deepEqual(users.map(({ id }) => id), online, "roster");
     for (const { id, username } of CHECKS.names ? users : []) {
       equal(username, database.users.rows.get(id)?.username, "a name");

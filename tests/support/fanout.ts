@@ -5,9 +5,12 @@
  */
 import { noMetrics } from "../../src/base/metrics.ts";
 import type { Connection } from "../../src/core/connections/connection.ts";
+import { Hub } from "../../src/core/connections/hub.ts";
 import { Fanout } from "../../src/core/fanout/fanout.ts";
 import { Subscriptions } from "../../src/core/fanout/subscriptions.ts";
+import type { Change } from "../../src/core/roster/change.ts";
 import { Roster } from "../../src/core/roster/roster.ts";
+import type { Snapshot, Transition } from "../../src/core/store/store.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { type FakeSocket, liveConnection, rememberingLog } from "./fakes.ts";
 
@@ -31,6 +34,10 @@ export interface FanoutFixture {
   readonly log: ReturnType<typeof rememberingLog>;
   /** The user comes online, or goes offline if it is online; `count` times. */
   readonly change: (userId: number, count?: number) => void;
+  /** The user becomes visible in these groups, or goes offline. */
+  readonly put: (userId: number, groups?: readonly string[]) => void;
+  /** The roster is replaced. */
+  readonly replace: (snapshot: Snapshot) => void;
   readonly connectV1: (userId: number) => Peer;
   readonly connectV2: (userId?: number, start?: Start) => Peer;
 }
@@ -39,17 +46,21 @@ export interface FanoutFixture {
 export function createFanout(
   ringCapacity = 100_000,
   stateUsersMax = STATE_USERS_MAX,
+  hasGroups = false,
 ): FanoutFixture {
-  const subscriptions = new Subscriptions();
   const roster = new Roster(ringCapacity);
+  const subscriptions = new Subscriptions(roster);
+  const hub = new Hub();
   const clock = new FakeClock();
   const log = rememberingLog();
   const fanout: Fanout = new Fanout({
     ...{ subscriptions, roster, clock, log, metrics: noMetrics },
-    ...{ intervalMs: 50, stateUsersMax },
+    ...{ intervalMs: 50, stateUsersMax, hasGroups },
     connections: {
+      hub,
       disconnect: (connection, why) => {
         connection.close(why);
+        hub.unregister(connection);
         fanout.ended(connection);
       },
     },
@@ -60,23 +71,45 @@ export function createFanout(
     for (let n = 0; n < count; n++) {
       const status = roster.nameOf(userId) === undefined ? "online" : "offline";
       const transition = { seq: ++seq, userId, username, status } as const;
-      fanout.publish(roster.advance(transition));
+      publishChange(fanout, roster.advance(transition));
     }
+  };
+  const put = (userId: number, groups?: readonly string[]) => {
+    const transition: Transition = {
+      ...{ seq: ++seq, userId, username: `user${userId}`, groups },
+      status: groups === undefined ? "offline" : "online",
+    };
+    publishChange(fanout, roster.advance(transition));
+  };
+  const replace = (snapshot: Snapshot) => {
+    roster.replace(snapshot, undefined, (change) => fanout.record(change));
+    fanout.publish();
   };
   const connectV1 = (userId: number): Peer => {
     const peer = liveConnection(userId, { version: 1 });
+    hub.register(peer.connection);
     fanout.subscribeV1(peer.connection, roster.ring.head);
     return peer;
   };
   const connectV2 = (userId = 101, start: Start = {}): Peer => {
     const peer = liveConnection(userId, { version: 2 });
+    hub.register(peer.connection);
     fanout.subscribeV2(peer.connection, start);
     return peer;
   };
   return {
     ...{ fanout, subscriptions, roster, clock, log },
-    ...{ change, connectV1, connectV2 },
+    ...{ change, put, replace, connectV1, connectV2 },
   };
+}
+
+/** Delivers what a transition changed, as the feed does. */
+export function publishChange(
+  fanout: Fanout,
+  change: Change | undefined,
+): void {
+  if (change !== undefined) fanout.record(change);
+  fanout.publish();
 }
 
 /**

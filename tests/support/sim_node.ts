@@ -8,6 +8,7 @@ import {
   disconnectUnlessWritten,
   type Provisioning,
 } from "../../src/access/provision.ts";
+import { UnknownUsers } from "../../src/access/unknown_users.ts";
 import { type Clock, within } from "../../src/base/clock.ts";
 import type { Log } from "../../src/base/log.ts";
 import { noMetrics } from "../../src/base/metrics.ts";
@@ -89,10 +90,11 @@ export class SimNode {
     const provisioning = options.autoProvision
       ? coalesced((...user) => store.provision(...user))
       : undefined;
-    const rewriteUser = provisioning && ((userId: UserId) => {
-      const write = () => provisioning.rewrite(userId);
+    const rewriteUser = (userId: UserId) => {
+      const write = () =>
+        provisioning?.rewrite(userId) ?? Promise.resolve(undefined);
       return disconnectUnlessWritten(userId, write, log);
-    });
+    };
     let count = 0;
     this.core = createCore(
       {
@@ -100,11 +102,17 @@ export class SimNode {
         ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS },
         offlineGraceMs: options.offlineGraceMs,
         fanout: { intervalMs: 50, stateUsersMax: options.stateUsersMax },
-        rewriteUser,
+        onUnknown: provisioning &&
+          ((userId) => unknownUsers.handle(userId)),
       },
       random,
       () => `${name}${++count}`,
       options.ringCapacity,
+    );
+    const { connections, presence } = this.core;
+    const unknownUsers = new UnknownUsers(
+      { connections, log, rewriteUser },
+      (userId) => presence.retry(userId),
     );
     this.#deps = deps;
     this.#options = options;

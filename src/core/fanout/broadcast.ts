@@ -1,14 +1,21 @@
 /**
- * The broadcast delivers changes to version 1: one message for each change of another user.
+ * The broadcast delivers changes to version 1: one message for each user who comes into sight or
+ * goes out of it, in the order of the ring.
  *
- * The ring holds each message as text, made once for all connections. The broadcast does not
+ * A change holds its messages as text, made once for all connections. The broadcast does not
  * know version 2.
  *
  * @module
  */
 import { DISCONNECT } from "../../client/protocol/disconnect.ts";
+import { encodeStatus } from "../../client/protocol/messages.ts";
 import type { Ring } from "../roster/ring.ts";
-import { SEND_BUFFER_BYTES_MAX, SENDS_PER_VISIT_MAX } from "./limits.ts";
+import type { View } from "../roster/view.ts";
+import {
+  QUEUED_MESSAGES_MAX,
+  SEND_BUFFER_BYTES_MAX,
+  SENDS_PER_VISIT_MAX,
+} from "./limits.ts";
 import type { Visited } from "./pump.ts";
 import type { Sender } from "./sender.ts";
 import type { V1Subscriber } from "./subscriber.ts";
@@ -22,30 +29,61 @@ export class Broadcast {
     this.#sender = sender;
   }
 
-  /** Sends the changes from the subscriber's cursor on, and moves the cursor behind them. */
+  /** Sends what is queued, then the changes from the subscriber's cursor on, and moves the cursor behind them. */
   visit(subscriber: V1Subscriber): Visited {
-    const ring = this.#ring;
     const sender = this.#sender;
-    const { connection } = subscriber;
-    if (connection.state !== "live") return "idle";
-    if (subscriber.cursor < ring.tail) {
+    const { connection, audience, cursor, queue } = subscriber;
+    if (connection.state !== "live" || audience === undefined) return "idle";
+    const { view } = audience;
+    if (!view.reachesBackTo(cursor) || queue.length > QUEUED_MESSAGES_MAX) {
       // Version 1 has no snapshot that could close the gap.
       sender.dropSlowConsumer(connection, DISCONNECT.slowConsumerBehind);
       return "idle";
     }
-    if (subscriber.cursor === ring.head) return "idle";
+    if (queue.length === 0 && cursor >= view.end) return "idle";
     if (connection.bufferedBytes >= SEND_BUFFER_BYTES_MAX) {
       return sender.defer(subscriber);
     }
     subscriber.stall = undefined;
-    const end = Math.min(ring.head, subscriber.cursor + SENDS_PER_VISIT_MAX);
-    for (; subscriber.cursor < end; subscriber.cursor += 1) {
-      const change = ring.at(subscriber.cursor);
-      if (
-        subscriber.concerns(change) &&
-        sender.send(connection, change.message) === "failed"
-      ) return "idle";
+    for (const message of queue.splice(0, SENDS_PER_VISIT_MAX)) {
+      if (sender.send(connection, message) === "failed") return "idle";
     }
-    return end < ring.head ? "continue" : "idle";
+    if (queue.length > 0) return "continue";
+    const changes = view.changesFrom(cursor, SENDS_PER_VISIT_MAX);
+    const isAll = changes.length < SENDS_PER_VISIT_MAX;
+    subscriber.cursor = isAll
+      ? this.#ring.head
+      : (changes.at(-1)?.position ?? cursor) + 1;
+    for (const change of changes) {
+      if (!subscriber.concerns(change)) continue;
+      const sighting = view.sightingOf(change);
+      if (sighting === undefined) continue;
+      if (sender.send(connection, sighting.message) === "failed") return "idle";
+    }
+    return isAll ? "idle" : "continue";
+  }
+
+  /**
+   * The user is in other groups from now on. What it saw until now is queued, then who went out of
+   * its sight and who came into it.
+   */
+  changeView(subscriber: V1Subscriber, from: View, to: View): void {
+    const { cursor, queue, connection: { userId } } = subscriber;
+    // Otherwise it is dropped at its next visit, as slow consumers are.
+    if (!from.reachesBackTo(cursor)) return;
+    for (const change of from.changesFrom(cursor)) {
+      if (!subscriber.concerns(change)) continue;
+      const sighting = from.sightingOf(change);
+      if (sighting !== undefined) queue.push(sighting.message);
+    }
+    for (const id of from.ids()) {
+      if (id !== userId && !to.has(id)) queue.push(encodeStatus(id, "offline"));
+    }
+    for (const id of to.ids()) {
+      if (id !== userId && !from.has(id)) {
+        queue.push(encodeStatus(id, "online"));
+      }
+    }
+    subscriber.cursor = this.#ring.head;
   }
 }

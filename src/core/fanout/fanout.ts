@@ -1,19 +1,26 @@
 /**
- * The fan-out brings every connection up to the newest change of the roster.
+ * The fan-out brings every connection up to the newest change that its user may see.
  *
  * **Cursors over a ring.** The roster appends each change to a ring in memory. A connection has
  * no queue of its own. Its subscriber has a cursor: the position in the ring of the next change
- * to send. A wake starts a pass, which visits subscribers and moves their cursors to the head of
- * the ring. So a connection that is far behind costs no more memory than another, and a slow one
+ * to send. A wake starts a pass, which visits the pending subscribers and moves their cursors to the
+ * head of the ring. So a connection that is far behind costs no more memory than another, and a slow one
  * delays no other.
  *
- * **Version 1** (`broadcast.ts`) receives one message for each change of another user. The ring
- * holds the text, made once for all connections. A pass starts at least `BROADCAST_INTERVAL_MS` after the
+ * **Audiences** (`audience.ts`). The groups of a connection's user decide which users it sees.
+ * Connections with the same groups are one audience; without groups all are. A change makes pending
+ * the audiences that may see it. It costs nothing for the others, however many there are. When a
+ * user comes into other groups, its connections move to another audience: version 2 receives a new
+ * snapshot, and version 1 a message for each user who came into sight or went out of it. A
+ * connection whose user is reported offline keeps its audience until the user is online again.
+ *
+ * **Version 1** (`broadcast.ts`) receives one message for each change of another user. Its
+ * text is made once for all connections. A pass starts at least `BROADCAST_INTERVAL_MS` after the
  * last one ended, so that a storm causes fewer writes. A connection that lost changes because the ring
  * overwrote them is closed with 1013: version 1 has no message that could close a gap.
  *
  * **Version 2** (`sync.ts`) receives a snapshot, then diffs. A diff merges all changes between a
- * cursor and the head, and is encoded once for all subscribers with the same cursor. A pass
+ * cursor and the head, and is encoded once for all subscribers of an audience with the same cursor. A pass
  * starts at least `intervalMs` after the last one ended, and later after one that took long. So a
  * lone change is sent at once, and a storm costs one diff per interval. A connection that lost
  * changes receives a new snapshot. A client that reconnects with a recent `seq` resumes: it receives
@@ -29,13 +36,13 @@
  * again every `STALLED_RECHECK_MS`. It is closed with 1013 when its peer reads nothing for
  * `SLOW_CONSUMER_MS`.
  *
- * **Costs.** A change costs one send for each version 1 connection. A pass costs at most one send
- * for each version 2 connection without a watch set, and one for each watcher of a user that
- * changed. Passes yield to other work every `FANOUT_SLICE_MS` (`pump.ts`). Memory: a subscriber
- * takes at most 150 bytes, a watched id about 200, and the ring about 10 MB.
+ * **Costs.** A change costs one send for each version 1 connection that may see it. A pass costs at
+ * most one send for each pending version 2 connection without a watch set, and one for each watcher
+ * of a user that changed. Passes yield to other work every `FANOUT_SLICE_MS` (`pump.ts`). Memory: a subscriber
+ * takes at most 150 bytes, a watched id about 200, an audience about 1 KB, and the ring about 10 MB.
  *
- * **Parts.** `subscriber.ts` is the state of one connection, and decides which changes concern
- * it. `subscriptions.ts` holds all subscribers. `pump.ts` decides when to visit them, and this
+ * **Parts.** `subscriber.ts` is the state of one connection. `subscriptions.ts` holds all
+ * subscribers, and `pending.ts` those to visit. `pump.ts` decides when to visit them, and this
  * file has one pump for each version. `broadcast.ts` and `sync.ts` are what a visit does.
  * `sync_messages.ts` encodes the messages of version 2. The fan-out does not know why a user
  * changed, or what is claimed in the store.
@@ -43,24 +50,41 @@
  * @module
  */
 import type { Metrics } from "../../base/metrics.ts";
+import { DISCONNECT } from "../../client/protocol/disconnect.ts";
 import type { Connection } from "../connections/connection.ts";
-import type { ConnectionObserver } from "../connections/connections.ts";
-import type { Change } from "../roster/ring.ts";
+import type {
+  ConnectionObserver,
+  Connections,
+} from "../connections/connections.ts";
+import type { Change } from "../roster/change.ts";
+import { EVERYBODY, type Groups } from "../roster/groups.ts";
+import type { Audience } from "./audience.ts";
 import { Broadcast } from "./broadcast.ts";
-import { BROADCAST_INTERVAL_MS } from "./limits.ts";
+import { BROADCAST_INTERVAL_MS, GROUPS_MAX } from "./limits.ts";
 import { Pump } from "./pump.ts";
 import { Sender, type SenderDeps } from "./sender.ts";
-import { type Scope, V1Subscriber, V2Subscriber } from "./subscriber.ts";
+import {
+  type Scope,
+  type Subscriber,
+  V1Subscriber,
+  V2Subscriber,
+} from "./subscriber.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 import { Sync, type SyncDeps } from "./sync.ts";
 
 export interface FanoutDeps extends SenderDeps, Omit<SyncDeps, "sender"> {
+  readonly connections: Pick<Connections, "hub" | "disconnect">;
+  readonly subscriptions: Subscriptions;
   readonly metrics: Metrics;
   /** Least time between two passes of version 2, in milliseconds. */
   readonly intervalMs: number;
+  /** Whether users are in groups. If not, everybody sees everybody. */
+  readonly hasGroups: boolean;
 }
 
 export class Fanout implements ConnectionObserver {
   readonly #deps: FanoutDeps;
+  readonly #broadcast: Broadcast;
   readonly #sync: Sync;
   readonly #v1Pump: Pump<V1Subscriber>;
   readonly #v2Pump: Pump<V2Subscriber>;
@@ -72,15 +96,17 @@ export class Fanout implements ConnectionObserver {
     const broadcast = new Broadcast(roster.ring, sender);
     const sync = new Sync({ ...deps, sender });
     this.#deps = deps;
+    this.#broadcast = broadcast;
     this.#sync = sync;
     this.#v1Pump = new Pump({
       ...{ clock, pauseMs: BROADCAST_INTERVAL_MS },
-      begin: () => subscriptions.v1Subscribers(),
+      pending: subscriptions.pendingV1,
       visit: (subscriber) => broadcast.visit(subscriber),
       delivered: (ms) => metrics.delivered(ms, 1),
     });
     this.#v2Pump = new Pump({
       ...{ clock, pauseMs: intervalMs },
+      pending: subscriptions.pendingV2,
       begin: () => sync.beginPass(),
       visit: (subscriber) => sync.visit(subscriber),
       delivered: (ms) => metrics.delivered(ms, 2),
@@ -94,7 +120,7 @@ export class Fanout implements ConnectionObserver {
    */
   subscribeV1(connection: Connection, cursor: number): void {
     this.#deps.subscriptions.addV1(new V1Subscriber(connection, cursor));
-    this.#wakeIfLive(connection);
+    this.place(connection);
   }
 
   /**
@@ -102,7 +128,8 @@ export class Fanout implements ConnectionObserver {
    * ids of the node or the user is reached, and nothing is delivered.
    *
    * @param since The `seq` as of which the client has a copy of these users. The first message is
-   *   a diff if the ring reaches back to it, and a snapshot otherwise.
+   *   a diff if the ring reaches back to it and the user saw the same users then, and a snapshot
+   *   otherwise.
    */
   subscribeV2(
     connection: Connection,
@@ -111,16 +138,9 @@ export class Fanout implements ConnectionObserver {
       readonly watch?: Scope | undefined;
     } = {},
   ): "subscribed" | "full" {
-    const { subscriptions, roster } = this.#deps;
-    const subscriber = new V2Subscriber(connection, watch);
-    const cursor = since === undefined
-      ? undefined
-      : roster.positionAfter(since);
-    if (since !== undefined && cursor !== undefined) {
-      subscriber.resume(roster.ring, cursor, since);
-    }
-    if (subscriptions.addV2(subscriber) === "full") return "full";
-    this.#wakeIfLive(connection);
+    const subscriber = new V2Subscriber(connection, watch, since);
+    if (this.#deps.subscriptions.addV2(subscriber) === "full") return "full";
+    this.place(connection);
     return "subscribed";
   }
 
@@ -138,8 +158,20 @@ export class Fanout implements ConnectionObserver {
     const subscriber = subscriptions.v2SubscriberOf(connection);
     if (subscriber === undefined) return "closed";
     if (subscriptions.watch(subscriber, scope, ref) === "full") return "full";
-    this.wake();
+    this.#v2Pump.wake();
     return "watching";
+  }
+
+  /**
+   * Brings a connection to the audience of its user's groups, if it is live and they are known. Call
+   * it when a connection became live.
+   */
+  place(connection: Connection): void {
+    const { subscriptions, roster, hasGroups } = this.#deps;
+    const subscriber = subscriptions.of(connection);
+    const groups = hasGroups ? roster.groupsOf(connection.userId) : EVERYBODY;
+    if (connection.state !== "live" || groups === undefined) return;
+    if (subscriber !== undefined) this.#place(subscriber, groups);
   }
 
   /** Ends all delivery to a connection. Safe to repeat. */
@@ -147,28 +179,28 @@ export class Fanout implements ConnectionObserver {
     this.#deps.subscriptions.remove(connection);
   }
 
+  /** Notes a change of the roster, which has it and not the next one. */
+  record(change: Change): void {
+    const { subscriptions, connections, metrics, hasGroups } = this.#deps;
+    metrics.changed(subscriptions.record(change));
+    if (!hasGroups) return;
+    for (const connection of connections.hub.connectionsOf(change.userId)) {
+      this.place(connection);
+    }
+  }
+
   /**
-   * Delivers changes that the roster made.
+   * Delivers the changes that were noted.
    *
    * @param since When the oldest event that caused them happened, in milliseconds by the clock.
    */
-  publish(
-    changes: readonly Change[],
-    since: number = this.#deps.clock.now(),
-  ): void {
+  publish(since: number = this.#deps.clock.now()): void {
     const { subscriptions, roster: { epoch } } = this.#deps;
-    subscriptions.recordChanges(changes);
-    this.#v1Pump.wake(subscriptions.v1Connections > 0 ? since : undefined);
-    this.#v2Pump.wake(subscriptions.pending > 0 ? since : undefined);
-    if (epoch === this.#epoch) return;
+    if (epoch !== this.#epoch) subscriptions.requireSnapshots();
     this.#epoch = epoch;
-    subscriptions.requireSnapshots();
-  }
-
-  /** Starts a pass of each version. Call it when connections became live. */
-  wake(): void {
-    this.#v1Pump.wake();
-    this.#v2Pump.wake();
+    const { pendingV1, pendingV2 } = subscriptions;
+    this.#v1Pump.wake(pendingV1.isEmpty ? undefined : since);
+    this.#v2Pump.wake(pendingV2.isEmpty ? undefined : since);
   }
 
   /**
@@ -190,8 +222,30 @@ export class Fanout implements ConnectionObserver {
     await Promise.all([this.#v1Pump.stop(), this.#v2Pump.stop()]);
   }
 
-  /** A connection that is not live yet is visited in the pass that follows when it is. */
-  #wakeIfLive({ state }: Connection): void {
-    if (state === "live") this.wake();
+  #place(subscriber: Subscriber, groups: Groups): void {
+    const { subscriptions, roster, connections } = this.#deps;
+    const { connection, audience } = subscriber;
+    if (audience?.view.groups.key === groups.key) return;
+    if (roster.groups.size > GROUPS_MAX && audience === undefined) {
+      return connections.disconnect(connection, DISCONNECT.groupLimitReached);
+    }
+    const to = subscriptions.move(subscriber, groups);
+    if (subscriber instanceof V1Subscriber) {
+      if (audience !== undefined) {
+        this.#broadcast.changeView(subscriber, audience.view, to.view);
+      }
+      this.#v1Pump.wake();
+    } else {
+      if (audience !== undefined) subscriber.requireSnapshot();
+      else this.#resume(subscriber, to);
+      this.#v2Pump.wake();
+    }
+  }
+
+  #resume(subscriber: V2Subscriber, audience: Audience): void {
+    const { since, connection: { userId } } = subscriber;
+    if (since === undefined) return;
+    const cursor = this.#deps.roster.positionAfter(since, userId);
+    if (cursor !== undefined) subscriber.resume(audience, cursor, since);
   }
 }

@@ -52,6 +52,18 @@ export const SEND_BUFFER_BYTES_MAX = 65_536;
  */
 export const SENDS_PER_VISIT_MAX = 128;
 
+/**
+ * Messages that wait for a version 1 connection because its user came into other groups while it was
+ * behind. Past it the connection is closed, as one for which the ring does not reach back.
+ */
+export const QUEUED_MESSAGES_MAX = 65_536;
+
+/**
+ * Groups that a node knows: those of every user who is online, at about 500 bytes each. Past it the
+ * node takes no newcomers.
+ */
+export const GROUPS_MAX = 1_000_000;
+
 /** Pause before a connection with unsent bytes is visited again: a socket has no drain event. */
 export const STALLED_RECHECK_MS = 100;
 

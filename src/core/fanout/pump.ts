@@ -1,5 +1,5 @@
 /**
- * A pump visits subscribers in slices so short that no other work has to wait for it.
+ * A pump visits the pending subscribers in slices so short that no other work has to wait for it.
  *
  * Any number of wakes in one turn cause one pass. A subscriber that cannot continue is visited
  * again after a pause, so that no pass waits for it. The pump measures the time from a change to
@@ -14,6 +14,7 @@ import {
   PAUSE_FACTOR_MAX,
   STALLED_RECHECK_MS,
 } from "./limits.ts";
+import type { Pending } from "./pending.ts";
 
 /**
  * - `idle`: nothing is left to send before the next wake.
@@ -30,8 +31,9 @@ export interface PumpDeps<Subscriber> {
    * wake after the pause starts a pass at once. A pass that continues another follows it without one.
    */
   readonly pauseMs: number;
-  /** The subscribers to visit. The walk over them may be spread over time. */
-  readonly begin: () => Iterable<Subscriber>;
+  readonly pending: Pending<Subscriber>;
+  /** A pass begins. */
+  readonly begin?: () => void;
   readonly visit: (subscriber: Subscriber) => Visited;
   /**
    * A pass delivered everything that could be delivered.
@@ -68,16 +70,19 @@ export class Pump<Subscriber> {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { clock, begin, visit, pauseMs } = this.#deps;
+    const { clock, pending, begin, visit, pauseMs } = this.#deps;
     const begunAt = clock.now();
+    begin?.();
     let isAnyDeferred = false;
     let isAnyContinued = false;
     const visitOne = (subscriber: Subscriber) => {
       const visited = visit(subscriber);
+      if (visited === "idle") return;
+      pending.add(subscriber);
       if (visited === "continue") isAnyContinued = true;
-      else if (visited === "retry later") isAnyDeferred = true;
+      else isAnyDeferred = true;
     };
-    await forEachSliced(begin(), visitOne, clock, signal);
+    await forEachSliced(pending.take(), visitOne, clock, signal);
     if (isAnyDeferred) this.#rechecks.wake();
     if (isAnyContinued) {
       this.wake();

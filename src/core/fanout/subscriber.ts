@@ -2,7 +2,7 @@
  * A subscriber is the delivery state of one connection: what its client was sent, and which
  * message it needs next.
  *
- * This file alone decides which changes matter to a connection (`concerns`). The state of
+ * Which users it may see is decided by the view of its audience. The state of
  * version 2 is a union: each member has the fields of that state and no others. So the compiler
  * rejects, for example, a watch set on a connection that receives counts. A subscriber does not
  * know the other subscribers. It encodes nothing and sends nothing.
@@ -13,10 +13,11 @@ import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
 import {
   type Change,
-  mergeChange,
-  type MergedChanges,
-  type Ring,
-} from "../roster/ring.ts";
+  type MergedSightings,
+  mergeSighting,
+  type Sighting,
+} from "../roster/change.ts";
+import type { Audience } from "./audience.ts";
 import { RESUME_CHANGES_PER_ID_MAX } from "./limits.ts";
 
 export type Subscriber = V1Subscriber | V2Subscriber;
@@ -30,11 +31,15 @@ export interface Stall {
 /** Version 1: one message for each change. */
 export class V1Subscriber {
   readonly connection: Connection;
+  /** `undefined`: the connection is not live, or the groups of its user are not known yet. */
+  audience: Audience | undefined = undefined;
   /**
-   * Position in the ring of the next change to send. Invariant: every earlier change was sent or
-   * does not concern the connection.
+   * Position in the ring of the next change to send. Invariant: every earlier change was sent, is
+   * queued, or does not concern the connection.
    */
   cursor: number;
+  /** Messages from before the user came into other groups. They precede the changes. */
+  readonly queue: string[] = [];
   /** `undefined`: the peer reads. */
   stall: Stall | undefined = undefined;
 
@@ -44,7 +49,7 @@ export class V1Subscriber {
   }
 
   /** Version 1 receives the changes of every user but its own. */
-  concerns({ userId }: Change): boolean {
+  concerns({ userId }: Pick<Change, "userId">): boolean {
     return userId !== this.connection.userId;
   }
 }
@@ -88,7 +93,7 @@ export interface Watching {
   readonly kind: "watching";
   readonly scope: ReadonlySet<UserId>;
   /** Watched users that changed after the copy. */
-  readonly changed: MergedChanges;
+  readonly changed: MergedSightings;
 }
 
 /** Too many users are online for a snapshot. The client receives their number. */
@@ -106,14 +111,19 @@ export type V2State = Opening | CopyState;
 /** Version 2: a snapshot, then diffs. */
 export class V2Subscriber {
   readonly connection: Connection;
+  /** As of version 1. */
+  audience: Audience | undefined = undefined;
+  /** The `seq` with which the client connected, until it is resumed or needs a snapshot. */
+  since: number | undefined;
   /** `undefined`: the peer reads. */
   stall: Stall | undefined = undefined;
   /** When a message was last sent, in milliseconds by the core's clock. */
   lastSentAt = -Infinity;
   #state: V2State;
 
-  constructor(connection: Connection, scope: Scope) {
+  constructor(connection: Connection, scope: Scope, since?: number) {
     this.connection = connection;
+    this.since = since;
     const copy = needsSnapshot(scope);
     this.#state = { kind: "opening", copy, queuedControl: [] };
   }
@@ -122,15 +132,18 @@ export class V2Subscriber {
    * The client connected with a copy as of `since`, which includes every change before `cursor`. For
    * a small watch set, a snapshot costs less than a walk over many changes.
    */
-  resume(ring: Ring, cursor: number, since: number): void {
+  resume(audience: Audience, cursor: number, since: number): void {
     const { scope } = this;
     if (scope === "*") {
       return this.#setCopy({ kind: "following", cursor, since });
     }
-    if (ring.head - cursor > RESUME_CHANGES_PER_ID_MAX * scope.size) return;
+    const most = RESUME_CHANGES_PER_ID_MAX * scope.size;
+    const changes = audience.view.changesFrom(cursor, most + 1);
+    if (changes.length > most) return;
     this.#setCopy({ kind: "watching", scope, changed: new Map() });
-    for (let at = cursor; at < ring.head; at++) {
-      if (this.concerns(ring.at(at))) this.record(ring.at(at));
+    for (const change of changes) {
+      const sighting = audience.view.sightingOf(change);
+      if (sighting !== undefined) this.record(sighting);
     }
   }
 
@@ -148,13 +161,8 @@ export class V2Subscriber {
     return "scope" in copy ? copy.scope : "*";
   }
 
-  /** Version 2 receives the changes of the users in its scope, its own user included. */
-  concerns({ userId }: Change): boolean {
-    return this.scope === "*" || this.scope.has(userId);
-  }
-
-  /** Whether a snapshot, diff or count is due. `head`: the position after the newest change. */
-  isBehind(head: number): boolean {
+  /** Whether a snapshot, diff or count is due. `end`: the position after the newest change that it may see. */
+  isBehind(end: number): boolean {
     const state = this.#state;
     switch (state.kind) {
       case "opening":
@@ -162,7 +170,7 @@ export class V2Subscriber {
         return true;
       case "following":
       case "counting":
-        return state.cursor < head;
+        return state.cursor < end;
       case "watching":
         return state.changed.size > 0;
     }
@@ -176,25 +184,28 @@ export class V2Subscriber {
 
   /** The client asked for these users, and needs a snapshot of them. */
   watch(scope: Scope, ref?: number): void {
+    this.since = undefined;
     this.#setCopy({ kind: "needs snapshot", scope, ref, isAsked: true });
   }
 
-  /** The roster was replaced, so a diff cannot bring the client up to date. */
+  /** The roster was replaced, or the user sees others now: a diff cannot bring the client up to date. */
   requireSnapshot(): void {
     const { copy } = this;
-    if (copy.kind === "counting") copy.cursor -= 1;
+    this.since = undefined;
+    if (copy.kind === "counting") copy.cursor = -1;
     else if (copy.kind !== "needs snapshot") {
       this.#setCopy(needsSnapshot(this.scope));
     }
   }
 
   /**
-   * Records a change that concerns it, for the next diff of a watch set. In other states there is
-   * nothing to record.
+   * Records a sighting of a watched user, for the next diff. In other states there is nothing to
+   * record.
    */
-  record(change: Change): void {
+  record(sighting: Sighting): void {
     const { copy } = this;
-    if (copy.kind === "watching") mergeChange(copy.changed, change);
+    if (copy.kind !== "watching" || !copy.scope.has(sighting.userId)) return;
+    mergeSighting(copy.changed, sighting);
   }
 
   /** A snapshot, diff or count is sent. Returns the control messages that waited for it. */

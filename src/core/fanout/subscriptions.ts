@@ -1,34 +1,47 @@
 /**
- * The subscriptions hold every subscriber of the node, and find the watchers of a user.
+ * The subscriptions hold every subscriber of the node, and find those that a change concerns.
  *
- * A subscriber without a watch set reads the ring. For the others there is an index from a user
- * to its watchers, so a change costs nothing for a connection that does not watch the user.
- * Nothing here awaits or sends.
+ * A subscriber without a watch set reads the ring, with its audience. For the others there is an
+ * index from a user to its watchers. So a change costs nothing for a connection that may not see
+ * the user, or does not watch it. Nothing here awaits or sends.
  *
  * @module
  */
 import { Totals } from "../../base/totals.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
-import type { Change } from "../roster/ring.ts";
+import type { Change } from "../roster/change.ts";
+import type { Groups } from "../roster/groups.ts";
+import type { Roster } from "../roster/roster.ts";
+import { type Audience, Audiences } from "./audience.ts";
 import { WATCHED_IDS_MAX, WATCHED_IDS_PER_USER_MAX } from "./limits.ts";
-import type { Scope, V1Subscriber, V2Subscriber } from "./subscriber.ts";
+import { Pending } from "./pending.ts";
+import {
+  type Scope,
+  type Subscriber,
+  V1Subscriber,
+  type V2Subscriber,
+} from "./subscriber.ts";
 
 export class Subscriptions {
+  readonly pendingV1 = new Pending<V1Subscriber>(({ v1 }) => v1);
+  readonly pendingV2 = new Pending<V2Subscriber>(({ wildcards }) => wildcards);
+  readonly #audiences: Audiences;
   readonly #v1 = new Map<Connection, V1Subscriber>();
-  /** Version 2, with the scope `"*"`. */
-  readonly #wildcards = new Map<Connection, V2Subscriber>();
-  /** Version 2, with a watch set. */
-  readonly #watchers = new Map<Connection, V2Subscriber>();
+  readonly #v2 = new Map<Connection, V2Subscriber>();
   /** Invariant: no set is empty. */
   readonly #watchersByUser = new Map<UserId, Set<V2Subscriber>>();
-  /** Watchers for which a snapshot or diff may be due. */
-  readonly #pending = new Set<V2Subscriber>();
+  #watchers = 0;
   readonly #watchedIdsMax: number;
   readonly #userIdsMax: number;
   readonly #watchedIds = new Totals<UserId>();
 
-  constructor(idsMax = WATCHED_IDS_MAX, userIdsMax = WATCHED_IDS_PER_USER_MAX) {
+  constructor(
+    roster: Roster,
+    idsMax = WATCHED_IDS_MAX,
+    userIdsMax = WATCHED_IDS_PER_USER_MAX,
+  ) {
+    this.#audiences = new Audiences(roster);
     this.#watchedIdsMax = idsMax;
     this.#userIdsMax = userIdsMax;
   }
@@ -40,12 +53,12 @@ export class Subscriptions {
 
   /** Connections of version 2, watchers included. */
   get v2Connections(): number {
-    return this.#wildcards.size + this.#watchers.size;
+    return this.#v2.size;
   }
 
   /** Connections of version 2 that watch a set of users. */
   get watchers(): number {
-    return this.#watchers.size;
+    return this.#watchers;
   }
 
   /** Ids in the watch sets of all watchers together. */
@@ -53,9 +66,9 @@ export class Subscriptions {
     return this.#watchedIds.all;
   }
 
-  /** Connections of version 2 for which a message may be due. */
-  get pending(): number {
-    return this.#wildcards.size + this.#pending.size;
+  /** Distinct sets of groups among the connections. */
+  get audiences(): number {
+    return this.#audiences.size;
   }
 
   addV1(subscriber: V1Subscriber): void {
@@ -65,8 +78,16 @@ export class Subscriptions {
   /** `"full"`: the limit of watched ids of the node or the user is reached, and nothing changed. */
   addV2(subscriber: V2Subscriber): "added" | "full" {
     if (!this.#hasRoom(subscriber, sizeOf(subscriber.scope))) return "full";
+    this.#v2.set(subscriber.connection, subscriber);
     this.#index(subscriber);
     return "added";
+  }
+
+  /** Brings a subscriber to the audience of these groups. Something may be due from now on. */
+  move(subscriber: Subscriber, groups: Groups): Audience {
+    if (subscriber instanceof V1Subscriber) this.pendingV1.add(subscriber);
+    else this.pendingV2.add(subscriber);
+    return this.#audiences.move(subscriber, groups);
   }
 
   /** Gives a subscriber another scope. `"full"`: as with `addV2`. */
@@ -77,69 +98,74 @@ export class Subscriptions {
   ): "watching" | "full" {
     const ids = sizeOf(scope) - sizeOf(subscriber.scope);
     if (!this.#hasRoom(subscriber, ids)) return "full";
+    const groups = subscriber.audience?.view.groups;
     this.#unindex(subscriber);
+    this.#audiences.leave(subscriber);
     subscriber.watch(scope, ref);
     this.#index(subscriber);
+    if (groups !== undefined) this.move(subscriber, groups);
     return "watching";
   }
 
   /** Removes the subscriber of a connection. Safe to repeat. */
   remove(connection: Connection): void {
-    if (this.#v1.delete(connection)) return;
-    const subscriber = this.v2SubscriberOf(connection);
-    if (subscriber !== undefined) this.#unindex(subscriber);
+    const subscriber = this.of(connection);
+    if (subscriber === undefined) return;
+    this.#audiences.leave(subscriber);
+    if (subscriber instanceof V1Subscriber) {
+      this.#v1.delete(connection);
+      this.pendingV1.delete(subscriber);
+    } else {
+      this.#v2.delete(connection);
+      this.#unindex(subscriber);
+      this.pendingV2.delete(subscriber);
+    }
+  }
+
+  of(connection: Connection): Subscriber | undefined {
+    return this.#v1.get(connection) ?? this.#v2.get(connection);
   }
 
   v2SubscriberOf(connection: Connection): V2Subscriber | undefined {
-    return this.#wildcards.get(connection) ?? this.#watchers.get(connection);
+    return this.#v2.get(connection);
   }
 
-  /** Records changes with the watchers of their users. Costs one step for each watcher. */
-  recordChanges(changes: readonly Change[]): void {
-    for (const change of changes) {
-      for (const watcher of this.#watchersByUser.get(change.userId) ?? []) {
-        watcher.record(change);
-        this.#pending.add(watcher);
-      }
+  /**
+   * Notes who may have to be sent a change, and records it with the watchers of its user. Returns
+   * how many connections may see it, without watchers.
+   */
+  record(change: Change): number {
+    let count = 0;
+    for (const audience of this.#audiences.of(change)) {
+      this.pendingV1.addAll(audience);
+      this.pendingV2.addAll(audience);
+      count += audience.v1.size + audience.wildcards.size;
     }
+    for (const watcher of this.#watchersByUser.get(change.userId) ?? []) {
+      const sighting = watcher.audience?.view.sightingOf(change);
+      if (sighting === undefined) continue;
+      watcher.record(sighting);
+      this.pendingV2.add(watcher);
+    }
+    return count;
   }
 
   /** The roster was replaced, so every version 2 client needs a snapshot. */
   requireSnapshots(): void {
-    for (const subscriber of this.#wildcards.values()) {
+    for (const subscriber of this.#v2.values()) {
       subscriber.requireSnapshot();
+      this.pendingV2.add(subscriber);
     }
-    for (const watcher of this.#watchers.values()) {
-      watcher.requireSnapshot();
-      this.#pending.add(watcher);
-    }
-  }
-
-  /** A watcher was sent its snapshot or diff. */
-  clearPending(watcher: V2Subscriber): void {
-    this.#pending.delete(watcher);
   }
 
   /**
-   * Version 1. The walk may be spread over time: it includes subscribers that are added meanwhile,
-   * and leaves out those that are removed.
+   * How far one connection without a watch set is behind at most, in positions of the ring.
    */
-  v1Subscribers(): Iterable<V1Subscriber> {
-    return this.#v1.values();
-  }
-
-  /** Version 2 subscribers for which a message may be due. The walk may be spread over time. */
-  *pendingSubscribers(): Generator<V2Subscriber> {
-    yield* this.#wildcards.values();
-    yield* [...this.#pending];
-  }
-
-  /** The largest number of changes before `head` that one connection without a watch set lacks. */
-  lag(head: number): number {
+  lag(): number {
     let lag = 0;
-    for (const subscribers of [this.#v1, this.#wildcards]) {
-      for (const { cursor = head } of subscribers.values()) {
-        lag = Math.max(lag, head - cursor);
+    for (const subscribers of [this.#v1, this.#v2]) {
+      for (const { cursor = Infinity, audience } of subscribers.values()) {
+        lag = Math.max(lag, (audience?.view.end ?? 0) - cursor);
       }
     }
     return lag;
@@ -152,25 +178,20 @@ export class Subscriptions {
 
   #index(subscriber: V2Subscriber): void {
     const { connection, scope } = subscriber;
-    if (scope === "*") {
-      this.#wildcards.set(connection, subscriber);
-      return;
-    }
-    this.#watchers.set(connection, subscriber);
+    if (scope === "*") return;
+    this.#watchers += 1;
     this.#watchedIds.add(connection.userId, scope.size);
     for (const id of scope) {
       const watchers = this.#watchersByUser.get(id);
       if (watchers !== undefined) watchers.add(subscriber);
       else this.#watchersByUser.set(id, new Set([subscriber]));
     }
-    this.#pending.add(subscriber);
   }
 
   #unindex(subscriber: V2Subscriber): void {
     const { connection, scope } = subscriber;
-    this.#wildcards.delete(connection);
-    this.#pending.delete(subscriber);
-    if (!this.#watchers.delete(connection) || scope === "*") return;
+    if (scope === "*") return;
+    this.#watchers -= 1;
     this.#watchedIds.add(connection.userId, -scope.size);
     for (const id of scope) {
       const watchers = this.#watchersByUser.get(id);

@@ -13,6 +13,7 @@ import type { Metrics } from "../../base/metrics.ts";
 import { TokenBuckets } from "../../base/token_buckets.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Roster } from "../roster/roster.ts";
+import type { Audience } from "./audience.ts";
 import {
   COUNT_INTERVAL_MS,
   SEND_BUFFER_BYTES_MAX,
@@ -30,16 +31,15 @@ import type {
   V2Subscriber,
   Watching,
 } from "./subscriber.ts";
-import type { Subscriptions } from "./subscriptions.ts";
 import {
   type Diff,
   encodeError,
+  encodeKeepalive,
   encodeWatching,
   SyncMessages,
 } from "./sync_messages.ts";
 
 export interface SyncDeps {
-  readonly subscriptions: Subscriptions;
   readonly roster: Roster;
   readonly sender: Sender;
   readonly clock: Clock;
@@ -50,51 +50,55 @@ export interface SyncDeps {
 
 export class Sync {
   readonly #deps: SyncDeps;
-  readonly #messages: SyncMessages;
+  /** The head of the ring, and the roster's `seq`, when the current pass began. */
+  #head = 0;
+  #seq = 0;
+  /** Of the current pass. */
+  readonly #messages = new Map<Audience, SyncMessages>();
   /** Bytes of snapshots that a user may still get by `watch`. */
   readonly #budgets: TokenBuckets<UserId>;
 
   constructor(deps: SyncDeps) {
     this.#deps = deps;
-    this.#messages = new SyncMessages(deps.roster, deps.metrics);
     this.#budgets = new TokenBuckets(
       ...[WATCH_BURST_BYTES, WATCH_BYTES_PER_SECOND_MAX] as const,
       ...[WATCH_USERS_MAX, () => deps.clock.now()] as const,
     );
   }
 
-  /** Begins a pass, and returns the subscribers to visit. Its diffs end where the ring ends now. */
-  beginPass(): Iterable<V2Subscriber> {
-    this.#messages.beginPass();
-    return this.#deps.subscriptions.pendingSubscribers();
+  /** Begins a pass. Its diffs end where the ring ends now. */
+  beginPass(): void {
+    const { ring, seq } = this.#deps.roster;
+    this.#head = ring.head;
+    this.#seq = seq;
+    this.#messages.clear();
   }
 
   /** Sends what brings the client up to date. */
   visit(subscriber: V2Subscriber): Visited {
-    const { connection } = subscriber;
-    if (connection.state !== "live") return "idle";
-    if (!subscriber.isBehind(this.#messages.head)) return "idle";
+    const { connection, audience, copy } = subscriber;
+    if (connection.state !== "live" || audience === undefined) return "idle";
+    if (!subscriber.isBehind(audience.view.end)) return "idle";
     // A later message will contain what this one would, so nothing is queued behind unsent bytes.
     if (connection.bufferedBytes > 0) {
       return this.#deps.sender.defer(subscriber);
     }
     subscriber.stall = undefined;
-    const { copy } = subscriber;
     switch (copy.kind) {
       case "needs snapshot":
         if (!this.#budgets.has(connection.userId)) return "retry later";
         if (copy.ref !== undefined) {
           this.#send(subscriber, encodeWatching(copy.ref));
         }
-        return this.#sendSnapshot(subscriber, copy.scope);
+        return this.#sendSnapshot(subscriber, audience, copy.scope);
       case "following":
-        return this.#sendChanges(subscriber, copy);
+        return this.#sendChanges(subscriber, audience, copy);
       case "watching":
-        return this.#sendWatchedChanges(subscriber, copy);
+        return this.#sendWatchedChanges(subscriber, audience, copy);
       case "counting":
-        return this.#areTooMany(STATE_USERS_RETURN_SHARE)
-          ? this.#sendNextCount(subscriber)
-          : this.#sendSnapshot(subscriber, "*");
+        return this.#areTooMany(audience, STATE_USERS_RETURN_SHARE)
+          ? this.#sendNextCount(subscriber, audience)
+          : this.#sendSnapshot(subscriber, audience, "*");
     }
   }
 
@@ -112,51 +116,64 @@ export class Sync {
 
   /** Sends a keepalive, if nothing was sent for `silenceMs` and nothing is due. */
   keepAlive(subscriber: V2Subscriber, silenceMs: number): void {
-    const { clock, roster: { ring } } = this.#deps;
+    const { clock, roster: { seq } } = this.#deps;
     if (clock.now() - subscriber.lastSentAt < silenceMs) return;
     // A keepalive states that the client's copy is right as of the keepalive's `seq`.
-    if (subscriber.isBehind(ring.head)) return;
-    this.sendControl(subscriber, this.#messages.keepalive());
+    const end = subscriber.audience?.view.end ?? Infinity;
+    if (!subscriber.isBehind(end)) {
+      this.sendControl(subscriber, encodeKeepalive(seq));
+    }
   }
 
   /** Sends a snapshot of these users, or their number if they are too many. */
-  #sendSnapshot(subscriber: V2Subscriber, scope: Scope): Visited {
-    const { subscriptions, roster, stateUsersMax } = this.#deps;
+  #sendSnapshot(
+    subscriber: V2Subscriber,
+    audience: Audience,
+    scope: Scope,
+  ): Visited {
+    const { stateUsersMax, roster: { ring } } = this.#deps;
+    const messages = this.#messagesOf(audience);
     if (scope !== "*") {
-      subscriptions.clearPending(subscriber);
       const watching = { kind: "watching", scope, changed: new Map() } as const;
-      const text = this.#messages.watchedState(scope);
+      const text = messages.watchedState(scope);
       return this.#establish(subscriber, watching, text);
     }
-    if (this.#areTooMany(1)) {
+    if (this.#areTooMany(audience, 1)) {
       const message =
         `more than ${stateUsersMax} users are online: until there are fewer, you receive their number; watch the users whose status you need`;
       this.#send(subscriber, encodeError("too_many_online", message));
-      return this.#sendCount(subscriber);
+      return this.#sendCount(subscriber, audience);
     }
-    const following = { kind: "following", cursor: roster.ring.head } as const;
-    return this.#establish(subscriber, following, this.#messages.state());
+    const following = { kind: "following", cursor: ring.head } as const;
+    return this.#establish(subscriber, following, messages.state());
   }
 
-  #sendChanges(subscriber: V2Subscriber, following: Following): Visited {
-    const { head, seq } = this.#messages;
+  #sendChanges(
+    subscriber: V2Subscriber,
+    audience: Audience,
+    following: Following,
+  ): Visited {
+    const head = this.#head;
+    const { cursor, since = -1 } = following;
     // The ring may have overwritten some of the changes after the cursor.
-    const isInRing = following.cursor >= this.#deps.roster.ring.tail;
-    if (!isInRing || this.#areTooMany(1)) {
-      return this.#sendSnapshot(subscriber, "*");
+    const isInRing = audience.view.reachesBackTo(cursor);
+    if (!isInRing || this.#areTooMany(audience, 1)) {
+      return this.#sendSnapshot(subscriber, audience, "*");
     }
     // The client resumed after this pass began. The next pass visits it again.
-    const { cursor, since = -1 } = following;
-    if (cursor > head || since > seq) return "idle";
-    const diff = this.#messages.diff(cursor);
+    if (cursor > head || since > this.#seq) return "continue";
+    const diff = this.#messagesOf(audience).diff(cursor, this.#seq);
     following.cursor = head;
     return this.#sendDiff(subscriber, following, diff);
   }
 
-  #sendWatchedChanges(subscriber: V2Subscriber, watching: Watching): Visited {
-    const diff = this.#messages.watchedDiff(watching.changed);
+  #sendWatchedChanges(
+    subscriber: V2Subscriber,
+    audience: Audience,
+    watching: Watching,
+  ): Visited {
+    const diff = this.#messagesOf(audience).watchedDiff(watching.changed);
     watching.changed.clear();
-    this.#deps.subscriptions.clearPending(subscriber);
     return this.#sendDiff(subscriber, watching, diff);
   }
 
@@ -171,22 +188,32 @@ export class Sync {
   }
 
   /** @param share Of the limit: 1, or less for a client that receives counts already. */
-  #areTooMany(share: number): boolean {
-    const { roster, stateUsersMax } = this.#deps;
-    return roster.size > stateUsersMax * share;
+  #areTooMany({ view }: Audience, share: number): boolean {
+    return view.isLargerThan(this.#deps.stateUsersMax * share);
   }
 
-  #sendNextCount(subscriber: V2Subscriber): Visited {
+  #sendNextCount(subscriber: V2Subscriber, audience: Audience): Visited {
     const silentMs = this.#deps.clock.now() - subscriber.lastSentAt;
     return silentMs < COUNT_INTERVAL_MS
       ? "retry later"
-      : this.#sendCount(subscriber);
+      : this.#sendCount(subscriber, audience);
   }
 
-  #sendCount(subscriber: V2Subscriber): Visited {
+  #sendCount(subscriber: V2Subscriber, audience: Audience): Visited {
     const cursor = this.#deps.roster.ring.head;
-    const text = this.#messages.count();
+    const text = this.#messagesOf(audience).count();
     return this.#establish(subscriber, { kind: "counting", cursor }, text);
+  }
+
+  #messagesOf(audience: Audience): SyncMessages {
+    const known = this.#messages.get(audience);
+    if (known !== undefined) return known;
+    const { roster, metrics } = this.#deps;
+    const messages = new SyncMessages(
+      ...[roster, audience.view, this.#head, metrics] as const,
+    );
+    this.#messages.set(audience, messages);
+    return messages;
   }
 
   /** Sends the message that gives the client this copy, then the control messages that waited. */

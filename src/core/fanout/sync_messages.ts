@@ -1,5 +1,6 @@
 /**
- * The sync messages are the texts of version 2: snapshots, diffs, counts and the rest.
+ * The sync messages are the texts of version 2 for one audience, in one pass: snapshots, diffs,
+ * counts and the rest.
  *
  * A text that several connections need is made once for all of them. This file does not know
  * the connections, and sends nothing.
@@ -13,8 +14,9 @@ import type {
   ServerMessage,
 } from "../../client/protocol/messages.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
-import { mergeChange, type MergedChanges } from "../roster/ring.ts";
+import { type MergedSightings, mergeSighting } from "../roster/change.ts";
 import type { Roster } from "../roster/roster.ts";
+import type { View } from "../roster/view.ts";
 
 /** A diff as text. An empty one is sent only in answer to a client that resumes. */
 export interface Diff {
@@ -24,91 +26,86 @@ export interface Diff {
 
 export class SyncMessages {
   readonly #roster: Roster;
+  readonly #view: View;
+  /** The position in the ring at which the diffs of the pass end. */
+  readonly #head: number;
   readonly #metrics: Pick<Metrics, "merged">;
   /** By the position at which they begin. All end at `#head`. */
   readonly #diffs = new Map<number, Diff>();
-  #head = 0;
-  #seq = 0;
-  /** The last snapshot of every online user, and what it was made from. */
-  #state = { seq: -1, users: "", text: "" };
+  /** The last snapshot of every user in the view, and what it was made from. */
+  #state = { seq: -1, version: -1, text: "" };
 
-  constructor(roster: Roster, metrics: Pick<Metrics, "merged">) {
+  constructor(
+    roster: Roster,
+    view: View,
+    head: number,
+    metrics: Pick<Metrics, "merged">,
+  ) {
     this.#roster = roster;
+    this.#view = view;
+    this.#head = head;
     this.#metrics = metrics;
   }
 
-  /** Begins a pass. Its diffs end where the ring ends now. */
-  beginPass(): void {
-    const { ring, seq } = this.#roster;
-    this.#diffs.clear();
-    this.#head = ring.head;
-    this.#seq = seq;
-  }
-
-  /** The position in the ring at which the diffs of this pass end. */
-  get head(): number {
-    return this.#head;
-  }
-
-  /** The roster's `seq` when this pass began. */
-  get seq(): number {
-    return this.#seq;
-  }
-
-  /** The snapshot of every online user. */
+  /** The snapshot of every user in the view. */
   state(): string {
     const { seq } = this.#roster;
-    const users = this.#roster.usersJson();
-    if (seq !== this.#state.seq || users !== this.#state.users) {
-      const text = `{"type":"presence_state","seq":${seq},"users":${users}}`;
-      this.#state = { seq, users, text };
+    const { version } = this.#view;
+    if (seq !== this.#state.seq || version !== this.#state.version) {
+      const users = this.#view.users();
+      const text = encode({ type: "presence_state", seq, users });
+      this.#state = { seq, version, text };
     }
     return this.#state.text;
   }
 
-  /** The diff from a position that is in the ring to the head of this pass. */
-  diff(position: number): Diff {
+  /**
+   * The diff from a position that is in the ring to the head of the pass.
+   *
+   * @param seq The roster's `seq` when the pass began.
+   */
+  diff(position: number, seq: number): Diff {
     const known = this.#diffs.get(position);
     if (known !== undefined) return known;
-    const merged: MergedChanges = new Map();
-    for (let at = position; at < this.#head; at++) {
-      mergeChange(merged, this.#roster.ring.at(at));
+    const merged: MergedSightings = new Map();
+    let count = 0;
+    for (const change of this.#view.changesFrom(position)) {
+      if (change.position >= this.#head) break;
+      count += 1;
+      const sighting = this.#view.sightingOf(change);
+      if (sighting !== undefined) mergeSighting(merged, sighting);
     }
-    this.#metrics.merged(this.#head - position);
-    const diff = this.#encodeDiff(this.#seq, merged);
+    this.#metrics.merged(count);
+    const diff = this.#encodeDiff(seq, merged);
     this.#diffs.set(position, diff);
     return diff;
   }
 
-  /** The snapshot of the online users among these. */
+  /** The snapshot of the users in the view among these. */
   watchedState(ids: ReadonlySet<UserId>): string {
     const { seq } = this.#roster;
-    const users = this.#roster.users(ids);
+    const users = this.#view.users(ids);
     return encode({ type: "presence_state", seq, users });
   }
 
   /** The diff of watched users that changed. */
-  watchedDiff(changed: MergedChanges): Diff {
+  watchedDiff(changed: MergedSightings): Diff {
     return this.#encodeDiff(this.#roster.seq, changed);
   }
 
   count(): string {
-    const { seq, size } = this.#roster;
-    return encode({ type: "presence_count", seq, online: size });
+    const { seq } = this.#roster;
+    return encode({ type: "presence_count", seq, online: this.#view.size });
   }
 
-  keepalive(): string {
-    return encode({ type: "keepalive", seq: this.#roster.seq });
-  }
-
-  #encodeDiff(seq: number, merged: MergedChanges): Diff {
+  #encodeDiff(seq: number, merged: MergedSightings): Diff {
     const online: OnlineUserInfo[] = [];
     const offline: UserId[] = [];
-    for (const [id, change] of merged) {
-      if (change?.status === "offline") offline.push(id);
-      if (change?.status !== "online") continue;
+    for (const [id, sighting] of merged) {
+      if (sighting?.status === "offline") offline.push(id);
+      if (sighting?.status !== "online") continue;
       // A user that was renamed after the change has the new name in the roster.
-      const username = this.#roster.nameOf(id) ?? change.username;
+      const username = this.#roster.nameOf(id) ?? sighting.username;
       online.push({ id, username });
     }
     return {
@@ -126,6 +123,10 @@ export function encodeError(
 ): string {
   const about = ref === undefined ? {} : { ref };
   return encode({ type: "error", code, message, ...about });
+}
+
+export function encodeKeepalive(seq: number): string {
+  return encode({ type: "keepalive", seq });
 }
 
 export function encodeWatching(ref: number): string {

@@ -37,7 +37,7 @@ import { BackgroundTask } from "../../base/background_task.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
-import type { Change } from "../roster/ring.ts";
+import type { Change } from "../roster/change.ts";
 import type { Roster } from "../roster/roster.ts";
 import type { Notifications, Store, Transition } from "../store/store.ts";
 import { readHistory } from "./history.ts";
@@ -55,8 +55,10 @@ export interface FeedDeps
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
+  /** Called after each change, when the roster has it and not the next one. */
+  readonly onChange: (change: Change) => void;
   /** The roster changed. `since`: the time of the oldest event behind these changes, or earlier. */
-  readonly onAdvance: (changes: readonly Change[], since: number) => void;
+  readonly onAdvance: (since: number) => void;
   /** Compares this node's claims with the store's. Rejects if that fails. */
   readonly recheckClaims: () => Promise<void>;
 }
@@ -249,15 +251,15 @@ export class Feed {
 
   /** Applies the transitions that are next. Older ones are applied already; a gap is left for a read. */
   #advance(transitions: readonly Transition[], since: number): void {
-    const { roster, onAdvance } = this.#deps;
+    const { roster, onChange, onAdvance } = this.#deps;
     if (this.#needsVerification || !this.#isStarted) return;
-    const changes: Change[] = [];
+    const { head } = roster.ring;
     for (const transition of transitions) {
-      if (transition.seq === roster.seq + 1) {
-        changes.push(...roster.advance(transition));
-      }
+      if (transition.seq !== roster.seq + 1) continue;
+      const change = roster.advance(transition);
+      if (change !== undefined) onChange(change);
     }
-    if (changes.length > 0) onAdvance(changes, since);
+    if (roster.ring.head > head) onAdvance(since);
   }
 
   async #loadRoster(): Promise<void> {
@@ -268,14 +270,14 @@ export class Feed {
 
   /** Makes the roster equal to the store's snapshot. The differences are delivered as changes. */
   async #replaceRoster(): Promise<void> {
-    const { store, roster, clock, onAdvance } = this.#deps;
+    const { store, roster, clock, onChange, onAdvance } = this.#deps;
     const snapshot = await store.snapshot();
     const { transitions } = await store.readFeed(snapshot.seq - 1, 1);
     if (snapshot.seq < roster.seq) {
       throw new Error("the snapshot is older than the roster");
     }
-    const changes = roster.replace(snapshot, transitions[0]);
+    roster.replace(snapshot, transitions[0], onChange);
     this.#head = Math.max(this.#head, roster.seq);
-    onAdvance(changes, clock.now());
+    onAdvance(clock.now());
   }
 }

@@ -30,21 +30,19 @@ export interface Batch {
   readonly leaving: readonly UserId[];
 }
 
-/** What became of the arriving users of a batch, without those that were deferred. */
+/** What became of the arriving users of a batch for whom something was written. */
 export interface BatchResult {
   /** Users whose claims are held now. */
   readonly held: readonly UserId[];
-  /** Ids that belong to no user. */
-  readonly unknown: readonly UserId[];
-  /** Users that the feed reported as offline during the write. They must be written again. */
+  /** Users for whom the write may have come too early. They must be written again. */
   readonly inDoubt: readonly UserId[];
 }
 
 export class Claims {
   /** A user without an entry has no claim. */
   readonly #states = new Map<UserId, "held" | "in doubt">();
-  /** Users that the feed reported as offline since the current write began. `undefined`: no write is under way. */
-  #offlineDuringWrite: Set<UserId> | undefined;
+  /** Users that must be written again since the current write began. `undefined`: no write is under way. */
+  #outdatedDuringWrite: Set<UserId> | undefined;
   /** Users in the next write. */
   #batchUsersMax = BATCH_USERS_MAX;
 
@@ -62,10 +60,13 @@ export class Claims {
     this.#states.set(userId, "in doubt");
   }
 
-  /** The feed reported that the user is offline. If this node has a claim, it may have lost it. */
-  recordOffline(userId: UserId): void {
+  /**
+   * What the last write found may be outdated: the feed reported the user as offline, or the user
+   * may be in other groups. Only a write that begins from now on can decide it.
+   */
+  requireWrite(userId: UserId): void {
     if (this.#states.has(userId)) this.#states.set(userId, "in doubt");
-    this.#offlineDuringWrite?.add(userId);
+    this.#outdatedDuringWrite?.add(userId);
   }
 
   /**
@@ -92,7 +93,7 @@ export class Claims {
 
   /** A write of this batch is about to begin. Until its result is known, its claims are in doubt. */
   beginWrite({ arriving, leaving }: Batch): void {
-    this.#offlineDuringWrite = new Set();
+    this.#outdatedDuringWrite = new Set();
     for (const userId of [...arriving, ...leaving]) this.invalidate(userId);
   }
 
@@ -101,36 +102,28 @@ export class Claims {
    * large for the time that it had, so after a failure the next one has half of the users.
    */
   endWrite(outcome: "done" | "failed"): void {
-    this.#offlineDuringWrite = undefined;
+    this.#outdatedDuringWrite = undefined;
     this.#batchUsersMax = outcome === "done"
       ? Math.min(2 * this.#batchUsersMax, BATCH_USERS_MAX)
       : Math.ceil(this.#batchUsersMax / 2);
   }
 
-  /** Applies the result of a committed write. Claims of deferred users stay in doubt. */
-  applyResult(
-    { arriving, leaving }: Batch,
-    applied: Pick<Applied, "unknown" | "deferred">,
-  ): BatchResult {
-    const deferred = new Set(applied.deferred);
-    const unknownIds = new Set(applied.unknown);
+  /** Applies the result of a committed write. Claims for which nothing was written stay in doubt. */
+  applyResult({ arriving, leaving }: Batch, applied: Applied): BatchResult {
+    const undecided = new Set([...applied.deferred, ...applied.ungrouped]);
+    const refused = new Set([...applied.unknown, ...applied.overgrouped]);
     for (const userId of leaving) this.#states.delete(userId);
     const held: UserId[] = [];
-    const unknown: UserId[] = [];
     const inDoubt: UserId[] = [];
     for (const userId of arriving) {
-      if (deferred.has(userId)) continue;
-      if (unknownIds.has(userId)) {
-        this.#states.delete(userId);
-        unknown.push(userId);
-      } else if (this.#offlineDuringWrite?.has(userId)) {
-        // The report may be newer than the result of the write.
-        inDoubt.push(userId);
-      } else {
+      if (undecided.has(userId)) continue;
+      if (refused.has(userId)) this.#states.delete(userId);
+      else if (this.#outdatedDuringWrite?.has(userId)) inDoubt.push(userId);
+      else {
         this.#states.set(userId, "held");
         held.push(userId);
       }
     }
-    return { held, unknown, inDoubt };
+    return { held, inDoubt };
   }
 }

@@ -24,7 +24,6 @@
  * - `lease.ts`: this node's right to claim. `LEASE_MS` is the time after which other nodes may
  *   release the claims of a node that died. A node whose lease ended claims all its users again
  *   under a new node id.
- * - `unknown_users.ts`: users that the store does not know.
  *
  * A connection gets messages only after its user's claim is held and the roster has the user
  * online. So a client with a token for an unknown user gets none, and the first state that a
@@ -35,9 +34,15 @@
  */
 import { BackgroundTask } from "../../base/background_task.ts";
 import { type Clock, retryMs } from "../../base/clock.ts";
+import { GROUP_ID_LENGTH_MAX } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
+import {
+  DISCONNECT,
+  type Disconnect,
+  withDetail,
+} from "../../client/protocol/disconnect.ts";
 import type { Connection } from "../connections/connection.ts";
 import type {
   ConnectionObserver,
@@ -45,7 +50,8 @@ import type {
 } from "../connections/connections.ts";
 import type { Hub } from "../connections/hub.ts";
 import type { Feed } from "../feed/feed.ts";
-import type { Change } from "../roster/ring.ts";
+import type { Change } from "../roster/change.ts";
+import { NOBODY } from "../roster/groups.ts";
 import type { Roster } from "../roster/roster.ts";
 import {
   type Applied,
@@ -56,9 +62,8 @@ import {
 import { type Batch, Claims, type Whereabouts } from "./claims.ts";
 import { Grace } from "./grace.ts";
 import type { Lease } from "./lease.ts";
-import { UnknownUsers, type UnknownUsersDeps } from "./unknown_users.ts";
 
-export interface PresenceDeps extends UnknownUsersDeps {
+export interface PresenceDeps {
   readonly connections: Pick<Connections, "hub" | "disconnect">;
   readonly store: Pick<Store, "apply" | "claimedBy">;
   readonly roster: Pick<Roster, "has">;
@@ -68,8 +73,15 @@ export interface PresenceDeps extends UnknownUsersDeps {
   readonly log: Log;
   /** Milliseconds for which a user who left stays claimed. 0: not at all. */
   readonly offlineGraceMs: number;
-  /** Connections became live. */
-  readonly onLive: () => void;
+  /**
+   * The store does not know the user. It may become known, and be written again by `retry`. Left
+   * out: the user's connections are closed.
+   */
+  readonly onUnknown?: ((userId: UserId) => void) | undefined;
+  /** Users are in groups, which the store reads with each write. Left out: there are none. */
+  readonly groups?: { readonly perUserMax: number } | undefined;
+  /** The connection became live. */
+  readonly onLive: (connection: Connection) => void;
 }
 
 export class Presence implements ConnectionObserver {
@@ -77,7 +89,6 @@ export class Presence implements ConnectionObserver {
   readonly #random: () => number;
   readonly #claims = new Claims();
   readonly #grace: Grace;
-  readonly #unknownUsers: UnknownUsers;
   /** Users to compare and write. Bounded by the users with a connection or a claim, and so by admission. */
   readonly #dirty = new Set<UserId>();
   /** Since when there are dirty users. */
@@ -96,14 +107,16 @@ export class Presence implements ConnectionObserver {
   constructor(deps: PresenceDeps, random = Math.random) {
     this.#deps = deps;
     this.#random = random;
-    const markDirty = (userId: UserId) => this.#markDirty(userId);
-    this.#grace = new Grace(deps.offlineGraceMs, deps.clock, markDirty);
-    this.#unknownUsers = new UnknownUsers(deps, markDirty);
+    this.#grace = new Grace(
+      ...[deps.offlineGraceMs, deps.clock] as const,
+      (userId) => this.#markDirty(userId),
+    );
   }
 
   /** A connection is in the hub. If its user's claim is held, no write is needed. */
   opened({ userId }: Connection): void {
     this.#grace.end(userId);
+    this.reread(userId);
     if (this.#claims.stateOf(userId) === "held") {
       this.#makeLiveOnceOnline([userId]);
     } else {
@@ -129,22 +142,25 @@ export class Presence implements ConnectionObserver {
   }
 
   /**
+   * The user has another connection or token, and may be in other groups now. Without groups
+   * nothing happens.
+   */
+  reread(userId: UserId): void {
+    if (this.#deps.groups === undefined) return;
+    this.#claims.requireWrite(userId);
+    this.#markDirty(userId);
+  }
+
+  /**
    * The roster changed. A user who is connected here, or in grace, and was reported offline may
    * have lost the claim: the user was deleted, or another node released the claims of this one.
    * Only a write that begins after this report can decide it.
    */
-  onFeedChanges(changes: readonly Change[]): void {
+  onChange({ userId, after }: Change): void {
     // Connections of a user who is online now may have waited for it.
-    this.#makeLive(
-      changes.filter(({ status }) => status === "online").map(({ userId }) =>
-        userId
-      ),
-    );
-    for (const { userId, status } of changes) {
-      if (status !== "offline") continue;
-      this.#claims.recordOffline(userId);
-      if (this.#hub.has(userId)) this.#markDirty(userId);
-    }
+    if (after !== NOBODY) return this.#makeLive([userId]);
+    this.#claims.requireWrite(userId);
+    if (this.#hub.has(userId)) this.#markDirty(userId);
   }
 
   /** Nothing certain is known of any claim. All claims, and all connected users, are written again. */
@@ -166,6 +182,11 @@ export class Presence implements ConnectionObserver {
     for (const userId of stored) {
       if (this.#claims.stateOf(userId) === "absent") this.#invalidate(userId);
     }
+  }
+
+  /** Writes a user again whom the store did not know. */
+  retry(userId: UserId): void {
+    this.#markDirty(userId);
   }
 
   /** Users whose claims have to be written, or are being written. */
@@ -262,13 +283,38 @@ export class Presence implements ConnectionObserver {
   }
 
   #applyResult(batch: Batch, applied: Applied): void {
-    const { held, unknown, inDoubt } = this.#claims.applyResult(batch, applied);
-    if (applied.deferred.length === 0) this.#deferrals = 0;
-    for (const userId of applied.deferred) this.#deferred.add(userId);
+    const { held, inDoubt } = this.#claims.applyResult(batch, applied);
+    const deferred = [...applied.deferred, ...applied.ungrouped];
+    if (deferred.length === 0) this.#deferrals = 0;
+    for (const userId of deferred) this.#deferred.add(userId);
     if (this.#deferred.size > 0) this.#retrier.wake();
-    for (const userId of unknown) this.#unknownUsers.handle(userId);
+    for (const userId of applied.ungrouped) {
+      this.#refuse(userId, "joining", DISCONNECT.groupsUnavailable);
+    }
+    const { onUnknown, groups } = this.#deps;
+    const tooManyGroups = withDetail(
+      DISCONNECT.tooManyGroups,
+      ...[groups?.perUserMax ?? 0, GROUP_ID_LENGTH_MAX],
+    );
+    for (const userId of applied.overgrouped) {
+      this.#refuse(userId, "live", tooManyGroups);
+    }
+    for (const userId of applied.unknown) {
+      if (onUnknown !== undefined) onUnknown(userId);
+      else this.#refuse(userId, "live", DISCONNECT.unknownUser);
+    }
     for (const userId of inDoubt) this.#markDirty(userId);
     this.#makeLiveOnceOnline(held);
+  }
+
+  /** Closes the connections of a user that wait for their claim, and if `upTo` is `live`, the others too. */
+  #refuse(userId: UserId, upTo: "joining" | "live", why: Disconnect): void {
+    const { connections, log } = this.#deps;
+    for (const connection of this.#hub.connectionsOf(userId)) {
+      if (upTo === "joining" && connection.state === "live") continue;
+      log.info({ userId, reason: why.reason }, "refused a user");
+      connections.disconnect(connection, why);
+    }
   }
 
   /** If the roster does not have a user online yet, the connections wait for the feed. */
@@ -282,18 +328,17 @@ export class Presence implements ConnectionObserver {
   /** Users whose claims are not held are passed over. */
   #makeLive(userIds: readonly UserId[]): void {
     const { onLive } = this.#deps;
-    let isAnyLive = false;
     for (const userId of userIds) {
       if (this.#claims.stateOf(userId) !== "held") continue;
       for (const connection of this.#hub.connectionsOf(userId)) {
-        isAnyLive ||= connection.state === "joining";
+        if (connection.state !== "joining") continue;
         connection.confirm();
+        onLive(connection);
       }
     }
-    if (isAnyLive) onLive();
   }
 
-  /** The users table cannot be read. Users that were seen before are written meanwhile. */
+  /** The users table or the groups cannot be read. Users that can be written are, meanwhile. */
   async #retry(signal: AbortSignal): Promise<void> {
     const pauseMs = retryMs(this.#deferrals, this.#random);
     await this.#deps.clock.sleep(pauseMs, signal);

@@ -7,32 +7,7 @@
  *
  * @module
  */
-import type { Status } from "../../client/protocol/messages.ts";
-import type { UserId } from "../../client/protocol/user_id.ts";
-
-/** One user came online or went offline in the roster. */
-export interface Change {
-  readonly userId: UserId;
-  readonly status: Status;
-  readonly username: string;
-  /** The message of version 1, encoded once for all connections. */
-  readonly message: string;
-  /** The roster's `seq` after this change. */
-  readonly seq: number;
-}
-
-/**
- * What the changes after a moment come to, by user: the last change, or `undefined` if the user is
- * again as at that moment.
- */
-export type MergedChanges = Map<UserId, Change | undefined>;
-
-/** Adds the next change. Statuses alternate, so it undoes the one before, if there is one. */
-export function mergeChange(merged: MergedChanges, change: Change): void {
-  const before = merged.get(change.userId);
-  const isUndone = before !== undefined && before.status !== change.status;
-  merged.set(change.userId, isUndone ? undefined : change);
-}
+import type { Change } from "./change.ts";
 
 export class Ring {
   readonly #capacity: number;
@@ -58,8 +33,8 @@ export class Ring {
     return Math.max(0, this.#head - this.#capacity);
   }
 
-  /** Adds a change at the head. When the ring is full, this forgets the oldest. */
-  push(change: Change): void {
+  /** Adds a change at the head. When the ring is full, it forgets the oldest and returns it. */
+  push(change: Change): Change | undefined {
     const index = this.#head % this.#capacity;
     const forgotten = this.#changes[index];
     if (forgotten !== undefined && this.tail >= this.#base) {
@@ -67,6 +42,7 @@ export class Ring {
     }
     this.#changes[index] = change;
     this.#head += 1;
+    return forgotten;
   }
 
   /** @throws {RangeError} for a position that is not in the ring. */

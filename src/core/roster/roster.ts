@@ -1,50 +1,73 @@
 /**
- * The roster is this node's copy of who is online in the whole cluster, as of one `seq`.
+ * The roster is this node's copy of who is online in the whole cluster, as of one `seq`, and in
+ * which groups.
  *
  * It decides nothing: it applies the transitions that the store decided. Every change of it
- * enters the ring (`ring.ts`), so that a connection that is behind can catch up. It does not know
- * where transitions come from, nor which connections get messages.
+ * (`change.ts`) enters the ring (`ring.ts`) and the groups that it concerns (`group.ts`), so that a
+ * connection that is behind can catch up. A viewer reads it through the view of its own groups
+ * (`view.ts`); without groups there is one view, `everybody`. It does not know where transitions
+ * come from, nor which connections get messages.
  *
  * It starts from a snapshot (`load`) and applies one transition after another (`advance`). If the
  * feed does not continue it, a new snapshot replaces it (`replace`), under a new epoch. In the
  * ring the changes of each user always alternate between online and offline, whatever happens to
  * the feed.
  *
- * A transition costs constant time. The list of all users as JSON is made once for each change,
- * and only when it is asked for.
+ * A transition costs one step for each group that the user comes into or leaves.
  *
  * @module
  */
 import { cutText } from "../../base/cut_text.ts";
+import { deleteOldest } from "../../base/delete_oldest.ts";
 import {
   RING_TRANSITIONS_MAX,
   USERNAME_LENGTH_MAX,
 } from "../../base/limits.ts";
-import {
-  encodeStatus,
-  type OnlineUserInfo,
-  type OnlineUsers,
-  type Status,
-} from "../../client/protocol/messages.ts";
+import type { OnlineUserInfo } from "../../client/protocol/messages.ts";
 import { INTEGER_IDS, type UserId } from "../../client/protocol/user_id.ts";
-import { type Change, Ring } from "./ring.ts";
+import { Change } from "./change.ts";
+import { Group } from "./group.ts";
+import {
+  difference,
+  EVERYBODY,
+  type Groups,
+  groupsFor,
+  NOBODY,
+} from "./groups.ts";
+import { Ring } from "./ring.ts";
 import type { Snapshot, Transition } from "../store/store.ts";
+import { View } from "./view.ts";
 
 interface SnapshotRow {
   readonly seq: number;
   readonly row: Transition | undefined;
 }
 
+interface OnlineUser {
+  readonly username: string;
+  readonly groups: Groups;
+}
+
+/** In which groups a user was last visible, and the position of the change since which it is so. */
+interface Stay {
+  readonly key: string;
+  readonly since: number;
+}
+
 export class Roster {
   readonly ring: Ring;
-  readonly #users = new Map<UserId, string>();
+  /** What every user sees without groups. */
+  readonly everybody: View;
+  readonly #users = new Map<UserId, OnlineUser>();
+  readonly #groups = new Map<string, Group>();
+  readonly #compareIds: (a: UserId, b: UserId) => number;
+  readonly #ringCapacity: number;
   #seq = 0;
   #epoch = 0;
   /** The row of the feed under the `seq` of the last snapshot. `undefined`: pruned, or a hole. */
   #snapshotRow: SnapshotRow = { seq: 0, row: undefined };
-  #usersJson: string | undefined;
-
-  readonly #compareIds: (a: UserId, b: UserId) => number;
+  /** With groups, of users with a change in the ring, also of those who are offline. Oldest first. */
+  readonly #stays = new Map<UserId, Stay>();
 
   /** @param compareIds The order of lists. */
   constructor(
@@ -52,7 +75,9 @@ export class Roster {
     compareIds: (a: UserId, b: UserId) => number = INTEGER_IDS.compare,
   ) {
     this.#compareIds = compareIds;
+    this.#ringCapacity = ringCapacity;
     this.ring = new Ring(ringCapacity);
+    this.everybody = this.keepView(EVERYBODY);
   }
 
   /** The newest transition that this copy has. */
@@ -70,6 +95,11 @@ export class Roster {
     return this.#users.size;
   }
 
+  /** The groups that somebody is in, or looks at. */
+  get groups(): ReadonlyMap<string, { readonly members: ReadonlySet<UserId> }> {
+    return this.#groups;
+  }
+
   /**
    * Takes the first snapshot, at the start.
    *
@@ -77,31 +107,34 @@ export class Roster {
    */
   load(snapshot: Snapshot, history: readonly Transition[]): void {
     this.ring.resetTo((history[0]?.seq ?? snapshot.seq + 1) - 1);
-    for (const { seq, userId, username, status } of history) {
-      this.ring.push(changeOf(userId, status, username, seq));
+    for (const transition of history) {
+      const { userId, groupsBefore, status } = transition;
+      const before = status === "offline" || groupsBefore !== undefined
+        ? groupsFor(userId, groupsBefore)
+        : NOBODY;
+      this.#record(transition, before, groupsAfter(transition), transition.seq);
     }
     this.#seq = snapshot.seq;
     this.#snapshotRow = { seq: snapshot.seq, row: history.at(-1) };
-    for (const { id, username } of snapshot.users) {
-      this.#users.set(id, cutToLength(username));
+    for (const { id, username, groups } of snapshot.users) {
+      this.#set(id, username, groupsFor(id, groups));
     }
-    this.#usersJson = undefined;
   }
 
   /**
-   * Applies the next transition, and returns the changes that it causes: one or none.
+   * Applies the next transition, and returns the change that it causes, if it causes one.
    *
    * @throws {RangeError} when the transition is not the next.
    */
-  advance(transition: Transition): Change[] {
-    const { seq, userId, username, status } = transition;
+  advance(transition: Transition): Change | undefined {
+    const { seq, userId, username } = transition;
     if (seq !== this.#seq + 1) {
       throw new RangeError(
         `Cannot advance the roster: expected seq ${this.#seq + 1}, got ${seq}`,
       );
     }
     this.#seq = seq;
-    return this.#change(userId, status, username);
+    return this.#change(userId, username, groupsAfter(transition));
   }
 
   /**
@@ -109,23 +142,28 @@ export class Roster {
    * enters the ring, so that no connection misses one. No client can resume from a `seq` before it.
    *
    * @param last The first transition that the feed has from the snapshot's `seq` on.
-   * @returns The differences.
+   * @param onChange Called after each change, when the roster has it and not the next one.
    */
-  replace(snapshot: Snapshot, last?: Transition): Change[] {
-    const present = new Set(snapshot.users.map((user) => user.id));
+  replace(
+    snapshot: Snapshot,
+    last?: Transition,
+    onChange: (change: Change) => void = () => {},
+  ): void {
+    const { seq, users } = snapshot;
+    const present = new Set(users.map((user) => user.id));
     const absent = [...this.#users.keys()].filter((id) => !present.has(id));
-    this.#seq = snapshot.seq;
+    this.#seq = seq;
     this.#epoch += 1;
-    const changes = [
-      ...absent.flatMap((id) => this.#change(id, "offline", "")),
-      ...snapshot.users.flatMap(({ id, username }) =>
-        this.#change(id, "online", username)
-      ),
-    ];
-    this.ring.resetTo(snapshot.seq);
-    const { seq } = snapshot;
+    const apply = (id: UserId, username: string, after: Groups) => {
+      const change = this.#change(id, username, after);
+      if (change !== undefined) onChange(change);
+    };
+    for (const id of absent) apply(id, "", NOBODY);
+    for (const { id, username, groups } of users) {
+      apply(id, username, groupsFor(id, groups));
+    }
+    this.ring.resetTo(seq);
     this.#snapshotRow = { seq, row: last?.seq === seq ? last : undefined };
-    return changes;
   }
 
   /**
@@ -139,23 +177,50 @@ export class Roster {
   ): "same" | "different" | "unknown" {
     const taken = this.ring.bySeq();
     const known = transitions.filter(({ seq }) => taken.has(seq));
-    if (known.some((row) => !isSame(row, taken.get(row.seq)))) {
+    if (known.some((row) => !isSame(placeOf(row), taken.get(row.seq)))) {
       return "different";
     }
     const { seq, row } = this.#snapshotRow;
-    const found = transitions.find((one) => one.seq === seq);
-    if (found !== undefined && !isSame(found, row)) return "different";
+    const found = placeOf(transitions.find((one) => one.seq === seq));
+    const own = placeOf(row);
+    if (found !== undefined && !isSame(found, own)) return "different";
     if (known.length > 0) return "same";
     // No row is left to compare; they may have been pruned. Only the snapshot's own row can decide.
-    return seq === this.#seq && isSame(found, row) ? "same" : "unknown";
+    return seq === this.#seq && isSame(found, own) ? "same" : "unknown";
   }
 
   /**
    * The position in the ring from which a client with the roster as of `seq` resumes.
    * `undefined`: the ring does not reach back that far, or this copy has not reached `seq`.
+   *
+   * @param viewer The client's user. It may have had other groups then, and so another copy.
    */
-  positionAfter(seq: number): number | undefined {
-    return seq > this.#seq ? undefined : this.ring.positionAfter(seq);
+  positionAfter(seq: number, viewer?: UserId): number | undefined {
+    if (seq > this.#seq) return undefined;
+    const position = this.ring.positionAfter(seq);
+    const since = viewer === undefined ? -1 : this.#stays.get(viewer)?.since;
+    return (since ?? -1) < (position ?? -1) ? position : undefined;
+  }
+
+  /** What a set of groups sees now. It is outdated by the next change. */
+  view(groups: Groups): View {
+    const found = groups.names.flatMap((name) => this.#groups.get(name) ?? []);
+    return this.#view(groups, found);
+  }
+
+  /** What a set of groups sees, until it is given to `dropView`. */
+  keepView(groups: Groups): View {
+    const found = groups.names.map((name) => this.#group(name));
+    for (const group of found) group.views += 1;
+    return this.#view(groups, found);
+  }
+
+  dropView({ groups: { names } }: View): void {
+    for (const name of names) {
+      const group = this.#group(name);
+      group.views -= 1;
+      if (group.isUnused) this.#groups.delete(name);
+    }
   }
 
   /**
@@ -177,10 +242,9 @@ export class Roster {
     }
     for (const { id, username } of users) {
       const known = this.#users.get(id);
-      const name = cutToLength(username);
-      if (known === undefined || known === name || changed.has(id)) continue;
-      this.#users.set(id, name);
-      this.#usersJson = undefined;
+      if (known !== undefined && !changed.has(id)) {
+        this.#set(id, username, known.groups);
+      }
     }
     return "renamed";
   }
@@ -191,61 +255,102 @@ export class Roster {
 
   /** The name of a user who is online. */
   nameOf(userId: UserId): string | undefined {
-    return this.#users.get(userId);
+    return this.#users.get(userId)?.username;
   }
 
-  /**
-   * The online users, ids ascending.
-   *
-   * @param ids Only these. Default: all.
-   */
-  users(ids?: ReadonlySet<UserId>): OnlineUserInfo[] {
-    const users: OnlineUserInfo[] = [];
-    for (const id of ids ?? this.#users.keys()) {
-      const username = this.#users.get(id);
-      if (username !== undefined) users.push({ id, username });
+  /** In which groups a user who is online is visible. */
+  groupsOf(userId: UserId): Groups | undefined {
+    return this.#users.get(userId)?.groups;
+  }
+
+  /** Invariant: the changes of each user in the ring follow each other, even if the feed repeats one. */
+  #change(userId: UserId, name: string, after: Groups): Change | undefined {
+    const username = cutText(name, USERNAME_LENGTH_MAX);
+    const before = this.#set(userId, username, after);
+    if (before.key === after.key) return undefined;
+    return this.#record({ userId, username }, before, after, this.#seq);
+  }
+
+  /** Sets where a user is visible, and returns where the user was until now. */
+  #set(userId: UserId, name: string, groups: Groups): Groups {
+    const username = cutText(name, USERNAME_LENGTH_MAX);
+    const known = this.#users.get(userId);
+    const before = known?.groups ?? NOBODY;
+    if (before.key === groups.key && known?.username === username) {
+      return before;
     }
-    return users.sort((a, b) => this.#compareIds(a.id, b.id));
+    if (groups === NOBODY) this.#users.delete(userId);
+    else this.#users.set(userId, { username, groups });
+    for (const name of before.names) this.#group(name).remove(userId);
+    for (const name of groups.names) this.#group(name).add(userId);
+    return before;
   }
 
-  /** The online users as a JSON array, made once for each change. */
-  usersJson(): string {
-    return this.#usersJson ??= JSON.stringify(
-      this.users() satisfies OnlineUsers["online_users"],
-    );
+  /** Adds a change to the ring, and to the groups that it concerns. */
+  #record(
+    { userId, username }: Pick<Transition, "userId" | "username">,
+    before: Groups,
+    after: Groups,
+    seq: number,
+  ): Change {
+    const user = { userId, username: cutText(username, USERNAME_LENGTH_MAX) };
+    const change = new Change(user, before, after, seq, this.ring.head);
+    for (const name of difference(before, after)) {
+      this.#group(name).push(change);
+    }
+    this.#recordStay(change);
+    const forgotten = this.ring.push(change);
+    if (forgotten !== undefined) this.#forget(forgotten);
+    return change;
   }
 
-  /** Invariant: the changes of each user in the ring alternate, even if the feed repeats a status. */
-  #change(userId: UserId, status: Status, name: string): Change[] {
-    const username = cutToLength(name);
-    const wasOnline = this.#users.has(userId);
-    if (status === "online") this.#users.set(userId, username);
-    else this.#users.delete(userId);
-    this.#usersJson = undefined;
-    if (wasOnline === (status === "online")) return [];
-    const change = changeOf(userId, status, username, this.#seq);
-    this.ring.push(change);
-    return [change];
+  #forget({ before, after }: Change): void {
+    for (const name of difference(before, after)) {
+      const group = this.#group(name);
+      group.forgetOldest();
+      if (group.isUnused) this.#groups.delete(name);
+    }
   }
+
+  #recordStay({ userId, before, after, position }: Change): void {
+    // Without groups every user sees the same all the time.
+    if (before === EVERYBODY || after === EVERYBODY) return;
+    const first = before === NOBODY
+      ? undefined
+      : { key: before.key, since: -1 };
+    const known = this.#stays.get(userId) ?? first;
+    const isSame = after === NOBODY || after.key === known?.key;
+    this.#stays.delete(userId);
+    const stay = isSame ? known : { key: after.key, since: position };
+    if (stay !== undefined) this.#stays.set(userId, stay);
+    deleteOldest(this.#stays, this.#ringCapacity);
+  }
+
+  #group(name: string): Group {
+    const known = this.#groups.get(name);
+    if (known !== undefined) return known;
+    const group = new Group();
+    this.#groups.set(name, group);
+    return group;
+  }
+
+  #view(groups: Groups, found: readonly Group[]): View {
+    const viewed = { users: this.#users, compareIds: this.#compareIds };
+    return new View(groups, viewed, found);
+  }
+}
+
+function groupsAfter({ userId, status, groups }: Transition): Groups {
+  return status === "offline" ? NOBODY : groupsFor(userId, groups);
 }
 
 /** What is compared of a row. A row of the ring and a row of the feed are the same without the name. */
-type Row = Pick<Transition, "userId" | "status"> | undefined;
+type Place = Pick<Change, "userId" | "after">;
 
-function isSame(one: Row, other: Row): boolean {
-  return one?.userId === other?.userId && one?.status === other?.status;
+function placeOf(row: Transition | undefined): Place | undefined {
+  return row && { userId: row.userId, after: groupsAfter(row) };
 }
 
-function changeOf(
-  userId: UserId,
-  status: Status,
-  username: string,
-  seq: number,
-): Change {
-  const message = encodeStatus(userId, status);
-  return { userId, status, username, message, seq };
-}
-
-function cutToLength(username: string): string {
-  return cutText(username, USERNAME_LENGTH_MAX);
+function isSame(one: Place | undefined, other: Place | undefined): boolean {
+  return one?.userId === other?.userId && one?.after.key === other?.after.key;
 }

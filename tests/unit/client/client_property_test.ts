@@ -10,6 +10,8 @@ import { DISCONNECT } from "../../../src/client/protocol/disconnect.ts";
 import { Replica } from "../../../src/client/replica.ts";
 import { toWatchSet, type WatchSet } from "../../../src/client/users.ts";
 import { Connection } from "../../../src/core/connections/connection.ts";
+import { Hub } from "../../../src/core/connections/hub.ts";
+import { publishChange } from "../../support/fanout.ts";
 import { Fanout } from "../../../src/core/fanout/fanout.ts";
 import { ClientMessages } from "../../../src/socket/client_messages.ts";
 import { noMetrics } from "../../../src/base/metrics.ts";
@@ -41,7 +43,10 @@ class World {
   readonly #random: () => number;
   readonly #clock = new FakeClock();
   readonly #roster = new Roster(12);
-  readonly #subscriptions = new Subscriptions(WATCHED_IDS_MAX);
+  readonly #subscriptions = new Subscriptions(
+    this.#roster,
+    WATCHED_IDS_MAX,
+  );
   readonly #fanout: Fanout;
   readonly #other: Connection;
   readonly #replica: Replica;
@@ -68,7 +73,8 @@ class World {
       ...{ subscriptions: this.#subscriptions, roster: this.#roster },
       ...{ clock: this.#clock, log: rememberingLog(), metrics: noMetrics },
       ...{ intervalMs: 50, stateUsersMax },
-      connections: { disconnect: () => this.#disconnect() },
+      hasGroups: false,
+      connections: { hub: new Hub(), disconnect: () => this.#disconnect() },
     });
     this.#other = this.#newConnection(new FakeSocket());
     this.#fanout.subscribeV2(this.#other);
@@ -122,7 +128,7 @@ class World {
       username: "name",
       status,
     } as const;
-    this.#fanout.publish(this.#roster.advance(change));
+    publishChange(this.#fanout, this.#roster.advance(change));
   }
 
   #receive(): void {
@@ -238,7 +244,7 @@ class World {
       return;
     }
     const watched = scope === "*" ? undefined : scope;
-    const online = this.#roster.users(watched).map(({ id }) => id);
+    const online = this.#roster.everybody.users(watched).map(({ id }) => id);
     deepEqual(sorted(this.#replica.users.keys()), online);
   }
 

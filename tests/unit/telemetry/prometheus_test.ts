@@ -52,7 +52,7 @@ async function valuesOf(
 }
 
 Deno.test("v2_connections counts every version 2 connection, and watchers those of them that watch", async () => {
-  const subscriptions = new Subscriptions();
+  const subscriptions = new Subscriptions(new Roster());
   const { connection } = liveConnection(1, { version: 1 });
   subscriptions.addV1(new V1Subscriber(connection, 0));
   for (const scope of ["*", new Set([1, 2])] as const) {
@@ -69,7 +69,7 @@ Deno.test("v2_connections counts every version 2 connection, and watchers those 
 });
 
 Deno.test("times are in seconds, and counters have their labels", async () => {
-  const metrics = metricsOf(new Subscriptions());
+  const metrics = metricsOf(new Subscriptions(new Roster()));
   metrics.recorder.applied(3, 2, 250);
   metrics.recorder.delivered(20, 2);
   metrics.recorder.requestRefused(503, "full");
@@ -95,7 +95,7 @@ Deno.test("times are in seconds, and counters have their labels", async () => {
 });
 
 Deno.test("limits are beside the values that they bound", async () => {
-  const values = await valuesOf(metricsOf(new Subscriptions()));
+  const values = await valuesOf(metricsOf(new Subscriptions(new Roster())));
   deepEqual(
     [
       ...["connections_max", "new_connections_per_second_max"],
@@ -110,7 +110,7 @@ Deno.test("limits are beside the values that they bound", async () => {
 });
 
 Deno.test("each check of readiness is a metric, 0 while it fails", async () => {
-  const values = await valuesOf(metricsOf(new Subscriptions()));
+  const values = await valuesOf(metricsOf(new Subscriptions(new Roster())));
   const ready = [...values].filter(([name]) => /^rollcall_ready/.test(name));
   deepEqual(
     ready.filter(([, value]) => value !== 1),
@@ -120,7 +120,7 @@ Deno.test("each check of readiness is a metric, 0 while it fails", async () => {
 });
 
 Deno.test("a value that is not known yet has no sample", async () => {
-  const metrics = metricsOf(new Subscriptions());
+  const metrics = metricsOf(new Subscriptions(new Roster()));
   const age = "rollcall_key_set_age_seconds";
   equal((await valuesOf(metrics)).has(age), false);
   metrics.recorder.keySetFetched();

@@ -95,7 +95,7 @@ Deno.test("any number of wakes in one turn cause one pass, and a later wake with
   equal(socket.sent.length, 0);
   await clock.advance(0);
   equal(socket.sent.length, 10);
-  fanout.wake();
+  fanout.publish();
   await clock.advance(0);
   equal(socket.sent.length, 10);
   await fanout.stop();

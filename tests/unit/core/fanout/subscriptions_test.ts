@@ -1,6 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { V2Subscriber } from "../../../../src/core/fanout/subscriber.ts";
 import { Subscriptions } from "../../../../src/core/fanout/subscriptions.ts";
+import { Roster } from "../../../../src/core/roster/roster.ts";
 import { liveConnection } from "../../../support/fakes.ts";
 
 function newSubscriber(
@@ -12,7 +13,7 @@ function newSubscriber(
 }
 
 Deno.test("[L1] a node has a limit of watched ids, and a connection frees its own", () => {
-  const subscriptions = new Subscriptions(5);
+  const subscriptions = new Subscriptions(new Roster(), 5);
   const [one, two] = [newSubscriber(), newSubscriber()];
   subscriptions.addV2(one);
   subscriptions.addV2(two);
@@ -32,7 +33,7 @@ Deno.test("[L1] a node has a limit of watched ids, and a connection frees its ow
 });
 
 Deno.test("[L1] a user has a share of the watched ids of a node, with all connections together", () => {
-  const subscriptions = new Subscriptions(10, 4);
+  const subscriptions = new Subscriptions(new Roster(), 10, 4);
   const [one, two] = [newSubscriber(), newSubscriber()];
   subscriptions.addV2(one);
   subscriptions.addV2(two);

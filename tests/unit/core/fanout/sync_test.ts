@@ -102,14 +102,14 @@ Deno.test("[S2][S3] a version 2 connection whose next change left the ring recei
 });
 
 Deno.test("[S2] every version 2 connection receives a snapshot after the roster was replaced", async () => {
-  const { fanout, clock, change, connectV2, roster } = createFanout();
+  const { fanout, clock, change, connectV2, replace } = createFanout();
   const [first, second] = [connectV2(101), connectV2(102)];
   change(1, 3);
   await clock.advance(100);
   equal(fanout.watch(first.connection, new Set([1])), "watching");
   await clock.advance(100);
   const users = [{ id: 7, username: "user7" }];
-  fanout.publish(roster.replace({ seq: 2, users }));
+  replace({ seq: 2, users });
   await clock.advance(100);
   deepEqual(received(first), ["3 is 1", "3 is 1", "2 is "]);
   deepEqual(received(second), ["3 is 1", "2 is 7"]);
@@ -221,11 +221,11 @@ Deno.test("[L1] above the limit counts replace names, and below it a snapshot fo
 });
 
 Deno.test("[L1] a client that receives counts receives another one after the roster was replaced", async () => {
-  const { fanout, clock, change, connectV2, roster } = createFanout();
+  const { fanout, clock, change, connectV2, roster, replace } = createFanout();
   const peer = connectV2();
   for (let userId = 1; userId <= 11; userId++) change(userId);
   await clock.advance(100);
-  fanout.publish(roster.replace({ seq: 5, users: roster.users() }));
+  replace({ seq: 5, users: roster.everybody.users() });
   await clock.advance(2_000);
   deepEqual(received(peer).slice(1), [
     "presence_count 11",

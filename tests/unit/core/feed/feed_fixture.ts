@@ -125,6 +125,7 @@ export async function startFeed(): Promise<FeedFixture> {
         return subscription;
       },
     },
+    onChange: () => {},
     onAdvance: () => {},
     onRevoked: () => {},
     onGroupsChanged: () => {},
@@ -138,7 +139,7 @@ export async function startFeed(): Promise<FeedFixture> {
   const cutLink = async () => await subscription?.close();
   return {
     ...{ clock, database, feed, roster, log, counts, faults, cutLink },
-    online: () => roster.users().map(({ id }) => id),
+    online: () => roster.everybody.users().map(({ id }) => id),
     write: (arriving, leaving = []) => store.apply("other", arriving, leaving),
     rename: (userId, username) => {
       const row = database.presence.rows.get(userId);

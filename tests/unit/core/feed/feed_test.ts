@@ -89,7 +89,7 @@ Deno.test("an online user who is renamed gets the new name in the roster, withou
   const { head } = roster.ring;
   for (let n = 0; n < 100; n++) rename(1, `name${n}`);
   await clock.advance(USERNAME_REFRESH_MS);
-  deepEqual(roster.users(), [{ id: 1, username: "name99" }, {
+  deepEqual(roster.everybody.users(), [{ id: 1, username: "name99" }, {
     id: 2,
     username: "user2",
   }]);
@@ -110,6 +110,7 @@ Deno.test("[S2] at the start the ring is filled from the feed, but not across a 
   const feed = new Feed({
     ...{ store, roster, clock, log: rememberingLog() },
     heartbeatMs: HEARTBEAT_MS,
+    onChange: () => {},
     onAdvance: () => {},
     onRevoked: () => {},
     onGroupsChanged: () => {},

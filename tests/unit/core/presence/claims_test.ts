@@ -4,21 +4,21 @@ import {
   type Whereabouts,
 } from "../../../../src/core/presence/claims.ts";
 import { BATCH_USERS_MAX } from "../../../../src/core/presence/limits.ts";
+import type { Applied } from "../../../../src/core/store/store.ts";
+import { NOTHING_APPLIED } from "../../../support/fakes.ts";
 import type { UserId } from "../../../../src/client/protocol/user_id.ts";
-
-const nothing = { unknown: [], deferred: [] };
 
 /** Writes the batch of one user, with this result. */
 function write(
   claims: Claims,
   userId: number,
   whereabouts: Whereabouts,
-  result: { unknown?: number[]; deferred?: number[] } = {},
+  result: Partial<Applied> = {},
 ) {
   const batch = claims.takeBatch(new Set([userId]), () => whereabouts);
   claims.beginWrite(batch);
   equal(claims.stateOf(userId), "in doubt");
-  const applied = claims.applyResult(batch, { ...nothing, ...result });
+  const applied = claims.applyResult(batch, { ...NOTHING_APPLIED, ...result });
   claims.endWrite("done");
   return applied;
 }
@@ -61,17 +61,21 @@ Deno.test("a committed write makes claims held, absent, or leaves them in doubt 
   equal(claims.stateOf(1), "in doubt");
   write(claims, 1, "gone");
   equal(claims.stateOf(1), "absent");
-  deepEqual(write(claims, 2, "connected", { unknown: [2] }).unknown, [2]);
-  equal(claims.stateOf(2), "absent");
+  deepEqual(write(claims, 1, "connected", { ungrouped: [1] }).held, []);
+  equal(claims.stateOf(1), "in doubt");
+  for (const refused of [{ unknown: [2] }, { overgrouped: [2] }]) {
+    deepEqual(write(claims, 2, "connected", refused).held, []);
+    equal(claims.stateOf(2), "absent");
+  }
 });
 
 Deno.test("[P1] a user reported offline during a write is in doubt after it", () => {
   const claims = new Claims();
   const batch = claims.takeBatch(new Set([1]), () => "connected");
   claims.beginWrite(batch);
-  claims.recordOffline(1);
-  deepEqual(claims.applyResult(batch, nothing), {
-    ...{ held: [], unknown: [], inDoubt: [1] },
+  claims.requireWrite(1);
+  deepEqual(claims.applyResult(batch, NOTHING_APPLIED), {
+    ...{ held: [], inDoubt: [1] },
   });
   claims.endWrite("done");
   equal(claims.stateOf(1), "in doubt");
@@ -81,6 +85,6 @@ Deno.test("[P1] a user reported offline during a write is in doubt after it", ()
 
 Deno.test("a user without a claim who is reported offline stays without a claim", () => {
   const claims = new Claims();
-  claims.recordOffline(1);
+  claims.requireWrite(1);
   equal(claims.stateOf(1), "absent");
 });

@@ -10,12 +10,22 @@ import { DISCONNECT } from "../../../../src/client/protocol/disconnect.ts";
 import type { Status } from "../../../../src/client/protocol/messages.ts";
 import type { UserId } from "../../../../src/client/protocol/user_id.ts";
 import type { Applied } from "../../../../src/core/store/store.ts";
+import { Change } from "../../../../src/core/roster/change.ts";
+import { EVERYBODY, NOBODY } from "../../../../src/core/roster/groups.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import {
   joiningConnection,
   NOTHING_APPLIED,
   rememberingLog,
 } from "../../../support/fakes.ts";
+
+function changeOf(userId: number, status: Status): Change {
+  const user = { userId, username: "" };
+  const [before, after] = status === "online"
+    ? [NOBODY, EVERYBODY]
+    : [EVERYBODY, NOBODY];
+  return new Change(user, before, after, 1, 0);
+}
 
 /** A presence whose writes wait until the test answers them. */
 function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
@@ -58,13 +68,7 @@ function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
   }, () => 1);
   connections.observe(presence);
   const reportChange = (userId: number, status: Status) =>
-    presence.onFeedChanges([{
-      userId,
-      status,
-      username: "",
-      message: "",
-      seq: 1,
-    }]);
+    presence.onChange(changeOf(userId, status));
   const reportOffline = (userId: number) => reportChange(userId, "offline");
   return {
     connections,

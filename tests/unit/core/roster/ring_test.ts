@@ -1,9 +1,11 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
-import { type Change, Ring } from "../../../../src/core/roster/ring.ts";
+import { Change } from "../../../../src/core/roster/change.ts";
+import { EVERYBODY, NOBODY } from "../../../../src/core/roster/groups.ts";
+import { Ring } from "../../../../src/core/roster/ring.ts";
 
 function change(seq: number): Change {
-  const basis = { userId: seq, status: "online", username: "x" } as const;
-  return { ...basis, message: "", seq };
+  const user = { userId: seq, username: "x" };
+  return new Change(user, NOBODY, EVERYBODY, seq, 0);
 }
 
 Deno.test("[L1] the ring keeps as many changes as its capacity, and throws for older ones", () => {

@@ -11,8 +11,8 @@ const transition = (seq: number, userId: number, status: Status) => ({
 function changesFrom(roster: Roster, from = 0): string[] {
   const messages: string[] = [];
   for (let position = from; position < roster.ring.head; position++) {
-    const { type, userId } = JSON.parse(roster.ring.at(position).message);
-    messages.push(`${userId} ${type.slice(5)}`);
+    const sighting = roster.everybody.sightingOf(roster.ring.at(position));
+    messages.push(`${sighting?.userId} ${sighting?.status}`);
   }
   return messages;
 }
@@ -21,9 +21,9 @@ Deno.test("the roster applies transitions, and throws for one that is not the ne
   const roster = new Roster();
   roster.advance(transition(1, 9, "online"));
   roster.advance(transition(2, 4, "online"));
-  deepEqual(roster.users().map(({ id }) => id), [4, 9]);
+  deepEqual(roster.everybody.users().map(({ id }) => id), [4, 9]);
   roster.advance(transition(3, 9, "offline"));
-  deepEqual(roster.users(), [{ id: 4, username: "user4" }]);
+  deepEqual(roster.everybody.users(), [{ id: 4, username: "user4" }]);
   throws(
     () => roster.advance(transition(5, 1, "online")),
     /expected seq 4, got 5/,
@@ -35,12 +35,18 @@ Deno.test("the roster applies transitions, and throws for one that is not the ne
   equal(roster.seq, 3);
 });
 
-Deno.test("[P7] the list is made once for each change, and is [] if nobody is online", () => {
+Deno.test("the version of a view changes with every change and every new name in it", () => {
   const roster = new Roster();
-  equal(roster.usersJson(), "[]");
+  const versions = [roster.everybody.version];
   roster.advance(transition(1, 2, "online"));
-  equal(roster.usersJson(), '[{"id":2,"username":"user2"}]');
-  equal(roster.usersJson(), roster.usersJson());
+  versions.push(roster.everybody.version);
+  roster.rename([{ id: 2, username: "renamed" }]);
+  versions.push(roster.everybody.version);
+  roster.rename([{ id: 2, username: "renamed" }]);
+  equal(roster.everybody.version, versions.at(-1));
+  roster.advance(transition(2, 2, "offline"));
+  versions.push(roster.everybody.version);
+  equal(new Set(versions).size, versions.length);
 });
 
 Deno.test("replacing the roster by a snapshot puts the differences into the ring, and nothing else", () => {
@@ -59,7 +65,7 @@ Deno.test("replacing the roster by a snapshot puts the differences into the ring
     "4 online",
   ]);
   equal(roster.seq, 9);
-  deepEqual(roster.users(), [{ id: 3, username: "renamed" }, {
+  deepEqual(roster.everybody.users(), [{ id: 3, username: "renamed" }, {
     id: 4,
     username: "user4",
   }]);

@@ -1,7 +1,7 @@
 /**
- * Users that the store does not know: their connections are refused.
+ * Users that the store does not know, with `AUTO_PROVISION`.
  *
- * With `AUTO_PROVISION` the server may have written the user's row earlier, and remember that,
+ * The server may have written the user's row earlier, and remember that,
  * while the application has deleted the row since. So the row is written once more for connections
  * that still wait for their claim. A user who was deleted while connected is refused: the
  * application decides who is deleted, and the user may connect again.
@@ -10,25 +10,20 @@
  *
  * @module
  */
-import type { Log } from "../../base/log.ts";
-import {
-  DISCONNECT,
-  type Disconnect,
-} from "../../client/protocol/disconnect.ts";
-import type { UserId } from "../../client/protocol/user_id.ts";
-import type { Connection } from "../connections/connection.ts";
-import type { Connections } from "../connections/connections.ts";
+import type { Log } from "../base/log.ts";
+import { DISCONNECT, type Disconnect } from "../client/protocol/disconnect.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
+import type { Connection } from "../core/connections/connection.ts";
+import type { Connections } from "../core/connections/connections.ts";
 
 export interface UnknownUsersDeps {
   readonly connections: Pick<Connections, "hub" | "disconnect">;
   readonly log: Log;
   /**
    * Writes the row of a user once more, if the server wrote it before. Resolves with how to close
-   * the user's connections if it cannot. Never rejects. Left out: the server writes no rows.
+   * the user's connections if it cannot. Never rejects.
    */
-  readonly rewriteUser?:
-    | ((userId: UserId) => Promise<"written" | Disconnect>)
-    | undefined;
+  readonly rewriteUser: (userId: UserId) => Promise<"written" | Disconnect>;
 }
 
 export class UnknownUsers {
@@ -36,7 +31,6 @@ export class UnknownUsers {
   readonly #onWritten: (userId: UserId) => void;
   /** Connections for which a row was written once more. Each gets one try, so that none loops. */
   readonly #retried = new WeakSet<Connection>();
-
   /** Users whose row is being written once more. */
   readonly #writing = new Set<UserId>();
 
@@ -54,7 +48,7 @@ export class UnknownUsers {
     const connections = hub.connectionsOf(userId);
     const isLive = connections.some(({ state }) => state === "live");
     const waiting = connections.filter((one) => !this.#retried.has(one));
-    if (rewriteUser === undefined || isLive || waiting.length === 0) {
+    if (isLive || waiting.length === 0) {
       return this.#refuse(connections, DISCONNECT.unknownUser);
     }
     for (const connection of waiting) this.#retried.add(connection);

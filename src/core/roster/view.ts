@@ -1,0 +1,119 @@
+/**
+ * A view is what a viewer with a certain set of groups sees of the roster: users and changes.
+ *
+ * It holds nothing of its own. Viewers with the same groups share a view.
+ *
+ * Costs: a view of one group reads what the group has. A view of several merges them, so reading
+ * all users costs their number in each group, and reading changes costs those of each group.
+ *
+ * @module
+ */
+import type { OnlineUserInfo } from "../../client/protocol/messages.ts";
+import type { UserId } from "../../client/protocol/user_id.ts";
+import type { Change, Sighting } from "./change.ts";
+import type { Group } from "./group.ts";
+import type { Groups } from "./groups.ts";
+
+/** What a view reads of the roster. */
+export interface Viewed {
+  /** The users who are online. */
+  readonly users: ReadonlyMap<
+    UserId,
+    { readonly username: string; readonly groups: Groups }
+  >;
+  readonly compareIds: (a: UserId, b: UserId) => number;
+}
+
+export class View {
+  readonly groups: Groups;
+  readonly #viewed: Viewed;
+  readonly #names: ReadonlySet<string>;
+  readonly #groups: readonly Group[];
+
+  /** @param groups Those of the set that the roster has. */
+  constructor(groups: Groups, viewed: Viewed, found: readonly Group[]) {
+    this.groups = groups;
+    this.#viewed = viewed;
+    this.#names = new Set(groups.names);
+    this.#groups = found;
+  }
+
+  /** Changes whenever something in it did. */
+  get version(): number {
+    return this.#groups.reduce((sum, { version }) => sum + version, 0);
+  }
+
+  /** How many users it shows. */
+  get size(): number {
+    return this.ids().size;
+  }
+
+  /** Whether it shows more users than that. Counts them only if the sizes of the groups leave it open. */
+  isLargerThan(limit: number): boolean {
+    const sizes = this.#groups.map(({ members }) => members.size);
+    if (sizes.some((size) => size > limit)) return true;
+    const sum = sizes.reduce((one, other) => one + other, 0);
+    return sum > limit && this.size > limit;
+  }
+
+  /** Whether it shows a user who is visible in these groups. */
+  sees(groups: Groups): boolean {
+    return groups.names.some((name) => this.#names.has(name));
+  }
+
+  has(userId: UserId): boolean {
+    const user = this.#viewed.users.get(userId);
+    return user !== undefined && this.sees(user.groups);
+  }
+
+  /** The ids of the users, in any order. */
+  ids(): ReadonlySet<UserId> {
+    const [only, ...others] = this.#groups;
+    if (only !== undefined && others.length === 0) return only.members;
+    return new Set(this.#groups.flatMap(({ members }) => [...members]));
+  }
+
+  /**
+   * The users, ids ascending.
+   *
+   * @param ids Only these. Default: all.
+   */
+  users(ids?: ReadonlySet<UserId>): OnlineUserInfo[] {
+    const { users, compareIds } = this.#viewed;
+    const found: OnlineUserInfo[] = [];
+    for (const id of ids ?? this.ids()) {
+      const user = users.get(id);
+      if (user === undefined || !this.sees(user.groups)) continue;
+      found.push({ id, username: user.username });
+    }
+    return found.sort((a, b) => compareIds(a.id, b.id));
+  }
+
+  /** What a change is to a viewer. `undefined`: nothing. */
+  sightingOf(change: Change): Sighting | undefined {
+    const isSeen = this.sees(change.after);
+    if (this.sees(change.before) === isSeen) return undefined;
+    return change.as(isSeen ? "online" : "offline");
+  }
+
+  /** The position in the ring after the newest change that may concern it. */
+  get end(): number {
+    return Math.max(...this.#groups.map(({ end }) => end));
+  }
+
+  /** Whether the ring still has every change that concerns it, from a position on. */
+  reachesBackTo(position: number): boolean {
+    return this.#groups.every(({ forgottenEnd }) => forgottenEnd <= position);
+  }
+
+  /** The changes that may concern it from a position on, oldest first, at most `limit`. */
+  changesFrom(position: number, limit = Infinity): Change[] {
+    const [only, ...others] = this.#groups;
+    if (only === undefined) return [];
+    if (others.length === 0) return only.from(position, limit);
+    const found = new Set(
+      this.#groups.flatMap((group) => group.from(position, limit)),
+    );
+    return [...found].sort((a, b) => a.position - b.position).slice(0, limit);
+  }
+}
