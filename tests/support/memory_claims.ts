@@ -15,7 +15,7 @@ import {
   type Regrouping,
 } from "./memory_groups.ts";
 import { requireLease } from "./memory_nodes.ts";
-import { lockPresence } from "./memory_presence.ts";
+import { lockPresence, type Named } from "./memory_presence.ts";
 import {
   isSqlError,
   SqlError,
@@ -37,9 +37,6 @@ export interface AppliedRows {
 
 const UNGROUPED: Grouped = { regrouped: [], ungrouped: [], overgrouped: [] };
 
-/** A user and its name. */
-type Named = readonly [UserId, string];
-
 /** Claims the arriving users for a node and releases the leaving ones. */
 export function* apply(
   db: MemoryDatabase,
@@ -55,7 +52,7 @@ export function* apply(
   yield* tx.lock(db.writes, node, isBarrier ? "no key update" : "share");
   const last = tx.get(db.writes, node);
   if (
-    isBarrier ? (last ?? -1) >= writeNumber : (last ?? Infinity) > writeNumber
+    last === undefined || (isBarrier ? last >= writeNumber : last > writeNumber)
   ) {
     throw new SqlError(OVERTAKEN, `write ${writeNumber} was overtaken`);
   }
@@ -84,7 +81,7 @@ export function* apply(
   let { regrouped, ungrouped, overgrouped } = UNGROUPED;
   if (db.memberships !== undefined && known.length > 0) {
     ({ regrouped, ungrouped, overgrouped } = yield* groupArriving(
-      ...[db, tx, [...knownIds], going] as const,
+      ...[db, tx, known, going] as const,
     ));
     going = [...going, ...overgrouped];
     yield;

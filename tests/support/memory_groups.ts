@@ -9,7 +9,7 @@
 import { USERS_READ_LOCK_MS } from "../../src/postgres/limits.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
-import { addMissing, deleteUnseen, lockPresence } from "./memory_presence.ts";
+import { deleteUnseen, makePresence, type Named } from "./memory_presence.ts";
 import {
   isSqlError,
   SqlError,
@@ -129,16 +129,15 @@ export interface Grouped {
   readonly overgrouped: UserId[];
 }
 
-/** Locks all rows of a batch, and takes over the groups of those who arrive. */
+/** Makes and locks all rows of a batch, and takes over the groups of those who arrive. */
 export function* groupArriving(
   db: MemoryDatabase,
   tx: Transaction,
-  arriving: readonly UserId[],
-  leaving: readonly UserId[],
+  coming: readonly Named[],
+  going: readonly UserId[],
 ): Steps<Grouped> {
-  yield* addMissing(db, tx, arriving);
-  yield;
-  yield* lockPresence(db, tx, [...arriving, ...leaving]);
+  const arriving = coming.map(([id]) => id);
+  yield* makePresence(db, tx, coming, going);
   yield;
   const found = yield* readGroups(db, tx, arriving);
   yield;

@@ -70,6 +70,7 @@ export function* joinNode(
     ...{ expiresAt: renewedAt + leaseMs, renewedAt, heartbeatMs },
     leaving: false,
   });
+  tx.set(writes, node, 0);
   yield;
   if (predecessor === undefined) {
     return (yield* sweepNodes(db, tx, node, most, leaseMs)).transitions;

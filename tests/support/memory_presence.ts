@@ -7,6 +7,9 @@ import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import type { Steps, Transaction } from "./memory_transaction.ts";
 
+/** A user and its name. */
+export type Named = readonly [UserId, string];
+
 /** Locks the rows of these users that exist, in id order. */
 export function* lockPresence(
   { presence, compareIds }: MemoryDatabase,
@@ -31,27 +34,27 @@ export function tryLockPresence(
     : tx.tryLock(presence, id, "update");
 }
 
-/**
- * Inserts the rows that are missing, in id order, so that they can be locked. Waits for other
- * transactions that insert the same ones.
- */
-export function* addMissing(
+/** Makes rows for users without one, and locks them and the others, all in id order. */
+export function* makePresence(
   { presence, compareIds }: MemoryDatabase,
   tx: Transaction,
-  ids: readonly UserId[],
+  coming: readonly Named[],
+  going: readonly UserId[],
 ): Steps<void> {
-  const missing = [...new Set(ids)]
-    .filter((id) => tx.get(presence, id) === undefined);
-  for (const id of missing.sort(compareIds)) {
-    yield* tx.lock(presence, id, "update");
-    if (tx.get(presence, id) !== undefined) continue;
+  const names = new Map(coming);
+  const existing = going.filter((id) => tx.get(presence, id) !== undefined);
+  const ids = new Set([...names.keys(), ...existing]);
+  for (const id of [...ids].sort(compareIds)) {
+    yield* tx.lock(presence, id, "no key update");
+    const username = names.get(id);
+    if (tx.get(presence, id) !== undefined || username === undefined) continue;
     tx.set(presence, id, {
-      ...{ username: "", nodes: [], changedAt: undefined, copyDue: false },
+      ...{ username, nodes: [], changedAt: undefined, copyDue: false },
     });
   }
 }
 
-/** Deletes rows that are locked, and that `addMissing` inserted for nothing. */
+/** Deletes rows that are locked, and that were made for nothing. */
 export function deleteUnseen(
   { presence }: MemoryDatabase,
   tx: Transaction,

@@ -19,14 +19,13 @@ import { writeClaims } from "./memory_claims.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import { isSame, readGroups, writeGroups } from "./memory_groups.ts";
 import { requireLease } from "./memory_nodes.ts";
-import {
-  addMissing,
-  deleteUnseen,
-  lockPresence,
-  tryLockPresence,
-} from "./memory_presence.ts";
+import { lockPresence, tryLockPresence } from "./memory_presence.ts";
 import { slice, takePosition } from "./memory_sweep.ts";
-import type { Steps, Transaction } from "./memory_transaction.ts";
+import {
+  SqlError,
+  type Steps,
+  type Transaction,
+} from "./memory_transaction.ts";
 
 const NOTHING: Regrouped = { transitions: [], isMore: false };
 
@@ -43,19 +42,43 @@ export function* regroup(
   const due = lockDue(db, tx, most);
   if (due.rests.size === 0) return NOTHING;
   yield;
-  // Also of users who are offline: they may be coming online, with groups that were read before.
-  yield* addMissing(db, tx, due.ids);
+  yield* waitForWrites(db, tx);
   yield;
-  yield* lockPresence(db, tx, due.ids);
+  const online = due.ids.filter((id) =>
+    (tx.get(db.presence, id)?.nodes.length ?? 0) > 0
+  );
+  yield* lockPresence(db, tx, online);
   yield;
-  const transitions = yield* regroupLocked(db, tx, due.ids);
-  deleteUnseen(db, tx, due.ids);
+  const transitions = yield* regroupLocked(db, tx, online);
   if (transitions === undefined) return NOTHING;
   for (const [dueId, rest] of due.rests) {
     if (rest.length === 0) tx.delete(db.groupsDue, dueId);
     else tx.set(db.groupsDue, dueId, rest);
   }
   return { transitions, isMore: due.isMore };
+}
+
+const UNLOCK = new SqlError("RC003", "unlock");
+
+/**
+ * Waits for the writes of all nodes that are under way. They may have read the groups before the
+ * application changed them, for users who seem to be offline until the write is committed.
+ */
+function* waitForWrites(
+  { writes }: MemoryDatabase,
+  tx: Transaction,
+): Steps<void> {
+  const nodes = tx.entries(writes).map(([node]) => node).sort();
+  for (const node of nodes) {
+    try {
+      yield* tx.subtransaction(function* () {
+        yield* tx.lock(writes, node, "update");
+        throw UNLOCK;
+      });
+    } catch (err) {
+      if (err !== UNLOCK) throw err;
+    }
+  }
 }
 
 interface Due {
@@ -86,15 +109,20 @@ function lockDue(
   return { ids, rests, isMore: false };
 }
 
+/** How many slices of `most` users each sweep compares, so that eight sweeps compare all who are online. */
+export function countGroupSlices(db: MemoryDatabase, most: number): number {
+  return 1 + Math.floor(db.onlineIds().length / (8 * most));
+}
+
 /** Compares a slice of the users who are online. */
 export function* sweepGroups(
   db: MemoryDatabase,
   tx: Transaction,
   node: NodeId,
   most: number,
-): Steps<Regrouped> {
+): Steps<Transition[]> {
   const place = takePosition(db, tx);
-  if (place === undefined) return NOTHING;
+  if (place === undefined) return [];
   yield;
   yield* requireLease(db, tx, node);
   yield;
@@ -103,7 +131,7 @@ export function* sweepGroups(
   const { ids, next } = slice(db, online, place.groupsAfter, most);
   yield;
   const found = yield* readGroups(db, tx, ids);
-  if (found === undefined) return NOTHING;
+  if (found === undefined) return [];
   yield;
   tx.set(db.sweepPosition, "row", { ...place, groupsAfter: next });
   const free = ids.filter((id) =>
@@ -112,7 +140,7 @@ export function* sweepGroups(
   );
   yield;
   const transitions = yield* regroupLocked(db, tx, free);
-  return { transitions: transitions ?? [], isMore: next !== undefined };
+  return transitions ?? [];
 }
 
 /** Takes over the groups of users whose rows are locked. `undefined`: they cannot be read. */

@@ -34,7 +34,7 @@ import {
   renew,
   sweepNodes,
 } from "./memory_nodes.ts";
-import { regroup, sweepGroups } from "./memory_regroup.ts";
+import { countGroupSlices, regroup, sweepGroups } from "./memory_regroup.ts";
 import {
   beginSweep,
   copiesDone,
@@ -65,10 +65,10 @@ const BOUNDS: SweepBounds = {
   ...{ usersMax: 10_000, sliceRows: 5_000, feedRows: 1_000_000 },
 };
 
-const GROUP_ROWS = 5_000;
+const GROUP_ROWS = 2_000;
 
-/** Transactions in which one sweep compares groups. */
-const GROUP_ROUNDS_MAX = 100;
+/** Transactions in which one sweep compares users that the application named. */
+const REGROUP_ROUNDS_MAX = 100;
 
 export class MemoryStore implements Store {
   readonly #database: MemoryDatabase;
@@ -160,18 +160,22 @@ export class MemoryStore implements Store {
     return this.#query((db, tx) => regroup(db, tx, nodeId, groupRows));
   }
 
-  /** Compares the groups of users that the application named, and then of all who are online. */
+  /** Compares the groups of users that the application named, and then those of slices of all who are online. */
   async #sweepGroups(nodeId: NodeId): Promise<Transition[]> {
     const { groupRows = GROUP_ROWS } = this.#bounds;
     const transitions: Transition[] = [];
-    for (const compare of [regroup, sweepGroups]) {
-      for (let round = 0; round < GROUP_ROUNDS_MAX; round++) {
-        const regrouped = await this.#query((db, tx) =>
-          compare(db, tx, nodeId, groupRows)
-        );
-        transitions.push(...regrouped.transitions);
-        if (!regrouped.isMore) break;
-      }
+    const slices = countGroupSlices(this.#database, groupRows);
+    for (let round = 0; round < REGROUP_ROUNDS_MAX; round++) {
+      const named = await this.regroup(nodeId);
+      transitions.push(...named.transitions);
+      if (!named.isMore) break;
+    }
+    for (let slice = 0; slice < slices; slice++) {
+      transitions.push(
+        ...await this.#query((db, tx) =>
+          sweepGroups(db, tx, nodeId, groupRows)
+        ),
+      );
     }
     return transitions;
   }
