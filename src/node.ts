@@ -12,6 +12,7 @@
 import project from "../deno.json" with { type: "json" };
 import { Admission } from "./access/admission.ts";
 import { GroupWriter } from "./access/group_writer.ts";
+import { Eviction } from "./access/eviction.ts";
 import { coalesced, disconnectUnlessWritten } from "./access/provision.ts";
 import { cached } from "./access/token/token_cache.ts";
 import { createVerifier, rejectingRevoked } from "./access/token/verifier.ts";
@@ -120,18 +121,27 @@ async function startParts(
   return { app, stop };
 }
 
+/** The core, and what closes connections of it that may not stay. */
+type Evicting = Core & { readonly eviction: Eviction };
+
 /** When this resolves, the node has a lease and its roster is complete. */
-async function startCore(base: Base): Promise<Core> {
+async function startCore(base: Base): Promise<Evicting> {
   const { config, store, clock, log, ids, metrics, provisioning, onStop } =
     base;
   const core: Core = createCore({
     ...config,
     compareIds: ids.compare,
+    onRevoked: () => eviction.onRevoked(),
     onUnknown: provisioning && ((userId) => unknownUsers.handle(userId)),
     store: measured(store, metrics.recorder),
     ...{ hub, clock, log, metrics: metrics.recorder },
   });
-  const { connections, fanout, eviction, lease, feed, presence } = core;
+  const { connections, fanout, lease, feed, presence } = core;
+  const eviction = new Eviction({
+    ...{ store, clock, log, connections, fanout },
+    heartbeatMs: config.heartbeatMs,
+    endGrace: (isRevoked) => presence.endGrace(isRevoked),
+  });
   const unknownUsers = new UnknownUsers(
     { connections, log, rewriteUser: (userId) => rewriteUser(base, userId) },
     (userId) => presence.retry(userId),
@@ -143,7 +153,7 @@ async function startCore(base: Base): Promise<Core> {
   await eviction.start();
   await feed.start();
   onStop("feed", () => feed.stop());
-  return core;
+  return { ...core, eviction };
 }
 
 /** Writes the row of a user once more that the application has deleted since. */
@@ -158,7 +168,7 @@ function rewriteUser(
 
 function createAccess(
   { config, clock, log, ids, metrics }: Base,
-  { connections, eviction }: Core,
+  { connections, eviction }: Evicting,
 ): Access {
   const admission = new Admission(config.admission);
   const verifier = createVerifier(config.token, ids, {
@@ -178,7 +188,7 @@ function createAccess(
 
 function createSocketEndpoint(
   base: Base,
-  core: Core,
+  core: Evicting,
   { admission, verify, known, groupWriter, drain }: Access,
 ): SocketEndpoint {
   const { config, clock, log, ids, metrics, provisioning, listening } = base;

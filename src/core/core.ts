@@ -15,9 +15,8 @@
  * messages leave
  * ```
  *
- * `eviction/` is not on this way: it closes connections whose token expired or was revoked, and
- * sends keepalives. The lease (in `presence/`) is a condition of it: without a lease the store
- * refuses the node's writes.
+ * The lease (in `presence/`) is a condition of it: without a lease the store refuses the node's
+ * writes.
  *
  * Some reports go against the direction:
  *
@@ -27,7 +26,7 @@
  * - The lease reports a new node id to presence, which then claims every user again.
  * - Presence wakes the fan-out when connections became live.
  *
- * Imports between these folders point down, in the order `eviction`, `presence`, `fanout` and
+ * Imports between these folders point down, in the order `presence`, `fanout` and
  * `feed`, `roster`, `connections` and `store`. So these reports are functions that this file
  * hands over.
  *
@@ -43,7 +42,6 @@ import type { Log } from "../base/log.ts";
 import type { Metrics } from "../base/metrics.ts";
 import { Connections } from "./connections/connections.ts";
 import type { Hub } from "./connections/hub.ts";
-import { Eviction } from "./eviction/eviction.ts";
 import { Fanout, type FanoutDeps } from "./fanout/fanout.ts";
 import { Subscriptions } from "./fanout/subscriptions.ts";
 import { Feed } from "./feed/feed.ts";
@@ -70,11 +68,13 @@ export interface CoreDeps {
   /** Left out: there are no groups, and everybody sees everybody. */
   readonly groups?: PresenceDeps["groups"];
   readonly onUnknown?: PresenceDeps["onUnknown"];
+  /** There is a new revocation. Left out: nothing enforces them. */
+  readonly onRevoked?: () => void;
   readonly fanout: Pick<FanoutDeps, "intervalMs" | "stateUsersMax">;
 }
 
 /**
- * The parts. To start: `lease.join`, `eviction.start`, `feed.start`, in this order. To stop:
+ * The parts. To start: `lease.join`, `feed.start`, in this order. To stop:
  * `presence.stop`, then disconnect all, then the other parts in the opposite order.
  */
 export interface Core {
@@ -85,7 +85,6 @@ export interface Core {
   readonly lease: Lease;
   readonly presence: Presence;
   readonly fanout: Fanout;
-  readonly eviction: Eviction;
 }
 
 /**
@@ -106,13 +105,12 @@ export function createCore(
   const roster = new Roster(ringTransitionsMax, deps.compareIds);
   const subscriptions = new Subscriptions(roster);
   const feed: Feed = new Feed({
-    ...{ ...deps, roster },
+    ...{ onRevoked: () => {}, ...deps, roster },
     onChange: (change) => {
       presence.onChange(change);
       fanout.record(change);
     },
     onAdvance: (since) => fanout.publish(since),
-    onRevoked: () => eviction.onRevoked(),
     onGroupsChanged: () => lease.regroup(),
     recheckClaims: () => presence.recheck(),
   }, random);
@@ -130,12 +128,5 @@ export function createCore(
     ...{ connections, subscriptions, roster },
   });
   connections.observe(fanout, presence);
-  const eviction = new Eviction({
-    ...{ ...deps, connections, fanout },
-    endGrace: (isRevoked) => presence.endGrace(isRevoked),
-  });
-  return {
-    ...{ connections, roster, subscriptions, feed, lease, presence, fanout },
-    eviction,
-  };
+  return { connections, roster, subscriptions, feed, lease, presence, fanout };
 }

@@ -10,7 +10,7 @@
  */
 import { WebSocketServer } from "ws";
 import type { Clock } from "../base/clock.ts";
-import { forEachSliced } from "../core/fanout/pump.ts";
+import { forEachSliced } from "../base/sliced.ts";
 import { takeUpgrade } from "../http/node_request.ts";
 import type { RequestHead } from "../http/request.ts";
 import type { Upgraded } from "./engine.ts";

@@ -10,7 +10,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ["src/client", "src/core/store", "src/core/connections", "src/embedded"],
   ["src/core/roster"],
   ["src/core/feed", "src/core/fanout"],
-  ["src/core/presence", "src/core/eviction"],
+  ["src/core/presence"],
   ["src/core"],
   ["src/postgres", "src/access/token"],
   ["src/access"],

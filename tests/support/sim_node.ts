@@ -8,6 +8,7 @@ import {
   disconnectUnlessWritten,
   type Provisioning,
 } from "../../src/access/provision.ts";
+import { Eviction } from "../../src/access/eviction.ts";
 import { UnknownUsers } from "../../src/access/unknown_users.ts";
 import { type Clock, within } from "../../src/base/clock.ts";
 import type { Log } from "../../src/base/log.ts";
@@ -65,6 +66,7 @@ export interface SimNodeDeps {
 export class SimNode {
   readonly pool: MemoryPool;
   readonly core: Core;
+  readonly #eviction: Eviction;
   readonly #deps: SimNodeDeps;
   readonly #options: SimNodeOptions;
   readonly #clock: Clock;
@@ -102,6 +104,7 @@ export class SimNode {
         ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS },
         offlineGraceMs: options.offlineGraceMs,
         fanout: { intervalMs: 50, stateUsersMax: options.stateUsersMax },
+        onRevoked: () => this.#eviction.onRevoked(),
         onUnknown: provisioning &&
           ((userId) => unknownUsers.handle(userId)),
       },
@@ -109,7 +112,12 @@ export class SimNode {
       () => `${name}${++count}`,
       options.ringCapacity,
     );
-    const { connections, presence } = this.core;
+    const { connections, presence, fanout } = this.core;
+    this.#eviction = new Eviction({
+      ...{ store, clock, log, connections, fanout },
+      heartbeatMs: HEARTBEAT_MS,
+      endGrace: (isRevoked) => presence.endGrace(isRevoked),
+    });
     const unknownUsers = new UnknownUsers(
       { connections, log, rewriteUser },
       (userId) => presence.retry(userId),
@@ -141,13 +149,13 @@ export class SimNode {
 
   async start(): Promise<void> {
     await this.core.lease.join();
-    await this.core.eviction.start();
+    await this.#eviction.start();
     await this.core.feed.start();
   }
 
   /** Stops in order, each part within its time: clients are sent away, and the node leaves. */
   async stop(handoverMs: number): Promise<void> {
-    const { presence, fanout, feed, lease, eviction, connections } = this.core;
+    const { presence, fanout, feed, lease, connections } = this.core;
     const { clock } = this.#deps;
     const stop = (stopping: Promise<void>) =>
       within(PART_STOP_MS, "a part", stopping, clock).catch(() => {});
@@ -158,7 +166,7 @@ export class SimNode {
     }
     await stop(feed.stop());
     await stop(lease.leave(handoverMs));
-    await stop(eviction.stop());
+    await stop(this.#eviction.stop());
     await stop(fanout.stop());
     this.pool.kill();
   }

@@ -16,7 +16,7 @@ import {
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_VISIT_MAX,
 } from "./limits.ts";
-import type { Visited } from "./pump.ts";
+import type { Visited } from "../../base/pump.ts";
 import type { Sender } from "./sender.ts";
 import type { V1Subscriber } from "./subscriber.ts";
 

@@ -38,7 +38,7 @@
  *
  * **Costs.** A change costs one send for each version 1 connection that may see it. A pass costs at
  * most one send for each pending version 2 connection without a watch set, and one for each watcher
- * of a user that changed. Passes yield to other work every `FANOUT_SLICE_MS` (`pump.ts`). Memory: a subscriber
+ * of a user that changed. Passes yield to other work every `SLICE_MS`. Memory: a subscriber
  * takes at most 150 bytes, a watched id about 200, an audience about 1 KB, and the ring about 10 MB.
  *
  * **Parts.** `subscriber.ts` is the state of one connection. `subscriptions.ts` holds all
@@ -61,7 +61,7 @@ import { EVERYBODY, type Groups } from "../roster/groups.ts";
 import type { Audience } from "./audience.ts";
 import { Broadcast } from "./broadcast.ts";
 import { BROADCAST_INTERVAL_MS, GROUPS_MAX } from "./limits.ts";
-import { Pump } from "./pump.ts";
+import { Pump } from "../../base/pump.ts";
 import { Sender, type SenderDeps } from "./sender.ts";
 import {
   type Scope,

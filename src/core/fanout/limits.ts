@@ -64,9 +64,6 @@ export const QUEUED_MESSAGES_MAX = 65_536;
  */
 export const GROUPS_MAX = 1_000_000;
 
-/** Pause before a connection with unsent bytes is visited again: a socket has no drain event. */
-export const STALLED_RECHECK_MS = 100;
-
 /** A peer that reads nothing from a full buffer for this time is closed with 1013. */
 export const SLOW_CONSUMER_MS = 10_000;
 
@@ -78,21 +75,7 @@ export const SLOW_CONSUMER_MS = 10_000;
 export const SLOW_CONSUMER_BYTES_PER_SECOND_MIN = 32_768;
 
 /**
- * How long the fan-out works before accepts, pings and HTTP requests are served. Until then each
- * message that was sent waits as a task of Deno, so short slices also cost less: half a
- * millisecond takes a sixth less CPU than five milliseconds.
- */
-export const FANOUT_SLICE_MS = 0.5;
-
-/**
  * Least time between two passes of version 1. A lone change is sent at once. In a storm the changes
  * of this time are sent together, which the socket engine `ws` does in one write.
  */
 export const BROADCAST_INTERVAL_MS = 2;
-
-/**
- * How many times the least pause the pause after a pass may be. A pass that took longer than the pause
- * is followed by one as long as itself, so that under load fewer passes deliver more each. With more,
- * clients wait longer, and little else is saved.
- */
-export const PAUSE_FACTOR_MAX = 5;

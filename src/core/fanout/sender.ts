@@ -21,7 +21,7 @@ import {
   SLOW_CONSUMER_BYTES_PER_SECOND_MIN,
   SLOW_CONSUMER_MS,
 } from "./limits.ts";
-import type { Visited } from "./pump.ts";
+import type { Visited } from "../../base/pump.ts";
 import type { Subscriber } from "./subscriber.ts";
 
 export interface SenderDeps {

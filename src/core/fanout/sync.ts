@@ -22,7 +22,7 @@ import {
   WATCH_BYTES_PER_SECOND_MAX,
   WATCH_USERS_MAX,
 } from "./limits.ts";
-import type { Visited } from "./pump.ts";
+import type { Visited } from "../../base/pump.ts";
 import type { Sender } from "./sender.ts";
 import type {
   Counting,

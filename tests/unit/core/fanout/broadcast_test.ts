@@ -1,9 +1,9 @@
+import { STALLED_RECHECK_MS } from "../../../../src/base/limits.ts";
 import { deepEqual, equal, ok } from "node:assert/strict";
 import {
   SEND_BUFFER_BYTES_MAX,
   SENDS_PER_VISIT_MAX,
   SLOW_CONSUMER_MS,
-  STALLED_RECHECK_MS,
 } from "../../../../src/core/fanout/limits.ts";
 import { createFanout } from "../../../support/fanout.ts";
 

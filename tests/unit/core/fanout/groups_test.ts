@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { STALLED_RECHECK_MS } from "../../../../src/core/fanout/limits.ts";
+import { STALLED_RECHECK_MS } from "../../../../src/base/limits.ts";
 import { createFanout, type Peer, received } from "../../../support/fanout.ts";
 
 function createGrouped(ringCapacity = 100_000, stateUsersMax = 10) {

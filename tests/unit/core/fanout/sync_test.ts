@@ -1,9 +1,7 @@
+import { STALLED_RECHECK_MS } from "../../../../src/base/limits.ts";
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { CLIENT_MESSAGES_MAX } from "../../../../src/base/limits.ts";
-import {
-  SLOW_CONSUMER_MS,
-  STALLED_RECHECK_MS,
-} from "../../../../src/core/fanout/limits.ts";
+import { SLOW_CONSUMER_MS } from "../../../../src/core/fanout/limits.ts";
 import { createFanout, received } from "../../../support/fanout.ts";
 
 Deno.test("[S1] the first message is a snapshot, and the next are merged diffs", async () => {

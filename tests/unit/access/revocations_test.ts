@@ -1,15 +1,15 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { noMetrics } from "../../../../src/base/metrics.ts";
-import { Connections } from "../../../../src/core/connections/connections.ts";
-import { Hub } from "../../../../src/core/connections/hub.ts";
+import { noMetrics } from "../../../src/base/metrics.ts";
+import { Connections } from "../../../src/core/connections/connections.ts";
+import { Hub } from "../../../src/core/connections/hub.ts";
 import {
   REVOCATIONS_READ_MAX,
   REVOKED_TOKENS_MAX,
-} from "../../../../src/core/eviction/limits.ts";
-import { Revocations } from "../../../../src/core/eviction/revocations.ts";
-import type { Revocation } from "../../../../src/core/store/store.ts";
-import { FakeClock } from "../../../support/fake_clock.ts";
-import { liveConnection, rememberingLog } from "../../../support/fakes.ts";
+} from "../../../src/access/limits.ts";
+import { Revocations } from "../../../src/access/revocations.ts";
+import type { Revocation } from "../../../src/core/store/store.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
+import { liveConnection, rememberingLog } from "../../support/fakes.ts";
 
 const HEARTBEAT_MS = 3_000;
 

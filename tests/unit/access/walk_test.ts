@@ -1,9 +1,9 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { Hub } from "../../../../src/core/connections/hub.ts";
-import { Eviction } from "../../../../src/core/eviction/eviction.ts";
-import { CONNECTION_CHECK_MS } from "../../../../src/core/eviction/limits.ts";
-import { FakeClock } from "../../../support/fake_clock.ts";
-import { liveConnection, rememberingLog } from "../../../support/fakes.ts";
+import { Hub } from "../../../src/core/connections/hub.ts";
+import { Eviction } from "../../../src/access/eviction.ts";
+import { CONNECTION_CHECK_MS } from "../../../src/access/limits.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
+import { liveConnection, rememberingLog } from "../../support/fakes.ts";
 
 /** An eviction with users 1 and 2, and what it did to their connections. */
 async function eviction(onKeepAlive: (userId: unknown) => void = () => {}) {

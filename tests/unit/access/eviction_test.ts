@@ -1,13 +1,13 @@
 import { deepEqual } from "node:assert/strict";
-import { Hub } from "../../../../src/core/connections/hub.ts";
-import { Eviction } from "../../../../src/core/eviction/eviction.ts";
+import { Hub } from "../../../src/core/connections/hub.ts";
+import { Eviction } from "../../../src/access/eviction.ts";
 import {
   CONNECTION_CHECK_MS,
   KEEPALIVE_MS,
   TOKEN_WARNING_MS,
-} from "../../../../src/core/eviction/limits.ts";
-import { FakeClock } from "../../../support/fake_clock.ts";
-import { liveConnection, rememberingLog } from "../../../support/fakes.ts";
+} from "../../../src/access/limits.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
+import { liveConnection, rememberingLog } from "../../support/fakes.ts";
 
 /** An eviction that checks one connection, and what it sends to it. */
 async function startEviction(version: 1 | 2, endsAt: number) {

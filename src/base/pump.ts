@@ -7,14 +7,10 @@
  *
  * @module
  */
-import { BackgroundTask } from "../../base/background_task.ts";
-import type { Clock } from "../../base/clock.ts";
-import {
-  FANOUT_SLICE_MS,
-  PAUSE_FACTOR_MAX,
-  STALLED_RECHECK_MS,
-} from "./limits.ts";
-import type { Pending } from "./pending.ts";
+import { BackgroundTask } from "./background_task.ts";
+import type { Clock } from "./clock.ts";
+import { forEachSliced } from "./sliced.ts";
+import { PAUSE_FACTOR_MAX, STALLED_RECHECK_MS } from "./limits.ts";
 
 /**
  * - `idle`: nothing is left to send before the next wake.
@@ -31,7 +27,11 @@ export interface PumpDeps<Subscriber> {
    * wake after the pause starts a pass at once. A pass that continues another follows it without one.
    */
   readonly pauseMs: number;
-  readonly pending: Pending<Subscriber>;
+  readonly pending: {
+    add(subscriber: Subscriber): void;
+    /** Those to visit, of which none is pending any more. The walk may be spread over time. */
+    take(): Iterable<Subscriber>;
+  };
   /** A pass begins. */
   readonly begin?: () => void;
   readonly visit: (subscriber: Subscriber) => Visited;
@@ -99,25 +99,5 @@ export class Pump<Subscriber> {
     const { clock, delivered } = this.#deps;
     if (this.#changedAt !== undefined) delivered(clock.now() - this.#changedAt);
     this.#changedAt = undefined;
-  }
-}
-
-/**
- * Visits every item, and yields to other work after each slice of `FANOUT_SLICE_MS`. Ends early
- * when the signal aborts.
- */
-export async function forEachSliced<Item>(
-  items: Iterable<Item>,
-  visit: (item: Item) => void,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<void> {
-  let sliceEnd = clock.now() + FANOUT_SLICE_MS;
-  for (const item of items) {
-    visit(item);
-    if (clock.now() < sliceEnd) continue;
-    await clock.yield();
-    if (signal.aborted) return;
-    sliceEnd = clock.now() + FANOUT_SLICE_MS;
   }
 }

@@ -19,11 +19,11 @@
  *
  * @module
  */
-import { DISCONNECT } from "../../client/protocol/disconnect.ts";
-import type { Connection } from "../connections/connection.ts";
-import type { Fanout } from "../fanout/fanout.ts";
-import { forEachSliced } from "../fanout/pump.ts";
-import { encodeError } from "../fanout/sync_messages.ts";
+import { DISCONNECT } from "../client/protocol/disconnect.ts";
+import type { Connection } from "../core/connections/connection.ts";
+import type { Fanout } from "../core/fanout/fanout.ts";
+import { forEachSliced } from "../base/sliced.ts";
+import { encodeError } from "../core/fanout/sync_messages.ts";
 import {
   CONNECTION_CHECK_MS,
   KEEPALIVE_MS,

@@ -10,17 +10,17 @@
  *
  * @module
  */
-import { BackgroundTask } from "../../base/background_task.ts";
-import type { Clock } from "../../base/clock.ts";
-import { deleteOldest } from "../../base/delete_oldest.ts";
-import type { Log } from "../../base/log.ts";
-import { messageOf } from "../../base/message_of.ts";
-import { DISCONNECT } from "../../client/protocol/disconnect.ts";
-import type { UserId } from "../../client/protocol/user_id.ts";
-import type { Connection } from "../connections/connection.ts";
-import type { Connections } from "../connections/connections.ts";
-import { forEachSliced } from "../fanout/pump.ts";
-import type { Revocation, Store } from "../store/store.ts";
+import { BackgroundTask } from "../base/background_task.ts";
+import type { Clock } from "../base/clock.ts";
+import { deleteOldest } from "../base/delete_oldest.ts";
+import type { Log } from "../base/log.ts";
+import { messageOf } from "../base/message_of.ts";
+import { DISCONNECT } from "../client/protocol/disconnect.ts";
+import type { UserId } from "../client/protocol/user_id.ts";
+import type { Connection } from "../core/connections/connection.ts";
+import type { Connections } from "../core/connections/connections.ts";
+import { forEachSliced } from "../base/sliced.ts";
+import type { Revocation, Store } from "../core/store/store.ts";
 import { REVOCATIONS_READ_MAX, REVOKED_TOKENS_MAX } from "./limits.ts";
 
 export interface RevocationsDeps {

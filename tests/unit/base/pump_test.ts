@@ -1,8 +1,8 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { STALLED_RECHECK_MS } from "../../../../src/core/fanout/limits.ts";
-import { Pending } from "../../../../src/core/fanout/pending.ts";
-import { Pump, type Visited } from "../../../../src/core/fanout/pump.ts";
-import { FakeClock } from "../../../support/fake_clock.ts";
+import { STALLED_RECHECK_MS } from "../../../src/base/limits.ts";
+import { Pending } from "../../../src/core/fanout/pending.ts";
+import { Pump, type Visited } from "../../../src/base/pump.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
 
 /** A pump over names, each with its visits to come. Without more of these a visit is idle. */
 function createPump(
