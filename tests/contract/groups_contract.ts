@@ -284,6 +284,7 @@ function switchContract(test: GroupsTest): void {
     await store.switchGroups("off");
     await store.join(A, LEASE_MS);
     await store.setGroups(1, ["a"], "named");
+    await store.nameUsers([1, 2]);
     deepEqual((await store.apply(A, [1, 2, 3])).transitions, [
       ...["1 1 online - -", "2 2 online - -", "3 3 online - -"],
     ]);
@@ -294,6 +295,10 @@ function switchContract(test: GroupsTest): void {
     deepEqual(await store.sweep(A), []);
     await store.switchGroups("on");
     deepEqual(await store.snapshot(), ["1 -", "2 -"]);
+    // Of a time without groups, nobody is named.
+    const unlock = await store.lockPresence(1);
+    deepEqual(await store.regroupOnce(A), { transitions: [], isMore: false });
+    await unlock();
     deepEqual((await store.apply(A, [3, 2])).transitions, [
       ...["5 2 online - ()", "6 3 online - ()"],
     ]);

@@ -35,7 +35,7 @@ export interface AppliedRows {
   readonly overgrouped: UserId[];
 }
 
-const UNGROUPED: Grouped = { regrouped: [], ungrouped: [], overgrouped: [] };
+const UNGROUPED = { regrouped: [], ungrouped: [], overgrouped: [] };
 
 /** Claims the arriving users for a node and releases the leaving ones. */
 export function* apply(
@@ -76,16 +76,14 @@ export function* apply(
   }
   const knownIds = new Set(known.map(([id]) => id));
   const missing = arriving.filter((id) => !knownIds.has(id));
-  let going = isReadable ? [...leaving, ...missing] : leaving;
+  const left = isReadable ? [...leaving, ...missing] : leaving;
   const copyMs = isReadable ? WRITE_COPY_MS : 0;
-  let { regrouped, ungrouped, overgrouped } = UNGROUPED;
+  let grouped: Grouped = { ...UNGROUPED, going: left };
   if (db.memberships !== undefined && known.length > 0) {
-    ({ regrouped, ungrouped, overgrouped } = yield* groupArriving(
-      ...[db, tx, known, going] as const,
-    ));
-    going = [...going, ...overgrouped];
+    grouped = yield* groupArriving(db, tx, known, left);
     yield;
   }
+  const { regrouped, ungrouped, overgrouped, going } = grouped;
   const refused = new Set([...ungrouped, ...overgrouped]);
   const coming = known.filter(([id]) => !refused.has(id));
   const transitions = yield* writeClaims(

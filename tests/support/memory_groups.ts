@@ -127,6 +127,8 @@ export interface Grouped {
   readonly regrouped: Regrouping[];
   readonly ungrouped: UserId[];
   readonly overgrouped: UserId[];
+  /** Users whose claims are released: those who leave, as far as there are such, and who are in too many groups. */
+  readonly going: readonly UserId[];
 }
 
 /** Makes and locks all rows of a batch, and takes over the groups of those who arrive. */
@@ -137,7 +139,7 @@ export function* groupArriving(
   going: readonly UserId[],
 ): Steps<Grouped> {
   const arriving = coming.map(([id]) => id);
-  yield* makePresence(db, tx, coming, going);
+  const locked = yield* makePresence(db, tx, coming, going);
   yield;
   const found = yield* readGroups(db, tx, arriving);
   yield;
@@ -152,7 +154,10 @@ export function* groupArriving(
     found ?? new Map(),
   );
   deleteUnseen(db, tx, [...ungrouped, ...overgrouped]);
-  return { regrouped, ungrouped, overgrouped };
+  return {
+    ...{ regrouped, ungrouped, overgrouped },
+    going: [...locked, ...overgrouped],
+  };
 }
 
 /** Newer tokens replace the groups of their users. */
