@@ -30,6 +30,7 @@ export interface FanoutFixture {
   readonly fanout: Fanout;
   readonly subscriptions: Subscriptions;
   readonly roster: Roster;
+  readonly hub: Hub;
   readonly clock: FakeClock;
   readonly log: ReturnType<typeof rememberingLog>;
   /** The user comes online, or goes offline if it is online; `count` times. */
@@ -98,7 +99,7 @@ export function createFanout(
     return peer;
   };
   return {
-    ...{ fanout, subscriptions, roster, clock, log },
+    ...{ fanout, subscriptions, roster, hub, clock, log },
     ...{ change, put, replace, connectV1, connectV2 },
   };
 }

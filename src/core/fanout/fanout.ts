@@ -158,20 +158,22 @@ export class Fanout implements ConnectionObserver {
     const subscriber = subscriptions.v2SubscriberOf(connection);
     if (subscriber === undefined) return "closed";
     if (subscriptions.watch(subscriber, scope, ref) === "full") return "full";
-    this.#v2Pump.wake();
+    this.#markPending(subscriber);
     return "watching";
   }
 
   /**
-   * Brings a connection to the audience of its user's groups, if it is live and they are known. Call
-   * it when a connection became live.
+   * Brings a connection to the audience of its user's groups, if they are known. Call it when a
+   * connection became live.
    */
   place(connection: Connection): void {
     const { subscriptions, roster, hasGroups } = this.#deps;
     const subscriber = subscriptions.of(connection);
     const groups = hasGroups ? roster.groupsOf(connection.userId) : EVERYBODY;
-    if (connection.state !== "live" || groups === undefined) return;
-    if (subscriber !== undefined) this.#place(subscriber, groups);
+    if (subscriber === undefined || groups === undefined) return;
+    // Version 1 receives what changes from its request on, also while it is joining.
+    const isEarly = connection.version === 2 && connection.state !== "live";
+    if (!isEarly) this.#place(subscriber, groups);
   }
 
   /** Ends all delivery to a connection. Safe to repeat. */
@@ -225,7 +227,9 @@ export class Fanout implements ConnectionObserver {
   #place(subscriber: Subscriber, groups: Groups): void {
     const { subscriptions, roster, connections } = this.#deps;
     const { connection, audience } = subscriber;
-    if (audience?.view.groups.key === groups.key) return;
+    if (audience?.view.groups.key === groups.key) {
+      return this.#markPending(subscriber);
+    }
     if (roster.groups.size > GROUPS_MAX && audience === undefined) {
       return connections.disconnect(connection, DISCONNECT.groupLimitReached);
     }
@@ -234,10 +238,19 @@ export class Fanout implements ConnectionObserver {
       if (audience !== undefined) {
         this.#broadcast.changeView(subscriber, audience.view, to.view);
       }
+    } else if (audience !== undefined) subscriber.requireSnapshot();
+    else this.#resume(subscriber, to);
+    this.#markPending(subscriber);
+  }
+
+  /** Something may be due for one subscriber. */
+  #markPending(subscriber: Subscriber): void {
+    const { pendingV1, pendingV2 } = this.#deps.subscriptions;
+    if (subscriber instanceof V1Subscriber) {
+      pendingV1.add(subscriber);
       this.#v1Pump.wake();
     } else {
-      if (audience !== undefined) subscriber.requireSnapshot();
-      else this.#resume(subscriber, to);
+      pendingV2.add(subscriber);
       this.#v2Pump.wake();
     }
   }

@@ -83,10 +83,8 @@ export class Subscriptions {
     return "added";
   }
 
-  /** Brings a subscriber to the audience of these groups. Something may be due from now on. */
+  /** Brings a subscriber to the audience of these groups. */
   move(subscriber: Subscriber, groups: Groups): Audience {
-    if (subscriber instanceof V1Subscriber) this.pendingV1.add(subscriber);
-    else this.pendingV2.add(subscriber);
     return this.#audiences.move(subscriber, groups);
   }
 

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { STALLED_RECHECK_MS } from "../../../../src/base/limits.ts";
+import { joiningConnection } from "../../../support/fakes.ts";
 import { createFanout, type Peer, received } from "../../../support/fanout.ts";
 
 function createGrouped(ringCapacity = 100_000, stateUsersMax = 10) {
@@ -181,5 +182,23 @@ Deno.test("[V1] the number of users that replaces a state is that of the users i
     ...["error too_many_online", "presence_count 5"],
     "presence_count 6",
   ]);
+  await fanout.stop();
+});
+
+Deno.test("[V2] a version 1 connection whose user comes into other groups while it is joining receives the differences", async () => {
+  const { put, clock, fanout, roster, hub } = createGrouped();
+  put(1, ["a"]);
+  put(2, ["b"]);
+  put(3, ["a"]);
+  const peer = joiningConnection(1);
+  hub.register(peer.connection);
+  fanout.subscribeV1(peer.connection, roster.ring.head);
+  put(1, ["b"]);
+  await clock.advance(100);
+  deepEqual(receivedV1(peer), []);
+  peer.connection.confirm();
+  fanout.place(peer.connection);
+  await clock.advance(100);
+  deepEqual(receivedV1(peer), ["-3", "+2"]);
   await fanout.stop();
 });
