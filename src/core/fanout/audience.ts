@@ -83,9 +83,12 @@ export class Audiences {
   }
 
   /** The audiences that may see a change. */
-  of({ before, after }: Change): Set<Audience> {
+  of({ before, after }: Change): Iterable<Audience> {
+    const names = difference(before, after);
+    const [first = ""] = names;
+    if (names.length <= 1) return this.#byGroup.get(first) ?? [];
     const audiences = new Set<Audience>();
-    for (const name of difference(before, after)) {
+    for (const name of names) {
       for (const audience of this.#byGroup.get(name) ?? []) {
         audiences.add(audience);
       }

@@ -9,6 +9,7 @@
  */
 import { DISCONNECT } from "../../client/protocol/disconnect.ts";
 import { encodeStatus } from "../../client/protocol/messages.ts";
+import type { Sighting } from "../roster/change.ts";
 import type { Ring } from "../roster/ring.ts";
 import type { View } from "../roster/view.ts";
 import {
@@ -20,9 +21,21 @@ import type { Visited } from "../../base/pump.ts";
 import type { Sender } from "./sender.ts";
 import type { V1Subscriber } from "./subscriber.ts";
 
+/** What changes are to a view, from a position up to another one. */
+interface Read {
+  readonly view: View;
+  readonly cursor: number;
+  readonly head: number;
+  readonly sightings: readonly Sighting[];
+  /** The position after the changes. */
+  readonly end: number;
+}
+
 export class Broadcast {
   readonly #ring: Ring;
   readonly #sender: Sender;
+  /** What was read last. Most subscribers of an audience are at the same cursor. */
+  #read: Read | undefined;
 
   constructor(ring: Ring, sender: Sender) {
     this.#ring = ring;
@@ -49,18 +62,13 @@ export class Broadcast {
       if (sender.send(connection, message) === "failed") return "idle";
     }
     if (queue.length > 0) return "continue";
-    const changes = view.changesFrom(cursor, SENDS_PER_VISIT_MAX);
-    const isAll = changes.length < SENDS_PER_VISIT_MAX;
-    subscriber.cursor = isAll
-      ? this.#ring.head
-      : (changes.at(-1)?.position ?? cursor) + 1;
-    for (const change of changes) {
-      if (!subscriber.concerns(change)) continue;
-      const sighting = view.sightingOf(change);
-      if (sighting === undefined) continue;
+    const { sightings, end } = this.#readFrom(view, cursor);
+    subscriber.cursor = end;
+    for (const sighting of sightings) {
+      if (!subscriber.concerns(sighting)) continue;
       if (sender.send(connection, sighting.message) === "failed") return "idle";
     }
-    return isAll ? "idle" : "continue";
+    return end < this.#ring.head ? "continue" : "idle";
   }
 
   /**
@@ -85,5 +93,20 @@ export class Broadcast {
       }
     }
     subscriber.cursor = this.#ring.head;
+  }
+
+  #readFrom(view: View, cursor: number): Read {
+    const { head } = this.#ring;
+    const last = this.#read;
+    if (last?.view === view && last.cursor === cursor && last.head === head) {
+      return last;
+    }
+    const changes = view.changesFrom(cursor, SENDS_PER_VISIT_MAX);
+    const isAll = changes.length < SENDS_PER_VISIT_MAX;
+    const end = isAll ? head : (changes.at(-1)?.position ?? cursor) + 1;
+    const sightings = changes.flatMap((change) =>
+      view.sightingOf(change) ?? []
+    );
+    return this.#read = { view, cursor, head, sightings, end };
   }
 }

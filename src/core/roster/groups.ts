@@ -40,7 +40,10 @@ export function groupsFor(
 }
 
 /** The groups that are in one of two sets, but not in both. */
-export function difference(one: Groups, other: Groups): string[] {
+export function difference(one: Groups, other: Groups): readonly string[] {
+  // Most users come online or go offline.
+  if (one === NOBODY) return other.names;
+  if (other === NOBODY) return one.names;
   return [
     ...one.names.filter((name) => !other.names.includes(name)),
     ...other.names.filter((name) => !one.names.includes(name)),

@@ -29,6 +29,8 @@ export class View {
   readonly #viewed: Viewed;
   readonly #names: ReadonlySet<string>;
   readonly #groups: readonly Group[];
+  /** The one group of most views: it is read directly. */
+  readonly #only: Group | undefined;
 
   /** @param groups Those of the set that the roster has. */
   constructor(groups: Groups, viewed: Viewed, found: readonly Group[]) {
@@ -36,6 +38,7 @@ export class View {
     this.#viewed = viewed;
     this.#names = new Set(groups.names);
     this.#groups = found;
+    this.#only = found.length === 1 ? found[0] : undefined;
   }
 
   /** Changes whenever something in it did. */
@@ -50,6 +53,7 @@ export class View {
 
   /** Whether it shows more users than that. Counts them only if the sizes of the groups leave it open. */
   isLargerThan(limit: number): boolean {
+    if (this.#only !== undefined) return this.#only.members.size > limit;
     const sizes = this.#groups.map(({ members }) => members.size);
     if (sizes.some((size) => size > limit)) return true;
     const sum = sizes.reduce((one, other) => one + other, 0);
@@ -57,8 +61,9 @@ export class View {
   }
 
   /** Whether it shows a user who is visible in these groups. */
-  sees(groups: Groups): boolean {
-    return groups.names.some((name) => this.#names.has(name));
+  sees({ names }: Groups): boolean {
+    for (const name of names) if (this.#names.has(name)) return true;
+    return false;
   }
 
   has(userId: UserId): boolean {
@@ -68,8 +73,7 @@ export class View {
 
   /** The ids of the users, in any order. */
   ids(): ReadonlySet<UserId> {
-    const [only, ...others] = this.#groups;
-    if (only !== undefined && others.length === 0) return only.members;
+    if (this.#only !== undefined) return this.#only.members;
     return new Set(this.#groups.flatMap(({ members }) => [...members]));
   }
 
@@ -98,19 +102,18 @@ export class View {
 
   /** The position in the ring after the newest change that may concern it. */
   get end(): number {
-    return Math.max(...this.#groups.map(({ end }) => end));
+    return this.#only?.end ?? Math.max(...this.#groups.map(({ end }) => end));
   }
 
   /** Whether the ring still has every change that concerns it, from a position on. */
   reachesBackTo(position: number): boolean {
+    if (this.#only !== undefined) return this.#only.forgottenEnd <= position;
     return this.#groups.every(({ forgottenEnd }) => forgottenEnd <= position);
   }
 
   /** The changes that may concern it from a position on, oldest first, at most `limit`. */
   changesFrom(position: number, limit = Infinity): Change[] {
-    const [only, ...others] = this.#groups;
-    if (only === undefined) return [];
-    if (others.length === 0) return only.from(position, limit);
+    if (this.#only !== undefined) return this.#only.from(position, limit);
     const found = new Set(
       this.#groups.flatMap((group) => group.from(position, limit)),
     );
