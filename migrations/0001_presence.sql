@@ -35,6 +35,8 @@ create table rollcall_internal.presence (
   user_id :ID_COLUMN primary key,
   username text not null,
   nodes uuid[] not null default '{}',
+  -- In which groups the user is visible, or was when it went offline: sorted, each once. Null: to everybody.
+  groups text[],
   -- When the user came online or went offline. Null: never seen, only a copy has to be corrected.
   changed_at timestamptz,
   -- The copy of the status in the application's table is not known to be right. The sweep writes it.
@@ -49,6 +51,10 @@ create table rollcall_internal.feed (
   user_id :ID_COLUMN not null,
   username text not null,
   status text not null check (status in ('online', 'offline')),
+  -- In which groups the user is visible from now on and until now. Null for a user who is, or was, offline,
+  -- and without groups. A user who was online and has other groups now is 'online' with both.
+  groups text[],
+  groups_before text[],
   at timestamptz not null default clock_timestamp()
 );
 
@@ -65,6 +71,23 @@ create table rollcall_internal.counter (
 );
 insert into rollcall_internal.counter (seq)
 values ((1::bigint << 32) + floor(random() * (1::bigint << 50))::bigint);
+
+-- Users whose groups the application changed, as it named them. No key but a number of its own, so that a
+-- transaction of the application never waits for another one. The first `done` of the ids are compared.
+create table rollcall_internal.groups_due (
+  id bigint generated always as identity primary key,
+  ids :ID_TYPE[] not null,
+  done integer not null default 0
+);
+
+-- The groups in the newest token of each user, where tokens say them.
+create table rollcall_internal.token_groups (
+  user_id :ID_COLUMN primary key,
+  -- The token's `iat`, in seconds.
+  issued_at double precision not null,
+  groups text[] not null,
+  written_at timestamptz not null default clock_timestamp()
+);
 
 -- Users and tokens that were disconnected by an administrator. Nodes read them in id order.
 create table rollcall_internal.revocations (
@@ -85,6 +108,9 @@ create table rollcall_internal.sweep_position (
   seen_after :ID_COLUMN,
   users_after :ID_COLUMN,
   due_after :ID_COLUMN,
+  groups_after :ID_COLUMN,
+  -- There may be users with groups.
+  has_groups boolean not null default false,
   -- When a node last began a sweep.
   swept_at timestamptz not null default '-infinity'
 );

@@ -68,6 +68,7 @@ export async function startNode(
   await using parts = new AsyncDisposableStack();
   const base: Base = {
     ...{ config, listening, store, log, ids, clock: systemClock },
+    groupsReadable: () => store.groupsReadable,
     metrics: new PrometheusMetrics(project.version),
     provisioning: config.autoProvision
       ? coalesced((...user) => store.provision(...user))

@@ -22,6 +22,8 @@ import type { PrometheusMetrics } from "./telemetry/prometheus.ts";
 export interface NodeStore extends Store {
   readonly provision: Provision;
   readonly findUsers: FindUsers;
+  /** Whether the last read of groups succeeded. `undefined` without groups. */
+  readonly groupsReadable: boolean | undefined;
   readonly overview: Pick<
     Overview,
     "nodes" | "user" | "database" | "report"
@@ -33,6 +35,8 @@ export interface NodeStore extends Store {
 export interface Base {
   readonly config: Config;
   readonly store: NodeStore;
+  /** Of the store. `undefined` without groups. */
+  readonly groupsReadable: () => boolean | undefined;
   readonly log: Log;
   readonly ids: UserIds;
   readonly clock: Clock;

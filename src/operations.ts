@@ -29,11 +29,11 @@ export function startOperations(
   core: Core,
   access: Access,
 ): Operations {
-  const { config, store: { overview }, metrics } = base;
+  const { config, store: { overview }, groupsReadable, metrics } = base;
   const { admission } = access;
   const loop = startLoopMonitor(base);
   const database = startDatabaseWatch(base);
-  const observed = { ...core, ...access, hub, loop, database };
+  const observed = { ...core, ...access, groupsReadable, hub, loop, database };
   metrics.observe({ ...observed, limits: config });
   overview.report = () => ({
     connections: admission.slotsInUse,

@@ -89,7 +89,8 @@ async function startOn(
   await requireSessions(url);
   if (config.demo) await addUsers(url, ids, DEMO_USERS);
   const limitedLog = rateLimited(log);
-  const store = new PostgresStore(url, limitedLog, ids);
+  const hasGroups = migrated.groups !== undefined;
+  const store = new PostgresStore(url, limitedLog, ids, hasGroups);
   return await startNode(config, listening, store, limitedLog, ids, url);
 }
 

@@ -6,10 +6,15 @@ create or replace view rollcall_internal.head as
 select greatest(c.seq, (select max(f.seq) from rollcall_internal.feed f)) as seq
   from rollcall_internal.counter c;
 
--- Appends transitions to the feed in the given order and notifies every node of the new head.
+-- Appends transitions to the feed in the given order and notifies every node of the new head. `sets` and
+-- `befores` are the groups after and before each transition, as texts: see `group_users`.
 -- Locks the counter until the transaction ends, so it must be the last thing that a transaction does.
-create or replace function rollcall_internal.append(ids :ID_TYPE[], names text[], states text[])
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+create or replace function rollcall_internal.append(
+  ids :ID_TYPE[], names text[], states text[], sets text[], befores text[]
+)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   head bigint;
@@ -20,10 +25,11 @@ begin
   perform from rollcall_internal.counter for update;
   select h.seq + cardinality(ids) into head from rollcall_internal.head h;
   return query
-    insert into rollcall_internal.feed as f (seq, user_id, username, status)
-    select head - cardinality(ids) + changed.position, changed.id, changed.name, changed.state
-      from unnest(ids, names, states) with ordinality as changed (id, name, state, position)
-    returning f.seq, f.user_id, f.username, f.status;
+    insert into rollcall_internal.feed as f (seq, user_id, username, status, groups, groups_before)
+    select head - cardinality(ids) + changed.position, changed.id, changed.name, changed.state,
+           cast(changed.set as text[]), cast(changed.before as text[])
+      from unnest(ids, names, states, sets, befores) with ordinality as changed (id, name, state, set, before, position)
+    returning f.seq, f.user_id, f.username, f.status, f.groups, f.groups_before;
   perform pg_notify('rollcall', head::text);
 end
 $$;

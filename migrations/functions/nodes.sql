@@ -19,12 +19,15 @@ $$;
 create or replace function rollcall_internal.join_node(
   node uuid, lease_ms integer, heartbeat_ms integer, predecessor uuid, most integer, host text, pid integer
 )
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
   insert into rollcall_internal.nodes (id, expires_at, heartbeat_ms, host, pid)
   values (node, clock_timestamp() + lease_ms * interval '1 millisecond', heartbeat_ms, host, pid);
+  insert into rollcall_internal.writes (node_id, last) values (node, 0);
 
   if predecessor is null then
     return query select * from rollcall_internal.sweep_nodes(node, most, lease_ms);
@@ -64,7 +67,9 @@ $$;
 -- has a lease, but will not sweep. A database that stood still kept every node from renewing, also this
 -- one, so the time after this node's own next heartbeat was due does not count.
 create or replace function rollcall_internal.leave_node(node uuid, handover_ms integer)
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
@@ -96,7 +101,9 @@ $$;
 -- The caller's own lease is checked in the same transaction: a sweep that executes late, after a pause of
 -- the database, must not take everybody offline. Nodes that did not leave count for `spared_ms` longer.
 create or replace function rollcall_internal.sweep_nodes(node uuid, most integer, spared_ms integer default 0)
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
@@ -123,7 +130,9 @@ $$;
 -- A sweep holds the rows of many users, and other nodes write some of them. So it waits for no row while it
 -- holds another: rows that are locked come last, and one at a time.
 create or replace function rollcall_internal.release(gone uuid[], most integer, copy_ms integer)
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   held :ID_TYPE[];
@@ -145,7 +154,7 @@ begin
   end if;
   return query select * from rollcall_internal.write_claims(null, null, null, held, gone, copy_ms);
   if held is not null and exists (select from rollcall_internal.presence p where p.nodes <> '{}' and p.nodes && gone) then
-    return query select null::bigint, cast(null as :ID_TYPE), null::text, 'more';
+    return query select null::bigint, cast(null as :ID_TYPE), null::text, 'more', null::text[], null::text[];
     return;
   end if;
   delete from rollcall_internal.nodes n

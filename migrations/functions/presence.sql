@@ -9,7 +9,10 @@
 -- Claims the arriving users for a node and releases the leaving ones. Returns
 --   a row with a seq for each transition,
 --   'unknown' for an arriving id that is not in the users table,
---   'deferred' for an arriving id that was never seen while the users table cannot be read.
+--   'deferred' for an arriving id that was never seen while the users table cannot be read,
+--   'ungrouped' for an arriving id that is not online while the groups cannot be read,
+--   'overgrouped' for an arriving id that is in too many groups,
+--   'unreadable' once if the groups cannot be read.
 -- Raises RC001 if the node holds no lease, and RC002 if a later write of the node was committed before.
 --
 -- A node that does not know what became of its last write, or that made none, sets `is_barrier`. Then all
@@ -18,7 +21,9 @@
 create or replace function rollcall_internal.apply(
   node uuid, arriving :ID_TYPE[], leaving :ID_TYPE[], write_number bigint, is_barrier boolean
 )
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
@@ -26,11 +31,16 @@ declare
   names text[];
   missing :ID_TYPE[] := '{}';
   is_readable boolean := true;
+  ungrouped :ID_TYPE[] := '{}';
+  overgrouped :ID_TYPE[] := '{}';
+  moved :ID_TYPE[] := '{}';
+  moved_names text[] := '{}';
+  sets text[] := '{}';
+  befores text[] := '{}';
 begin
   perform rollcall_internal.require_lease(node);
   if is_barrier then
-    insert into rollcall_internal.writes as w (node_id, last) values (node, write_number)
-        on conflict (node_id) do update set last = excluded.last where w.last < excluded.last;
+    update rollcall_internal.writes w set last = write_number where w.node_id = node and w.last < write_number;
   else
     perform from rollcall_internal.writes w where w.node_id = node and w.last <= write_number for share;
   end if;
@@ -55,7 +65,8 @@ begin
     end;
     if cardinality(missing) > 0 then
       return query
-        select null::bigint, m.id, null::text, case when is_readable then 'unknown' else 'deferred' end
+        select null::bigint, m.id, null::text, case when is_readable then 'unknown' else 'deferred' end,
+               null::text[], null::text[]
           from unnest(missing) m (id);
       -- A claim of a user who is gone is released like that of one who left.
       if is_readable then
@@ -63,28 +74,61 @@ begin
       end if;
     end if;
   end if;
+
+  if :HAS_GROUPS and cardinality(known) > 0 then
+    leaving := rollcall_internal.lock_presence(known, names, leaving);
+    begin
+      select g.* into overgrouped, moved, moved_names, sets, befores from rollcall_internal.group_users(known) g;
+    exception when others or assert_failure or query_canceled then
+      -- Nobody comes in. Users who are online stay in the groups that they have.
+      raise warning 'cannot read the groups: %', sqlerrm;
+      ungrouped := array(
+        select p.user_id from rollcall_internal.presence p where p.user_id = any (known) and p.nodes = '{}'
+      );
+      return query select null::bigint, cast(null as :ID_TYPE), null::text, 'unreadable', null::text[], null::text[];
+    end;
+    missing := ungrouped || overgrouped;
+    if cardinality(missing) > 0 then
+      return query
+        select null::bigint, m.id, null::text, case when m.id = any (ungrouped) then 'ungrouped' else 'overgrouped' end,
+               null::text[], null::text[]
+          from unnest(missing) m (id);
+      delete from rollcall_internal.presence p
+       where p.user_id = any (missing) and p.nodes = '{}' and p.changed_at is null and not p.copy_due;
+      leaving := leaving || overgrouped;
+      select coalesce(array_agg(k.id), '{}'), coalesce(array_agg(k.name), '{}') into known, names
+        from unnest(known, names) k (id, name)
+       where k.id <> all (missing);
+    end if;
+  end if;
   return query
     select * from rollcall_internal.write_claims(
-      node, known, names, leaving, array[node], case when is_readable then :WRITE_COPY_MS else 0 end
+      node, known, names, leaving, array[node], case when is_readable then :WRITE_COPY_MS else 0 end,
+      moved, moved_names, sets, befores
     );
 end
 $$;
 
 -- Adds `node` to the claims of `coming` users and removes `gone` nodes from those of `going` users, copies
 -- the status of each user whose first claim came or last claim went, for at most `copy_ms`, and appends the
--- transitions.
+-- transitions, with those of `moved` users: see `group_users`.
 -- Locks the users' rows of presence in id order: an index scan over an array visits the ids in order,
 -- a bitmap scan would not. Only a batch that does both needs a statement for it.
 create or replace function rollcall_internal.write_claims(
-  node uuid, coming :ID_TYPE[], names text[], going :ID_TYPE[], gone uuid[], copy_ms integer
+  node uuid, coming :ID_TYPE[], names text[], going :ID_TYPE[], gone uuid[], copy_ms integer,
+  moved :ID_TYPE[] default '{}', moved_names text[] default '{}', sets text[] default '{}', befores text[] default '{}'
 )
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   arrived :ID_TYPE[] := '{}';
   arrived_names text[] := '{}';
+  arrived_sets text[] := '{}';
   departed :ID_TYPE[] := '{}';
   departed_names text[] := '{}';
+  departed_sets text[] := '{}';
 begin
   if coalesce(cardinality(coming), 0) > 0 then
     if cardinality(going) > 0 then
@@ -101,12 +145,14 @@ begin
              -- A new name of a user who is online is the sweep's to find, which notifies the nodes of it.
              set username = case when p.nodes = '{}' then excluded.username else p.username end,
                  nodes = p.nodes || node,
+                 groups = case when :HAS_GROUPS or p.nodes <> '{}' then p.groups end,
                  changed_at = case when p.nodes = '{}' then excluded.changed_at else p.changed_at end
            where node <> all (p.nodes)
-      returning p.user_id as id, p.username as name, cardinality(p.nodes) = 1 as is_first
+      returning p.user_id as id, p.username as name, cardinality(p.nodes) = 1 as is_first, p.groups::text as set
     )
-    select coalesce(array_agg(c.id order by c.id), '{}'), coalesce(array_agg(c.name order by c.id), '{}')
-      into arrived, arrived_names
+    select coalesce(array_agg(c.id order by c.id), '{}'), coalesce(array_agg(c.name order by c.id), '{}'),
+           coalesce(array_agg(c.set order by c.id), '{}')
+      into arrived, arrived_names, arrived_sets
       from claimed c where c.is_first;
   end if;
 
@@ -117,26 +163,34 @@ begin
                           else array(select unnest(p.nodes) except select unnest(gone)) end,
              changed_at = case when p.nodes <@ gone then clock_timestamp() else p.changed_at end
        where p.user_id = any (going) and p.nodes && gone
-      returning p.user_id as id, p.username as name, p.nodes
+      returning p.user_id as id, p.username as name, p.nodes, p.groups::text as set
     )
-    select coalesce(array_agg(r.id order by r.id), '{}'), coalesce(array_agg(r.name order by r.id), '{}')
-      into departed, departed_names
+    select coalesce(array_agg(r.id order by r.id), '{}'), coalesce(array_agg(r.name order by r.id), '{}'),
+           coalesce(array_agg(r.set order by r.id), '{}')
+      into departed, departed_names, departed_sets
       from released r where r.nodes = '{}';
   end if;
 
-  if cardinality(arrived) + cardinality(departed) > 0 then
+  if cardinality(arrived) + cardinality(departed) + cardinality(moved) > 0 then
     perform rollcall_internal.copy_in_time(arrived, departed, copy_ms);
     return query
       select a.*
         from (
           select array_agg(c.id order by c.id) as ids, array_agg(c.name order by c.id) as names,
-                 array_agg(c.state order by c.id) as states
+                 array_agg(c.state order by c.id) as states, array_agg(c.set order by c.id) as sets,
+                 array_agg(c.before order by c.id) as befores
             from (
-              select arrival.id, arrival.name, 'online' as state from unnest(arrived, arrived_names) as arrival (id, name)
+              select arrival.id, arrival.name, 'online' as state, arrival.set, null as before
+                from unnest(arrived, arrived_names, arrived_sets) as arrival (id, name, set)
               union all
-              select departure.id, departure.name, 'offline' from unnest(departed, departed_names) as departure (id, name)
+              select departure.id, departure.name, 'offline', null, departure.before
+                from unnest(departed, departed_names, departed_sets) as departure (id, name, before)
+              union all
+              select move.id, move.name, 'online', move.set, move.before
+                from unnest(moved, moved_names, sets, befores) as move (id, name, set, before)
             ) c
-        ) changed, rollcall_internal.append(changed.ids, changed.names, changed.states) a;
+        ) changed,
+        rollcall_internal.append(changed.ids, changed.names, changed.states, changed.sets, changed.befores) a;
   end if;
 end
 $$;

@@ -21,7 +21,9 @@ $$;
 -- that are wrong. Returns the transitions. Does nothing if another node sweeps, or if the users table
 -- cannot be read: a table that is being replaced does not make its users disappear.
 create or replace function rollcall_internal.sweep_users(node uuid, most integer)
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
@@ -108,7 +110,9 @@ $$;
 -- their rows, because a user may have been made again and come online since. A later pass finds those
 -- whose rows are locked: others must not wait for the rows that this transaction holds.
 create or replace function rollcall_internal.forget_users(ids :ID_TYPE[])
-returns table (seq bigint, user_id :ID_TYPE, username text, status text)
+returns table (
+  seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
+)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   gone :ID_TYPE[];

@@ -22,6 +22,7 @@
 import {
   demoErrors,
   deployErrors,
+  groupsErrors,
   hasDatabase,
   hasKey,
   keyErrors,
@@ -67,7 +68,7 @@ export interface Config {
   readonly token: TokenConfig;
   /** Whether a verified token creates its user's row, or renames the user. */
   readonly autoProvision: boolean;
-  /** The application's users table, and where the status is copied. */
+  /** The application's users table, where the status is copied, and where groups come from. */
   readonly users: UsersConfig;
   /** How integer user ids are written in JSON. Others are always strings. */
   readonly userIdJson: "number" | "string";
@@ -110,6 +111,7 @@ export function readConfig(
     ...keyErrors(given),
     ...demoErrors(given),
     ...deployErrors(given),
+    ...groupsErrors(given),
   ]);
   return Object.freeze(toConfig(values, readDemoSecret, isTerminal));
 }
@@ -130,10 +132,13 @@ export function readDatabaseConfig(
     USER_ID_TYPE: true,
     CREATE_USERS: true,
     AUTO_PROVISION: true,
+    GROUPS_TABLE: true,
+    JWT_GROUPS_CLAIM: true,
+    MAX_GROUPS_PER_USER: true,
     LOG_LEVEL: true,
     LOG_FORMAT: true,
   });
-  const values = parse(schema, env, () => []);
+  const values = parse(schema, env, groupsErrors);
   return {
     database: toDatabase(values),
     users: toUsers(values),
@@ -158,6 +163,8 @@ export function readTokenConfig(
     JWT_AUDIENCE: true,
     JWT_USER_CLAIM: true,
     JWT_USERNAME_CLAIM: true,
+    JWT_GROUPS_CLAIM: true,
+    MAX_GROUPS_PER_USER: true,
     USERS_TABLE: true,
     USER_ID_TYPE: true,
     USER_ID_JSON: true,
@@ -191,7 +198,8 @@ function toConfig(
     userIdJson: env.USER_ID_JSON,
     adminToken: env.ADMIN_TOKEN,
     trustedProxies: env.TRUSTED_PROXIES ?? [],
-    rosterAccess: env.ROSTER_ACCESS ?? (demo ? "public" : "token"),
+    rosterAccess: env.ROSTER_ACCESS ??
+      (demo && toGroups(env) === undefined ? "public" : "token"),
     allowedOrigins: env.ALLOWED_ORIGINS,
     offlineGraceMs: env.OFFLINE_GRACE_MS,
     // A user who left before its node stopped has the time that the grace promises.
@@ -225,6 +233,9 @@ type UsersVariables = Pick<
   | "USER_ID_TYPE"
   | "CREATE_USERS"
   | "AUTO_PROVISION"
+  | "GROUPS_TABLE"
+  | "JWT_GROUPS_CLAIM"
+  | "MAX_GROUPS_PER_USER"
 >;
 
 function toUsers(env: UsersVariables): UsersConfig {
@@ -236,7 +247,19 @@ function toUsers(env: UsersVariables): UsersConfig {
     idType: env.USER_ID_TYPE,
     create: env.CREATE_USERS === "true",
     autoProvision: env.AUTO_PROVISION === "true",
+    groups: toGroups(env),
   };
+}
+
+function toGroups(env: UsersVariables): UsersConfig["groups"] {
+  const perUserMax = env.MAX_GROUPS_PER_USER;
+  if (env.GROUPS_TABLE !== undefined) {
+    const source = { kind: "table", name: env.GROUPS_TABLE } as const;
+    return { source, perUserMax };
+  }
+  if (env.JWT_GROUPS_CLAIM === undefined) return undefined;
+  const source = { kind: "claim", name: env.JWT_GROUPS_CLAIM } as const;
+  return { source, perUserMax };
 }
 
 function toDatabase(
@@ -256,6 +279,8 @@ function toToken(
     | "JWT_AUDIENCE"
     | "JWT_USER_CLAIM"
     | "JWT_USERNAME_CLAIM"
+    | "JWT_GROUPS_CLAIM"
+    | "MAX_GROUPS_PER_USER"
   >,
   readDemoSecret: () => string,
 ): Config["token"] {
@@ -269,8 +294,8 @@ function toToken(
     usernameClaims: env.JWT_USERNAME_CLAIM === undefined
       ? USERNAME_CLAIMS
       : [env.JWT_USERNAME_CLAIM],
-    groupsClaim: undefined,
-    groupsPerUserMax: 100,
+    groupsClaim: env.JWT_GROUPS_CLAIM,
+    groupsPerUserMax: env.MAX_GROUPS_PER_USER,
   };
 }
 

@@ -76,6 +76,22 @@ export function deployErrors(given: EnvVars): string[] {
   ];
 }
 
+/** The groups have one source, and are nothing for a list that everybody may read. */
+export function groupsErrors(given: EnvVars): string[] {
+  const sources = ["GROUPS_TABLE", "JWT_GROUPS_CLAIM"]
+    .filter((name) => given[name] !== undefined);
+  return [
+    ...sources.length < 2 ? [] : [
+      `${sources.join(" and ")} are both set: expected one of them`,
+    ],
+    ...sources.length === 0 || given.ROSTER_ACCESS !== "public" ? [] : [
+      `ROSTER_ACCESS="public": expected token beside ${
+        sources[0]
+      }, because groups limit who sees whom, and a list without a token shows everybody`,
+    ],
+  ];
+}
+
 /** Demo mode gives a token to every client, so only this machine may reach it. */
 export function demoErrors(given: EnvVars): string[] {
   const isReachable = given.HOST !== undefined &&

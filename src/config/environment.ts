@@ -160,6 +160,7 @@ export const environment = z.object({
   JWT_USER_CLAIM: z.string().default("sub"),
   AUTO_PROVISION: oneOf(["true", "false"]).default("false"),
   JWT_USERNAME_CLAIM: z.string().optional(),
+  JWT_GROUPS_CLAIM: z.string().optional(),
   // The application's users table.
   USERS_TABLE: z.string().optional(),
   USERS_ID: z.string().default("id"),
@@ -168,6 +169,9 @@ export const environment = z.object({
   USER_ID_TYPE: oneOf(USER_ID_TYPES).default("integer"),
   CREATE_USERS: oneOf(["true", "false"]).default("false"),
   USER_ID_JSON: oneOf(["number", "string"]).default("number"),
+  // Who sees whom.
+  GROUPS_TABLE: z.string().optional(),
+  MAX_GROUPS_PER_USER: integer(100, 1, 1_000),
   // Access over HTTP.
   ADMIN_TOKEN: secret(
     z.string().regex(

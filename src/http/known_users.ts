@@ -13,6 +13,7 @@ import { deleteOldest } from "../base/delete_oldest.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import type { Roster } from "../core/roster/roster.ts";
+import type { FoundUser } from "../postgres/rows.ts";
 import type { UserId } from "../client/protocol/user_id.ts";
 import {
   KNOWN_USER_MS,
@@ -27,7 +28,7 @@ export type Knowledge = "known" | "unknown" | "unavailable";
 /** Reads which of these ids belong to users. */
 export type FindUsers = (
   ids: readonly UserId[],
-) => Promise<readonly UserId[]>;
+) => Promise<readonly FoundUser[]>;
 
 export interface KnownUsersDeps {
   readonly roster: Pick<Roster, "has">;
@@ -81,7 +82,8 @@ export class KnownUsers {
     const ids = asked.map(([userId]) => userId);
     for (const userId of ids) this.#asked.delete(userId);
     try {
-      this.#keep(ids, new Set(await this.#deps.store.findUsers(ids)));
+      const found = await this.#deps.store.findUsers(ids);
+      this.#keep(ids, new Set(found.map(({ id }) => id)));
     } catch (err) {
       const reason = messageOf(err);
       this.#deps.log.warn(

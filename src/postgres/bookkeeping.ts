@@ -38,7 +38,9 @@ export const BOOKKEEPING = `
     users_id text not null,
     id_type text not null,
     -- The column that gets the copy of the status. Null: none.
-    status_column text
+    status_column text,
+    -- The table with the groups that the last start found. Null: none.
+    groups_table text
   )`;
 
 const OUR_OBJECTS = `
@@ -49,7 +51,7 @@ const OUR_OBJECTS = `
     from pg_catalog.pg_namespace n where n.oid in (select oid from ours)
   union all
   select 'table', c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relowner, c.relacl
-    from pg_catalog.pg_class c join ours n on n.oid = c.relnamespace where c.relkind in ('r', 'v')
+    from pg_catalog.pg_class c join ours n on n.oid = c.relnamespace where c.relkind in ('r', 'v', 'S')
   union all
   select 'function', p.oid, p.oid::pg_catalog.regprocedure::text, p.proowner,
          coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))

@@ -6,6 +6,12 @@
  */
 import type pg from "pg";
 import { connect } from "./connect.ts";
+import {
+  findGroupsRelation,
+  mapGroups,
+  neededGroupsGrants,
+} from "./find_groups.ts";
+import { describeGroups } from "./groups_table.ts";
 import { checkWords, mapColumns, refuseMissing } from "./find_users.ts";
 import { pinned } from "./pinned.ts";
 import { lackingStatements } from "./rights.ts";
@@ -71,15 +77,27 @@ async function explain(
   if (relation === undefined) await refuseMissing(client, config, settled);
   const users = relation &&
     await mapUsers(client, relation, config, settled);
+  const groupsRelation = config.groups && await findGroupsRelation(
+    ...[client, config.groups, settled?.groupsTable ?? undefined] as const,
+  );
+  const groups = config.groups &&
+    mapGroups(groupsRelation, config.groups, users?.idType ?? config.idType);
   const lacking = await lackingStatements(client, config);
   const text = [
     `As ${place.role} in the database ${place.database}:`,
     `  reads   ${users ? readsOf(users) : "nothing of the application"}`,
+    ...groupsRelation
+      ? [`          ${groupsRelation.table}: user_id, group_id`]
+      : [],
     `  writes  ${writesOf(users, config)}`,
     `  makes   ${makesOf(place, config, relation)}`,
     ...users ? [`  log     ${describeUsers(users)}`] : [],
+    `  ${users ? "     " : "log  "}   ${describeGroups(groups)}`,
     "A role of its own needs:",
-    ...neededOf(place, config, relation, users).map((grant) => `  ${grant};`),
+    ...new Set([
+      ...neededOf(place, config, relation, users),
+      ...groupsRelation ? neededGroupsGrants(groupsRelation) : [],
+    ].map((grant) => `  ${grant};`)),
     lacking.length === 0
       ? "The current role lacks nothing."
       : "The current role lacks:",

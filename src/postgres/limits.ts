@@ -28,6 +28,15 @@ export const SWEEP_LOCK_MS = 100;
 export const SWEEP_SLICE_ROWS = 5_000;
 
 /**
+ * Users whose groups one transaction compares because the application named them. Their rows are locked
+ * meanwhile, for some tens of milliseconds.
+ */
+export const REGROUP_USERS_MAX = 2_000;
+
+/** Slices of users, named by the application, that one sweep compares when a notification was lost. */
+export const REGROUP_ROUNDS_MAX = 100;
+
+/**
  * Database connections of a node, for batches, heartbeats, provisioning and reads. The nodes of a cluster share
  * what the database allows.
  */

@@ -7,21 +7,31 @@
 import type pg from "pg";
 import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
+import { findGroups } from "./find_groups.ts";
+import type { Groups } from "./groups_table.ts";
 import { findUsersTable } from "./find_users.ts";
 import { unpinned } from "./pinned.ts";
 import { readSettled } from "./settled.ts";
 import { schemaForTables } from "./users_catalog.ts";
 import { quote, type UsersConfig, type UsersTable } from "./users_table.ts";
 
+export interface Mapping {
+  readonly users: UsersTable;
+  /** Whether the users table was made now. */
+  readonly madeUsers: boolean;
+  /** `undefined`: everybody sees everybody. */
+  readonly groups: Groups | undefined;
+}
+
 /**
- * Finds the users table, or makes it where there is none. Part of the transaction of a migration.
+ * Finds the users table, or makes it where there is none, and the groups. Part of the transaction of a migration.
  *
- * @throws {StartError} as `findUsersTable` does.
+ * @throws {StartError} as `findUsersTable` and `findGroups` do.
  */
 export async function settleUsersTable(
   client: pg.ClientBase,
   config: UsersConfig,
-): Promise<{ users: UsersTable; madeUsers: boolean }> {
+): Promise<Mapping> {
   const settled = await readSettled(client);
   let users = await findUsersTable(client, config, settled);
   const madeUsers = users === undefined;
@@ -31,20 +41,26 @@ export async function settleUsersTable(
     if (users === undefined) throw new Error("Cannot find the table just made");
     await revokeDefaultGrants(client, users);
   }
+  const known = settled?.groupsTable ?? undefined;
+  const groups = await findGroups(client, config.groups, users.idType, known);
+  const changeable = [
+    users.statusColumn ?? null,
+    groups?.source.kind === "table" ? groups.table : null,
+  ];
   if (settled === undefined) {
     await client.query(
-      `insert into rollcall_internal.settings (users_table, users_id, id_type, status_column)
-       values ($1, $2, $3, $4)`,
-      [users.table, users.idColumn, users.idType, users.statusColumn ?? null],
+      `insert into rollcall_internal.settings (status_column, groups_table, users_table, users_id, id_type)
+       values ($1, $2, $3, $4, $5)`,
+      [...changeable, users.table, users.idColumn, users.idType],
     );
-    return { users, madeUsers };
+  } else {
+    await client.query(
+      `update rollcall_internal.settings set status_column = $1, groups_table = $2
+        where (status_column, groups_table) is distinct from ($1, $2)`,
+      changeable,
+    );
   }
-  await client.query(
-    `update rollcall_internal.settings set status_column = $1
-      where status_column is distinct from $1`,
-    [users.statusColumn ?? null],
-  );
-  return { users, madeUsers };
+  return { users, madeUsers, groups };
 }
 
 /** Makes the plan's table. Other roles get no rights on it. */

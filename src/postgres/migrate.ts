@@ -33,6 +33,7 @@ import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { isNewer, readApplied, refuseEdited } from "./applied_files.ts";
 import { connect } from "./connect.ts";
+import { describeGroups } from "./groups_table.ts";
 import { MIGRATE_LOCK_MS, MIGRATE_MS } from "./limits.ts";
 import {
   fillFile,
@@ -51,10 +52,9 @@ import {
   describeUsers,
   placeholders,
   type UsersConfig,
-  type UsersTable,
 } from "./users_table.ts";
 import { LackingRightsError } from "./users_catalog.ts";
-import { settleUsersTable } from "./mapping.ts";
+import { type Mapping, settleUsersTable } from "./mapping.ts";
 import {
   BOOKKEEPING,
   describeHolder,
@@ -63,12 +63,9 @@ import {
 } from "./bookkeeping.ts";
 
 /** What a migration did. */
-export interface Migrated {
+export interface Migrated extends Mapping {
   /** Names of the files that were applied now, in their order. */
   readonly applied: readonly string[];
-  readonly users: UsersTable;
-  /** Whether the users table was made now. */
-  readonly madeUsers: boolean;
 }
 
 /** Postgres raises it when a lock is not available within `MIGRATE_LOCK_MS`. */
@@ -103,14 +100,15 @@ export async function migrateDatabase(
   }
 }
 
-/** Says what was done, and which table is read and written from now on. */
+/** Says what was done, which tables are read and written from now on, and who sees whom. */
 export function logMigration(
-  { applied, users, madeUsers }: Migrated,
+  { applied, users, madeUsers, groups }: Migrated,
   log: Log,
 ): void {
   if (madeUsers) log.info({ table: users.table }, `made table ${users.table}`);
   if (applied.length > 0) log.info({ applied }, "schema updated");
   log.info({}, describeUsers(users));
+  log.info({}, describeGroups(groups));
 }
 
 /**
@@ -186,8 +184,9 @@ async function migrateOnce(
   const applied = await readApplied(client);
   refusePreReleaseMigrations(applied.keys());
   refuseEdited(files.numbered, applied);
-  const { users, madeUsers } = await settleUsersTable(client, config);
-  const values = placeholders(users, USERNAME_LENGTH_MAX);
+  const mapping = await settleUsersTable(client, config);
+  const { users, groups } = mapping;
+  const values = placeholders(users, groups, USERNAME_LENGTH_MAX);
   const changed = isNewer(applied, files.numbered) ? [] : [
     ...files.numbered.filter(({ name }) => !applied.has(name)),
     ...files.functions.filter((file) =>
@@ -197,7 +196,7 @@ async function migrateOnce(
   for (const file of changed) await applyFile(client, file, values);
   await revokeDefaultGrants(client, known);
   await requireRightsToServe(client);
-  return { applied: changed.map(({ name }) => name), users, madeUsers };
+  return { ...mapping, applied: changed.map(({ name }) => name) };
 }
 
 /** Numbered files are recorded by their own hash: their placeholders never change, see `mapping.ts`. */

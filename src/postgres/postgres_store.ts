@@ -8,7 +8,8 @@
  *   `pre_release.ts` and `rights.ts` explain why it cannot.
  * - `mapping.ts` settles which users table of the application presence belongs to. `find_users.ts`
  *   finds and checks it, by what `users_catalog.ts` reads; `users_rights.ts` knows the grants, and
- *   `users_table.ts` the variables and the placeholders. `explain.ts` prints all that, and does nothing.
+ *   `users_table.ts` the variables and the placeholders. `find_groups.ts` and `groups_table.ts` are the
+ *   same for groups. `explain.ts` prints all that, and does nothing.
  * - This file sends arrays of ids into SQL functions and turns rows into the core's types. It
  *   decides nothing: whether a user is online is decided in `migrations/functions/presence.sql`. It
  *   never names the users table: only the functions do.
@@ -60,8 +61,14 @@ import { listen } from "./listen.ts";
 import { hostName, Overview } from "./overview.ts";
 import { Pool } from "./pool.ts";
 import { describeRefusal } from "./provision_refusal.ts";
-import { Rows, type TransitionRow } from "./rows.ts";
-import { sweep } from "./sweep.ts";
+import {
+  areGroupsReadable,
+  type FoundRow,
+  type FoundUser,
+  Rows,
+  type TransitionRow,
+} from "./rows.ts";
+import { regroup, sweep } from "./sweep.ts";
 import { traced } from "./traced.ts";
 
 /** A row of `apply`, which also returns the users for whom it wrote nothing. */
@@ -71,7 +78,16 @@ interface ApplyRow extends Omit<TransitionRow, "status"> {
     | "unknown"
     | "deferred"
     | "ungrouped"
-    | "overgrouped";
+    | "overgrouped"
+    | "unreadable";
+}
+
+/** The groups in a token. */
+export interface TokenGroups {
+  readonly userId: UserId;
+  readonly groups: readonly string[];
+  /** Its `iat`, in seconds. 0: it has none. */
+  readonly issuedAt: number;
 }
 
 /** The row of `provision`, with the SQLSTATE and the message of the error, if there was one. */
@@ -92,16 +108,26 @@ export class PostgresStore implements Store {
   /** The node whose last batch is known to be committed: no other can be on its way. */
   #settledNode: NodeId | undefined;
 
+  /** Whether the last read of groups succeeded. */
+  #groupsReadable = true;
+  readonly #hasGroups: boolean;
+
   readonly #rows: Rows;
   /** For operators. */
   readonly overview: Overview;
 
-  /** Connects when it is first used. The schema must be up to date. */
+  /**
+   * Connects when it is first used. The schema must be up to date.
+   *
+   * @param hasGroups Whether groups are configured.
+   */
   constructor(
     url: string | undefined,
     log: Log,
     ids: UserIds = INTEGER_IDS,
+    hasGroups = false,
   ) {
+    this.#hasGroups = hasGroups;
     this.#rows = new Rows(ids);
     this.#url = url;
     this.#log = log;
@@ -134,8 +160,13 @@ export class PostgresStore implements Store {
     );
   }
 
-  sweep(nodeId: NodeId, pauseMs = 0): Promise<readonly Transition[]> {
-    return sweep(this.#pool, this.#rows, nodeId, pauseMs);
+  async sweep(nodeId: NodeId, pauseMs = 0): Promise<readonly Transition[]> {
+    const { transitions, groupsReadable } = await sweep(
+      ...[this.#pool, this.#rows, nodeId, pauseMs] as const,
+    );
+    this.#groupsReadable = groupsReadable ??
+      (this.#groupsReadable || await this.#canReadGroups());
+    return transitions;
   }
 
   async apply(
@@ -160,17 +191,45 @@ export class PostgresStore implements Store {
       rows.filter((row) => row.status === status).map((row) =>
         this.#rows.toId(row.user_id)
       );
+    const [unknown, deferred] = [idsWith("unknown"), idsWith("deferred")];
+    // The groups of others than these were read.
+    if (arriving.length > unknown.length + deferred.length) {
+      this.#groupsReadable = areGroupsReadable(rows);
+    }
     return {
-      transitions: this.#rows.toTransitions(rows),
-      unknown: idsWith("unknown"),
-      deferred: idsWith("deferred"),
+      ...{ transitions: this.#rows.toTransitions(rows), unknown, deferred },
       ungrouped: idsWith("ungrouped"),
       overgrouped: idsWith("overgrouped"),
     };
   }
 
-  regroup(_nodeId: NodeId): Promise<Regrouped> {
-    return Promise.resolve({ transitions: [], isMore: false });
+  async regroup(nodeId: NodeId): Promise<Regrouped> {
+    const rows = await regroup(this.#pool, nodeId);
+    if (!areGroupsReadable(rows)) this.#groupsReadable = false;
+    return {
+      transitions: this.#rows.toTransitions(rows),
+      isMore: rows.some(({ status }) => status === "more"),
+    };
+  }
+
+  /**
+   * Whether the last read of groups succeeded. While it is false, each sweep of this node reads them
+   * again. `undefined` without groups.
+   */
+  get groupsReadable(): boolean | undefined {
+    return this.#hasGroups ? this.#groupsReadable : undefined;
+  }
+
+  #canReadGroups(): Promise<boolean> {
+    const sql = "select from rollcall_internal.read_groups('{}')";
+    return this.#pool.query(sql).then(() => true, () => false);
+  }
+
+  /** Keeps the groups of verified tokens. Those of an older token do not replace those of a newer one. */
+  async setTokenGroups(entries: readonly TokenGroups[]): Promise<void> {
+    await this.#pool.query("select rollcall_internal.set_token_groups($1)", [
+      JSON.stringify(entries),
+    ]);
   }
 
   async leave(nodeId: NodeId, handoverMs: number): Promise<void> {
@@ -186,7 +245,8 @@ export class PostgresStore implements Store {
       { "rollcall.after": after },
       () =>
         this.#pool.query<TransitionRow & { head: string; seq: string | null }>(
-          `select head.seq as head, feed.seq, feed.user_id, feed.username, feed.status
+          `select head.seq as head, feed.seq, feed.user_id, feed.username, feed.status, feed.groups,
+                  feed.groups_before
              from rollcall_internal.head
              left join lateral (
                select * from rollcall_internal.feed where seq operator(pg_catalog.>) $1 order by seq limit $2
@@ -202,18 +262,25 @@ export class PostgresStore implements Store {
 
   async snapshot(): Promise<Snapshot> {
     const rows = await this.#pool.query<
-      { seq: string; id: unknown; username: string }
+      {
+        seq: string;
+        id: unknown;
+        username: string;
+        groups: readonly string[] | null;
+      }
     >(
-      `select head.seq, online.id, online.username
+      `select head.seq, online.id, online.username, online.groups
          from rollcall_internal.head
          left join lateral (
-           select user_id as id, username from rollcall_internal.presence
+           select user_id as id, username, groups from rollcall_internal.presence
             where nodes operator(pg_catalog.<>) '{}'
          ) online on true`,
     );
-    const users = rows.flatMap(({ id, username }) =>
-      id === null ? [] : [{ id: this.#rows.toId(id), username }]
-    );
+    const users = rows.flatMap((row) => {
+      if (row.id === null) return [];
+      const user = { id: this.#rows.toId(row.id), username: row.username };
+      return [row.groups === null ? user : { ...user, groups: row.groups }];
+    });
     return { seq: Number(rows[0]?.seq ?? 0), users };
   }
 
@@ -225,10 +292,13 @@ export class PostgresStore implements Store {
     );
   }
 
-  /** Those of the ids that belong to users. Rejects if the users table cannot be read now. */
-  findUsers(ids: readonly UserId[]): Promise<readonly UserId[]> {
-    const sql = "select user_id from rollcall_internal.read_users($1)";
-    return this.#readIds(sql, [ids]);
+  /** Those of the ids that belong to users. Rejects if the users or the groups cannot be read now. */
+  async findUsers(ids: readonly UserId[]): Promise<readonly FoundUser[]> {
+    const rows = await this.#pool.query<FoundRow>(
+      "select * from rollcall_internal.find_users($1)",
+      [ids],
+    );
+    return rows.map((row) => this.#rows.toFoundUser(row));
   }
 
   async skipTo(seq: number): Promise<void> {

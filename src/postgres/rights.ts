@@ -18,6 +18,7 @@
  */
 import type pg from "pg";
 import { StartError } from "../base/start_error.ts";
+import { findGroupsRelation, missingGroupsGrants } from "./find_groups.ts";
 import { mapColumns } from "./find_users.ts";
 import { readSettled } from "./settled.ts";
 import {
@@ -143,6 +144,8 @@ interface Found {
   readonly rights: Rights;
   /** The users table. `undefined`: there is none that the role can see. */
   readonly relation: Relation | undefined;
+  /** The table with the groups. `undefined`: none is configured, or the role sees no such table. */
+  readonly groups: Relation | undefined;
 }
 
 async function readRights(
@@ -159,16 +162,33 @@ async function readRights(
     isMade,
   ]);
   if (rights === undefined) throw new Error("Cannot read the catalog");
-  return { rights, relation };
+  const groups = config.groups && await findGroupsRelation(
+    ...[client, config.groups, settled?.groupsTable ?? undefined] as const,
+  ).catch((err) => {
+    // The next start says that there is none.
+    if (err instanceof StartError) return undefined;
+    throw err;
+  });
+  return { rights, relation, groups };
 }
 
-function lacking({ rights, relation }: Found, config: UsersConfig): string[] {
+function lacking(
+  { rights, relation, groups }: Found,
+  config: UsersConfig,
+): string[] {
   const ours = rights.ownsInternal === false
     ? rights.serves ? [] : grantsToServe(rights)
     : grantsToMigrate(rights);
-  return relation === undefined
-    ? ours
-    : [...ours, ...lackingOnUsers(relation, config)];
+  return [
+    ...ours,
+    ...relation === undefined ? [] : lackingOnUsers(relation, config),
+    ...groups === undefined ? [] : lackingOnGroups(groups),
+  ].filter((grant, index, all) => all.indexOf(grant) === index);
+}
+
+function lackingOnGroups(groups: Relation): string[] {
+  const missing = missingGroupsGrants(groups);
+  return groups.hidesRows ? [...missing, bypass(groups)] : missing;
 }
 
 function lackingOnUsers(relation: Relation, config: UsersConfig): string[] {

@@ -12,8 +12,31 @@ export interface TransitionRow {
   readonly seq: string;
   readonly user_id: unknown;
   readonly username: string;
-  /** `more`: no transition, there is more to do. */
-  readonly status: Status | "more";
+  /** No transition: there is more to do, or the groups could not be read. */
+  readonly status: Status | "more" | "unreadable";
+  readonly groups: readonly string[] | null;
+  readonly groups_before: readonly string[] | null;
+}
+
+/** Whether the groups could be read in the call that returned these rows. */
+export function areGroupsReadable(
+  rows: readonly { readonly status: string }[],
+): boolean {
+  return !rows.some(({ status }) => status === "unreadable");
+}
+
+/** A row of `find_users`. */
+export interface FoundRow {
+  readonly user_id: unknown;
+  readonly groups: readonly string[] | null;
+  readonly is_over: boolean;
+}
+
+/** A user of the users table. */
+export interface FoundUser {
+  readonly id: UserId;
+  /** `undefined`: everybody sees everybody. */
+  readonly groups: readonly string[] | "too many" | undefined;
 }
 
 export class Rows {
@@ -37,8 +60,17 @@ export class Rows {
         userId: this.toId(row.user_id),
         username: row.username,
         status: row.status as Status,
+        ...(row.groups === null ? {} : { groups: row.groups }),
+        ...(row.groups_before === null
+          ? {}
+          : { groupsBefore: row.groups_before }),
       }))
       .sort((a, b) => a.seq - b.seq);
+  }
+
+  toFoundUser({ user_id, groups, is_over }: FoundRow): FoundUser {
+    const found = is_over ? "too many" : groups ?? undefined;
+    return { id: this.toId(user_id), groups: found };
   }
 
   /** `pg` returns a `bigint` as text, which may have to be a number. */

@@ -18,6 +18,8 @@ export interface Settled {
   readonly idType: string;
   /** The column into which the status is copied already. Other words in it are the application's since. */
   readonly statusColumn: string | null;
+  /** The application's table with the groups, with its schema. */
+  readonly groupsTable: string | null;
 }
 
 /** `undefined`: no start has settled anything, or this role may not read what. */
@@ -32,7 +34,7 @@ export async function readSettled(
   if (found === undefined) return undefined;
   const { rows: [settled] } = await client.query<Settled>(
     `select users_table as table, users_id as "idColumn", id_type as "idType",
-            status_column as "statusColumn"
+            status_column as "statusColumn", groups_table as "groupsTable"
        from rollcall_internal.settings`,
   );
   return settled;

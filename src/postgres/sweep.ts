@@ -12,13 +12,22 @@ import {
   FEED_KEEP_ROWS_MAX,
   FEED_PRUNE_ROUNDS_MAX,
   FEED_PRUNE_ROWS_MAX,
+  REGROUP_ROUNDS_MAX,
+  REGROUP_USERS_MAX,
   REVOCATIONS_KEEP_MS,
   SWEEP_ROUNDS_MAX,
   SWEEP_SLICE_ROWS,
   SWEEP_USERS_MAX,
 } from "./limits.ts";
 import { isTimeout, type Pool } from "./pool.ts";
-import type { Rows, TransitionRow } from "./rows.ts";
+import { areGroupsReadable, type Rows, type TransitionRow } from "./rows.ts";
+
+/** What one sweep did. */
+export interface Swept {
+  readonly transitions: readonly Transition[];
+  /** Whether the groups could be read. `undefined`: they were not. */
+  readonly groupsReadable: boolean | undefined;
+}
 
 /**
  * Returns the transitions of all that was repaired.
@@ -30,24 +39,31 @@ export async function sweep(
   rows: Rows,
   nodeId: NodeId,
   pauseMs: number,
-): Promise<readonly Transition[]> {
+): Promise<Swept> {
   const transitions = await sweepNodes(pool, rows, nodeId);
-  const [begun] = await pool.query<{ begun: boolean }>(
-    "select rollcall_internal.begin_sweep($1) as begun",
-    [Math.floor(pauseMs)],
+  const [begun] = await pool.query<{ slices: string | null }>(
+    `select case when begun then rollcall_internal.count_group_slices($2) end as slices
+       from (select rollcall_internal.begin_sweep($1) as begun) one_row`,
+    [Math.floor(pauseMs), SWEEP_SLICE_ROWS],
   );
-  if (begun?.begun !== true) return transitions;
+  const slices = begun?.slices ?? undefined;
+  if (slices === undefined) return { transitions, groupsReadable: undefined };
   const swept = await pool.query<TransitionRow>(
     "select * from rollcall_internal.sweep_users($1, $2)",
     [nodeId, SWEEP_SLICE_ROWS],
   );
   transitions.push(...rows.toTransitions(swept));
+  const grouped = await sweepGroups(pool, nodeId, Number(slices));
+  transitions.push(...rows.toTransitions(grouped));
   await copyDue(pool, nodeId);
   await pruneFeed(pool);
   await pool.query("select rollcall_internal.prune_revocations($1)", [
     REVOCATIONS_KEEP_MS,
   ]);
-  return transitions;
+  return {
+    transitions,
+    groupsReadable: slices === "0" ? undefined : areGroupsReadable(grouped),
+  };
 }
 
 /**
@@ -75,6 +91,39 @@ async function sweepNodes(
     }
   }
   return transitions;
+}
+
+/**
+ * Compares groups: first of the users that the application named, whose notification may be lost, then
+ * slices of all who are online. Without groups there is no slice.
+ */
+async function sweepGroups(
+  pool: Pool,
+  nodeId: NodeId,
+  slices: number,
+): Promise<TransitionRow[]> {
+  const done: TransitionRow[] = [];
+  for (let round = 0; slices > 0 && round < REGROUP_ROUNDS_MAX; round++) {
+    const named = await regroup(pool, nodeId);
+    done.push(...named);
+    if (!named.some(({ status }) => status === "more")) break;
+  }
+  for (let slice = 0; slice < slices && areGroupsReadable(done); slice++) {
+    const compared = await pool.query<TransitionRow>(
+      "select * from rollcall_internal.sweep_groups($1, $2)",
+      [nodeId, SWEEP_SLICE_ROWS],
+    );
+    done.push(...compared);
+  }
+  return done;
+}
+
+/** Compares the groups of some users that the application named. */
+export function regroup(pool: Pool, nodeId: NodeId): Promise<TransitionRow[]> {
+  return pool.query<TransitionRow>(
+    "select * from rollcall_internal.regroup($1, $2)",
+    [nodeId, REGROUP_USERS_MAX],
+  );
 }
 
 /** Writes copies of the status that are due. Their debt is forgotten in a second transaction. */

@@ -115,6 +115,14 @@ const COLUMNS = `
    where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
    order by a.attnum`;
 
+/** What a relation is looked for as, in messages. */
+export interface Sought {
+  readonly noun: "users" | "groups";
+  readonly variable: string;
+}
+
+const USERS_SOUGHT: Sought = { noun: "users", variable: "USERS_TABLE" };
+
 /**
  * Finds a table or a view by its name. `undefined`: there is none that the role can see.
  *
@@ -126,19 +134,20 @@ export async function findRelation(
   client: pg.ClientBase,
   name: string,
   known?: string,
+  { noun, variable }: Sought = USERS_SOUGHT,
 ): Promise<Relation | undefined> {
   const found = await lookUp(client, name, known).catch((cause) => {
     throw new StartError(
-      `Cannot look for the users table ${name}: ${
+      `Cannot look for the ${noun} table ${name}: ${
         messageOf(cause)
-      }; expected USERS_TABLE as in SQL, for example auth.users or public."User"`,
+      }; expected ${variable} as in SQL, for example auth.users or public."User"`,
       { cause },
     );
   });
   if (found === undefined) return undefined;
   if (!["r", "p", "v", "m", "f"].includes(found.kind)) {
     throw new StartError(
-      `Cannot read users from ${found.table}: expected a table or a view`,
+      `Cannot read ${noun} from ${found.table}: expected a table or a view`,
     );
   }
   const { rows } = await client.query<Column & { typname: string }>(COLUMNS, [

@@ -16,6 +16,11 @@ import {
   USERS_READ_LOCK_MS,
   WRITE_COPY_MS,
 } from "./limits.ts";
+import {
+  type Groups,
+  type GroupsConfig,
+  groupsPlaceholders,
+} from "./groups_table.ts";
 import type { UserIdType } from "../client/protocol/user_id.ts";
 
 /** What the operator set; `undefined` is the default of the variable. */
@@ -34,6 +39,8 @@ export interface UsersConfig {
   readonly create: boolean;
   /** `AUTO_PROVISION` needs the right to insert. */
   readonly autoProvision: boolean;
+  /** `undefined`: everybody sees everybody. */
+  readonly groups: GroupsConfig | undefined;
 }
 
 /** The plan's table: made by Rollcall if it is missing. */
@@ -45,6 +52,7 @@ export const DEFAULT_USERS: UsersConfig = {
   idType: "integer",
   create: false,
   autoProvision: false,
+  groups: undefined,
 };
 
 /** What is read and written. Names are unquoted, except `table`. */
@@ -80,6 +88,7 @@ const BOUNDS: Readonly<Record<string, string>> = Object.fromEntries(
 /** The values of the placeholders in `migrations/`. */
 export function placeholders(
   users: UsersTable,
+  groups: Groups | undefined,
   nameLengthMax: number,
 ): Record<string, string> {
   const { idType, idColumn, nameColumn, statusColumn } = users;
@@ -96,6 +105,7 @@ export function placeholders(
     STATUS: quote(statusColumn ?? idColumn),
     NAME_MAX: String(nameLengthMax),
     ...BOUNDS,
+    ...groupsPlaceholders(groups, idType),
   };
 }
 

@@ -10,23 +10,28 @@ import type { Feed } from "../core/feed/feed.ts";
 import type { Lease } from "../core/presence/lease.ts";
 
 /** Each check is `"ok"`, or says what is wrong. */
-export type Checks = Readonly<
-  Record<
-    | "database"
-    | "notifications"
-    | "lease"
-    | "drain"
-    | "cordon"
-    | "load"
-    | "descriptors",
-    string
+export type Checks =
+  & Readonly<
+    Record<
+      | "database"
+      | "notifications"
+      | "lease"
+      | "drain"
+      | "cordon"
+      | "load"
+      | "descriptors",
+      string
+    >
   >
->;
+  // Left out without groups.
+  & Readonly<Partial<Record<"groups", string>>>;
 
 /** The parts that are checked. */
 export interface Checked {
   readonly lease: Pick<Lease, "held" | "renewing">;
   readonly feed: Pick<Feed, "notificationsUp">;
+  /** Whether the last read of groups succeeded. `undefined` without groups. */
+  readonly groupsReadable: () => boolean | undefined;
   readonly drain: { readonly isDraining: boolean };
   readonly admission: Pick<
     Admission,
@@ -34,7 +39,10 @@ export interface Checked {
   >;
 }
 
-export function runChecks({ lease, feed, drain, admission }: Checked): Checks {
+export function runChecks(
+  { lease, feed, groupsReadable, drain, admission }: Checked,
+): Checks {
+  const areReadable = groupsReadable();
   return {
     database: lease.renewing ? "ok" : "the last heartbeat failed",
     notifications: feed.notificationsUp ? "ok" : "not connected",
@@ -45,5 +53,8 @@ export function runChecks({ lease, feed, drain, admission }: Checked): Checks {
     descriptors: admission.hasLostTooMany
       ? `${admission.socketsLost} file descriptors are lost`
       : "ok",
+    ...areReadable === undefined ? {} : {
+      groups: areReadable ? "ok" : "the groups cannot be read",
+    },
   };
 }

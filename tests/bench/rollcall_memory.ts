@@ -17,7 +17,9 @@ const ids = Array.from({ length: USERS }, (_, index) => index + 1);
 const database = new MemoryDatabase(ids, systemClock);
 const store = Object.assign(new MemoryStore(database), {
   provision: () => Promise.resolve({ outcome: "there" } as const),
-  findUsers: (users: readonly UserId[]) => Promise.resolve(users),
+  findUsers: (users: readonly UserId[]) =>
+    Promise.resolve(users.map((id) => ({ id, groups: undefined }))),
+  groupsReadable: undefined,
   overview: {
     nodes: () => Promise.resolve([]),
     user: () => Promise.resolve(undefined),

@@ -327,6 +327,7 @@ for (const [name, { sql, settings = {}, logs }] of Object.entries(fitting)) {
       ...isMade ? [`made table ${migrated.users.table}`] : [],
       "schema updated",
       logs,
+      "groups: none are configured, everybody sees everybody",
     ]);
     // The next start makes nothing, and says the same.
     const again = await migrateDatabase(url, config);

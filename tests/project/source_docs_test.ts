@@ -18,7 +18,7 @@ Deno.test("README.md: the numbers of lines of code are right to a tenth", async 
       .flatMap((text) => text.replaceAll(/\/\*[\s\S]*?\*\//g, "").split("\n"))
       .filter((line) => line.trim() && !line.trim().startsWith(comment)).length;
   const claim =
-    /About ([\d,]+)\s+lines\s+of\s+TypeScript\s+and\s+(\d+)\s+of\s+SQL/
+    /About ([\d,]+)\s+lines\s+of\s+TypeScript\s+and\s+([\d,]+)\s+of\s+SQL/
       .exec(await readDocument("README.md")) ?? [];
   const lines = [count(source, "//"), count(statements, "--")];
   for (const [index, there] of lines.entries()) {

@@ -100,6 +100,18 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
       env: { HOST: "0.0.0.0" },
       error: /^HOST="0\.0\.0\.0": expected 127\.0\.0\.1 or localhost or ::1/,
     },
+    "two sources of groups": {
+      env: { ...secret, GROUPS_TABLE: "teams", JWT_GROUPS_CLAIM: "teams" },
+      error: /^GROUPS_TABLE and JWT_GROUPS_CLAIM are both set/,
+    },
+    "a public list with groups of a table": {
+      env: { ...secret, GROUPS_TABLE: "teams", ROSTER_ACCESS: "public" },
+      error: /^ROSTER_ACCESS="public": expected token beside GROUPS_TABLE/,
+    },
+    "a public list with groups of tokens": {
+      env: { ...secret, JWT_GROUPS_CLAIM: "teams", ROSTER_ACCESS: "public" },
+      error: /^ROSTER_ACCESS="public": expected token beside JWT_GROUPS_CLAIM/,
+    },
     "a heartbeat of half of the lease": {
       env: { ...secret, LEASE_MS: "6000", HEARTBEAT_MS: "3000" },
       error:
@@ -332,12 +344,35 @@ Deno.test("[U4] variables name the users table, its columns, and how its ids loo
     idType: "uuid",
     create: true,
     autoProvision: true,
+    groups: undefined,
   };
   const config = read({ ...secret, ...env });
   deepEqual(config.users, expected);
   equal(config.userIdJson, "string");
   // `deno task migrate` reads the same.
   deepEqual(readDatabaseConfig(env).users, expected);
+});
+
+Deno.test("[V1] groups come from a table or from tokens, and a list without a token shows everybody only without them", () => {
+  equal(read(secret).token.groupsClaim, undefined);
+  const table = { GROUPS_TABLE: "app.memberships" };
+  deepEqual(read({ ...secret, ...table }).users.groups, {
+    source: { kind: "table", name: "app.memberships" },
+    perUserMax: 100,
+  });
+  const claim = { JWT_GROUPS_CLAIM: "app.teams", MAX_GROUPS_PER_USER: "7" };
+  const { users, token } = read({ ...secret, ...claim });
+  const groups = {
+    source: { kind: "claim", name: "app.teams" },
+    perUserMax: 7,
+  } as const;
+  deepEqual(users.groups, groups);
+  deepEqual([token.groupsClaim, token.groupsPerUserMax], ["app.teams", 7]);
+  // `deno task migrate` reads the same.
+  deepEqual(readDatabaseConfig(claim).users.groups, groups);
+  // In demo mode.
+  equal(readConfig({}, () => "kept").rosterAccess, "public");
+  equal(readConfig(table, () => "kept").rosterAccess, "token");
 });
 
 Deno.test("[U3] a token is signed for the ids of the table that is made, or for any id of another table", () => {

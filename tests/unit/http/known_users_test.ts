@@ -1,3 +1,4 @@
+import type { FoundUser } from "../../../src/postgres/rows.ts";
 import { deepEqual, equal } from "node:assert/strict";
 import { KnownUsers } from "../../../src/http/known_users.ts";
 import {
@@ -20,10 +21,14 @@ function createKnownUsers() {
   const turn = () => new Promise<void>((resolve) => setTimeout(resolve));
   const log = rememberingLog();
   const findUsers = (ids: readonly UserId[]) => {
-    const { promise, resolve, reject } = Promise.withResolvers<UserId[]>();
+    const { promise, resolve, reject } = Promise.withResolvers<
+      FoundUser[]
+    >();
     const answer = () => {
       const isUser = (id: UserId) => !state.isDeleted && Number(id) % 2 === 0;
-      resolve(ids.filter(isUser));
+      resolve(
+        ids.filter(isUser).map((id) => ({ id, groups: undefined })),
+      );
       return turn();
     };
     const fail = () => {

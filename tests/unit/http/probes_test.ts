@@ -4,10 +4,14 @@ import { Probes } from "../../../src/http/probes.ts";
 
 function probes() {
   let now = 0;
-  const state = { lagMs: 0, socketsLost: 0, isFull: false };
+  const state = {
+    ...{ lagMs: 0, socketsLost: 0, isFull: false },
+    groupsReadable: undefined as boolean | undefined,
+  };
   const subject = new Probes({
     lease: { held: true, renewing: true },
     feed: { notificationsUp: true },
+    groupsReadable: () => state.groupsReadable,
     drain: { isDraining: false },
     admission: {
       isCordoned: false,
@@ -73,4 +77,19 @@ Deno.test("[L1] a full node is not ready, and is healthy", async () => {
   const { status, checks } = await ready();
   deepEqual([status, checks.load], [503, "MAX_CONNECTIONS is reached"]);
   equal((await health()).status, 200);
+});
+
+Deno.test("[V5] /readyz names groups that cannot be read, and has no such check without groups", async () => {
+  const { state, ready } = probes();
+  equal("groups" in (await ready()).checks, false);
+  state.groupsReadable = true;
+  equal((await ready()).checks.groups, "ok");
+  state.groupsReadable = false;
+  const { status, error } = await ready();
+  deepEqual([status, error.message], [
+    503,
+    "groups: the groups cannot be read",
+  ]);
+  state.groupsReadable = true;
+  equal((await ready()).status, 200);
 });

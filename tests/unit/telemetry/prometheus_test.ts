@@ -27,6 +27,7 @@ const limits = {
 function metricsOf(subscriptions: Subscriptions): PrometheusMetrics {
   const metrics = new PrometheusMetrics("1.2.3");
   metrics.observe({
+    groupsReadable: () => undefined,
     ...{ subscriptions, roster: new Roster(), hub: { size: 0 } },
     feed: { lag: 0, notificationsUp: false },
     lease: { remainingMs: 1_500, held: true, renewing: true },
