@@ -20,8 +20,8 @@
  *
  * Some reports go against the direction:
  *
- * - The feed reports changes to presence before it reports them to the fan-out. A user who is
- *   connected here and was reported offline is written again.
+ * - The feed reports each change to the fan-out and to presence. A user who is connected here and
+ *   was reported offline is written again.
  * - The feed asks presence to recheck its claims when the database may have lost some.
  * - The lease reports a new node id to presence, which then claims every user again.
  * - Presence wakes the fan-out when connections became live.
@@ -107,8 +107,9 @@ export function createCore(
   const feed: Feed = new Feed({
     ...{ onRevoked: () => {}, ...deps, roster },
     onChange: (change) => {
-      presence.onChange(change);
+      // Presence may make a connection live, which then starts behind this change.
       fanout.record(change);
+      presence.onChange(change);
     },
     onAdvance: (since) => fanout.publish(since),
     onGroupsChanged: () => lease.regroup(),

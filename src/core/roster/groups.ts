@@ -49,3 +49,10 @@ export function difference(one: Groups, other: Groups): readonly string[] {
     ...other.names.filter((name) => !one.names.includes(name)),
   ];
 }
+
+/** The set of a user who leaves the groups of one set that are not in the other, and comes into no other. */
+export function kept(userId: UserId, before: Groups, after: Groups): Groups {
+  if (before.key === after.key) return after;
+  const names = before.names.filter((name) => after.names.includes(name));
+  return groupsFor(userId, names);
+}

@@ -32,6 +32,7 @@ import {
   EVERYBODY,
   type Groups,
   groupsFor,
+  kept,
   NOBODY,
 } from "./groups.ts";
 import { Ring } from "./ring.ts";
@@ -159,6 +160,13 @@ export class Roster {
       if (change !== undefined) onChange(change);
     };
     for (const id of absent) apply(id, "", NOBODY);
+    // First, each user keeps only the groups that it keeps in the end. So no two users meet in between
+    // who share no group before or after.
+    for (const { id, username, groups } of users) {
+      const before = this.groupsOf(id);
+      if (before === undefined) continue;
+      apply(id, username, kept(id, before, groupsFor(id, groups)));
+    }
     for (const { id, username, groups } of users) {
       apply(id, username, groupsFor(id, groups));
     }

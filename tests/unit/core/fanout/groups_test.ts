@@ -202,3 +202,27 @@ Deno.test("[V2] a version 1 connection whose user comes into other groups while 
   deepEqual(receivedV1(peer), ["-3", "+2"]);
   await fanout.stop();
 });
+
+Deno.test("[V1] while the roster is replaced no two users meet who share no group before or after", async () => {
+  const { put, replace, clock, connectV1, connectV2, fanout } = createGrouped();
+  put(1, ["old"]);
+  put(2, ["other"]);
+  put(3, ["old", "kept"]);
+  put(4, ["kept"]);
+  const [v1, other, third] = [connectV1(1), connectV1(2), connectV1(3)];
+  const v2 = connectV2(1);
+  await clock.advance(100);
+  const users = [
+    { id: 1, username: "user1", groups: ["other"] },
+    { id: 2, username: "user2", groups: ["old"] },
+    { id: 3, username: "user3", groups: ["kept"] },
+    { id: 4, username: "user4", groups: ["kept", "old"] },
+  ];
+  replace({ seq: 9, users });
+  await clock.advance(100);
+  deepEqual(receivedV1(v1), ["-3"]);
+  deepEqual(receivedV1(other), ["+4"]);
+  deepEqual(receivedV1(third), ["-1"]);
+  deepEqual(received(v2), ["4 is 1,3", "9 is 1"]);
+  await fanout.stop();
+});
