@@ -19,6 +19,7 @@ import { keepInspectorClosed } from "./signals.ts";
 
 const USAGE = `Usage:
   deno task token <userId> [--ttl 1h]   print a token for a user (ttl: 30s, 15m, 1h, 7d)
+    [--group <id>]...                   in these groups, if JWT_GROUPS_CLAIM is set
   deno task migrate                     bring the database's schema up to date
   deno task migrate --explain           say what that would read, write, make and need, and do nothing; 2 if a right is missing`;
 
@@ -48,7 +49,11 @@ export function parseTtlSeconds(ttl: string): number {
 const DEMO_TOKEN_WARNING =
   "Warning: JWT_SECRET is not set, so this token is for demo mode: only a demo server that was started in this folder accepts it.";
 
-async function printToken(args: readonly string[], ttl: string): Promise<void> {
+async function printToken(
+  args: readonly string[],
+  ttl: string,
+  groups: readonly string[],
+): Promise<void> {
   const { token: config, demo, ids } = readTokenConfig(
     Deno.env.toObject(),
     readDemoSecret,
@@ -68,7 +73,12 @@ async function printToken(args: readonly string[], ttl: string): Promise<void> {
       "Cannot sign a token: JWT_JWKS_URL is set, so only its issuer can sign; expected JWT_SECRET",
     );
   }
-  const token = await signToken({ ...config, key }, userId, ttlSeconds);
+  if (groups.length > 0 && config.groupsClaim === undefined) {
+    throw new StartError(
+      "Cannot put groups into a token: JWT_GROUPS_CLAIM is not set; expected the name of their claim",
+    );
+  }
+  const token = await signToken({ ...config, key }, userId, ttlSeconds, groups);
   warnOfMisspelt();
   if (demo) writeLine(Deno.stderr, DEMO_TOKEN_WARNING);
   writeLine(Deno.stdout, token);
@@ -131,6 +141,7 @@ async function run(args: string[]): Promise<number> {
       allowPositionals: true,
       options: {
         ttl: { type: "string", default: "1h" },
+        group: { type: "string", multiple: true, default: [] },
         explain: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
         version: { type: "boolean", default: false },
@@ -138,8 +149,9 @@ async function run(args: string[]): Promise<number> {
     });
     if (values.help) writeLine(Deno.stdout, USAGE);
     else if (values.version) writeLine(Deno.stdout, VERSION_LINE);
-    else if (command === "token") await printToken(rest, values.ttl);
-    else if (command === "migrate" && rest.length === 0) {
+    else if (command === "token") {
+      await printToken(rest, values.ttl, values.group);
+    } else if (command === "migrate" && rest.length === 0) {
       return await migrateOnce(values.explain);
     } else throw new StartError(USAGE);
     return 0;

@@ -1,4 +1,4 @@
-import { equal, match, ok, throws } from "node:assert/strict";
+import { deepEqual, equal, match, ok, throws } from "node:assert/strict";
 import project from "../../deno.json" with { type: "json" };
 import { decodeJwt, jwtVerify } from "jose";
 import { parseTtlSeconds } from "../../src/cli.ts";
@@ -54,6 +54,15 @@ Deno.test("token writes the claims that a server with the same configuration rea
     (await cli(["token", "7"], more)).stdout.trim(),
   );
   equal(`${iss} ${aud} ${uid}`, "me us 7");
+});
+
+Deno.test("[V1] token puts groups into the claim that a server with the same configuration reads, and is refused without one", async () => {
+  const args = ["token", "7", "--group", "a", "--group", "b, c"];
+  const { stdout } = await cli(args, { JWT_GROUPS_CLAIM: "teams" });
+  deepEqual(decodeJwt(stdout.trim()).teams, ["a", "b, c"]);
+  const refused = await cli(args);
+  equal(refused.code, 2);
+  match(refused.stderr, /JWT_GROUPS_CLAIM is not set/);
 });
 
 for (

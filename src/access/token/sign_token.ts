@@ -10,9 +10,10 @@ import type { TokenConfig } from "./verifier.ts";
 
 /**
  * Signs a token for a user, with the claims that a verifier of the same configuration expects. A
- * path in `userClaim` is used as a name, which the verifier reads first.
+ * path in `userClaim` or `groupsClaim` is used as a name, which the verifier reads first.
  *
  * @param ttlSeconds Time from now until the token expires.
+ * @param groups In which the user is visible. Left out of the token if there is no claim for them.
  */
 export function signToken(
   config: TokenConfig & {
@@ -20,8 +21,13 @@ export function signToken(
   },
   userId: UserId,
   ttlSeconds: number,
+  groups: readonly string[] = [],
 ): Promise<string> {
-  const token = new SignJWT({ [config.userClaim]: String(userId) })
+  const { userClaim, groupsClaim } = config;
+  const token = new SignJWT({
+    [userClaim]: String(userId),
+    ...groupsClaim === undefined ? {} : { [groupsClaim]: groups },
+  })
     .setProtectedHeader({ alg: "HS256", typ: "JWT" })
     .setIssuedAt()
     .setExpirationTime(Math.floor(Date.now() / 1000) + ttlSeconds);

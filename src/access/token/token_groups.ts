@@ -20,7 +20,7 @@ import type { TokenConfig } from "./verifier.ts";
 export interface GroupsOfToken {
   /** Sorted, each once. `undefined` if tokens have no groups (`JWT_GROUPS_CLAIM` is not set). */
   readonly groups: readonly string[] | undefined;
-  /** When the token was issued, in whole seconds since 1970. 0 if it does not say. */
+  /** When the token was issued, in seconds since 1970. 0 if it does not say. */
   readonly issuedAt: number;
 }
 
@@ -35,7 +35,7 @@ export function readGroups(
   // A time in milliseconds would be newer than that of any token to come.
   const badTime = refusalOfTime("iat", claims.iat);
   if (badTime !== undefined) return badTime;
-  const issuedAt = Math.max(0, Math.floor(claims.iat ?? 0));
+  const issuedAt = Math.max(0, claims.iat ?? 0);
   // Some issuers write null for a claim that is not there.
   const value = readClaim(claims, groupsClaim) ?? [];
   const ids = (Array.isArray(value) ? value : [value]).map(toGroupId);

@@ -66,6 +66,20 @@ Deno.test("[P1] a token that is signed for a path and several audiences verifies
   equal(verdict.ok && verdict.userId, 42);
 });
 
+Deno.test("[V1] a token is signed with the groups of its user, where there is a claim for them", async () => {
+  const signed = async (groupsClaim: string | undefined) => {
+    const config = {
+      ...{ ...base, groupsClaim },
+      key: { kind: "secret", secret: TEST_SECRET } as const,
+    };
+    const token = await signToken(config, 42, 60, ["b", "a"]);
+    const verdict = await createVerifier(config)(token);
+    return verdict.ok && verdict.groups;
+  };
+  deepEqual(await signed("app_metadata.teams"), ["a", "b"]);
+  equal(await signed(undefined), undefined);
+});
+
 Deno.test("[P1] the user claim may be a number and may have another name", async () => {
   const token = await new SignJWT({ uid: 7, exp: soon() }).setProtectedHeader({
     alg: "HS256",
