@@ -108,6 +108,7 @@ async function startParts(
   const app = createApp({
     ...{ ...base, ...core, ...access, ...operations },
     ...{ demo: demo?.routes, version: project.version },
+    groups: base.config.users.groups,
     openSocket: (request, address) => endpoint.open(request, address),
   });
   const stop = async () => {
@@ -131,7 +132,7 @@ async function startCore(base: Base): Promise<Evicting> {
     base;
   const core: Core = createCore({
     ...config,
-    compareIds: ids.compare,
+    ...{ compareIds: ids.compare, groups: config.users.groups },
     onRevoked: () => eviction.onRevoked(),
     onUnknown: provisioning && ((userId) => unknownUsers.handle(userId)),
     store: measured(store, metrics.recorder),
@@ -168,7 +169,7 @@ function rewriteUser(
 }
 
 function createAccess(
-  { config, clock, log, ids, metrics }: Base,
+  { config, store, clock, log, ids, metrics }: Base,
   { connections, eviction }: Evicting,
 ): Access {
   const admission = new Admission(config.admission);
@@ -180,8 +181,7 @@ function createAccess(
     cached(verifier),
     (tokenId) => eviction.isRevoked(tokenId),
   );
-  const setTokenGroups = () => Promise.resolve();
-  const groupWriter = new GroupWriter({ store: { setTokenGroups }, log });
+  const groupWriter = new GroupWriter({ store, log });
   const { drainMs } = config;
   const drain = new Drain({ connections, admission, clock, drainMs });
   return { admission, verify, known, groupWriter, drain };
@@ -193,14 +193,14 @@ function createSocketEndpoint(
   { admission, verify, known, groupWriter, drain }: Access,
 ): SocketEndpoint {
   const { config, clock, log, ids, metrics, provisioning, listening } = base;
-  const { connections, roster, feed, fanout, eviction } = core;
+  const { connections, roster, feed, fanout, eviction, presence } = core;
   return new SocketEndpoint({
     ...{ config, admission, verify, known, connections, roster, feed, fanout },
     ...{ clock, log, ids, metrics: metrics.recorder, groupWriter },
     provision: provisioning?.provision,
     draining: () => drain.isDraining,
     isRevoked: (tokenId) => eviction.isRevoked(tokenId),
-    reread: () => {},
+    reread: (userId) => presence.reread(userId),
     upgrade: listening.engine.upgrade,
   });
 }

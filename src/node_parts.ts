@@ -4,7 +4,7 @@
  * @module
  */
 import type { Admission } from "./access/admission.ts";
-import type { GroupWriter } from "./access/group_writer.ts";
+import type { GroupWriter, SetTokenGroups } from "./access/group_writer.ts";
 import type { Provision, Provisioning } from "./access/provision.ts";
 import type { Verify, VerifyCached } from "./access/token/verifier.ts";
 import type { Clock } from "./base/clock.ts";
@@ -21,6 +21,7 @@ import type { PrometheusMetrics } from "./telemetry/prometheus.ts";
 /** A store with database connections of its own, that can also write rows of users. */
 export interface NodeStore extends Store {
   readonly provision: Provision;
+  readonly setTokenGroups: SetTokenGroups;
   readonly findUsers: FindUsers;
   /** Whether the last read of groups succeeded. `undefined` without groups. */
   readonly groupsReadable: boolean | undefined;

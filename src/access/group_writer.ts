@@ -19,6 +19,7 @@ import { deleteOldest } from "../base/delete_oldest.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
 import type { UserId } from "../client/protocol/user_id.ts";
+import type { TokenGroups } from "../postgres/postgres_store.ts";
 import {
   GROUP_WRITE_MS,
   GROUP_WRITE_USERS_MAX,
@@ -27,14 +28,6 @@ import {
   WRITTEN_GROUPS_USERS_MAX,
 } from "./limits.ts";
 import type { GoodVerdict } from "./token/verifier.ts";
-
-/** The groups of a user's token. */
-export interface TokenGroups {
-  readonly userId: UserId;
-  readonly groups: readonly string[];
-  /** When the token was issued, in whole seconds since 1970. */
-  readonly issuedAt: number;
-}
 
 /** Writes the groups of users, each once, unless the database has those of a newer token. */
 export type SetTokenGroups = (entries: readonly TokenGroups[]) => Promise<void>;
@@ -152,8 +145,8 @@ export class GroupWriter {
 }
 
 /**
- * Whether the second one needs no write after the first. Of two tokens that were issued in the same
- * second the last one that is used holds.
+ * Whether the second one needs no write after the first. Of two tokens that were issued at
+ * the same time the one that is used last holds.
  */
 function covers(first: TokenGroups, second: TokenGroups): boolean {
   if (first.issuedAt !== second.issuedAt) {

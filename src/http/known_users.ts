@@ -1,10 +1,10 @@
 /**
- * Known users: whether the user of a good token is one. The issuer's signature stays good after the
- * application deleted the user.
+ * Known users: whether the user of a good token is one, and in which groups. The issuer's signature
+ * stays good after the application deleted the user.
  *
- * A user who is online needs no read. For others the users table is read: one read at a time, for
- * all who are asked for meanwhile, and its verdicts are kept for a while. While the database does
- * not answer, the last verdict counts, however old.
+ * A user who is online needs no read. For others the database is read: one read at a time, for all
+ * who are asked for meanwhile, and its answers are kept for a while. While it cannot be read the
+ * last answer counts, however old; but not with groups, because the user may have left one since.
  *
  * @module
  */
@@ -12,32 +12,39 @@ import { BackgroundTask } from "../base/background_task.ts";
 import { deleteOldest } from "../base/delete_oldest.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/message_of.ts";
+import { EVERYBODY, type Groups, groupsFor } from "../core/roster/groups.ts";
 import type { Roster } from "../core/roster/roster.ts";
-import type { FoundUser } from "../postgres/rows.ts";
 import type { UserId } from "../client/protocol/user_id.ts";
+import type { FoundUser } from "../postgres/rows.ts";
 import {
+  KNOWN_GROUPS_MS,
   KNOWN_USER_MS,
   KNOWN_USERS_MAX,
   KNOWN_USERS_READ_MAX,
   UNKNOWN_USER_MS,
 } from "./limits.ts";
 
-/** `"unavailable"`: it cannot be known now. */
-export type Knowledge = "known" | "unknown" | "unavailable";
+/**
+ * The groups of a user, or why there are none. `"unavailable"`: it cannot be known now.
+ * `"overgrouped"`: the user is in more groups than a user may be.
+ */
+export type Knowledge = Groups | "unknown" | "unavailable" | "overgrouped";
 
-/** Reads which of these ids belong to users. */
+/** Reads those of these users that there are. Rejects if they, or their groups, cannot be read. */
 export type FindUsers = (
   ids: readonly UserId[],
 ) => Promise<readonly FoundUser[]>;
 
 export interface KnownUsersDeps {
-  readonly roster: Pick<Roster, "has">;
+  readonly roster: Pick<Roster, "groupsOf">;
+  /** `undefined`: there are none, and everybody sees everybody. */
+  readonly groups: { readonly perUserMax: number } | undefined;
   readonly store: { readonly findUsers: FindUsers };
   readonly log: Log;
 }
 
-interface Verdict {
-  readonly isKnown: boolean;
+interface Answer {
+  readonly knowledge: Knowledge;
   readonly at: number;
 }
 
@@ -45,8 +52,8 @@ export class KnownUsers {
   readonly #deps: KnownUsersDeps;
   readonly #now: () => number;
   /** Oldest first. */
-  readonly #verdicts = new Map<UserId, Verdict>();
-  readonly #asked = new Map<UserId, PromiseWithResolvers<void>>();
+  readonly #answers = new Map<UserId, Answer>();
+  readonly #asked = new Map<UserId, PromiseWithResolvers<Knowledge>>();
   readonly #reading = new BackgroundTask(() => this.#read());
 
   /** @param now Milliseconds. */
@@ -57,21 +64,31 @@ export class KnownUsers {
 
   /** Never rejects. */
   async lookUp(userId: UserId): Promise<Knowledge> {
-    if (this.#deps.roster.has(userId)) return "known";
-    if (!this.#isFresh(this.#verdicts.get(userId))) await this.#ask(userId);
-    const verdict = this.#verdicts.get(userId);
-    if (verdict === undefined) return "unavailable";
-    return verdict.isKnown ? "known" : "unknown";
+    const online = this.#deps.roster.groupsOf(userId);
+    // The roster may have users from before groups were configured, or from a time with groups.
+    if (online !== undefined && (online !== EVERYBODY) === this.#hasGroups) {
+      return online;
+    }
+    const kept = this.#answers.get(userId);
+    if (kept !== undefined && this.#isFresh(kept)) return kept.knowledge;
+    const knowledge = await this.#ask(userId);
+    if (knowledge !== "unavailable" || this.#hasGroups) return knowledge;
+    return kept?.knowledge ?? knowledge;
   }
 
-  #isFresh(verdict: Verdict | undefined): boolean {
-    if (verdict === undefined) return false;
-    const keptMs = verdict.isKnown ? KNOWN_USER_MS : UNKNOWN_USER_MS;
-    return this.#now() - verdict.at < keptMs;
+  get #hasGroups(): boolean {
+    return this.#deps.groups !== undefined;
   }
 
-  #ask(userId: UserId): Promise<void> {
-    const asked = this.#asked.get(userId) ?? Promise.withResolvers<void>();
+  #isFresh({ knowledge, at }: Answer): boolean {
+    const ageMs = this.#now() - at;
+    if (this.#hasGroups) return ageMs < KNOWN_GROUPS_MS;
+    return ageMs < (knowledge === "unknown" ? UNKNOWN_USER_MS : KNOWN_USER_MS);
+  }
+
+  #ask(userId: UserId): Promise<Knowledge> {
+    const asked = this.#asked.get(userId) ??
+      Promise.withResolvers<Knowledge>();
     this.#asked.set(userId, asked);
     this.#reading.wake();
     return asked.promise;
@@ -81,26 +98,41 @@ export class KnownUsers {
     const asked = [...this.#asked].slice(0, KNOWN_USERS_READ_MAX);
     const ids = asked.map(([userId]) => userId);
     for (const userId of ids) this.#asked.delete(userId);
-    try {
-      const found = await this.#deps.store.findUsers(ids);
-      this.#keep(ids, new Set(found.map(({ id }) => id)));
-    } catch (err) {
-      const reason = messageOf(err);
-      this.#deps.log.warn(
-        { users: ids.length, reason },
-        "cannot look up users",
-      );
+    const found = await this.#find(ids);
+    for (const [userId, { resolve }] of asked) {
+      if (found === undefined) resolve("unavailable");
+      else resolve(this.#keep(userId, found));
     }
-    for (const [, { resolve }] of asked) resolve();
+    deleteOldest(this.#answers, KNOWN_USERS_MAX);
     if (this.#asked.size > 0) this.#reading.wake();
   }
 
-  #keep(ids: readonly UserId[], known: ReadonlySet<UserId>): void {
-    for (const userId of ids) {
-      this.#verdicts.delete(userId);
-      const verdict = { isKnown: known.has(userId), at: this.#now() };
-      this.#verdicts.set(userId, verdict);
+  /** By their ids. `undefined`: they cannot be read now. */
+  async #find(
+    ids: readonly UserId[],
+  ): Promise<ReadonlyMap<UserId, FoundUser> | undefined> {
+    const { store, log } = this.#deps;
+    try {
+      const users = await store.findUsers(ids);
+      return new Map(users.map((user) => [user.id, user]));
+    } catch (err) {
+      const about = { users: ids.length, reason: messageOf(err) };
+      log.warn(about, "cannot look up users");
+      return undefined;
     }
-    deleteOldest(this.#verdicts, KNOWN_USERS_MAX);
+  }
+
+  #keep(userId: UserId, found: ReadonlyMap<UserId, FoundUser>): Knowledge {
+    const knowledge = this.#knowledgeOf(found.get(userId));
+    this.#answers.delete(userId);
+    this.#answers.set(userId, { knowledge, at: this.#now() });
+    return knowledge;
+  }
+
+  #knowledgeOf(user: FoundUser | undefined): Knowledge {
+    if (user === undefined) return "unknown";
+    const { id, groups } = user;
+    if (!this.#hasGroups) return EVERYBODY;
+    return groups === "too many" ? "overgrouped" : groupsFor(id, groups ?? []);
   }
 }

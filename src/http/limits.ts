@@ -28,6 +28,12 @@ export const LOOP_STUCK_MS = 5_000;
  */
 export const KNOWN_USER_MS = 10_000;
 
+/**
+ * How long the groups of a user who is not online are reused: a user who left a group reads its
+ * list for this time.
+ */
+export const KNOWN_GROUPS_MS = 1_000;
+
 /** How long the answer that a user does not exist is reused. It is short, because a user may be new. */
 export const UNKNOWN_USER_MS = 2_000;
 
@@ -42,6 +48,9 @@ export const KNOWN_USERS_READ_MAX = 1_000;
  * would save no memory.
  */
 export const LIST_WHOLE_BYTES_MAX = 262_144;
+
+/** Bytes of the lists that are kept for sets of groups. Past it the oldest are made again. */
+export const LISTS_KEPT_BYTES_MAX = 33_554_432;
 
 /** Bytes of a piece of a longer list. Smaller ones cost more CPU. */
 export const LIST_PIECE_BYTES = 65_536;

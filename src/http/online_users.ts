@@ -1,31 +1,43 @@
 /**
  * `GET /users/online`: who is online, as JSON with an ETag.
  *
- * The body and the ETag of the whole list are made together, once for each change of the roster,
- * and kept until the next change. A list for `?ids=` is made for each request. `known_users.ts` says
- * which users may read it, `list_budget.ts` how much, and `list_body.ts` sends a long one.
+ * With groups it shows those whom the token's user sees. The groups of a user who is online are
+ * those of the roster, so the list and the messages of a socket agree. Those of another user are
+ * read. A user id that is not online and one that is out of sight are answered alike: neither is
+ * in the list.
+ *
+ * The whole list is kept until it changes (`list_cache.ts`), a list for `?ids=` is made for each
+ * request. `known_users.ts` says which users may read it, `list_budget.ts` how much, and
+ * `list_body.ts` sends a long one.
  *
  * @module
  */
-import { Buffer } from "node:buffer";
 import type { Context } from "@hono/hono";
+import type { GroupWriter } from "../access/group_writer.ts";
+import type { GoodVerdict } from "../access/token/verifier.ts";
 import {
   verifyWithinBudget,
   type VerifyWithinBudgetDeps,
 } from "../access/verify.ts";
 import type { Clock } from "../base/clock.ts";
+import { GROUP_ID_LENGTH_MAX } from "../base/limits.ts";
 import type { Config } from "../config/config.ts";
+import { EVERYBODY, type Groups, groupsFor } from "../core/roster/groups.ts";
 import type { Roster } from "../core/roster/roster.ts";
-import { DISCONNECT, type Disconnect } from "../client/protocol/disconnect.ts";
-import type { OnlineUsers } from "../client/protocol/messages.ts";
+import {
+  DISCONNECT,
+  type Disconnect,
+  withDetail,
+} from "../client/protocol/disconnect.ts";
 import type { UserId, UserIds } from "../client/protocol/user_id.ts";
-import { isKnown, shortHash } from "./etag.ts";
+import { isKnown } from "./etag.ts";
 import { foreignOrigin } from "./foreign_origin.ts";
 import { readIdList } from "./id_list.ts";
 import { type FindUsers, KnownUsers } from "./known_users.ts";
-import { FILTER_IDS_MAX, LIST_WHOLE_BYTES_MAX } from "./limits.ts";
+import { FILTER_IDS_MAX } from "./limits.ts";
 import { inPieces } from "./list_body.ts";
 import { ListBudget } from "./list_budget.ts";
+import { type List, ListCache, makeList } from "./list_cache.ts";
 import { cannotVerify, problem, refused } from "./problem.ts";
 import { type HttpEnv, requestToken } from "./request.ts";
 import { requestId } from "./request_id.ts";
@@ -39,44 +51,43 @@ export interface OnlineUsersDeps extends VerifyWithinBudgetDeps {
     | "listBytesPerSecondMax"
     | "rosterAccess"
   >;
-  readonly roster: Pick<Roster, "has" | "seq" | "everybody">;
+  /** `undefined`: there are no groups, and everybody sees everybody. */
+  readonly groups: { readonly perUserMax: number } | undefined;
+  readonly groupWriter: Pick<GroupWriter, "write">;
+  readonly roster: Pick<
+    Roster,
+    "seq" | "epoch" | "everybody" | "groupsOf" | "view"
+  >;
   readonly ids: UserIds;
   readonly store: { readonly findUsers: FindUsers };
   readonly clock: Clock;
-}
-
-interface List {
-  /** Bytes, if it is sent in pieces: its readers share them. */
-  readonly body: string | Uint8Array<ArrayBuffer>;
-  readonly bytes: number;
-  readonly etag: string;
 }
 
 /** Who reads the list. */
 interface Reader {
   /** `undefined`: the list is public. */
   readonly userId: UserId | undefined;
+  readonly groups: Groups;
 }
 
 export class OnlineUsersEndpoint {
   readonly #deps: OnlineUsersDeps;
-  /** `undefined`: every good token is one of a user, because it creates the user. */
+  /** `undefined`: every good token is one of a user, because it creates the user; and sees everybody. */
   readonly #knownUsers: KnownUsers | undefined;
   readonly #budget: ListBudget;
-  /** The whole list, and the state of the roster from which it was made. */
-  #whole:
-    | List & { readonly seq: number; readonly version: number }
-    | undefined;
+  readonly #lists = new ListCache();
 
   constructor(deps: OnlineUsersDeps) {
     this.#deps = deps;
-    const { clock, config } = deps;
+    const { clock, config, groups } = deps;
     const rate = config.listBytesPerSecondMax;
     this.#budget = new ListBudget(rate, () => clock.now());
-    if (!config.autoProvision) this.#knownUsers = new KnownUsers(deps);
+    if (groups !== undefined || !config.autoProvision) {
+      this.#knownUsers = new KnownUsers(deps);
+    }
   }
 
-  /** Answers 200, 304, 400, 401, 429 or 503, each with the headers that let other origins read it. */
+  /** Answers 200, 304, 400, 401, 403, 429 or 503, each with the headers that let other origins read it. */
   async answer(c: Context<HttpEnv>): Promise<Response> {
     const headers = this.#originHeaders(c);
     const answer = await this.#answer(c, headers);
@@ -90,14 +101,15 @@ export class OnlineUsersEndpoint {
     c: Context<HttpEnv>,
     originHeaders: readonly [string, string][],
   ): Promise<Response> {
+    const isPrivate = this.#deps.groups !== undefined;
     const reader = await this.#authorize(c);
     if (reader instanceof Response) return reader;
-    const list = this.#list(c);
+    const list = this.#list(c, reader);
     if (list instanceof Response) return list;
     const headers: [string, string][] = [
       ...originHeaders,
       ["etag", list.etag],
-      ["cache-control", "no-cache"],
+      ["cache-control", isPrivate ? "private, no-cache" : "no-cache"],
     ];
     if (isKnown(list.etag, c.req.raw)) {
       return new Response(null, { status: 304, headers });
@@ -115,7 +127,7 @@ export class OnlineUsersEndpoint {
   /** The client, or the refusal of one that may not read the list. */
   async #authorize(c: Context<HttpEnv>): Promise<Reader | Response> {
     if (this.#deps.config.rosterAccess === "public") {
-      return { userId: undefined };
+      return { userId: undefined, groups: EVERYBODY };
     }
     const verdict = await verifyWithinBudget(this.#deps, {
       token: requestToken(c.req.raw),
@@ -124,42 +136,50 @@ export class OnlineUsersEndpoint {
     if (verdict === "unavailable") return cannotVerify();
     if ("status" in verdict) return refused(verdict);
     if (!verdict.ok) return unauthorized(verdict.why);
+    const groups = await this.#groupsOf(verdict);
+    return groups instanceof Response
+      ? groups
+      : { userId: verdict.userId, groups };
+  }
+
+  /**
+   * The groups of a token's user, or the refusal. Those of the token are written first, as for a
+   * socket: the newest token of the user holds, and that may be another one.
+   */
+  async #groupsOf(verdict: GoodVerdict): Promise<Groups | Response> {
+    const { groupWriter, config, groups } = this.#deps;
     const { userId } = verdict;
-    const knowledge = await this.#knownUsers?.lookUp(userId);
-    if (knowledge === "unknown") return unauthorized(DISCONNECT.unknownUser);
-    if (knowledge === "unavailable") return cannotVerify();
-    return { userId };
-  }
-
-  #list(c: Context<HttpEnv>): List | Response {
-    const list = rawQueryValue(rawQuery(c.req.url), "ids");
-    if (list === undefined) return this.#wholeList();
-    const filter = readIdList("ids", list, this.#deps.ids, FILTER_IDS_MAX);
-    if (typeof filter === "string") return problem(400, "bad_ids", filter);
-    return this.#listOf(filter);
-  }
-
-  #wholeList(): List {
-    const { roster: { seq, everybody } } = this.#deps;
-    const { version } = everybody;
-    // A rename changes the users without a new seq.
-    if (this.#whole?.seq !== seq || this.#whole.version !== version) {
-      const body: OnlineUsers = { online_users: everybody.users() };
-      this.#whole = { ...toList(JSON.stringify(body), seq), seq, version };
+    if (await groupWriter.write(verdict) === "failed") return cannotVerify();
+    const knowledge = await this.#knownUsers?.lookUp(userId) ?? EVERYBODY;
+    switch (knowledge) {
+      case "unknown":
+        // The first socket of this user creates it. Until then nobody shares a group with it.
+        if (config.autoProvision) return groupsFor(userId, []);
+        return unauthorized(DISCONNECT.unknownUser);
+      case "unavailable":
+        return cannotVerify();
+      case "overgrouped":
+        return overgrouped(groups?.perUserMax ?? 0);
+      default:
+        return knowledge;
     }
-    return this.#whole;
   }
 
-  #listOf(ids: ReadonlySet<UserId>): List {
-    const { roster } = this.#deps;
-    const body: OnlineUsers = { online_users: roster.everybody.users(ids) };
-    return toList(JSON.stringify(body), roster.seq);
+  #list(c: Context<HttpEnv>, { groups }: Reader): List | Response {
+    const { ids, roster } = this.#deps;
+    const view = groups === EVERYBODY ? roster.everybody : roster.view(groups);
+    const list = rawQueryValue(rawQuery(c.req.url), "ids");
+    if (list === undefined) return this.#lists.whole(view, roster);
+    const filter = readIdList("ids", list, ids, FILTER_IDS_MAX);
+    if (typeof filter === "string") return problem(400, "bad_ids", filter);
+    return makeList(view, roster.seq, filter);
   }
 
   /** Hono's middleware sets the same headers, but turns the body into a stream. */
   #originHeaders(c: Context<HttpEnv>): [string, string][] {
-    const { config: { allowedOrigins }, log } = this.#deps;
-    const headers: [string, string][] = [["vary", "Origin"]];
+    const { config: { allowedOrigins }, groups, log } = this.#deps;
+    const vary = groups === undefined ? "Origin" : "Origin, Authorization";
+    const headers: [string, string][] = [["vary", vary]];
     const origin = c.req.header("origin");
     if (origin === undefined) return headers;
     const path = "/users/online";
@@ -182,15 +202,8 @@ function unauthorized(why: Disconnect): Response {
   return problem(401, "unauthorized", message, headers);
 }
 
-/**
- * The hash alone would be a correct ETag. The seq before it is for people who compare two. The seq
- * alone would be wrong: a rename does not change it, and another database uses the same numbers.
- */
-function toList(body: string, seq: number): List {
-  const bytes = Buffer.byteLength(body);
-  const isLong = bytes > LIST_WHOLE_BYTES_MAX;
-  return {
-    body: isLong ? new TextEncoder().encode(body) : body,
-    ...{ bytes, etag: `"${seq}-${shortHash(body)}"` },
-  };
+function overgrouped(perUserMax: number): Response {
+  const { tooManyGroups } = DISCONNECT;
+  const { reason } = withDetail(tooManyGroups, perUserMax, GROUP_ID_LENGTH_MAX);
+  return problem(403, "too_many_groups", reason);
 }

@@ -19,6 +19,7 @@ const store = Object.assign(new MemoryStore(database), {
   provision: () => Promise.resolve({ outcome: "there" } as const),
   findUsers: (users: readonly UserId[]) =>
     Promise.resolve(users.map((id) => ({ id, groups: undefined }))),
+  setTokenGroups: () => Promise.resolve(),
   groupsReadable: undefined,
   overview: {
     nodes: () => Promise.resolve([]),

@@ -1,18 +1,37 @@
-import type { FoundUser } from "../../../src/postgres/rows.ts";
 import { deepEqual, equal } from "node:assert/strict";
-import { KnownUsers } from "../../../src/http/known_users.ts";
+import { type Knowledge, KnownUsers } from "../../../src/http/known_users.ts";
 import {
+  EVERYBODY,
+  type Groups,
+  groupsFor,
+} from "../../../src/core/roster/groups.ts";
+import {
+  KNOWN_GROUPS_MS,
   KNOWN_USER_MS,
   KNOWN_USERS_MAX,
   KNOWN_USERS_READ_MAX,
   UNKNOWN_USER_MS,
 } from "../../../src/http/limits.ts";
 import type { UserId } from "../../../src/client/protocol/user_id.ts";
+import type { FoundUser } from "../../../src/postgres/rows.ts";
 import { rememberingLog } from "../../support/fakes.ts";
 
-/** The user 1 is online, the even ids belong to users. Reads wait until the test answers them. */
-function createKnownUsers() {
-  const state = { now: 0, isDeleted: false };
+/** Without groups a known user sees everybody. */
+function named(knowledge: Knowledge) {
+  if (typeof knowledge === "string") return knowledge;
+  return knowledge === EVERYBODY ? "known" : knowledge.names.join();
+}
+
+/**
+ * The user 1 is online, the even ids belong to users. Reads wait until the test answers them.
+ *
+ * @param online The groups of user 1.
+ */
+function createKnownUsers(hasGroups = false, online: Groups = EVERYBODY) {
+  const state = {
+    ...{ now: 0, isDeleted: false },
+    groups: undefined as FoundUser["groups"],
+  };
   const reads: {
     readonly ids: readonly UserId[];
     answer(): Promise<void>;
@@ -21,14 +40,11 @@ function createKnownUsers() {
   const turn = () => new Promise<void>((resolve) => setTimeout(resolve));
   const log = rememberingLog();
   const findUsers = (ids: readonly UserId[]) => {
-    const { promise, resolve, reject } = Promise.withResolvers<
-      FoundUser[]
-    >();
+    const { promise, resolve, reject } = Promise.withResolvers<FoundUser[]>();
     const answer = () => {
       const isUser = (id: UserId) => !state.isDeleted && Number(id) % 2 === 0;
-      resolve(
-        ids.filter(isUser).map((id) => ({ id, groups: undefined })),
-      );
+      const { groups } = state;
+      resolve(ids.filter(isUser).map((id) => ({ id, groups })));
       return turn();
     };
     const fail = () => {
@@ -39,11 +55,17 @@ function createKnownUsers() {
     return promise;
   };
   const users = new KnownUsers(
-    { roster: new Set<UserId>([1]), store: { findUsers }, log },
+    {
+      roster: { groupsOf: (id) => id === 1 ? online : undefined },
+      ...{ store: { findUsers }, log },
+      groups: hasGroups ? { perUserMax: 3 } : undefined,
+    },
     () => state.now,
   );
   const look = (...ids: number[]) =>
-    Promise.all(ids.map((userId) => users.lookUp(userId)));
+    Promise.all(
+      ids.map(async (userId) => named(await users.lookUp(userId))),
+    );
   return { look, reads, state, turn, log };
 }
 
@@ -127,4 +149,62 @@ Deno.test("[L1] a bounded number of verdicts is kept", async () => {
   void look(2);
   await turn();
   deepEqual(reads.at(-1)?.ids, [2]);
+});
+
+Deno.test("[V1] with groups those of a user who is online are those of the roster, and others are read", async () => {
+  const { look, reads, state, turn } = createKnownUsers(
+    true,
+    groupsFor(1, ["a", "b"]),
+  );
+  deepEqual(await look(1), ["a,b"]);
+  equal(reads.length, 0);
+  state.groups = ["c"];
+  const offline = look(2, 3);
+  await turn();
+  await reads[0]?.answer();
+  deepEqual(await offline, ["c", "unknown"]);
+  state.groups = "too many";
+  const overgrouped = look(4);
+  await turn();
+  await reads[1]?.answer();
+  deepEqual(await overgrouped, ["overgrouped"]);
+});
+
+Deno.test("[V1] with groups nobody is taken for a user who sees everybody", async () => {
+  const { look, reads, state, turn } = createKnownUsers(true, EVERYBODY);
+  const alone = (userId: number) => groupsFor(userId, []).names.join();
+  for (const groups of [[], undefined]) {
+    state.groups = groups;
+    state.now += KNOWN_GROUPS_MS;
+    const asked = look(2);
+    await turn();
+    await reads.at(-1)?.answer();
+    deepEqual(await asked, [alone(2)]);
+  }
+  // The roster still has this user from a time without groups.
+  void look(1);
+  await turn();
+  deepEqual(reads.at(-1)?.ids, [1]);
+  await reads.at(-1)?.fail();
+});
+
+Deno.test("[V3][V5] groups that were read count for a moment, and not longer because they cannot be read", async () => {
+  const { look, reads, state, turn } = createKnownUsers(true);
+  state.groups = ["a", "b"];
+  const first = look(2);
+  await turn();
+  await reads[0]?.answer();
+  deepEqual(await first, ["a,b"]);
+  state.groups = ["b"];
+  state.now += KNOWN_GROUPS_MS - 1;
+  deepEqual(await look(2), ["a,b"]);
+  state.now += 1;
+  const failed = look(2);
+  await turn();
+  await reads[1]?.fail();
+  deepEqual(await failed, ["unavailable"]);
+  const again = look(2);
+  await turn();
+  await reads[2]?.answer();
+  deepEqual(await again, ["b"]);
 });
