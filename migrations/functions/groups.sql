@@ -62,31 +62,6 @@ begin
 end
 $$;
 
--- Makes rows of presence for coming users without one, and locks them and the others, all in id order.
--- Returns the going users with a row. A row that another node makes later must not be locked later.
-create or replace function rollcall_internal.lock_presence(coming :ID_TYPE[], names text[], going :ID_TYPE[])
-returns :ID_TYPE[]
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  seen :ID_TYPE[];
-  seen_names text[];
-begin
-  select coalesce(array_agg(q.user_id), '{}'), coalesce(array_agg(q.username), '{}') into seen, seen_names
-    from rollcall_internal.presence q where q.user_id = any (going);
-  insert into rollcall_internal.presence as p (user_id, username)
-  select distinct on (k.id) k.id, k.name
-    from (
-      select c.id, c.name from unnest(coming, names) as c (id, name)
-      union all
-      select s.id, s.name from unnest(seen, seen_names) as s (id, name)
-    ) k
-   order by k.id
-      -- Locks a row, and writes none.
-      on conflict on constraint presence_pkey do update set username = p.username where false;
-  return seen;
-end
-$$;
-
 -- Reads the groups of users whose rows of presence the caller has locked, and writes those that differ.
 -- Returns the users who are in too many, for whom nothing is written, and those who are online in other
 -- groups now, with these (`sets`) and those until now (`befores`): an array of arrays of different lengths is

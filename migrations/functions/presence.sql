@@ -75,8 +75,11 @@ begin
     end if;
   end if;
 
+  -- Without groups, a batch that only claims or only releases is locked in id order as it is written.
+  if cardinality(known) > 0 and (:HAS_GROUPS or cardinality(leaving) > 0) then
+    perform rollcall_internal.lock_presence(known, names, leaving);
+  end if;
   if :HAS_GROUPS and cardinality(known) > 0 then
-    leaving := rollcall_internal.lock_presence(known, names, leaving);
     begin
       select g.* into overgrouped, moved, moved_names, sets, befores from rollcall_internal.group_users(known) g;
     exception when others or assert_failure or query_canceled then
@@ -109,11 +112,30 @@ begin
 end
 $$;
 
+-- Makes rows of presence for coming users without one, and locks them and the others, all in id order. Rows
+-- that were locked first and made later would be locked out of order.
+create or replace function rollcall_internal.lock_presence(coming :ID_TYPE[], names text[], going :ID_TYPE[])
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into rollcall_internal.presence as p (user_id, username)
+  select distinct on (k.id) k.id, k.name
+    from (
+      select c.id, c.name from unnest(coming, names) as c (id, name)
+      union all
+      select q.user_id, q.username from rollcall_internal.presence q where q.user_id = any (going)
+    ) k
+   order by k.id
+      -- Locks a row, and writes none.
+      on conflict on constraint presence_pkey do update set username = p.username where false;
+end
+$$;
+
 -- Adds `node` to the claims of `coming` users and removes `gone` nodes from those of `going` users, copies
 -- the status of each user whose first claim came or last claim went, for at most `copy_ms`, and appends the
 -- transitions, with those of `moved` users: see `group_users`.
 -- Locks the users' rows of presence in id order: an index scan over an array visits the ids in order,
--- a bitmap scan would not. Only a batch that does both needs a statement for it.
+-- a bitmap scan would not. Where users come and go, the caller has locked the rows of both.
 create or replace function rollcall_internal.write_claims(
   node uuid, coming :ID_TYPE[], names text[], going :ID_TYPE[], gone uuid[], copy_ms integer,
   moved :ID_TYPE[] default '{}', moved_names text[] default '{}', sets text[] default '{}', befores text[] default '{}'
@@ -131,11 +153,6 @@ declare
   departed_sets text[] := '{}';
 begin
   if coalesce(cardinality(coming), 0) > 0 then
-    if cardinality(going) > 0 then
-      perform from rollcall_internal.presence p
-        where p.user_id = any (coming || going)
-        order by p.user_id for update;
-    end if;
     with claimed as (
       insert into rollcall_internal.presence as p (user_id, username, nodes, changed_at)
       select distinct on (k.id) k.id, k.name, array[node], clock_timestamp()

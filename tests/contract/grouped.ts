@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { pause } from "../support/until.ts";
 import type { NodeId, Store, Transition } from "../../src/core/store/store.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { numbered } from "./numbered.ts";
@@ -31,8 +30,6 @@ export interface GroupsSubject extends Subject {
   lockGroups(): Promise<() => Promise<void>>;
   /** Locks the end of the feed, so that a write waits before its commit, until the returned function is called. */
   lockFeed(): Promise<() => Promise<void>>;
-  /** How many statements wait for a lock. */
-  countWaiting(): Promise<number>;
   /** Configures groups, or takes the configuration away. Returns a store that works with it. */
   switchGroups(to: "on" | "off"): Promise<Store>;
 }
@@ -79,7 +76,7 @@ export function grouped(subject: GroupsSubject, idOf: (n: number) => UserId) {
     return { transitions: briefs(transitions), isMore };
   };
   return {
-    ...{ claims: users.claims, expire: users.expire },
+    ...{ claims: users.claims, expire: users.expire, waiting: users.waiting },
     ...{ deleteUser: users.deleteUser, lockPresence: users.lockPresence },
     ...{ lockGroups: subject.lockGroups, lockFeed: subject.lockFeed },
     leave: (...args: Parameters<Store["leave"]>) => store.leave(...args),
@@ -134,14 +131,6 @@ export function grouped(subject: GroupsSubject, idOf: (n: number) => UserId) {
     beginGroups: (n: number, groups: readonly string[]) =>
       subject.beginGroups(idOf(n), groups),
     nameUsers: (ns: readonly number[]) => subject.nameUsers(idsOf(ns)),
-    /** Resolves when so many statements wait for a lock, or when one of these calls has ended. */
-    waiting: async (count: number, ...calls: readonly Promise<unknown>[]) => {
-      let isEnded = false;
-      for (const call of calls) {
-        void call.catch(() => {}).then(() => isEnded = true);
-      }
-      while (!isEnded && await subject.countWaiting() < count) await pause(1);
-    },
     switchGroups: async (to: "on" | "off") => {
       store = await subject.switchGroups(to);
     },

@@ -6,6 +6,7 @@
 import type { NodeId, Store, Transition } from "../../src/core/store/store.ts";
 import type { Status } from "../../src/client/protocol/messages.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
+import { pause } from "../support/until.ts";
 import type { Subject } from "./store_contract.ts";
 
 /** Users that a contract names. */
@@ -103,6 +104,14 @@ function outside(
     createUser: (n: number) => subject.createUser(idOf(n)),
     renameUser: (n: number, username: string) =>
       subject.renameUser(idOf(n), username),
+    /** Resolves when so many statements wait for a lock, or when one of these calls has ended. */
+    waiting: async (count: number, ...calls: readonly Promise<unknown>[]) => {
+      let isEnded = false;
+      for (const call of calls) {
+        void call.catch(() => {}).then(() => isEnded = true);
+      }
+      while (!isEnded && await subject.countWaiting() < count) await pause(1);
+    },
     /** The claims as "user@node", sorted. */
     claims: async () =>
       (await subject.claims()).map(([userId, nodeId]) =>

@@ -29,6 +29,8 @@ export interface Subject {
   lockTable(): Promise<() => Promise<void>>;
   /** Locks what the store remembers of a user, as a write does, until the returned function is called. */
   lockPresence(userId: UserId): Promise<() => Promise<void>>;
+  /** How many statements wait for a lock. */
+  countWaiting(): Promise<number>;
   /** Writes a copy of the status, as an application may. */
   setStatus(userId: UserId, status: Status): Promise<void>;
   /** The copy of the status in the users table. */
@@ -594,6 +596,24 @@ function concurrencyContract(test: Test): void {
       rows.map(([seq]) => Number(seq)),
       rows.map((_, index) => index + 1),
     );
+  });
+
+  test("[C1] batches in which a user leaves one node for another, beside a user who was never seen, do not wait for each other", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.join(B, LEASE_MS);
+    await store.apply(A, [2], []);
+    await store.apply(B, [3], []);
+    const unlock = await store.lockPresence(2);
+    const moving = store.apply(A, [1], [2]);
+    await store.waiting(1, moving);
+    const arriving = store.apply(B, [1, 2], []);
+    await store.waiting(2, arriving);
+    await unlock();
+    deepEqual((await moving).transitions, ["3 1 online", "4 2 offline"]);
+    deepEqual((await arriving).transitions, ["5 2 online"]);
+    deepEqual(await store.claims(), [
+      ...[`1@${A}`, `1@${B}`, `2@${B}`, `3@${B}`],
+    ]);
   });
 
   test("[P6] two nodes that write different users at the same time share one order", async (store) => {

@@ -15,7 +15,7 @@ import {
   type Regrouping,
 } from "./memory_groups.ts";
 import { requireLease } from "./memory_nodes.ts";
-import { lockPresence, type Named } from "./memory_presence.ts";
+import { makePresence, type Named } from "./memory_presence.ts";
 import {
   isSqlError,
   SqlError,
@@ -35,7 +35,7 @@ export interface AppliedRows {
   readonly overgrouped: UserId[];
 }
 
-const UNGROUPED = { regrouped: [], ungrouped: [], overgrouped: [] };
+const UNGROUPED: Grouped = { regrouped: [], ungrouped: [], overgrouped: [] };
 
 /** Claims the arriving users for a node and releases the leaving ones. */
 export function* apply(
@@ -78,12 +78,18 @@ export function* apply(
   const missing = arriving.filter((id) => !knownIds.has(id));
   const left = isReadable ? [...leaving, ...missing] : leaving;
   const copyMs = isReadable ? WRITE_COPY_MS : 0;
-  let grouped: Grouped = { ...UNGROUPED, going: left };
-  if (db.memberships !== undefined && known.length > 0) {
-    grouped = yield* groupArriving(db, tx, known, left);
+  const isGrouped = db.memberships !== undefined && known.length > 0;
+  if (isGrouped || (known.length > 0 && left.length > 0)) {
+    yield* makePresence(db, tx, known, left);
     yield;
   }
-  const { regrouped, ungrouped, overgrouped, going } = grouped;
+  let grouped = UNGROUPED;
+  if (isGrouped) {
+    grouped = yield* groupArriving(db, tx, [...knownIds]);
+    yield;
+  }
+  const { regrouped, ungrouped, overgrouped } = grouped;
+  const going = [...left, ...overgrouped];
   const refused = new Set([...ungrouped, ...overgrouped]);
   const coming = known.filter(([id]) => !refused.has(id));
   const transitions = yield* writeClaims(
@@ -112,10 +118,6 @@ export function* writeClaims(
   copyMs: number,
   regrouped: readonly Regrouping[] = [],
 ): Steps<Transition[]> {
-  if (coming.length > 0 && going.length > 0) {
-    yield* lockPresence(db, tx, [...coming.map(([id]) => id), ...going]);
-    yield;
-  }
   const arrived = coming.length > 0 && node !== undefined
     ? yield* claim(db, tx, node, coming)
     : [];

@@ -9,7 +9,7 @@
 import { USERS_READ_LOCK_MS } from "../../src/postgres/limits.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
-import { deleteUnseen, makePresence, type Named } from "./memory_presence.ts";
+import { deleteUnseen } from "./memory_presence.ts";
 import {
   isSqlError,
   SqlError,
@@ -127,20 +127,14 @@ export interface Grouped {
   readonly regrouped: Regrouping[];
   readonly ungrouped: UserId[];
   readonly overgrouped: UserId[];
-  /** Users whose claims are released: those who leave, as far as there are such, and who are in too many groups. */
-  readonly going: readonly UserId[];
 }
 
-/** Makes and locks all rows of a batch, and takes over the groups of those who arrive. */
+/** Takes over the groups of users who arrive, whose rows are locked. */
 export function* groupArriving(
   db: MemoryDatabase,
   tx: Transaction,
-  coming: readonly Named[],
-  going: readonly UserId[],
+  arriving: readonly UserId[],
 ): Steps<Grouped> {
-  const arriving = coming.map(([id]) => id);
-  const locked = yield* makePresence(db, tx, coming, going);
-  yield;
   const found = yield* readGroups(db, tx, arriving);
   yield;
   const ungrouped = found !== undefined
@@ -154,10 +148,7 @@ export function* groupArriving(
     found ?? new Map(),
   );
   deleteUnseen(db, tx, [...ungrouped, ...overgrouped]);
-  return {
-    ...{ regrouped, ungrouped, overgrouped },
-    going: [...locked, ...overgrouped],
-  };
+  return { regrouped, ungrouped, overgrouped };
 }
 
 /** Newer tokens replace the groups of their users. */

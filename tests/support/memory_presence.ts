@@ -34,16 +34,13 @@ export function tryLockPresence(
     : tx.tryLock(presence, id, "update");
 }
 
-/**
- * Makes rows for coming users without one, and locks them and the others, all in id order. Returns
- * the going users who had a row: nothing else of the batch may be locked later.
- */
+/** Makes rows for coming users without one, and locks them and the others, all in id order. */
 export function* makePresence(
   { presence, compareIds }: MemoryDatabase,
   tx: Transaction,
   coming: readonly Named[],
   going: readonly UserId[],
-): Steps<UserId[]> {
+): Steps<void> {
   const names = new Map(coming);
   const existing = going.filter((id) => tx.get(presence, id) !== undefined);
   const ids = new Set([...names.keys(), ...existing]);
@@ -55,7 +52,6 @@ export function* makePresence(
       ...{ username, nodes: [], changedAt: undefined, copyDue: false },
     });
   }
-  return existing;
 }
 
 /** Deletes rows that are locked, and that were made for nothing. */
