@@ -17,8 +17,11 @@ const WITHOUT_SWEEP = {
 const ADMIN_TOKEN = "an-admin-token-that-every-test-knows-0123";
 
 /** A server whose tokens have groups in `app.teams`. */
-async function startWithClaim(env: Record<string, string> = {}) {
-  return await startServerOn(postgres.database(), {
+async function startWithClaim(
+  env: Record<string, string> = {},
+  databaseUrl?: string,
+) {
+  return await startServerOn(databaseUrl ?? postgres.database(), {
     ...{ ...WITHOUT_SWEEP, JWT_GROUPS_CLAIM: "app.teams" },
     ...env,
   });
@@ -136,11 +139,14 @@ Deno.test("[V3] a refreshed token with a newer iat moves the user at once, and a
   await bob.holds([1, 2]);
   deepEqual((await list(server, newer)).ids, [1, 2]);
 
-  // An older token is good, but its groups are not. It counts: a revocation finds its connection.
+  // An older token is good, but its groups are not; also on a node that never saw the newer one.
   const older = await tokenIn(1, ["a", "b", "c"], 150, { jti: "older" });
-  await using second = await connectSync(server.url, 1, { token: older });
+  await using other = await startWithClaim({}, server.databaseUrl);
+  await using second = await connectSync(other.url, 1, { token: older });
   await second.holds([1, 2]);
+  deepEqual((await list(other, older)).ids, [1, 2]);
   deepEqual((await list(server, older)).ids, [1, 2]);
+  // It counts for its connection: a revocation finds it.
   await using third = await connectSync(server.url, 1, { token: newer });
   await third.holds([1, 2]);
   third.send({ type: "refresh", token: older });
