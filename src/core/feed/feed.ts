@@ -4,12 +4,11 @@
  * Transitions reach this node in two ways. Transitions that this node committed itself are applied
  * at once if they are next in order (`ingest`). All others are read from the store, whenever the
  * feed is known to reach further than the roster. A notification only says that there is
- * something to read. If it is lost, the next heartbeat shows it. What the roster's changes cause
- * is not known here.
+ * something to read. If it is lost, the next heartbeat over the connection for notifications shows it
+ * (`KeptConnection` in `base/`). What the roster's changes cause is not known here.
  *
  * The parts:
  *
- * - `notification_link.ts`: the connection for notifications, its heartbeat, and reconnecting.
  * - `history.ts`: the newest part of the feed, to fill the ring and to verify.
  * - `username_refresh.ts`: reads the names of online users again.
  *
@@ -34,15 +33,21 @@
  * @module
  */
 import { BackgroundTask } from "../../base/background_task.ts";
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, within } from "../../base/clock.ts";
+import { KeptConnection } from "../../base/kept_connection.ts";
+import { NOTIFICATION_ANSWER_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { Change } from "../roster/change.ts";
 import type { Roster } from "../roster/roster.ts";
-import type { Notifications, Store, Transition } from "../store/store.ts";
+import type {
+  Notifications,
+  Store,
+  Subscription,
+  Transition,
+} from "../store/store.ts";
 import { readHistory } from "./history.ts";
 import { FEED_READ_ROWS_MAX, LOST_SEQS_MARGIN } from "./limits.ts";
-import { NotificationLink } from "./notification_link.ts";
 import { UsernameRefresh } from "./username_refresh.ts";
 
 export interface FeedDeps
@@ -65,7 +70,7 @@ export interface FeedDeps
 
 export class Feed {
   readonly #deps: FeedDeps;
-  readonly #link: NotificationLink;
+  readonly #link: KeptConnection<Subscription>;
   readonly #usernameRefresh: UsernameRefresh;
   readonly #reading = new BackgroundTask(() => this.#readOrLog());
   /** Callers that wait for a read which begins after their call. At most one for each socket. */
@@ -85,12 +90,16 @@ export class Feed {
       ...deps,
       catchUp: () => this.catchUp(),
     });
-    this.#link = new NotificationLink({
+    this.#link = new KeptConnection({
       ...deps,
-      onHead: (seq) => this.#noteHead(seq),
-      onHeartbeat: (head, taken) => this.#onHeartbeat(head, taken),
-      onRenamed: () => this.#usernameRefresh.refresh(),
-      onDown: () => this.#verificationsRequested += 1,
+      connect: () =>
+        deps.store.subscribe({
+          ...deps,
+          onHead: (seq) => this.#noteHead(seq),
+          onRenamed: () => this.#usernameRefresh.refresh(),
+        }),
+      heartbeat: (subscription) => this.#heartbeat(subscription),
+      onDown: (reason) => this.#onDown(reason),
       onReconnected: () => {
         this.#verificationsRequested += 1;
         // Until now nothing said that a user was renamed.
@@ -157,7 +166,22 @@ export class Feed {
     await this.#usernameRefresh.stop();
   }
 
-  #onHeartbeat(head: number, taken: number): void {
+  #onDown(reason: string): void {
+    const { log } = this.#deps;
+    log.warn({ reason }, "lost the notification connection, reconnecting");
+    this.#verificationsRequested += 1;
+  }
+
+  /** The answer shows what was announced by notifications that were lost. */
+  async #heartbeat(subscription: Subscription): Promise<void> {
+    const { roster, clock } = this.#deps;
+    const taken = roster.seq;
+    const head = await within(
+      NOTIFICATION_ANSWER_MS,
+      "the heartbeat of the notification connection",
+      subscription.head(),
+      clock,
+    );
     this.#head = Math.max(this.#head, head);
     if (head !== taken || this.#needsVerification) this.#readSoon();
   }
