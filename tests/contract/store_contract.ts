@@ -598,23 +598,28 @@ function concurrencyContract(test: Test): void {
     );
   });
 
-  test("[C1] batches in which a user leaves one node for another, beside a user who was never seen, do not wait for each other", async (store) => {
-    await store.join(A, LEASE_MS);
-    await store.join(B, LEASE_MS);
-    await store.apply(A, [2], []);
-    await store.apply(B, [3], []);
-    const unlock = await store.lockPresence(2);
-    const moving = store.apply(A, [1], [2]);
-    await store.waiting(1, moving);
-    const arriving = store.apply(B, [1, 2], []);
-    await store.waiting(2, arriving);
-    await unlock();
-    deepEqual((await moving).transitions, ["3 1 online", "4 2 offline"]);
-    deepEqual((await arriving).transitions, ["5 2 online"]);
-    deepEqual(await store.claims(), [
-      ...[`1@${A}`, `1@${B}`, `2@${B}`, `3@${B}`],
-    ]);
-  });
+  for (const [arrives, leaves] of [[1, 2], [2, 1]] as const) {
+    test(`[C1] batches in which user ${leaves} leaves one node for another, and user ${arrives} arrives on both, do not wait for each other`, async (store) => {
+      await store.join(A, LEASE_MS);
+      await store.join(B, LEASE_MS);
+      await store.apply(A, [2, leaves], []);
+      if (leaves === 1) await store.apply(A, [], [2]);
+      await store.apply(B, [3], []);
+      const { head } = await store.readFeed(0, 1);
+      const unlock = await store.lockPresence(2);
+      const moving = store.apply(A, [arrives], [leaves]);
+      await store.waiting(1, moving);
+      const arriving = store.apply(B, [1, 2], []);
+      await store.waiting(2, arriving);
+      await unlock();
+      await Promise.all([moving, arriving]);
+      deepEqual(await store.claims(), [
+        ...[`${arrives}@${A}`, `1@${B}`, `2@${B}`, `3@${B}`].sort(),
+      ]);
+      const { transitions } = await store.readFeed(head, 10);
+      equal(transitions.length, 3);
+    });
+  }
 
   test("[P6] two nodes that write different users at the same time share one order", async (store) => {
     await store.join(A, LEASE_MS);
