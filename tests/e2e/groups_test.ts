@@ -230,6 +230,35 @@ Deno.test("[V3] with GROUPS_TABLE a refresh and a connect read the groups again,
   await bob.holds([1, 2, 3]);
 });
 
+Deno.test("[V3] rollcall.groups_changed moves the users that it names at once, on all nodes, and no others", async () => {
+  await using server = await startWithTable("(1, 10), (2, 10), (3, 20)");
+  const { databaseUrl } = server;
+  await using other = await startServerOn(databaseUrl, {
+    ...{ ...WITHOUT_SWEEP, GROUPS_TABLE: "teams" },
+  });
+  await using ada = await connectSync(server.url, 1);
+  await using bob = await connectSync(other.url, 2);
+  await using chen = await connectSync(other.url, 3);
+  await ada.holds([1, 2]);
+  await bob.holds([1, 2]);
+  await chen.holds([3]);
+  await query(
+    databaseUrl,
+    `update teams set group_id = 30 - group_id;
+     select rollcall.groups_changed(array[1, 3])`,
+  );
+  // Nobody has named user 2 yet.
+  await ada.holds([1]);
+  await chen.holds([2, 3]);
+  await bob.holds([2, 3]);
+  deepEqual((await list(server, await tokenFor(1))).ids, [1]);
+  deepEqual((await list(other, await tokenFor(3))).ids, [2, 3]);
+  await query(databaseUrl, "select rollcall.groups_changed(array[2])");
+  await ada.holds([1, 2]);
+  await bob.holds([1, 2]);
+  await chen.holds([3]);
+});
+
 Deno.test("[V5] while the table of groups is away nobody new comes in, and those who are in keep what they had", async () => {
   await using server = await startWithTable("(1, 10), (2, 10), (3, 20)", {
     MAX_GROUPS_PER_USER: "2",
