@@ -43,7 +43,9 @@ export class View {
 
   /** Changes whenever something in it did. */
   get version(): number {
-    return this.#groups.reduce((sum, { version }) => sum + version, 0);
+    let sum = 0;
+    for (const { version } of this.#groups) sum += version;
+    return sum;
   }
 
   /** How many users it shows. */
@@ -53,10 +55,11 @@ export class View {
 
   /** Whether it shows more users than that. Counts them only if the sizes of the groups leave it open. */
   isLargerThan(limit: number): boolean {
-    if (this.#only !== undefined) return this.#only.members.size > limit;
-    const sizes = this.#groups.map(({ members }) => members.size);
-    if (sizes.some((size) => size > limit)) return true;
-    const sum = sizes.reduce((one, other) => one + other, 0);
+    let sum = 0;
+    for (const { members: { size } } of this.#groups) {
+      if (size > limit) return true;
+      sum += size;
+    }
     return sum > limit && this.size > limit;
   }
 
@@ -74,7 +77,11 @@ export class View {
   /** The ids of the users, in any order. */
   ids(): ReadonlySet<UserId> {
     if (this.#only !== undefined) return this.#only.members;
-    return new Set(this.#groups.flatMap(({ members }) => [...members]));
+    const ids = new Set<UserId>();
+    for (const { members } of this.#groups) {
+      for (const id of members) ids.add(id);
+    }
+    return ids;
   }
 
   /**
@@ -102,21 +109,27 @@ export class View {
 
   /** The position in the ring after the newest change that may concern it. */
   get end(): number {
-    return this.#only?.end ?? Math.max(...this.#groups.map(({ end }) => end));
+    let newest = 0;
+    for (const { end } of this.#groups) if (end > newest) newest = end;
+    return newest;
   }
 
   /** Whether the ring still has every change that concerns it, from a position on. */
   reachesBackTo(position: number): boolean {
-    if (this.#only !== undefined) return this.#only.forgottenEnd <= position;
-    return this.#groups.every(({ forgottenEnd }) => forgottenEnd <= position);
+    for (const { forgottenEnd } of this.#groups) {
+      if (forgottenEnd > position) return false;
+    }
+    return true;
   }
 
   /** The changes that may concern it from a position on, oldest first, at most `limit`. */
   changesFrom(position: number, limit = Infinity): Change[] {
     if (this.#only !== undefined) return this.#only.from(position, limit);
-    const found = new Set(
-      this.#groups.flatMap((group) => group.from(position, limit)),
-    );
+    const found = new Set<Change>();
+    for (const group of this.#groups) {
+      if (group.end <= position) continue;
+      for (const change of group.from(position, limit)) found.add(change);
+    }
     return [...found].sort((a, b) => a.position - b.position).slice(0, limit);
   }
 }
