@@ -14,6 +14,12 @@ export const TOKEN_BYTES_MAX = 8_192;
 export const TOKEN_TIME_SECONDS_MAX = 253_402_300_799;
 
 /**
+ * Seconds by which a token may be issued in the future, where tokens have groups: no token that comes
+ * before that time would change the user's groups. The clock of an issuer may be fast, but not by more.
+ */
+export const TOKEN_ISSUED_AHEAD_SECONDS_MAX = 60;
+
+/**
  * Verified tokens in the cache, at about 300 bytes each: twice the default maximum of connections.
  */
 export const VERIFIED_TOKENS_MAX = 30_000;

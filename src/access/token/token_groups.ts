@@ -14,6 +14,7 @@ import {
   withDetail,
 } from "../../client/protocol/disconnect.ts";
 import { readClaim } from "./claim_path.ts";
+import { TOKEN_ISSUED_AHEAD_SECONDS_MAX } from "./limits.ts";
 import { expected, refusalOfTime } from "./refusal.ts";
 import type { TokenConfig } from "./verifier.ts";
 
@@ -26,16 +27,23 @@ export interface GroupsOfToken {
 
 const GROUP_IDS = "group ids, each a text that is not empty or a whole number";
 
-/** Reads the groups from the claims of a good token, or returns why the token is refused. */
+/**
+ * Reads the groups from the claims of a good token, or returns why the token is refused.
+ *
+ * @param now Milliseconds since 1970.
+ */
 export function readGroups(
   claims: JWTPayload,
   { groupsClaim, groupsPerUserMax }: TokenConfig,
+  now = Date.now(),
 ): GroupsOfToken | Disconnect {
   if (groupsClaim === undefined) return { groups: undefined, issuedAt: 0 };
-  // A time in milliseconds would be newer than that of any token to come.
   const badTime = refusalOfTime("iat", claims.iat);
   if (badTime !== undefined) return badTime;
   const issuedAt = Math.max(0, claims.iat ?? 0);
+  if (issuedAt > now / 1_000 + TOKEN_ISSUED_AHEAD_SECONDS_MAX) {
+    return DISCONNECT.tokenNotValidYet;
+  }
   // Some issuers write null for a claim that is not there.
   const value = readClaim(claims, groupsClaim) ?? [];
   const ids = (Array.isArray(value) ? value : [value]).map(toGroupId);

@@ -1,6 +1,9 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { SignJWT } from "jose";
-import { TOKEN_TIME_SECONDS_MAX } from "../../../../src/access/token/limits.ts";
+import {
+  TOKEN_ISSUED_AHEAD_SECONDS_MAX,
+  TOKEN_TIME_SECONDS_MAX,
+} from "../../../../src/access/token/limits.ts";
 import { createVerifier } from "../../../../src/access/token/verifier.ts";
 import { GROUP_ID_LENGTH_MAX } from "../../../../src/base/limits.ts";
 import {
@@ -97,4 +100,22 @@ Deno.test("[V3] a token says when it was issued", async () => {
       "a number of seconds since 1970, not milliseconds",
     ),
   );
+});
+
+Deno.test("[V3] a token that is issued in the future is refused, because no other would change the groups until then", async () => {
+  const issuedIn = async (seconds: number, groupsClaim?: string) => {
+    const iat = Math.floor(Date.now() / 1_000) + seconds;
+    const verdict = await verify(
+      { iat },
+      groupsClaim === undefined ? {} : { groupsClaim },
+    );
+    return verdict.ok || verdict.why;
+  };
+  const ahead = TOKEN_ISSUED_AHEAD_SECONDS_MAX;
+  equal(await issuedIn(ahead - 1, "team"), true);
+  deepEqual(
+    await issuedIn(ahead + 30, "team"),
+    DISCONNECT.tokenNotValidYet,
+  );
+  equal(await issuedIn(ahead + 30), true);
 });
