@@ -7,7 +7,7 @@ select greatest(c.seq, (select max(f.seq) from rollcall_internal.feed f)) as seq
   from rollcall_internal.counter c;
 
 -- Appends transitions to the feed in the given order and notifies every node of the new head. `sets` and
--- `befores` are the groups after and before each transition, as texts: see `group_users`.
+-- `befores` are the groups after and before each transition, as texts: see `group_users`. Null: none has any.
 -- Locks the counter until the transaction ends, so it must be the last thing that a transaction does.
 create or replace function rollcall_internal.append(
   ids :ID_TYPE[], names text[], states text[], sets text[], befores text[]

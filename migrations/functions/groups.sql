@@ -64,10 +64,10 @@ $$;
 
 -- Reads the groups of users whose rows of presence the caller has locked, and writes those that differ.
 -- Returns the users who are in too many, for whom nothing is written, and those who are online in other
--- groups now, with these (`sets`) and those until now (`befores`): an array of arrays of different lengths is
--- none, so each set is a text. Raises if the groups cannot be read.
+-- groups now, with those until now. Each of these sets is a text, because Postgres has no arrays of arrays of
+-- different lengths. Raises if the groups cannot be read.
 create or replace function rollcall_internal.group_users(
-  ids :ID_TYPE[], out overgrouped :ID_TYPE[], out moved :ID_TYPE[], out names text[], out sets text[], out befores text[]
+  ids :ID_TYPE[], out overgrouped :ID_TYPE[], out moved :ID_TYPE[], out names text[], out befores text[]
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -85,9 +85,8 @@ begin
   select coalesce(array_agg(c.id) filter (where c.is_over), '{}'),
          coalesce(array_agg(c.id) filter (where c.is_online and not c.is_over), '{}'),
          coalesce(array_agg(c.name) filter (where c.is_online and not c.is_over), '{}'),
-         coalesce(array_agg(c.after::text) filter (where c.is_online and not c.is_over), '{}'),
          coalesce(array_agg(c.before::text) filter (where c.is_online and not c.is_over), '{}')
-    into overgrouped, moved, names, sets, befores
+    into overgrouped, moved, names, befores
     from compared c;
 end
 $$;
@@ -104,11 +103,10 @@ declare
   overgrouped :ID_TYPE[];
   moved :ID_TYPE[];
   names text[];
-  sets text[];
   befores text[];
 begin
   begin
-    select g.* into overgrouped, moved, names, sets, befores from rollcall_internal.group_users(held) g;
+    select g.* into overgrouped, moved, names, befores from rollcall_internal.group_users(held) g;
   exception when others or assert_failure or query_canceled then
     raise warning 'cannot read the groups: %', sqlerrm;
     return query select null::bigint, cast(null as :ID_TYPE), null::text, 'unreadable', null::text[], null::text[];
@@ -117,7 +115,7 @@ begin
   return query select * from rollcall_internal.write_claims(
     null, null, null, overgrouped,
     array(select distinct unnest(p.nodes) from rollcall_internal.presence p where p.user_id = any (overgrouped)),
-    :WRITE_COPY_MS, moved, names, sets, befores
+    :WRITE_COPY_MS, moved, names, befores
   );
 end
 $$;

@@ -35,7 +35,6 @@ declare
   overgrouped :ID_TYPE[] := '{}';
   moved :ID_TYPE[] := '{}';
   moved_names text[] := '{}';
-  sets text[] := '{}';
   befores text[] := '{}';
 begin
   perform rollcall_internal.require_lease(node);
@@ -81,7 +80,7 @@ begin
   end if;
   if :HAS_GROUPS and cardinality(known) > 0 then
     begin
-      select g.* into overgrouped, moved, moved_names, sets, befores from rollcall_internal.group_users(known) g;
+      select g.* into overgrouped, moved, moved_names, befores from rollcall_internal.group_users(known) g;
     exception when others or assert_failure or query_canceled then
       -- Nobody comes in. Users who are online stay in the groups that they have.
       raise warning 'cannot read the groups: %', sqlerrm;
@@ -107,7 +106,7 @@ begin
   return query
     select * from rollcall_internal.write_claims(
       node, known, names, leaving, array[node], case when is_readable then :WRITE_COPY_MS else 0 end,
-      moved, moved_names, sets, befores
+      moved, moved_names, befores
     );
 end
 $$;
@@ -138,7 +137,7 @@ $$;
 -- a bitmap scan would not. Where users come and go, the caller has locked the rows of both.
 create or replace function rollcall_internal.write_claims(
   node uuid, coming :ID_TYPE[], names text[], going :ID_TYPE[], gone uuid[], copy_ms integer,
-  moved :ID_TYPE[] default '{}', moved_names text[] default '{}', sets text[] default '{}', befores text[] default '{}'
+  moved :ID_TYPE[] default '{}', moved_names text[] default '{}', befores text[] default '{}'
 )
 returns table (
   seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
@@ -147,10 +146,11 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   arrived :ID_TYPE[] := '{}';
   arrived_names text[] := '{}';
-  arrived_sets text[] := '{}';
   departed :ID_TYPE[] := '{}';
   departed_names text[] := '{}';
-  departed_sets text[] := '{}';
+  -- Whether any of them has groups. Without groups, nothing is read for them.
+  is_grouped boolean := cardinality(moved) > 0;
+  any_grouped boolean;
 begin
   if coalesce(cardinality(coming), 0) > 0 then
     with claimed as (
@@ -165,12 +165,13 @@ begin
                  groups = case when :HAS_GROUPS or p.nodes <> '{}' then p.groups end,
                  changed_at = case when p.nodes = '{}' then excluded.changed_at else p.changed_at end
            where node <> all (p.nodes)
-      returning p.user_id as id, p.username as name, cardinality(p.nodes) = 1 as is_first, p.groups::text as set
+      returning p.user_id as id, p.username as name, cardinality(p.nodes) = 1 as is_first, p.groups is not null as is_grouped
     )
     select coalesce(array_agg(c.id order by c.id), '{}'), coalesce(array_agg(c.name order by c.id), '{}'),
-           coalesce(array_agg(c.set order by c.id), '{}')
-      into arrived, arrived_names, arrived_sets
+           bool_or(c.is_grouped)
+      into arrived, arrived_names, any_grouped
       from claimed c where c.is_first;
+    is_grouped := is_grouped or coalesce(any_grouped, false);
   end if;
 
   if cardinality(going) > 0 then
@@ -180,12 +181,13 @@ begin
                           else array(select unnest(p.nodes) except select unnest(gone)) end,
              changed_at = case when p.nodes <@ gone then clock_timestamp() else p.changed_at end
        where p.user_id = any (going) and p.nodes && gone
-      returning p.user_id as id, p.username as name, p.nodes, p.groups::text as set
+      returning p.user_id as id, p.username as name, p.nodes, p.groups is not null as is_grouped
     )
     select coalesce(array_agg(r.id order by r.id), '{}'), coalesce(array_agg(r.name order by r.id), '{}'),
-           coalesce(array_agg(r.set order by r.id), '{}')
-      into departed, departed_names, departed_sets
+           bool_or(r.is_grouped)
+      into departed, departed_names, any_grouped
       from released r where r.nodes = '{}';
+    is_grouped := is_grouped or coalesce(any_grouped, false);
   end if;
 
   if cardinality(arrived) + cardinality(departed) + cardinality(moved) > 0 then
@@ -194,20 +196,28 @@ begin
       select a.*
         from (
           select array_agg(c.id order by c.id) as ids, array_agg(c.name order by c.id) as names,
-                 array_agg(c.state order by c.id) as states, array_agg(c.set order by c.id) as sets,
-                 array_agg(c.before order by c.id) as befores
+                 array_agg(c.state order by c.id) as states, array_agg(c.before order by c.id) as befores
             from (
-              select arrival.id, arrival.name, 'online' as state, arrival.set, null as before
-                from unnest(arrived, arrived_names, arrived_sets) as arrival (id, name, set)
+              select arrival.id, arrival.name, 'online' as state, null as before
+                from unnest(arrived, arrived_names) as arrival (id, name)
               union all
-              select departure.id, departure.name, 'offline', null, departure.before
-                from unnest(departed, departed_names, departed_sets) as departure (id, name, before)
+              select departure.id, departure.name, 'offline', null
+                from unnest(departed, departed_names) as departure (id, name)
               union all
-              select move.id, move.name, 'online', move.set, move.before
-                from unnest(moved, moved_names, sets, befores) as move (id, name, set, before)
+              select move.id, move.name, 'online', move.before
+                from unnest(moved, moved_names, befores) as move (id, name, before)
             ) c
-        ) changed,
-        rollcall_internal.append(changed.ids, changed.names, changed.states, changed.sets, changed.befores) a;
+        ) changed
+        cross join lateral (
+          select array_agg(case when c.state = 'online' then p.groups::text end order by c.position) as sets,
+                 array_agg(case when c.state = 'online' then c.before else p.groups::text end order by c.position)
+                   as befores
+            from unnest(changed.ids, changed.states, changed.befores) with ordinality as c (id, state, before, position)
+            join rollcall_internal.presence p on p.user_id = c.id
+           where is_grouped
+        ) grouped
+        cross join lateral
+          rollcall_internal.append(changed.ids, changed.names, changed.states, grouped.sets, grouped.befores) a;
   end if;
 end
 $$;

@@ -28,8 +28,8 @@ export const SWEEP_LOCK_MS = 100;
 export const SWEEP_SLICE_ROWS = 5_000;
 
 /**
- * Users whose groups one transaction compares because the application named them. Their rows are locked
- * meanwhile, for some tens of milliseconds.
+ * Users whose groups one transaction compares. If all of them differ, their rows and the end of the feed are
+ * locked for some tens of milliseconds.
  */
 export const REGROUP_USERS_MAX = 2_000;
 

@@ -44,7 +44,7 @@ export async function sweep(
   const [begun] = await pool.query<{ slices: string | null }>(
     `select case when begun then rollcall_internal.count_group_slices($2) end as slices
        from (select rollcall_internal.begin_sweep($1) as begun) one_row`,
-    [Math.floor(pauseMs), SWEEP_SLICE_ROWS],
+    [Math.floor(pauseMs), REGROUP_USERS_MAX],
   );
   const slices = begun?.slices ?? undefined;
   if (slices === undefined) return { transitions, groupsReadable: undefined };
@@ -111,7 +111,7 @@ async function sweepGroups(
   for (let slice = 0; slice < slices && areGroupsReadable(done); slice++) {
     const compared = await pool.query<TransitionRow>(
       "select * from rollcall_internal.sweep_groups($1, $2)",
-      [nodeId, SWEEP_SLICE_ROWS],
+      [nodeId, REGROUP_USERS_MAX],
     );
     done.push(...compared);
   }
