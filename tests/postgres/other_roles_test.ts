@@ -77,6 +77,12 @@ async function serve(
     equal(transitions.length, 2);
     await store.apply(B, [], [bob]);
     await store.heartbeat(B, LEASE_MS);
+    await query(url, `select rollcall.groups_changed($1::${idType}[])`, [[
+      ada,
+    ]]);
+    await store.regroup(B);
+    await store.setTokenGroups([{ userId: ada, groups: ["a"], issuedAt: 1 }]);
+    equal((await store.findUsers([ada, unknown])).length, 1);
     await query(url, "delete from users where username like 'user%'");
     await store.sweep(B);
     await store.skipTo(10);
@@ -264,6 +270,8 @@ function traps(schema: string, idType: string): string {
     ],
     ...[
       "has_table_privilege(name, oid, text)",
+      "length(varchar)",
+      "jsonb_to_recordset(json)",
       "has_column_privilege(oid, smallint, text)",
     ],
   ].filter((name) =>
@@ -343,7 +351,20 @@ for (const idType of ["integer", "uuid", "text"] as const) {
       idType,
       table: "public.users",
       create: true,
+      groups: {
+        source: { kind: "table", name: "public.memberships" },
+        perUserMax: 100,
+      },
     };
+    await it.run(
+      `create table public.memberships (user_id ${
+        idType === "text" ? "varchar" : idType
+      }, group_id varchar(9));
+       grant select on public.memberships to ${it.role};
+       insert into public.memberships values ('${
+        String(idOf(idType, 1)).replaceAll("'", "''")
+      }', 'a')`,
+    );
     await explainMigration(it.ours, config);
     await migrateDatabase(it.ours, config);
     await it.run(
@@ -361,6 +382,17 @@ for (const idType of ["integer", "uuid", "text"] as const) {
       migrateDatabase(url.href, config),
       /run deno task migrate as/,
     );
+    // The same with the groups of tokens, and without groups.
+    const source = { kind: "claim", name: "teams" } as const;
+    for (const groups of [{ source, perUserMax: 100 }, undefined]) {
+      await migrateDatabase(it.ours, { ...config, groups });
+      const store = new PostgresStore(it.ours, silentLog, userIds(idType));
+      await store.join(A, LEASE_MS);
+      await store.apply(A, [idOf(idType, 1)], []);
+      await store.sweep(A);
+      await store.leave(A, 0);
+      await store.close();
+    }
     for (const schema of schemas) {
       deepEqual(await it.run(`select role, query from ${schema}.sprung`), []);
     }
