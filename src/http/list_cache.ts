@@ -7,9 +7,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { RING_TRANSITIONS_MAX } from "../base/limits.ts";
 import { EVERYBODY } from "../core/roster/groups.ts";
-import type { Roster } from "../core/roster/roster.ts";
 import type { View } from "../core/roster/view.ts";
 import type { OnlineUsers } from "../client/protocol/messages.ts";
 import { shortHash } from "./etag.ts";
@@ -25,14 +23,9 @@ export interface List {
 /** What a list is made from. */
 export type ListedView = Pick<View, "groups" | "users" | "version">;
 
-/** As of when it is made. */
-export type AsOf = Pick<Roster, "seq" | "epoch">;
-
 interface Kept {
   readonly list: List;
   readonly version: View["version"];
-  readonly seq: number;
-  readonly epoch: number;
 }
 
 export class ListCache {
@@ -45,18 +38,18 @@ export class ListCache {
     this.#bytesMax = bytesMax;
   }
 
-  /** The list of all users that the view shows. */
-  whole(view: ListedView, { seq, epoch }: AsOf): List {
+  /**
+   * The list of all users that the view shows.
+   *
+   * @param seq The roster's.
+   */
+  whole(view: ListedView, seq: number): List {
     const { groups: { key }, version } = view;
     const kept = this.#kept.get(key);
-    // The versions of a group that the roster forgot and made anew begin again. It forgets none
-    // before the ring has turned.
-    const isComparable = kept !== undefined && kept.epoch === epoch &&
-      seq - kept.seq < RING_TRANSITIONS_MAX;
-    if (isComparable && kept.version === version) return kept.list;
+    if (kept?.version === version) return kept.list;
     const list = makeList(view, seq);
     this.#drop(key);
-    this.#kept.set(key, { list, version, seq, epoch });
+    this.#kept.set(key, { list, version });
     this.#bytes += list.bytes;
     for (const oldest of this.#kept.keys()) {
       if (this.#bytes <= this.#bytesMax || oldest === key) break;

@@ -56,7 +56,7 @@ export interface OnlineUsersDeps extends VerifyWithinBudgetDeps {
   readonly groupWriter: Pick<GroupWriter, "write">;
   readonly roster: Pick<
     Roster,
-    "seq" | "epoch" | "everybody" | "groupsOf" | "view"
+    "seq" | "everybody" | "groupsOf" | "view"
   >;
   readonly ids: UserIds;
   readonly store: { readonly findUsers: FindUsers };
@@ -169,7 +169,7 @@ export class OnlineUsersEndpoint {
     const { ids, roster } = this.#deps;
     const view = groups === EVERYBODY ? roster.everybody : roster.view(groups);
     const list = rawQueryValue(rawQuery(c.req.url), "ids");
-    if (list === undefined) return this.#lists.whole(view, roster);
+    if (list === undefined) return this.#lists.whole(view, roster.seq);
     const filter = readIdList("ids", list, ids, FILTER_IDS_MAX);
     if (typeof filter === "string") return problem(400, "bad_ids", filter);
     return makeList(view, roster.seq, filter);

@@ -77,8 +77,11 @@ export class Broadcast {
    */
   changeView(subscriber: V1Subscriber, from: View, to: View): void {
     const { cursor, queue, connection: { userId } } = subscriber;
-    // Otherwise it is dropped at its next visit, as slow consumers are.
-    if (!from.reachesBackTo(cursor)) return;
+    if (!from.reachesBackTo(cursor)) {
+      // No view reaches back to this, so the next visit drops it.
+      subscriber.cursor = -1;
+      return;
+    }
     for (const change of from.changesFrom(cursor)) {
       if (!subscriber.concerns(change)) continue;
       const sighting = from.sightingOf(change);

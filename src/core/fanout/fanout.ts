@@ -171,6 +171,8 @@ export class Fanout implements ConnectionObserver {
     const subscriber = subscriptions.of(connection);
     const groups = hasGroups ? roster.groupsOf(connection.userId) : EVERYBODY;
     if (subscriber === undefined || groups === undefined) return;
+    // The user came online before there were groups. Another row of the feed has its groups.
+    if (hasGroups && groups === EVERYBODY) return;
     // Version 1 receives what changes from its request on, also while it is joining.
     const isEarly = connection.version === 2 && connection.state !== "live";
     if (!isEarly) this.#place(subscriber, groups);

@@ -105,7 +105,8 @@ export class SyncMessages {
       if (sighting?.status === "offline") offline.push(id);
       if (sighting?.status !== "online") continue;
       // A user that was renamed after the change has the new name in the roster.
-      const username = this.#roster.nameOf(id) ?? sighting.username;
+      const name = this.#view.has(id) ? this.#roster.nameOf(id) : undefined;
+      const username = name ?? sighting.username;
       online.push({ id, username });
     }
     return {

@@ -24,19 +24,19 @@ export class Group {
     return this.#members;
   }
 
-  /** Grows when the members or their names change. */
+  /** The version of the roster since which the members and their names are the same. */
   get version(): number {
     return this.#version;
   }
 
-  add(userId: UserId): void {
+  add(userId: UserId, version: number): void {
     this.#members.add(userId);
-    this.#version += 1;
+    this.#version = version;
   }
 
-  remove(userId: UserId): void {
+  remove(userId: UserId, version: number): void {
     this.#members.delete(userId);
-    this.#version += 1;
+    this.#version = version;
   }
 
   /** The position after the newest change that concerned the group. */

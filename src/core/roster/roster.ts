@@ -67,6 +67,10 @@ export class Roster {
   #epoch = 0;
   /** The row of the feed under the `seq` of the last snapshot. `undefined`: pruned, or a hole. */
   #snapshotRow: SnapshotRow = { seq: 0, row: undefined };
+  /** Grows with each change, and when a group is forgotten. */
+  #version = 0;
+  /** The version when a group was last forgotten. */
+  #forgottenAt = 0;
   /** With groups, of users with a change in the ring, also of those who are offline. Oldest first. */
   readonly #stays = new Map<UserId, Stay>();
 
@@ -227,7 +231,7 @@ export class Roster {
     for (const name of names) {
       const group = this.#group(name);
       group.views -= 1;
-      if (group.isUnused) this.#groups.delete(name);
+      this.#forgetUnused(name, group);
     }
   }
 
@@ -289,8 +293,13 @@ export class Roster {
     }
     if (groups === NOBODY) this.#users.delete(userId);
     else this.#users.set(userId, { username, groups });
-    for (const name of before.names) this.#group(name).remove(userId);
-    for (const name of groups.names) this.#group(name).add(userId);
+    this.#version += 1;
+    for (const name of before.names) {
+      this.#group(name).remove(userId, this.#version);
+    }
+    for (const name of groups.names) {
+      this.#group(name).add(userId, this.#version);
+    }
     return before;
   }
 
@@ -316,21 +325,29 @@ export class Roster {
     for (const name of difference(before, after)) {
       const group = this.#group(name);
       group.forgetOldest();
-      if (group.isUnused) this.#groups.delete(name);
+      this.#forgetUnused(name, group);
     }
   }
 
+  #forgetUnused(name: string, group: Group): void {
+    if (!group.isUnused) return;
+    this.#groups.delete(name);
+    this.#forgottenAt = this.#version += 1;
+  }
+
   #recordStay({ userId, before, after, position }: Change): void {
+    const known = this.#stays.get(userId);
     // Without groups every user sees the same all the time.
-    if (before === EVERYBODY || after === EVERYBODY) return;
-    const first = before === NOBODY
-      ? undefined
-      : { key: before.key, since: -1 };
-    const known = this.#stays.get(userId) ?? first;
-    const isSame = after === NOBODY || after.key === known?.key;
+    if (known === undefined && isUngrouped(before) && isUngrouped(after)) {
+      return;
+    }
+    const stayed = known ?? { key: before.key, since: -1 };
+    const isSame = after === NOBODY || after.key === stayed.key;
     this.#stays.delete(userId);
-    const stay = isSame ? known : { key: after.key, since: position };
-    if (stay !== undefined) this.#stays.set(userId, stay);
+    this.#stays.set(
+      userId,
+      isSame ? stayed : { key: after.key, since: position },
+    );
     deleteOldest(this.#stays, this.#ringCapacity);
   }
 
@@ -344,8 +361,14 @@ export class Roster {
 
   #view(groups: Groups, found: readonly Group[]): View {
     const viewed = { users: this.#users, compareIds: this.#compareIds };
-    return new View(groups, viewed, found);
+    // A group that is not there may have been, with members.
+    const isWhole = found.length === groups.names.length;
+    return new View(groups, viewed, found, isWhole ? 0 : this.#forgottenAt);
   }
+}
+
+function isUngrouped(groups: Groups): boolean {
+  return groups === EVERYBODY || groups === NOBODY;
 }
 
 function groupsAfter({ userId, status, groups }: Transition): Groups {

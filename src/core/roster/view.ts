@@ -29,23 +29,35 @@ export class View {
   readonly #viewed: Viewed;
   readonly #names: ReadonlySet<string>;
   readonly #groups: readonly Group[];
+  readonly #version: number;
   /** The one group of most views: it is read directly. */
   readonly #only: Group | undefined;
 
-  /** @param groups Those of the set that the roster has. */
-  constructor(groups: Groups, viewed: Viewed, found: readonly Group[]) {
+  /**
+   * @param found The groups of the set that the roster has.
+   * @param version The least version.
+   */
+  constructor(
+    groups: Groups,
+    viewed: Viewed,
+    found: readonly Group[],
+    version: number,
+  ) {
     this.groups = groups;
+    this.#version = version;
     this.#viewed = viewed;
     this.#names = new Set(groups.names);
     this.#groups = found;
     this.#only = found.length === 1 ? found[0] : undefined;
   }
 
-  /** Changes whenever something in it did. */
+  /** Differs whenever what it shows differs. */
   get version(): number {
-    let sum = 0;
-    for (const { version } of this.#groups) sum += version;
-    return sum;
+    let newest = this.#version;
+    for (const { version } of this.#groups) {
+      if (version > newest) newest = version;
+    }
+    return newest;
   }
 
   /** How many users it shows. */
@@ -94,7 +106,8 @@ export class View {
     const found: OnlineUserInfo[] = [];
     for (const id of ids ?? this.ids()) {
       const user = users.get(id);
-      if (user === undefined || !this.sees(user.groups)) continue;
+      if (user === undefined) continue;
+      if (ids !== undefined && !this.sees(user.groups)) continue;
       found.push({ id, username: user.username });
     }
     return found.sort((a, b) => compareIds(a.id, b.id));

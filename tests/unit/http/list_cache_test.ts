@@ -1,6 +1,6 @@
 import { deepEqual, equal, notEqual, ok } from "node:assert/strict";
-import { RING_TRANSITIONS_MAX } from "../../../src/base/limits.ts";
 import { EVERYBODY, groupsFor } from "../../../src/core/roster/groups.ts";
+import { Roster } from "../../../src/core/roster/roster.ts";
 import { ListCache, type ListedView } from "../../../src/http/list_cache.ts";
 
 /** A view that counts how often its users are read. */
@@ -17,55 +17,72 @@ function fakeView(name: string | undefined, version = 1) {
   return { view, state };
 }
 
-const AS_OF = { seq: 5, epoch: 0 };
+const SEQ = 5;
 
 Deno.test("a whole list is made once for each change, and shared by all readers with the same groups", () => {
   const lists = new ListCache();
   const { view, state } = fakeView("a");
-  const list = lists.whole(view, AS_OF);
-  equal(lists.whole(fakeView("a").view, { seq: 6, epoch: 0 }), list);
+  const list = lists.whole(view, SEQ);
+  equal(lists.whole(fakeView("a").view, 6), list);
   equal(state.reads, 1);
-  notEqual(lists.whole(fakeView("a", 2).view, AS_OF), list);
-  notEqual(lists.whole(fakeView("b").view, AS_OF).etag, list.etag);
+  notEqual(lists.whole(fakeView("a", 2).view, SEQ), list);
+  notEqual(lists.whole(fakeView("b").view, SEQ).etag, list.etag);
 });
 
 Deno.test("[V1] a list is not taken for that of a group which the roster forgot and made anew", () => {
+  const roster = new Roster(4);
   const lists = new ListCache();
-  const { view, state } = fakeView("a");
-  lists.whole(view, AS_OF);
-  lists.whole(view, { seq: 5 + RING_TRANSITIONS_MAX, epoch: 0 });
-  equal(state.reads, 2);
-  lists.whole(view, { seq: 6 + RING_TRANSITIONS_MAX, epoch: 1 });
-  equal(state.reads, 3);
+  let seq = 0;
+  const put = (userId: number, ...names: string[]) => {
+    const status = names.length === 0 ? "offline" : "online";
+    const user = { userId, username: `user${userId}` };
+    roster.advance({ seq: ++seq, ...user, status, groups: names });
+  };
+  const online = () => {
+    const view = roster.view(groupsFor(1, ["a", "b"]));
+    const { body } = lists.whole(view, seq);
+    return JSON.parse(String(body)).online_users.map(({ id }: { id: number }) =>
+      id
+    );
+  };
+  put(1, "a");
+  put(2, "b");
+  deepEqual(online(), [1, 2]);
+  put(2);
+  for (let n = 0; n < 4; n++) put(3, ...n % 2 === 0 ? ["c"] : []);
+  equal(roster.groups.has("b"), false);
+  deepEqual(online(), [1]);
+  put(4, "b");
+  deepEqual(online(), [1, 4]);
 });
 
 Deno.test("[L1] lists are kept up to a number of bytes, and one that alone is larger is kept too", () => {
   const [a, b, c] = ["a", "b", "c"].map((name) => fakeView(name));
   ok(a && b && c);
-  const { bytes } = new ListCache().whole(a.view, AS_OF);
+  const { bytes } = new ListCache().whole(a.view, SEQ);
   const lists = new ListCache(2 * bytes);
   for (const { state } of [a, b, c]) state.reads = 0;
   const read = (...views: { view: ListedView }[]) => {
-    for (const { view } of views) lists.whole(view, AS_OF);
+    for (const { view } of views) lists.whole(view, SEQ);
     return [a, b, c].map(({ state }) => state.reads);
   };
   deepEqual(read(a, b, a, b), [1, 1, 0]);
   deepEqual(read(c, b), [1, 1, 1]);
   deepEqual(read(a, c), [2, 1, 1]);
-  lists.whole(fakeView("a", 2).view, AS_OF);
-  lists.whole(fakeView("a", 3).view, AS_OF);
+  lists.whole(fakeView("a", 2).view, SEQ);
+  lists.whole(fakeView("a", 3).view, SEQ);
   deepEqual(read(c), [2, 1, 1]);
   const small = new ListCache(bytes - 1);
   c.state.reads = 0;
-  equal(small.whole(c.view, AS_OF), small.whole(c.view, AS_OF));
+  equal(small.whole(c.view, SEQ), small.whole(c.view, SEQ));
   equal(c.state.reads, 1);
 });
 
 Deno.test("only without groups does the ETag have the seq", () => {
   const lists = new ListCache();
-  ok(lists.whole(fakeView(undefined).view, AS_OF).etag.startsWith('"5-'));
+  ok(lists.whole(fakeView(undefined).view, SEQ).etag.startsWith('"5-'));
   const etags = [1, 2].map((seq) =>
-    lists.whole(fakeView("a", seq).view, { seq, epoch: 0 }).etag
+    lists.whole(fakeView("a", seq).view, seq).etag
   );
   equal(etags[0], etags[1]);
 });

@@ -1,4 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
+import { SEND_BUFFER_BYTES_MAX } from "../../../../src/core/fanout/limits.ts";
 import { STALLED_RECHECK_MS } from "../../../../src/base/limits.ts";
 import { joiningConnection } from "../../../support/fakes.ts";
 import { createFanout, type Peer, received } from "../../../support/fanout.ts";
@@ -224,5 +225,39 @@ Deno.test("[V1] while the roster is replaced no two users meet who share no grou
   deepEqual(receivedV1(other), ["+4"]);
   deepEqual(receivedV1(third), ["-1"]);
   deepEqual(received(v2), ["4 is 1,3", "9 is 1"]);
+  await fanout.stop();
+});
+
+Deno.test("[V2] a version 1 connection that lost changes is closed, also if its user came into other groups since", async () => {
+  const { put, clock, connectV1, fanout } = createGrouped(6);
+  put(1, ["a"]);
+  put(2, ["b"]);
+  const peer = connectV1(1);
+  await clock.advance(100);
+  peer.socket.bufferedAmount = SEND_BUFFER_BYTES_MAX;
+  for (let n = 10; n < 20; n++) put(n, ["a"]);
+  await clock.advance(50);
+  put(1, ["b"]);
+  peer.socket.bufferedAmount = 0;
+  await clock.advance(1_000);
+  deepEqual(peer.socket.closes, ["1013 slow consumer: too far behind"]);
+  await fanout.stop();
+});
+
+Deno.test("[V5] a user who came online without groups shows nobody anything, and is not shown", async () => {
+  const { put, change, clock, connectV1, connectV2, fanout, roster } =
+    createGrouped();
+  change(1);
+  change(2);
+  put(3, ["a"]);
+  const peers = [connectV1(1), connectV2(1), connectV1(3)];
+  await clock.advance(100);
+  change(2);
+  await clock.advance(100);
+  deepEqual(peers.map(({ socket }) => socket.sent), [[], [], []]);
+  put(1, ["a"]);
+  await clock.advance(100);
+  deepEqual(peers.slice(0, 1).map(receivedV1), [[]]);
+  deepEqual(received(peers[1] as Peer), [`${roster.seq} is 1,3`]);
   await fanout.stop();
 });
