@@ -10,6 +10,7 @@ import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { EngineFaults } from "../support/memory_engine.ts";
 import type { Faults } from "../support/memory_pool.ts";
 import type { Trigger } from "../support/memory_users.ts";
+import { type GroupStep, groupSteps } from "./group_steps.ts";
 
 export const USERS: readonly UserId[] = [1, 2, 3, 4, 5];
 /** An id that belongs to no user. */
@@ -104,7 +105,12 @@ export type ApplicationStep =
     readonly trigger: Trigger;
   };
 
-export type Step = UserStep | NodeStep | DatabaseStep | ApplicationStep;
+export type Step =
+  | UserStep
+  | NodeStep
+  | DatabaseStep
+  | ApplicationStep
+  | GroupStep;
 
 const known = fc.constantFrom(...USERS);
 const userId = fc.constantFrom(...USERS, UNKNOWN_USER);
@@ -237,23 +243,28 @@ const LOSSES = [take(2, "replicate", {}), take(1, "fail over", {})];
 /** Kinds of faults in one run. With few of them, each meets itself and the others more often. */
 const KINDS_MAX = 5;
 
+type Share = Pick<Weighted, "weight"> & { arbitrary: fc.Arbitrary<Step> };
+
 /** Runs in which users come and go, with some of these faults. */
 function runsOf(
   faults: readonly Weighted[],
-  always: readonly Weighted[] = [],
+  always: readonly Weighted[],
+  groups: readonly Share[],
 ): fc.Arbitrary<Step[]> {
   const options = { minLength: 1, maxLength: KINDS_MAX };
+  const share = groups.length > 0 ? 0.3 : 0;
   return fc.subarray([...faults], options).chain((chosen) => {
     const steps = [
-      ...weighted(0.6, USER_STEPS),
-      ...weighted(0.4, [...chosen, ...always]),
+      ...weighted(0.6 - share / 2, USER_STEPS),
+      ...weighted(share, groups),
+      ...weighted(0.4 - share / 2, [...chosen, ...always]),
     ];
     return fc.array(fc.oneof(...steps), { maxLength: 60, size: "max" });
   });
 }
 
 /** The steps, taken as often as their share of all says. */
-function weighted(share: number, steps: readonly Weighted[]) {
+function weighted(share: number, steps: readonly Share[]) {
   const sum = steps.reduce((sum, { weight }) => sum + weight, 0);
   return steps.map(({ weight, arbitrary }) => ({
     arbitrary,
@@ -261,17 +272,31 @@ function weighted(share: number, steps: readonly Weighted[]) {
   }));
 }
 
-/** Faults that cost no user who stays connected. */
-export const mildRuns = runsOf([...APPLICATION_STEPS, ...MILD_STEPS]);
-
-/** Faults of every kind that lose no committed transition. */
-export const harshRuns = runsOf([...APPLICATION_STEPS, ...HARSH_STEPS]);
-
 /**
- * A replica takes over that lacks transitions. No node ends: if every node that knows of a lost
- * transition is gone, no node can find the loss.
+ * - `mild`: faults that cost no user who stays connected.
+ * - `harsh`: faults of every kind that lose no committed transition.
+ * - `lossy`: a replica takes over that lacks transitions. No node ends: if every node that knows of
+ *   a lost transition is gone, no node can find the loss.
  */
-export const lossyRuns = runsOf([
-  ...APPLICATION_STEPS,
-  ...HARSH_STEPS.filter(({ name }) => name !== "crash" && name !== "leave"),
-], LOSSES);
+export type Kind = "mild" | "harsh" | "lossy";
+
+function allRuns(
+  groups: readonly Share[],
+): Readonly<Record<Kind, fc.Arbitrary<Step[]>>> {
+  const mild = [...APPLICATION_STEPS, ...MILD_STEPS];
+  const harsh = [...APPLICATION_STEPS, ...HARSH_STEPS];
+  const lossy = harsh.filter(({ name }) =>
+    name !== "crash" && name !== "leave"
+  );
+  return {
+    mild: runsOf(mild, [], groups),
+    harsh: runsOf(harsh, [], groups),
+    lossy: runsOf(lossy, LOSSES, groups),
+  };
+}
+
+/** Runs without groups. */
+export const RUNS = allRuns([]);
+
+/** Runs in which memberships come and go too. */
+export const GROUP_RUNS = allRuns(groupSteps(USERS, [UNKNOWN_USER]));

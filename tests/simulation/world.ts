@@ -11,10 +11,12 @@ import { silentLog } from "../support/database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { MemoryDatabase } from "../support/memory_database.ts";
 import { NO_ENGINE_FAULTS } from "../support/memory_engine.ts";
+import { MembershipsTable } from "../support/memory_groups.ts";
 import { type Faults, NO_FAULTS } from "../support/memory_pool.ts";
 import { randomFrom } from "../support/random.ts";
 import { SimApplication } from "../support/sim_application.ts";
 import type { SimClient, SimSubscription } from "../support/sim_client.ts";
+import { SimMemberships } from "../support/sim_memberships.ts";
 import {
   HEARTBEAT_MS,
   LEASE_MS,
@@ -22,6 +24,13 @@ import {
   SimNode,
   type SimNodeOptions,
 } from "../support/sim_node.ts";
+import {
+  GROUPS,
+  GROUPS_MAX,
+  type GroupStep,
+  performOfGroups,
+} from "./group_steps.ts";
+import { Judges } from "./judges.ts";
 import type {
   ApplicationStep,
   DatabaseStep,
@@ -33,10 +42,12 @@ import { USERS } from "./steps.ts";
 
 export interface WorldOptions extends SimNodeOptions {
   readonly nodeCount: number;
+  /** Whether the application has groups. */
+  readonly hasGroups: boolean;
 }
 
 export const WORLD_OPTIONS: WorldOptions = {
-  ...{ ...SIM_NODE_OPTIONS, nodeCount: 1 },
+  ...{ ...SIM_NODE_OPTIONS, nodeCount: 1, hasGroups: false },
 };
 
 /** A client with an open connection, and the node that it is connected to. */
@@ -57,6 +68,10 @@ export class World {
   readonly random: () => number;
   readonly database: MemoryDatabase;
   readonly application: SimApplication;
+  /** With groups. */
+  readonly memberships: SimMemberships | undefined;
+  /** With groups. Without them a client compares its messages with who is online. */
+  readonly judges: Judges | undefined;
   /** One node at each place. A process that ends is replaced. */
   readonly nodes: SimNode[] = [];
   /** Nodes that can accept clients. */
@@ -77,14 +92,28 @@ export class World {
   constructor(options: WorldOptions, seed: number) {
     this.options = options;
     this.random = randomFrom(seed);
+    const memberships = options.hasGroups
+      ? new MembershipsTable(GROUPS_MAX)
+      : undefined;
     this.database = new MemoryDatabase(USERS, this.clock, {
-      ...{ random: this.random, firstSeq: FIRST_SEQ },
+      ...{ random: this.random, firstSeq: FIRST_SEQ, memberships },
     });
     this.application = new SimApplication(this.database, this.clock);
+    if (memberships !== undefined) {
+      const { database, clock } = this;
+      this.memberships = new SimMemberships(database, memberships, clock);
+      this.judges = new Judges(database, options);
+    }
     this.#failOver = this.database.replicate();
   }
 
   async start(): Promise<void> {
+    const { random } = this;
+    const changes = USERS.map((userId) => ({
+      ...{ userId, how: "set" as const },
+      groups: GROUPS.filter(() => random() < 0.25),
+    }));
+    this.memberships?.change(changes, "silent");
     for (let place = 0; place < this.options.nodeCount; place++) {
       await this.boot(place);
       // So that their heartbeats are not at the same times.
@@ -95,11 +124,11 @@ export class World {
 
   /** Starts a process at a place. Like a supervisor, it starts another one if that fails. */
   async boot(place: number): Promise<void> {
-    const { database, clock, random, options } = this;
+    const { database, clock, random, options, judges } = this;
     const boot = this.#newestBoots[place] = this.#boots += 1;
     const node = new SimNode(
       `${place}.${boot}.`,
-      { database, clock, random, log: silentLog },
+      { database, clock, random, log: silentLog, judges },
       // The clock of each further machine is a minute ahead: only the database's clock may matter.
       skewed(clock, place * 60_000),
       options,
@@ -123,6 +152,7 @@ export class World {
     await this.#performOfNode(step as NodeStep);
     this.#performOfDatabase(step as DatabaseStep);
     this.#performOfApplication(step as ApplicationStep);
+    performOfGroups(this, step as GroupStep);
     await this.clock.advance(0);
   }
 
@@ -134,7 +164,8 @@ export class World {
     for (const { pool } of nodes) Object.assign(pool.faults, NO_FAULTS);
     this.#forget();
     let hasStopped = false;
-    void application.stop().then(() => hasStopped = true);
+    const stopping = [application.stop(), this.memberships?.stop()];
+    void Promise.all(stopping).then(() => hasStopped = true);
     // Some of its statements hold their locks for a while, one after the other.
     while (!hasStopped) await this.clock.advance(1_000);
   }
@@ -155,11 +186,13 @@ export class World {
     this.entries = this.entries.filter(({ node }) => node.isRunning);
   }
 
-  #at(index: number): SimNode {
+  /** The node at a place, modulo the number of nodes. */
+  at(index: number): SimNode {
     return this.nodes[index % this.nodes.length] as SimNode;
   }
 
-  #pick(pick: number): Entry | undefined {
+  /** An open connection, modulo their number. */
+  pick(pick: number): Entry | undefined {
     return this.entries[pick % Math.max(1, this.entries.length)];
   }
 
@@ -186,7 +219,7 @@ export class World {
     switch (step.do) {
       case "open": {
         const { userId, version, tokenMs } = step;
-        const node = this.#at(step.node);
+        const node = this.at(step.node);
         const watch = version === 2 && step.watch !== undefined
           ? new Set(step.watch)
           : "*";
@@ -195,7 +228,7 @@ export class World {
         break;
       }
       case "resume": {
-        const entry = this.#pick(step.pick);
+        const entry = this.pick(step.pick);
         if (entry === undefined) break;
         this.close(entry);
         await clock.advance(step.ms);
@@ -204,18 +237,18 @@ export class World {
         const known = seq < 0 || count !== undefined
           ? {}
           : { known: { seq, users } };
-        this.enter(this.#at(step.node), userId, {
+        this.enter(this.at(step.node), userId, {
           ...{ version, watch: scope, ...known },
         });
         break;
       }
       case "close": {
-        const entry = this.#pick(step.pick);
+        const entry = this.pick(step.pick);
         if (entry !== undefined) this.close(entry);
         break;
       }
       case "watch": {
-        const entry = this.#pick(step.pick);
+        const entry = this.pick(step.pick);
         if (entry?.client.version !== 2) break;
         const { client, node } = entry;
         const ref = ++this.#refs;
@@ -231,13 +264,13 @@ export class World {
         break;
       }
       case "refresh": {
-        const entry = this.#pick(step.pick);
+        const entry = this.pick(step.pick);
         if (entry?.client.version !== 2) break;
         for (const ms of step.verifyMs) entry.node.refresh(entry.client, ms);
         break;
       }
       case "break socket": {
-        const entry = this.#pick(step.pick);
+        const entry = this.pick(step.pick);
         if (entry !== undefined) entry.client.isBroken = true;
         break;
       }
@@ -249,37 +282,37 @@ export class World {
   async #performOfNode(step: NodeStep): Promise<void> {
     switch (step.do) {
       case "faults":
-        Object.assign(this.#at(step.node).pool.faults, step.faults);
+        Object.assign(this.at(step.node).pool.faults, step.faults);
         break;
       case "link broken":
-        this.#at(step.node).pool.breakLinks();
+        this.at(step.node).pool.breakLinks();
         break;
       case "link silent":
-        this.#at(step.node).pool.silenceLinks();
+        this.at(step.node).pool.silenceLinks();
         break;
       case "connections silent":
         if (!this.#beginOutage(0)) break;
-        this.#at(step.node).pool.silence(step.count);
+        this.at(step.node).pool.silence(step.count);
         // Until it has other connections, a node that leaves takes it for dead.
         this.#nextLeaveAt = this.clock.now() + RECOVERY_MS;
         break;
       case "down":
-        this.#at(step.node).pool.faults.down = true;
-        this.#at(step.node).pool.breakLinks();
+        this.at(step.node).pool.faults.down = true;
+        this.at(step.node).pool.breakLinks();
         break;
       case "healed":
-        Object.assign(this.#at(step.node).pool.faults, NO_FAULTS);
+        Object.assign(this.at(step.node).pool.faults, NO_FAULTS);
         break;
       case "crash": {
         const place = step.node % this.nodes.length;
-        this.#at(place).crash();
+        this.at(place).crash();
         await this.#replace(place);
         break;
       }
       case "leave": {
         if (this.clock.now() < this.#nextLeaveAt) break;
         const place = step.node % this.nodes.length;
-        void this.#at(place).stop(step.handoverMs);
+        void this.at(place).stop(step.handoverMs);
         this.#newestBoots[place] = 0;
         await this.clock.advance(step.ms);
         await this.#replace(place);
@@ -332,8 +365,11 @@ export class World {
         break;
       case "fail over": {
         const before = [...this.database.users.rows.keys()];
+        this.judges?.read();
         this.#failOver();
+        this.judges?.read();
         this.application.lost(before);
+        this.memberships?.lost();
         for (const { pool } of nodes) pool.breakLinks();
       }
     }
@@ -357,6 +393,7 @@ export class World {
       case "lock table":
         return application.lockTable();
       case "unlock":
+        this.memberships?.unlock();
         return application.unlock();
       case "refill":
         return application.refill(step.ms);

@@ -31,14 +31,40 @@ export interface SimSubscription {
   readonly endsAt?: number;
 }
 
+/** Holds a client's messages to more than the client can know. */
+export interface Judge {
+  /** The users of whom the client has a copy as of a `seq`, ids ascending, if it watches all of them. */
+  viewAt?(seq: number): UserId[];
+  /**
+   * Called with each message, before the client takes it.
+   *
+   * @param scope The users that the client watches with this message.
+   */
+  receive(message: Message, scope: Scope): void;
+  /** Called when nothing is under way, and every message that is due must have come. */
+  end?(): void;
+}
+
+/** Appoints judges. */
+export interface Jury {
+  /** @param openedSeq The roster's `seq` when the client connects. */
+  judgeOf(
+    userId: UserId,
+    subscription: SimSubscription,
+    openedSeq: number,
+  ): Judge;
+}
+
 export interface SimClientDeps {
   readonly database: MemoryDatabase;
+  /** Left out: the client itself compares what it receives with who is online. */
+  readonly judge?: Judge | undefined;
   readonly clock: FakeClock;
   /** Time for which the node is busy with one message. */
   readonly sendMs: number;
 }
 
-type Message = UserStatusBroadcast | ServerMessage;
+export type Message = UserStatusBroadcast | ServerMessage;
 
 /** A connection that remembers whether it was ever live. */
 export class SimConnection extends Connection {
@@ -68,12 +94,15 @@ export class SimClient implements Socket {
   closed: number | undefined;
   /** Whether closing the socket throws. */
   isBroken = false;
+  /** Whether its peer ever read nothing for a while. */
+  wasSlow = false;
   readonly isOpen = true;
   bufferedAmount = 0;
   /** What was wrong with a message. */
   fault: unknown;
   /** The token that it sent last. */
   lastToken: string | undefined;
+  readonly judge: Judge | undefined;
   readonly #deps: SimClientDeps;
   readonly #resumes: boolean;
   /** Whether it has received a state, and not only differences to a copy from elsewhere. */
@@ -99,6 +128,7 @@ export class SimClient implements Socket {
     this.#resumes = known !== undefined;
     this.#newestSeq = this.seq;
     this.#deps = deps;
+    this.judge = deps.judge;
     this.connection = new SimConnection(userId, this, {
       ...{ version, endsAt, receivedAt: 0 },
     });
@@ -119,12 +149,13 @@ export class SimClient implements Socket {
     equal(this.closed, undefined, "nothing is sent after a close");
     clock.spend(sendMs);
     this.received.push(message);
+    this.judge?.receive(message, this.#scopeWith(message));
     switch (message.type) {
       case "user_online":
       case "user_offline":
         return this.#onBroadcast(message);
       case "watching":
-        this.scope = this.#requested.get(message.ref) ?? this.scope;
+        this.scope = this.#scopeWith(message);
         return;
       case "presence_state":
       case "presence_diff":
@@ -146,6 +177,12 @@ export class SimClient implements Socket {
     if (this.isBroken) throw new Error("injected: the socket is broken");
   }
 
+  /** Its peer leaves so many bytes unread. */
+  stall(bytes: number): void {
+    this.wasSlow = true;
+    this.bufferedAmount = bytes;
+  }
+
   /** The client is about to send `watch` with this `ref`. */
   request(scope: Scope, ref: number): void {
     this.#requested.set(ref, scope);
@@ -156,13 +193,19 @@ export class SimClient implements Socket {
     return this.scope === "*" || this.scope.has(userId);
   }
 
+  #scopeWith(message: Message): Scope {
+    return message.type === "watching"
+      ? this.#requested.get(message.ref) ?? this.scope
+      : this.scope;
+  }
+
   /** P5: a transition is committed before it is delivered. P6: the messages of a user alternate. */
   #onBroadcast({ type, userId }: UserStatusBroadcast): void {
     const { database } = this.#deps;
     ok(this.#lastOf.get(userId) !== type, `[P6] ${type} of ${userId} twice`);
     this.#lastOf.set(userId, type);
     // After a failover, messages may belong to the lost history until a node finds the loss.
-    if (database.epoch > 0) return;
+    if (this.judge !== undefined || database.epoch > 0) return;
     const isCommitted = database.history.some((transition) =>
       transition.userId === userId && type === `user_${transition.status}`
     );
@@ -213,9 +256,10 @@ export class SimClient implements Socket {
   #checkCopy(): void {
     const { database } = this.#deps;
     if (database.epoch > 0) return;
+    const view = this.judge?.viewAt?.(this.seq) ?? database.onlineAt(this.seq);
     deepEqual(
       [...this.users].sort(database.compareIds),
-      database.onlineAt(this.seq).filter((id) => this.isWatching(id)),
+      view.filter((id) => this.isWatching(id)),
       `[S1] the copy of ${this.userId} as of ${this.seq}`,
     );
   }

@@ -25,7 +25,7 @@ import { unlimited, WITHOUT_GROUPS } from "./fakes.ts";
 import type { MemoryDatabase } from "./memory_database.ts";
 import { MemoryPool } from "./memory_pool.ts";
 import { MemoryStore, type SweepBounds } from "./memory_store.ts";
-import { SimClient, type SimSubscription } from "./sim_client.ts";
+import { type Jury, SimClient, type SimSubscription } from "./sim_client.ts";
 
 export const LEASE_MS = 10_000;
 export const HEARTBEAT_MS = 3_000;
@@ -61,6 +61,8 @@ export interface SimNodeDeps {
   readonly clock: FakeClock;
   readonly log: Log;
   readonly random: () => number;
+  /** Left out: the clients judge themselves. */
+  readonly judges?: Jury | undefined;
 }
 
 export class SimNode {
@@ -85,6 +87,7 @@ export class SimNode {
     options: SimNodeOptions = SIM_NODE_OPTIONS,
   ) {
     const { database, log, random } = deps;
+    const { memberships } = database;
     this.pool = new MemoryPool(database, deps.clock, random);
     const { feedRows } = options;
     const bounds: SweepBounds = { ...SWEEP_BOUNDS, feedRows };
@@ -105,6 +108,9 @@ export class SimNode {
         offlineGraceMs: options.offlineGraceMs,
         fanout: { intervalMs: 50, stateUsersMax: options.stateUsersMax },
         onRevoked: () => this.#eviction.onRevoked(),
+        ...memberships === undefined
+          ? {}
+          : { groups: { perUserMax: memberships.groupsMax } },
         onUnknown: provisioning &&
           ((userId) => unknownUsers.handle(userId)),
       },
@@ -211,10 +217,11 @@ export class SimNode {
   ): SimClient {
     const { fanout, connections } = this.core;
     const { ring, seq } = this.roster;
-    const { database, clock } = this.#deps;
+    const { database, clock, judges } = this.#deps;
     const { sendMs } = this.#options;
+    const judge = judges?.judgeOf(userId, subscription, seq);
     const client = new SimClient(userId, subscription, seq, {
-      ...{ database, clock, sendMs },
+      ...{ database, clock, judge, sendMs },
     });
     const { connection } = client;
     const { version, watch, known } = subscription;
@@ -262,6 +269,7 @@ export class SimNode {
           } as const;
         }),
         ...WITHOUT_GROUPS,
+        reread: (userId) => this.core.presence.reread(userId),
         endOf: () => Infinity,
         now: () => this.now(),
       },
