@@ -48,6 +48,7 @@ export function createFanout(
   ringCapacity = 100_000,
   stateUsersMax = STATE_USERS_MAX,
   hasGroups = false,
+  groupsMax?: number,
 ): FanoutFixture {
   const roster = new Roster(ringCapacity);
   const subscriptions = new Subscriptions(roster);
@@ -65,7 +66,7 @@ export function createFanout(
         fanout.ended(connection);
       },
     },
-  });
+  }, groupsMax);
   let seq = 0;
   const change = (userId: number, count = 1) => {
     const username = `user${userId}`;

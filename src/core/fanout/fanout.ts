@@ -88,14 +88,17 @@ export class Fanout implements ConnectionObserver {
   readonly #sync: Sync;
   readonly #v1Pump: Pump<V1Subscriber>;
   readonly #v2Pump: Pump<V2Subscriber>;
+  readonly #groupsMax: number;
   #epoch = 0;
 
-  constructor(deps: FanoutDeps) {
+  /** @param groupsMax Groups that the roster may have for newcomers to be taken. */
+  constructor(deps: FanoutDeps, groupsMax = GROUPS_MAX) {
     const { subscriptions, roster, clock, metrics, intervalMs } = deps;
     const sender = new Sender(deps);
     const broadcast = new Broadcast(roster.ring, sender);
     const sync = new Sync({ ...deps, sender });
     this.#deps = deps;
+    this.#groupsMax = groupsMax;
     this.#broadcast = broadcast;
     this.#sync = sync;
     this.#v1Pump = new Pump({
@@ -232,7 +235,7 @@ export class Fanout implements ConnectionObserver {
     if (audience?.view.groups.key === groups.key) {
       return this.#markPending(subscriber);
     }
-    if (roster.groups.size > GROUPS_MAX && audience === undefined) {
+    if (roster.groups.size > this.#groupsMax && audience === undefined) {
       return connections.disconnect(connection, DISCONNECT.groupLimitReached);
     }
     const to = subscriptions.move(subscriber, groups);

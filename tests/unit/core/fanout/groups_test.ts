@@ -1,11 +1,18 @@
 import { deepEqual, equal } from "node:assert/strict";
-import { SEND_BUFFER_BYTES_MAX } from "../../../../src/core/fanout/limits.ts";
+import {
+  QUEUED_MESSAGES_MAX,
+  SEND_BUFFER_BYTES_MAX,
+} from "../../../../src/core/fanout/limits.ts";
 import { STALLED_RECHECK_MS } from "../../../../src/base/limits.ts";
 import { joiningConnection } from "../../../support/fakes.ts";
 import { createFanout, type Peer, received } from "../../../support/fanout.ts";
 
-function createGrouped(ringCapacity = 100_000, stateUsersMax = 10) {
-  return createFanout(ringCapacity, stateUsersMax, true);
+function createGrouped(
+  ringCapacity = 100_000,
+  stateUsersMax = 10,
+  groupsMax?: number,
+) {
+  return createFanout(ringCapacity, stateUsersMax, true, groupsMax);
 }
 
 /** The version 1 messages that a socket received, in short. */
@@ -259,5 +266,42 @@ Deno.test("[V5] a user who came online without groups shows nobody anything, and
   await clock.advance(100);
   deepEqual(peers.slice(0, 1).map(receivedV1), [[]]);
   deepEqual(received(peers[1] as Peer), [`${roster.seq} is 1,3`]);
+  await fanout.stop();
+});
+
+Deno.test("[L1] a node that knows too many groups takes no newcomers, and goes on with its connections", async () => {
+  const { put, clock, connectV1, connectV2, fanout } = createGrouped(
+    100,
+    10,
+    4,
+  );
+  put(1, ["a", "b"]);
+  const [first, second] = [connectV1(1), connectV2(1)];
+  put(2, ["b", "c", "d"]);
+  const newcomers = [connectV1(1), connectV2(2)];
+  put(1, ["a", "c"]);
+  await clock.advance(100);
+  deepEqual(newcomers.map(({ socket }) => socket.closes), [
+    ["1013 too many groups on this node"],
+    ["1013 too many groups on this node"],
+  ]);
+  deepEqual(receivedV1(first), ["+2"]);
+  deepEqual(received(second), ["3 is 1,2"]);
+  await fanout.stop();
+});
+
+Deno.test("[L1] a version 1 peer that does not read costs a bounded number of messages, however often its user changes groups", async () => {
+  const { put, clock, connectV1, fanout } = createGrouped();
+  for (let n = 0; n < 1_000; n++) put(100 + n, [n % 2 === 0 ? "a" : "b"]);
+  put(1, ["a"]);
+  const peer = connectV1(1);
+  peer.socket.bufferedAmount = SEND_BUFFER_BYTES_MAX;
+  let changes = 0;
+  for (; peer.socket.closes.length === 0 && changes < 1_000; changes++) {
+    put(1, [changes % 2 === 0 ? "b" : "a"]);
+    if (changes % 10 === 0) await clock.advance(10);
+  }
+  deepEqual(peer.socket.closes, ["1013 slow consumer: too far behind"]);
+  equal(changes * 1_000 < QUEUED_MESSAGES_MAX + 20_000, true);
   await fanout.stop();
 });
