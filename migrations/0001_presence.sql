@@ -88,6 +88,7 @@ create table rollcall_internal.token_groups (
   groups text[] not null,
   written_at timestamptz not null default clock_timestamp()
 );
+create index token_groups_written on rollcall_internal.token_groups (written_at);
 
 -- Users and tokens that were disconnected by an administrator. Nodes read them in id order.
 create table rollcall_internal.revocations (

@@ -255,7 +255,8 @@ begin
 end
 $$;
 
--- Keeps the groups of tokens. Those of an older token do not replace those of a newer one.
+-- Keeps the groups of tokens. Those of an older token do not replace those of a newer one. The same ones are
+-- written once a day, so that they do not become too old.
 create or replace function rollcall_internal.set_token_groups(entries jsonb) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
   insert into rollcall_internal.token_groups as t (user_id, issued_at, groups)
@@ -264,7 +265,30 @@ language sql set search_path = pg_catalog, pg_temp as $$
    order by e."userId", e."issuedAt" desc
       on conflict (user_id) do update
          set issued_at = excluded.issued_at, groups = excluded.groups, written_at = excluded.written_at
-       where t.issued_at <= excluded.issued_at;
+       where t.issued_at <= excluded.issued_at
+         and ((t.issued_at, t.groups) is distinct from (excluded.issued_at, excluded.groups)
+              or t.written_at < excluded.written_at - interval '1 day');
+$$;
+
+-- Deletes up to `most` groups of tokens that are older than `keep_ms`, of users who are not online. Their next
+-- token brings them back.
+create or replace function rollcall_internal.prune_token_groups(keep_ms bigint, most integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+declare
+  old timestamptz := now() - keep_ms * interval '1 millisecond';
+begin
+  -- Twice: a row that was written meanwhile stays.
+  delete from rollcall_internal.token_groups t
+   where t.written_at < old and t.user_id in (
+     select o.user_id from rollcall_internal.token_groups o
+      where o.written_at < old
+        and not exists (
+          select from rollcall_internal.presence p where p.user_id = o.user_id and p.nodes <> '{}'
+        )
+      order by o.written_at limit most
+   );
+end
 $$;
 
 -- From here on, users may have groups: after a start without them, a sweep takes them away.

@@ -66,6 +66,9 @@ export const MIGRATE_LOCK_MS = 1_000;
 /** Age after which revocations are deleted. A revoked token that is valid for longer would be accepted again. */
 export const REVOCATIONS_KEEP_MS = 30 * 24 * 3_600_000;
 
+/** Age after which the groups of a token are deleted, of a user who is not online. Its next connection writes them again. */
+export const TOKEN_GROUPS_KEEP_MS = 30 * 24 * 3_600_000;
+
 /** Time for a read of the users table to get a lock. Presence goes on without it. */
 export const USERS_READ_LOCK_MS = 200;
 

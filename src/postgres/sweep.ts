@@ -18,6 +18,7 @@ import {
   SWEEP_ROUNDS_MAX,
   SWEEP_SLICE_ROWS,
   SWEEP_USERS_MAX,
+  TOKEN_GROUPS_KEEP_MS,
 } from "./limits.ts";
 import { isTimeout, type Pool } from "./pool.ts";
 import { areGroupsReadable, type Rows, type TransitionRow } from "./rows.ts";
@@ -114,6 +115,12 @@ async function sweepGroups(
       [nodeId, REGROUP_USERS_MAX],
     );
     done.push(...compared);
+  }
+  if (slices > 0) {
+    await pool.query("select rollcall_internal.prune_token_groups($1, $2)", [
+      TOKEN_GROUPS_KEEP_MS,
+      REGROUP_USERS_MAX,
+    ]);
   }
   return done;
 }

@@ -482,6 +482,25 @@ Deno.test("[V2] the newest token of a user says its groups, and an older one doe
   ]);
 });
 
+Deno.test("[L1] the groups of an old token are deleted, but not while its user is online or connects again", async () => {
+  await using it = await open("select", CLAIM);
+  const set = (...ids: number[]) =>
+    it.store.setTokenGroups(
+      ids.map((userId) => ({ userId, groups: ["a"], issuedAt: 1 })),
+    );
+  await set(1, 2, 3, 4);
+  await it.store.apply(A, [1], []);
+  await it.run(
+    "update rollcall_internal.token_groups set written_at = now() - interval '31 days' where user_id < 4",
+  );
+  await set(2);
+  await it.store.sweep(A);
+  const kept = await it.run(
+    "select user_id from rollcall_internal.token_groups order by 1",
+  );
+  deepEqual(kept.map(({ user_id }) => user_id), [1, 2, 4]);
+});
+
 Deno.test("[V1] findUsers returns which users exist, with their groups", async () => {
   await using it = await open(MEMBERSHIPS, table("memberships", 2));
   await it.run(
