@@ -50,7 +50,6 @@ import type {
   Subscription,
   Transition,
 } from "../core/store/store.ts";
-import type { Status } from "../client/protocol/messages.ts";
 import {
   INTEGER_IDS,
   type UserId,
@@ -62,25 +61,16 @@ import { hostName, Overview } from "./overview.ts";
 import { Pool } from "./pool.ts";
 import { describeRefusal } from "./provision_refusal.ts";
 import {
+  type ApplyRow,
   areGroupsReadable,
   type FoundRow,
   type FoundUser,
   Rows,
+  type SnapshotRow,
   type TransitionRow,
 } from "./rows.ts";
 import { regroup, sweep } from "./sweep.ts";
 import { traced } from "./traced.ts";
-
-/** A row of `apply`, which also returns the users for whom it wrote nothing. */
-interface ApplyRow extends Omit<TransitionRow, "status"> {
-  readonly status:
-    | Status
-    | "unknown"
-    | "deferred"
-    | "ungrouped"
-    | "overgrouped"
-    | "unreadable";
-}
 
 /** The groups in a token. */
 export interface TokenGroups {
@@ -187,20 +177,13 @@ export class PostgresStore implements Store {
         ),
     );
     this.#settledNode = nodeId;
-    const idsWith = (status: string) =>
-      rows.filter((row) => row.status === status).map((row) =>
-        this.#rows.toId(row.user_id)
-      );
-    const [unknown, deferred] = [idsWith("unknown"), idsWith("deferred")];
+    const applied = this.#rows.toApplied(rows);
+    const { unknown, deferred } = applied;
     // The groups of others than these were read.
     if (arriving.length > unknown.length + deferred.length) {
       this.#groupsReadable = areGroupsReadable(rows);
     }
-    return {
-      ...{ transitions: this.#rows.toTransitions(rows), unknown, deferred },
-      ungrouped: idsWith("ungrouped"),
-      overgrouped: idsWith("overgrouped"),
-    };
+    return applied;
   }
 
   async regroup(nodeId: NodeId): Promise<Regrouped> {
@@ -261,14 +244,7 @@ export class PostgresStore implements Store {
   }
 
   async snapshot(): Promise<Snapshot> {
-    const rows = await this.#pool.query<
-      {
-        seq: string;
-        id: unknown;
-        username: string;
-        groups: readonly string[] | null;
-      }
-    >(
+    const rows = await this.#pool.query<SnapshotRow>(
       `select head.seq, online.id, online.username, online.groups
          from rollcall_internal.head
          left join lateral (
@@ -276,12 +252,7 @@ export class PostgresStore implements Store {
             where nodes operator(pg_catalog.<>) '{}'
          ) online on true`,
     );
-    const users = rows.flatMap((row) => {
-      if (row.id === null) return [];
-      const user = { id: this.#rows.toId(row.id), username: row.username };
-      return [row.groups === null ? user : { ...user, groups: row.groups }];
-    });
-    return { seq: Number(rows[0]?.seq ?? 0), users };
+    return this.#rows.toSnapshot(rows);
   }
 
   claimedBy(nodeId: NodeId): Promise<readonly UserId[]> {

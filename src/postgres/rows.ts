@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Transition } from "../core/store/store.ts";
+import type { Applied, Snapshot, Transition } from "../core/store/store.ts";
 import type { Status } from "../client/protocol/messages.ts";
 import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 
@@ -23,6 +23,25 @@ export function areGroupsReadable(
   rows: readonly { readonly status: string }[],
 ): boolean {
   return !rows.some(({ status }) => status === "unreadable");
+}
+
+/** A row of `apply`, which also returns the users for whom it wrote nothing. */
+export interface ApplyRow extends Omit<TransitionRow, "status"> {
+  readonly status:
+    | Status
+    | "unknown"
+    | "deferred"
+    | "ungrouped"
+    | "overgrouped"
+    | "unreadable";
+}
+
+/** One user who is online. If nobody is, one row without a user. */
+export interface SnapshotRow {
+  readonly seq: string;
+  readonly id: unknown;
+  readonly username: string;
+  readonly groups: readonly string[] | null;
 }
 
 /** A row of `find_users`. */
@@ -66,6 +85,28 @@ export class Rows {
           : { groupsBefore: row.groups_before }),
       }))
       .sort((a, b) => a.seq - b.seq);
+  }
+
+  toApplied(rows: readonly ApplyRow[]): Applied {
+    const idsWith = (status: ApplyRow["status"]) =>
+      rows.filter((row) => row.status === status)
+        .map((row) => this.toId(row.user_id));
+    return {
+      transitions: this.toTransitions(rows),
+      unknown: idsWith("unknown"),
+      deferred: idsWith("deferred"),
+      ungrouped: idsWith("ungrouped"),
+      overgrouped: idsWith("overgrouped"),
+    };
+  }
+
+  toSnapshot(rows: readonly SnapshotRow[]): Snapshot {
+    const users = rows.flatMap(({ id, username, groups }) => {
+      if (id === null) return [];
+      const user = { id: this.toId(id), username };
+      return [groups === null ? user : { ...user, groups }];
+    });
+    return { seq: Number(rows[0]?.seq ?? 0), users };
   }
 
   toFoundUser({ user_id, groups, is_over }: FoundRow): FoundUser {
