@@ -13,7 +13,7 @@ import { CLOSE } from "../../src/client/protocol/close.ts";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { SimMemberships } from "../support/sim_memberships.ts";
 import type { Transaction } from "../support/memory_transaction.ts";
-import { HEARTBEAT_MS } from "../support/sim_node.ts";
+import { HEARTBEAT_MS, LEASE_MS } from "../support/sim_node.ts";
 import { GROUPS } from "./group_steps.ts";
 import { USERS } from "./steps.ts";
 import type { World } from "./world.ts";
@@ -29,6 +29,9 @@ const FAULTY_SWEEP_MS = 90_000;
 
 /** How long a transaction may take from its read of the groups to its commit. */
 const TRANSACTION_MS = 60_000;
+
+/** Until every node has its lease, its notifications and its claims again. */
+const QUIET_MS = 45_000;
 
 /** Users who should be online and whom a viewer should see, ascending. */
 export function visibleUsers(world: World, viewer: UserId): UserId[] {
@@ -209,6 +212,30 @@ async function checkUnreadable(world: World): Promise<void> {
     } else equal(closed, CLOSE.overloaded.code, `[V5] ${userId} is let in`);
   }
   await clock.advance(SWEEP_MS + 1_000);
+  checkViews(world);
+}
+
+/** A node loses its lease, and comes back while nothing can be read: its users stay, and are in later. */
+export async function checkFenced(world: World): Promise<void> {
+  const { nodes: [node, other], memberships, clock, database } = world;
+  if (memberships === undefined || other === undefined) return;
+  const clients = world.entries.filter((entry) => entry.node === node)
+    .map(({ client }) => client)
+    .filter(({ closed }) => closed === undefined);
+  Object.assign(node?.pool.faults ?? {}, { cut: true });
+  await clock.advance(LEASE_MS + 3 * HEARTBEAT_MS);
+  memberships.lock();
+  Object.assign(node?.pool.faults ?? {}, { cut: false });
+  await clock.advance(10_000);
+  for (const { userId, closed } of clients) {
+    equal(closed, undefined, `[V5] ${userId} was in, and is sent away`);
+  }
+  memberships.unlock();
+  await clock.advance(QUIET_MS);
+  const online = new Set(database.onlineIds());
+  for (const { userId } of clients) {
+    ok(online.has(userId), `[V5] ${userId} is connected, but offline`);
+  }
   checkViews(world);
 }
 

@@ -21,6 +21,14 @@ export type GroupStep =
     /** Whether the application names the users in its transaction. */
     readonly naming: "named" | "silent";
   }
+  | {
+    /** Takes back a change by a failover, and makes another one. */
+    readonly do: "lose";
+    readonly userId: UserId;
+    readonly lost: readonly string[];
+    readonly kept: readonly string[];
+    readonly ms: number;
+  }
   | { readonly do: "name"; readonly userIds: readonly UserId[] }
   | { readonly do: "lock groups" }
   | { readonly do: "drop groups"; readonly ms: number }
@@ -123,13 +131,38 @@ export function groupSteps(
   ];
 }
 
+/** A failover that loses a change of groups. Its row may have the `seq` of another change then. */
+export function lossSteps(
+  users: readonly UserId[],
+): ReturnType<typeof take>[] {
+  return [take(
+    3,
+    fc.record({
+      ...{ do: fc.constant("lose"), userId: oneOf(...users) },
+      ...{ lost: one, kept: one, ms: oneOf(0, 20, 400) },
+    }),
+  )];
+}
+
 /** Performs a step in a world with groups. Other steps are passed over. */
-export function performOfGroups(world: World, step: GroupStep): void {
+export async function performOfGroups(
+  world: World,
+  step: GroupStep,
+): Promise<void> {
   const { memberships, judges, database, clock } = world;
   if (memberships === undefined || judges === undefined) return;
   switch (step.do) {
     case "regroup":
       return memberships.change(step.changes, step.naming);
+    case "lose": {
+      const { userId, lost, kept, ms } = step;
+      await world.perform({ do: "replicate" });
+      memberships.change([{ userId, how: "set", groups: lost }], "named");
+      await clock.advance(ms);
+      await world.perform({ do: "fail over" });
+      memberships.change([{ userId, how: "set", groups: kept }], "named");
+      return;
+    }
     case "name":
       return memberships.name(step.userIds);
     case "lock groups":

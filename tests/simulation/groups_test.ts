@@ -14,7 +14,7 @@ const options: fc.Arbitrary<Partial<WorldOptions>> = fc.record({
   stateUsersMax: fc.constantFrom(1_000, 1_000, 3),
   sendMs: fc.constantFrom(0, 0.6),
   feedRows: fc.constantFrom(1_000, 1_000, 1_000, 4),
-  ringCapacity: fc.constantFrom(10_000, 10_000, 6),
+  ringCapacity: fc.constantFrom(10_000, 10_000, 6, 3),
   autoProvision: fc.constantFrom(false, false, true),
 });
 

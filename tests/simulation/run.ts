@@ -17,6 +17,7 @@ import {
   watchOffline,
 } from "./checks.ts";
 import {
+  checkFenced,
   checkFresh,
   checkMemberships,
   watchUnreadable,
@@ -44,6 +45,7 @@ export async function run(
   }
   await checkQuiet(world);
   await checkMemberships(world);
+  if (kind !== "mild") await checkFenced(world);
   await checkMeddling(world);
   await checkDeath(world);
   await checkEnd(world);

@@ -10,7 +10,7 @@ import type { UserId } from "../../src/client/protocol/user_id.ts";
 import type { EngineFaults } from "../support/memory_engine.ts";
 import type { Faults } from "../support/memory_pool.ts";
 import type { Trigger } from "../support/memory_users.ts";
-import { type GroupStep, groupSteps } from "./group_steps.ts";
+import { type GroupStep, groupSteps, lossSteps } from "./group_steps.ts";
 
 export const USERS: readonly UserId[] = [1, 2, 3, 4, 5];
 /** An id that belongs to no user. */
@@ -282,6 +282,7 @@ export type Kind = "mild" | "harsh" | "lossy";
 
 function allRuns(
   groups: readonly Share[],
+  losses: readonly Share[],
 ): Readonly<Record<Kind, fc.Arbitrary<Step[]>>> {
   const mild = [...APPLICATION_STEPS, ...MILD_STEPS];
   const harsh = [...APPLICATION_STEPS, ...HARSH_STEPS];
@@ -291,12 +292,15 @@ function allRuns(
   return {
     mild: runsOf(mild, [], groups),
     harsh: runsOf(harsh, [], groups),
-    lossy: runsOf(lossy, LOSSES, groups),
+    lossy: runsOf(lossy, LOSSES, [...groups, ...losses]),
   };
 }
 
 /** Runs without groups. */
-export const RUNS = allRuns([]);
+export const RUNS = allRuns([], []);
 
 /** Runs in which memberships come and go too. */
-export const GROUP_RUNS = allRuns(groupSteps(USERS, [UNKNOWN_USER]));
+export const GROUP_RUNS = allRuns(
+  groupSteps(USERS, [UNKNOWN_USER]),
+  lossSteps(USERS),
+);

@@ -152,7 +152,7 @@ export class World {
     await this.#performOfNode(step as NodeStep);
     this.#performOfDatabase(step as DatabaseStep);
     this.#performOfApplication(step as ApplicationStep);
-    performOfGroups(this, step as GroupStep);
+    await performOfGroups(this, step as GroupStep);
     await this.clock.advance(0);
   }
 
