@@ -1,0 +1,154 @@
+/**
+ * The adversary: a client with a good token that tries every door of the servers to learn of users
+ * with whom it shares no group.
+ *
+ * It does the same whatever the hidden users do, and keeps all that it observes. It may not see
+ * whether the hidden world lives, so two runs must give the same.
+ *
+ * @module
+ */
+import { deepEqual } from "node:assert/strict";
+import { Doors, type Observed, type Tokens, UNSEEN } from "./doors.ts";
+import {
+  ATTACKER,
+  FRIEND,
+  HIDDEN,
+  type HiddenWorld,
+  MANY,
+} from "./hidden_world.ts";
+import { Tap } from "./tap.ts";
+
+interface Told {
+  readonly name: string;
+  readonly tap: Tap;
+}
+
+export class Adversary implements AsyncDisposable {
+  readonly #world: HiddenWorld;
+  readonly #doors: Doors;
+  readonly #friendToken: string;
+  /** Open all the time, on each node. All are told when the friend comes and goes. */
+  readonly #told: readonly Told[];
+  /** Open all the time, and told of nobody who comes or goes. */
+  readonly #untold: readonly Told[];
+  #steps = 0;
+  /** Of the first message to the first tap: before the hidden users did anything. */
+  #firstSeq = 0;
+  #friendSeq: number | undefined;
+
+  private constructor(
+    world: HiddenWorld,
+    tokens: Tokens,
+    told: readonly Told[],
+    untold: readonly Told[],
+  ) {
+    this.#world = world;
+    this.#doors = new Doors(tokens);
+    this.#friendToken = tokens.friend;
+    this.#told = told;
+    this.#untold = untold;
+  }
+
+  static async start(world: HiddenWorld): Promise<Adversary> {
+    const older = await world.tokenOf(ATTACKER);
+    await world.setGroups(ATTACKER, ["seen"]);
+    const own = await world.tokenOf(ATTACKER);
+    const friend = await world.tokenOf(FRIEND);
+    const hidden = await world.tokenOf(HIDDEN);
+    const many = await world.tokenOf(MANY[0] ?? 0);
+    const told: Told[] = [];
+    const untold: Told[] = [];
+    for (const [node, { url }] of world.nodes.entries()) {
+      const on = (name: string) => `${name} on node ${node}`;
+      const version2 = new Tap(url, own);
+      // The first state has everybody in sight, and later ones are diffs of it.
+      await version2.receives("presence_state");
+      told.push(
+        { name: on("version 2"), tap: version2 },
+        { name: on("version 1"), tap: new Tap(url, own, { version: 1 }) },
+        {
+          name: on("a watcher of unseen users and the friend"),
+          tap: new Tap(url, own, { query: `watch=${[...UNSEEN, FRIEND]}` }),
+        },
+      );
+      untold.push(
+        {
+          name: on("a watcher of unseen users"),
+          tap: new Tap(url, own, { query: `watch=${UNSEEN}` }),
+        },
+        { name: on("one who gets counts"), tap: new Tap(url, many) },
+      );
+    }
+    await Promise.all(untold.map(({ tap }) => tap.receives("seq")));
+    const adversary = new Adversary(
+      world,
+      { own, older, friend, hidden },
+      told,
+      untold,
+    );
+    adversary.#firstSeq = told[0]?.tap.seq ?? 0;
+    return adversary;
+  }
+
+  /** Tries every door, of one node after the other. */
+  async tryDoors(): Promise<Observed> {
+    const url = this.#world.urlOf(this.#steps++);
+    const friend = await this.#flush(url);
+    const before = this.#events();
+    const last = Math.max(...this.#told.map(({ tap }) => tap.seq));
+    const seqs = { first: this.#firstSeq, last };
+    const doors = await this.#doors.tryAll(url, seqs);
+    // What the adversary does itself tells its other sockets nothing.
+    deepEqual(this.#events(), before);
+    return { ...friend, ...doors };
+  }
+
+  /** Closes all sockets, and returns all that came over those that were open all the time. */
+  async end(): Promise<Observed> {
+    const taps = [...this.#told, ...this.#untold];
+    await Promise.all(taps.map(({ tap }) => tap[Symbol.asyncDispose]()));
+    return this.#events();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
+  }
+
+  #events(): Observed {
+    const taps = [...this.#told, ...this.#untold];
+    return Object.fromEntries(
+      taps.map(({ name, tap }) => [name, tap.observed]),
+    );
+  }
+
+  /**
+   * What the hidden users have caused so far was sent before what the friend causes now: a
+   * connection gets changes in their order. The friend comes back with its own `seq`, so it resumes
+   * over a gap in which it was offline.
+   */
+  async #flush(url: string): Promise<Observed> {
+    const query = this.#friendSeq === undefined
+      ? ""
+      : `since=${this.#friendSeq}`;
+    const toldOf = async (sign: string, act: () => unknown) => {
+      const seen = this.#told.map(({ tap }) => tap.events.length);
+      await act();
+      await Promise.all(
+        this.#told.map(({ tap }, at) => tap.receives(sign, seen[at])),
+      );
+    };
+    let friend: Tap | undefined;
+    await toldOf("online", async () => {
+      friend = new Tap(url, this.#friendToken, { query });
+      await friend.receives("seq");
+    });
+    await toldOf("offline", () => friend?.[Symbol.asyncDispose]());
+    this.#friendSeq = friend?.seq;
+    await Promise.all(
+      this.#untold.map(({ tap }) =>
+        tap.asks({ type: "ping" }, "keepalive").catch(() => {})
+      ),
+    );
+    return { "the friend, after a gap": friend?.observed };
+  }
+}
