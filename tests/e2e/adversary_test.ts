@@ -2,7 +2,7 @@
  * A member of one group tries to learn of the members of another: what it can observe is the same
  * with and without them.
  *
- * What is bounded and not equal: `seq` grows, so it tells that something happened to somebody. So
+ * What is bounded and not equal: `seq` grows, so it shows that something happened to somebody. So
  * does the time of an answer, because all users share the work of a node: a diff may wait for the
  * pass before it (`FANOUT_INTERVAL_MS`), a write for the batch before it. Neither depends on who it
  * was. An answer about a user is made from the attacker's own view, so it reads nothing that
@@ -11,158 +11,20 @@
 import { deepEqual, equal } from "node:assert/strict";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
 import { Adversary } from "../support/adversary.ts";
-import type { TestClient } from "../support/client.ts";
+import { LIFE } from "../support/hidden_life.ts";
+import { type TestClient, tokenFor } from "../support/client.ts";
 import { postgresForThisFile, query } from "../support/database.ts";
 import type { Observed } from "../support/doors.ts";
 import { onlineIds } from "../support/endpoints.ts";
-import {
-  ADMIN_TOKEN,
-  CROWD,
-  HIDDEN,
-  HiddenWorld,
-  MANY,
-  type Source,
-} from "../support/hidden_world.ts";
-import { untilEqual } from "../support/until.ts";
+import { HiddenWorld, MANY, type Source } from "../support/hidden_world.ts";
+import { startProxy } from "../support/proxy.ts";
+import { startServer, TEST_SECRET } from "../support/server.ts";
+import { observe, Tap } from "../support/tap.ts";
+import { until, untilEqual } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 
-/** What the hidden users do, one after another. */
-type Act = (world: HiddenWorld, open: Set<TestClient>) => Promise<void>;
-
-async function come(
-  world: HiddenWorld,
-  open: Set<TestClient>,
-  ids: readonly UserId[] = [HIDDEN],
-) {
-  await world.witnessed("user_online", ids, async () => {
-    for (const [at, id] of ids.entries()) open.add(await world.open(id, at));
-  });
-}
-
-async function go(
-  world: HiddenWorld,
-  open: Set<TestClient>,
-  ids: readonly UserId[] = [HIDDEN],
-) {
-  await world.witnessed("user_offline", ids, async () => {
-    await Promise.all([...open].map((client) => client.close()));
-    open.clear();
-  });
-}
-
-/** Puts the hidden user, who is online, into another group. */
-async function move(
-  world: HiddenWorld,
-  open: Set<TestClient>,
-  groups: readonly string[],
-) {
-  await world.setGroups(HIDDEN, groups);
-  await query(
-    world.databaseUrl,
-    `select rollcall.groups_changed(array[${HIDDEN}])`,
-  );
-  // With groups in tokens, a newer token moves the user.
-  if (world.source === "JWT_GROUPS_CLAIM") {
-    open.add(await world.open(HIDDEN, 1));
-  }
-}
-
-const LIFE: Readonly<Record<string, Act>> = {
-  "comes online": (world, open) => come(world, open),
-  "opens more connections on both nodes": async (world, open) => {
-    for (let at = 0; at < 6; at++) open.add(await world.open(HIDDEN, at));
-    await world.witnessLists(`"id":${HIDDEN},`);
-  },
-  "moves to a group that the witness alone sees": async (world, open) => {
-    await move(world, open, ["moved"]);
-    await world.witnessLists(`"id":${HIDDEN},`);
-  },
-  "moves out of all groups and back": async (world, open) => {
-    await world.witnessed(
-      "user_offline",
-      [HIDDEN],
-      () => move(world, open, []),
-    );
-    await world.witnessed(
-      "user_online",
-      [HIDDEN],
-      () => move(world, open, ["hidden"]),
-    );
-  },
-  "gets another name": async (world) => {
-    await query(
-      world.databaseUrl,
-      `update users set username = 'other' where id = ${HIDDEN}`,
-    );
-    await world.witnessLists('"other"');
-  },
-  "is one of a crowd": (world, open) => come(world, open, CROWD),
-  "leaves with the crowd": (world, open) => go(world, open, [HIDDEN, ...CROWD]),
-  "comes and goes with the crowd, three times": async (world, open) => {
-    for (let time = 0; time < 3; time++) {
-      await come(world, open, CROWD);
-      await go(world, open, CROWD);
-    }
-  },
-  "sends bad tokens and reads lists": async (world, open) => {
-    await come(world, open);
-    const asks = Array.from({ length: 40 }, async (_, n) => {
-      const token = n % 2 === 0 ? "bad" : await world.tokenOf(HIDDEN);
-      const headers = {
-        authorization: `Bearer ${token}`,
-        "x-forwarded-for": "198.51.100.7",
-      };
-      const response = await fetch(`${world.urlOf(n)}users/online`, {
-        headers,
-      });
-      await response.body?.cancel();
-    });
-    await Promise.all(asks);
-  },
-  "is disconnected by an administrator": async (world, open) => {
-    await world.witnessed("user_offline", [HIDDEN], async () => {
-      const response = await fetch(`${world.urlOf(0)}admin/disconnect`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
-        body: JSON.stringify({ userId: HIDDEN }),
-      });
-      equal(response.status, 202, await response.text());
-    });
-    open.clear();
-  },
-  "is refused because of too many groups": async (world) => {
-    await world.setGroups(HIDDEN, ["1", "2", "3", "4", "5"]);
-    await using client = await world.open(HIDDEN);
-    equal((await client.closed).code, 1008);
-    await world.setGroups(HIDDEN, ["hidden"]);
-  },
-  "is deleted while online": async (world, open) => {
-    await come(world, open);
-    await world.witnessed(
-      "user_offline",
-      [HIDDEN],
-      () => query(world.databaseUrl, `delete from users where id = ${HIDDEN}`),
-    );
-    open.clear();
-  },
-  "is made again, by its token if the servers do that": async (world, open) => {
-    const name = "made again";
-    if (world.source === "GROUPS_TABLE") {
-      await query(
-        world.databaseUrl,
-        `insert into users (id, username) values (${HIDDEN}, '${name}')`,
-      );
-    }
-    await world.witnessed(
-      "user_online",
-      [HIDDEN],
-      async () =>
-        open.add(await world.open(HIDDEN, 1, { preferred_username: name })),
-    );
-    await world.witnessLists(name);
-  },
-};
+const WITHOUT_SWEEP = { HEARTBEAT_MS: "60000", LEASE_MS: "200000" };
 
 /** All that the adversary observes, after each act or where it would have been. */
 async function attack(source: Source, isAlive: boolean): Promise<Observed> {
@@ -203,3 +65,110 @@ for (const source of ["GROUPS_TABLE", "JWT_GROUPS_CLAIM"] as const) {
     }
   });
 }
+
+Deno.test("[V1] an answer about a user who is out of sight reads no more than one about nobody: the database does not answer, and both are answered alike", async () => {
+  const databaseUrl = await postgres.database();
+  await query(
+    databaseUrl,
+    "create table teams as select * from (values (1, 'a'), (2, 'b'), (3, 'b')) t (user_id, group_id)",
+  );
+  await using proxy = startProxy(databaseUrl);
+  await using server = await startServer({
+    env: {
+      ...{ DATABASE_URL: proxy.url, JWT_SECRET: TEST_SECRET },
+      ...{ GROUPS_TABLE: "teams", ...WITHOUT_SWEEP },
+    },
+  });
+  const token = await tokenFor(1);
+  await using tap = new Tap(server.url, token);
+  await using other = new Tap(server.url, await tokenFor(2));
+  await tap.receives("presence_state");
+  await other.receives("presence_state");
+  proxy.set("silent");
+  const answers = new Set<string>();
+  // One who is online, one who is not, and one who does not exist.
+  for (const id of [2, 3, 4_000_000]) {
+    const headers = { authorization: `Bearer ${token}` };
+    const listed = await observe(`${server.url}users/online?ids=${id}`, {
+      headers,
+    });
+    const seen = tap.events.length;
+    await tap.asks({ type: "watch", userIds: [id] }, "presence_state");
+    const later = tap.events.slice(seen);
+    answers.add(JSON.stringify([listed, later]));
+  }
+  proxy.set("open");
+  equal(answers.size, 1, [...answers].join("\n"));
+});
+
+Deno.test("[V1][V5] where groups are switched on while users are online, none of them is shown to another before its groups are read", async () => {
+  const databaseUrl = await postgres.database();
+  await query(
+    databaseUrl,
+    "create table teams as select * from (values (1, 'a'), (2, 'a'), (3, 'b')) t (user_id, group_id)",
+  );
+  const env = {
+    ...{ DATABASE_URL: databaseUrl, JWT_SECRET: TEST_SECRET },
+    ...WITHOUT_SWEEP,
+  };
+  const ada = await tokenFor(1);
+  let since = 0;
+  {
+    await using before = await startServer({ env });
+    const tap = new Tap(before.url, ada);
+    await tap.receives('"id":1');
+    for (const id of [2, 3]) {
+      const other = new Tap(before.url, await tokenFor(id));
+      await tap.receives(`"id":${id}`);
+      await other.receives("presence_state");
+    }
+    since = tap.seq;
+    // Its claims stay.
+    await before.kill();
+  }
+  await using server = await startServer({
+    env: { ...env, GROUPS_TABLE: "teams" },
+  });
+  await query(databaseUrl, "alter table teams rename to gone");
+  await using version1 = new Tap(server.url, ada, { version: 1 });
+  await using version2 = new Tap(server.url, ada);
+  await until("ada is claimed with the groups that she has", async () => {
+    const sql =
+      "select from rollcall_internal.presence where user_id = 1 and cardinality(nodes) = 2";
+    return (await query(databaseUrl, sql)).length === 1;
+  });
+  await query(databaseUrl, "alter table gone rename to teams");
+  // Each connect reads the groups of its user.
+  await using resumed = new Tap(server.url, ada, { query: `since=${since}` });
+  const taps = [version2, resumed];
+  await Promise.all(taps.map((tap) => tap.receives("seq")));
+  await using bob = new Tap(server.url, await tokenFor(2));
+  await Promise.all(taps.map((tap) => tap.receives('"id":2')));
+  await version1.receives('"userId":2');
+  await using chen = new Tap(server.url, await tokenFor(3));
+  await bob.receives("presence_state");
+  await chen.receives("presence_state");
+  await Promise.all(
+    taps.map((tap) => tap.asks({ type: "ping" }, "keepalive")),
+  );
+
+  const user = (id: UserId) => ({ id, username: `user${id}` });
+  const state = (...ids: UserId[]) =>
+    JSON.stringify({
+      ...{ type: "presence_state", seq: "grows" },
+      users: ids.map(user),
+    });
+  const diff = { type: "presence_diff", seq: "grows" };
+  const shown = [
+    ...["open rollcall.v2", state(1)],
+    JSON.stringify({ ...diff, online: [user(2)], offline: [] }),
+    JSON.stringify({ type: "keepalive", seq: "grows" }),
+  ];
+  deepEqual(version2.observed, shown);
+  deepEqual(resumed.observed, shown);
+  deepEqual(version1.observed, [
+    "open rollcall.v1",
+    JSON.stringify({ type: "user_online", userId: 2 }),
+  ]);
+  deepEqual(chen.observed, ["open rollcall.v2", state(3)]);
+});

@@ -18,7 +18,7 @@ import {
 } from "./hidden_world.ts";
 import { Tap } from "./tap.ts";
 
-interface Told {
+interface Open {
   readonly name: string;
   readonly tap: Tap;
 }
@@ -27,10 +27,10 @@ export class Adversary implements AsyncDisposable {
   readonly #world: HiddenWorld;
   readonly #doors: Doors;
   readonly #friendToken: string;
-  /** Open all the time, on each node. All are told when the friend comes and goes. */
-  readonly #told: readonly Told[];
-  /** Open all the time, and told of nobody who comes or goes. */
-  readonly #untold: readonly Told[];
+  /** Open all the time, on each node. Each receives the changes of the friend. */
+  readonly #friendly: readonly Open[];
+  /** Open all the time, and without the friend in sight. */
+  readonly #others: readonly Open[];
   #steps = 0;
   /** Of the first message to the first tap: before the hidden users did anything. */
   #firstSeq = 0;
@@ -39,14 +39,14 @@ export class Adversary implements AsyncDisposable {
   private constructor(
     world: HiddenWorld,
     tokens: Tokens,
-    told: readonly Told[],
-    untold: readonly Told[],
+    friendly: readonly Open[],
+    others: readonly Open[],
   ) {
     this.#world = world;
     this.#doors = new Doors(tokens);
     this.#friendToken = tokens.friend;
-    this.#told = told;
-    this.#untold = untold;
+    this.#friendly = friendly;
+    this.#others = others;
   }
 
   static async start(world: HiddenWorld): Promise<Adversary> {
@@ -56,14 +56,14 @@ export class Adversary implements AsyncDisposable {
     const friend = await world.tokenOf(FRIEND);
     const hidden = await world.tokenOf(HIDDEN);
     const many = await world.tokenOf(MANY[0] ?? 0);
-    const told: Told[] = [];
-    const untold: Told[] = [];
+    const friendly: Open[] = [];
+    const others: Open[] = [];
     for (const [node, { url }] of world.nodes.entries()) {
       const on = (name: string) => `${name} on node ${node}`;
       const version2 = new Tap(url, own);
       // The first state has everybody in sight, and later ones are diffs of it.
       await version2.receives("presence_state");
-      told.push(
+      friendly.push(
         { name: on("version 2"), tap: version2 },
         { name: on("version 1"), tap: new Tap(url, own, { version: 1 }) },
         {
@@ -71,7 +71,7 @@ export class Adversary implements AsyncDisposable {
           tap: new Tap(url, own, { query: `watch=${[...UNSEEN, FRIEND]}` }),
         },
       );
-      untold.push(
+      others.push(
         {
           name: on("a watcher of unseen users"),
           tap: new Tap(url, own, { query: `watch=${UNSEEN}` }),
@@ -79,14 +79,17 @@ export class Adversary implements AsyncDisposable {
         { name: on("one who gets counts"), tap: new Tap(url, many) },
       );
     }
-    await Promise.all(untold.map(({ tap }) => tap.receives("seq")));
+    await Promise.all([...friendly, ...others].map(({ tap }) => {
+      // Version 1 gets every change from the handshake on, and nothing at first.
+      return tap.receives(tap.version === 1 ? "open" : "seq");
+    }));
     const adversary = new Adversary(
       world,
       { own, older, friend, hidden },
-      told,
-      untold,
+      friendly,
+      others,
     );
-    adversary.#firstSeq = told[0]?.tap.seq ?? 0;
+    adversary.#firstSeq = friendly[0]?.tap.seq ?? 0;
     return adversary;
   }
 
@@ -95,17 +98,17 @@ export class Adversary implements AsyncDisposable {
     const url = this.#world.urlOf(this.#steps++);
     const friend = await this.#flush(url);
     const before = this.#events();
-    const last = Math.max(...this.#told.map(({ tap }) => tap.seq));
+    const last = Math.max(...this.#friendly.map(({ tap }) => tap.seq));
     const seqs = { first: this.#firstSeq, last };
     const doors = await this.#doors.tryAll(url, seqs);
-    // What the adversary does itself tells its other sockets nothing.
+    // What the adversary does itself causes no message to its other sockets.
     deepEqual(this.#events(), before);
     return { ...friend, ...doors };
   }
 
   /** Closes all sockets, and returns all that came over those that were open all the time. */
   async end(): Promise<Observed> {
-    const taps = [...this.#told, ...this.#untold];
+    const taps = [...this.#friendly, ...this.#others];
     await Promise.all(taps.map(({ tap }) => tap[Symbol.asyncDispose]()));
     return this.#events();
   }
@@ -115,7 +118,7 @@ export class Adversary implements AsyncDisposable {
   }
 
   #events(): Observed {
-    const taps = [...this.#told, ...this.#untold];
+    const taps = [...this.#friendly, ...this.#others];
     return Object.fromEntries(
       taps.map(({ name, tap }) => [name, tap.observed]),
     );
@@ -130,22 +133,22 @@ export class Adversary implements AsyncDisposable {
     const query = this.#friendSeq === undefined
       ? ""
       : `since=${this.#friendSeq}`;
-    const toldOf = async (sign: string, act: () => unknown) => {
-      const seen = this.#told.map(({ tap }) => tap.events.length);
+    const afterwards = async (sign: string, act: () => unknown) => {
+      const seen = this.#friendly.map(({ tap }) => tap.events.length);
       await act();
       await Promise.all(
-        this.#told.map(({ tap }, at) => tap.receives(sign, seen[at])),
+        this.#friendly.map(({ tap }, at) => tap.receives(sign, seen[at])),
       );
     };
     let friend: Tap | undefined;
-    await toldOf("online", async () => {
+    await afterwards("online", async () => {
       friend = new Tap(url, this.#friendToken, { query });
       await friend.receives("seq");
     });
-    await toldOf("offline", () => friend?.[Symbol.asyncDispose]());
+    await afterwards("offline", () => friend?.[Symbol.asyncDispose]());
     this.#friendSeq = friend?.seq;
     await Promise.all(
-      this.#untold.map(({ tap }) =>
+      this.#others.map(({ tap }) =>
         tap.asks({ type: "ping" }, "keepalive").catch(() => {})
       ),
     );

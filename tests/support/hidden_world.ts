@@ -3,7 +3,7 @@
  * shares no group. It is run twice, with the life of the hidden users and without, for an attacker
  * who does the same in both.
  *
- * The witness shares a group with both kinds, so it tells when a change of a hidden user has
+ * The witness shares a group with both kinds, so it knows when a change of a hidden user has
  * reached every node.
  *
  * @module
@@ -97,6 +97,7 @@ export class HiddenWorld implements AsyncDisposable {
     world.#witnesses = await Promise.all(
       nodes.map((_, node) => world.open(WITNESS, node)),
     );
+    await world.witnessLists(`"id":${WITNESS},`);
     return world;
   }
 
@@ -138,7 +139,7 @@ export class HiddenWorld implements AsyncDisposable {
     return await connectWith(new WebSocket(url, protocols));
   }
 
-  /** Does something to a hidden user, and waits until the witness on each node was told. */
+  /** Does something to a hidden user, and waits until the witness has received it on each node. */
   async witnessed(
     type: "user_online" | "user_offline",
     ids: readonly UserId[],
@@ -147,7 +148,7 @@ export class HiddenWorld implements AsyncDisposable {
     const seen = this.#witnesses.map(({ messages }) => messages.length);
     await act();
     await until(
-      `each node tells ${type} of ${ids}`,
+      `the witness receives ${type} of ${ids}`,
       () =>
         this.#witnesses.every(({ messages }, node) => {
           const later = messages.slice(seen[node]);

@@ -23,6 +23,7 @@ export interface TapOptions {
 }
 
 export class Tap implements AsyncDisposable {
+  readonly version: 1 | 2;
   readonly socket: WebSocket;
   /** What arrived, in its order. */
   readonly events: string[] = [];
@@ -35,6 +36,7 @@ export class Tap implements AsyncDisposable {
     token: string,
     { version = 2, query = "" }: TapOptions = {},
   ) {
+    this.version = version;
     const url = `${serverUrl.replace(/^http/, "ws")}ws?${query}`;
     const protocols = [`rollcall.v${version}`, `bearer.${token}`];
     const socket = this.socket = new WebSocket(url, protocols);
