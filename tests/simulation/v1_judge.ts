@@ -72,8 +72,12 @@ export class V1Judge implements Judge {
       equal([...this.#due].join(), "", `[V2] due to ${this.#viewer}`);
       return;
     }
-    if (!this.#deps.visibility.isOnly) return;
     const visible = past.visibleTo(this.#viewer, Infinity);
+    for (const [id, status] of this.#heard) {
+      const title = `[V2] ${this.#viewer} knows that ${id} is ${status}`;
+      equal(status === "online", visible.includes(id), title);
+    }
+    if (!this.#deps.visibility.isOnly) return;
     const known = this.#startsOf(past).map((seen) => this.#knownFrom(seen));
     ok(
       known.some((users) => String(users) === String(visible)),
