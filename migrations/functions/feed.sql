@@ -6,11 +6,12 @@ create or replace view rollcall_internal.head as
 select greatest(c.seq, (select max(f.seq) from rollcall_internal.feed f)) as seq
   from rollcall_internal.counter c;
 
--- Appends transitions to the feed in the given order and notifies every node of the new head. `sets` and
--- `befores` are the groups after and before each transition, as texts: see `group_users`. Null: none has any.
+-- Appends transitions to the feed in the given order and notifies every node of the new head. `is_grouped`: they
+-- have the groups of presence, after a user came and before one went; `befores` has those of users who were
+-- online before, as texts: see `group_users`.
 -- Locks the counter until the transaction ends, so it must be the last thing that a transaction does.
 create or replace function rollcall_internal.append(
-  ids :ID_TYPE[], names text[], states text[], sets text[], befores text[]
+  ids :ID_TYPE[], names text[], states text[], is_grouped boolean, befores text[]
 )
 returns table (
   seq bigint, user_id :ID_TYPE, username text, status text, groups text[], groups_before text[]
@@ -18,9 +19,17 @@ returns table (
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   head bigint;
+  sets text[];
 begin
   if cardinality(ids) = 0 then
     return;
+  end if;
+  if is_grouped then
+    select array_agg(case when c.state = 'online' then p.groups::text end order by c.position),
+           array_agg(case when c.state = 'online' then c.before else p.groups::text end order by c.position)
+      into sets, befores
+      from unnest(ids, states, befores) with ordinality as c (id, state, before, position)
+      join rollcall_internal.presence p on p.user_id = c.id;
   end if;
   perform from rollcall_internal.counter for update;
   select h.seq + cardinality(ids) into head from rollcall_internal.head h;

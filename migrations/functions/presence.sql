@@ -207,17 +207,8 @@ begin
               select move.id, move.name, 'online', move.before
                 from unnest(moved, moved_names, befores) as move (id, name, before)
             ) c
-        ) changed
-        cross join lateral (
-          select array_agg(case when c.state = 'online' then p.groups::text end order by c.position) as sets,
-                 array_agg(case when c.state = 'online' then c.before else p.groups::text end order by c.position)
-                   as befores
-            from unnest(changed.ids, changed.states, changed.befores) with ordinality as c (id, state, before, position)
-            join rollcall_internal.presence p on p.user_id = c.id
-           where is_grouped
-        ) grouped
-        cross join lateral
-          rollcall_internal.append(changed.ids, changed.names, changed.states, grouped.sets, grouped.befores) a;
+        ) changed,
+        rollcall_internal.append(changed.ids, changed.names, changed.states, is_grouped, changed.befores) a;
   end if;
 end
 $$;
