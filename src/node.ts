@@ -30,6 +30,7 @@ import {
   type UserIds,
 } from "./client/protocol/user_id.ts";
 import { createDemo, type Demo } from "./demo/demo.ts";
+import { demoTeams } from "./demo/demo_teams.ts";
 import { addUsers, onlineSince } from "./demo/demo_users.ts";
 import { Drain } from "./drain.ts";
 import { type App, createApp } from "./http/app.ts";
@@ -214,5 +215,6 @@ function startDemo(
     url: () => listening.url,
     addUsers: (...users) => addUsers(databaseUrl, ids, ...users),
     onlineSince: (limit) => onlineSince(databaseUrl, ids, limit),
+    teams: config.demoTeams ? demoTeams(databaseUrl, ids) : undefined,
   });
 }

@@ -19,6 +19,7 @@ import { type Log, rateLimited } from "./base/log.ts";
 import { messageOf } from "./base/message_of.ts";
 import type { Config } from "./config/config.ts";
 import { DEMO_USERS } from "./demo/demo.ts";
+import { makeTeams } from "./demo/demo_teams.ts";
 import { addUsers } from "./demo/demo_users.ts";
 import { DATA_DIRECTORY } from "./embedded/data_directory.ts";
 import { HTTP_STOP_MS, NODE_STOP_MS } from "./limits.ts";
@@ -83,6 +84,7 @@ async function startOn(
   url: string | undefined,
   log: Log,
 ): Promise<Node> {
+  if (config.demoTeams) await makeTeams(url, config.users.idType);
   const migrated = await migrateDatabase(url, config.users, log);
   logMigration(migrated, log);
   const ids = userIds(migrated.users.idType, config.userIdJson);

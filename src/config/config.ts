@@ -44,6 +44,9 @@ import type { LogFormat, LogLevel } from "../base/log.ts";
 /** The standard claims for a user's name: OpenID Connect Core 1.0, section 5.1. */
 const USERNAME_CLAIMS = ["preferred_username", "name"];
 
+/** Where the demo keeps who is in which team. */
+export const DEMO_TEAMS_TABLE = "public.demo_teams";
+
 export interface Config {
   readonly port: number;
   readonly host: string;
@@ -58,6 +61,8 @@ export interface Config {
    * and serves the demo page.
    */
   readonly demo: boolean;
+  /** Whether the demo's users are in two teams. Otherwise everybody sees everybody. */
+  readonly demoTeams: boolean;
   /**
    * `embedded`: a Postgres in the data directory. Without `url` the `PG*` variables say where the
    * database is.
@@ -135,6 +140,7 @@ export function readDatabaseConfig(
     GROUPS_TABLE: true,
     JWT_GROUPS_CLAIM: true,
     MAX_GROUPS_PER_USER: true,
+    DEMO_TEAMS: true,
     LOG_LEVEL: true,
     LOG_FORMAT: true,
   });
@@ -185,21 +191,23 @@ function toConfig(
   isTerminal: boolean,
 ): Config {
   const demo = !hasKey(env) && !hasDatabase(env);
+  const users = toUsers(env);
   return {
     port: env.PORT,
     host: env.HOST ?? (demo ? "127.0.0.1" : "0.0.0.0"),
     reusePort: env.REUSE_PORT === "true",
     socketEngine: env.SOCKET_ENGINE,
     demo,
+    demoTeams: env.DEMO_TEAMS === "true",
     database: toDatabase(env),
     token: toToken(env, readDemoSecret),
     autoProvision: env.AUTO_PROVISION === "true",
-    users: toUsers(env),
+    users,
     userIdJson: env.USER_ID_JSON,
     adminToken: env.ADMIN_TOKEN,
     trustedProxies: env.TRUSTED_PROXIES ?? [],
     rosterAccess: env.ROSTER_ACCESS ??
-      (demo && toGroups(env) === undefined ? "public" : "token"),
+      (demo && users.groups === undefined ? "public" : "token"),
     allowedOrigins: env.ALLOWED_ORIGINS,
     offlineGraceMs: env.OFFLINE_GRACE_MS,
     // A user who left before its node stopped has the time that the grace promises.
@@ -236,6 +244,7 @@ type UsersVariables = Pick<
   | "GROUPS_TABLE"
   | "JWT_GROUPS_CLAIM"
   | "MAX_GROUPS_PER_USER"
+  | "DEMO_TEAMS"
 >;
 
 function toUsers(env: UsersVariables): UsersConfig {
@@ -253,9 +262,9 @@ function toUsers(env: UsersVariables): UsersConfig {
 
 function toGroups(env: UsersVariables): UsersConfig["groups"] {
   const perUserMax = env.MAX_GROUPS_PER_USER;
-  if (env.GROUPS_TABLE !== undefined) {
-    const source = { kind: "table", name: env.GROUPS_TABLE } as const;
-    return { source, perUserMax };
+  const table = env.DEMO_TEAMS === "true" ? DEMO_TEAMS_TABLE : env.GROUPS_TABLE;
+  if (table !== undefined) {
+    return { source: { kind: "table", name: table }, perUserMax };
   }
   if (env.JWT_GROUPS_CLAIM === undefined) return undefined;
   const source = { kind: "claim", name: env.JWT_GROUPS_CLAIM } as const;

@@ -80,6 +80,7 @@ export function deployErrors(given: EnvVars): string[] {
 export function groupsErrors(given: EnvVars): string[] {
   const sources = ["GROUPS_TABLE", "JWT_GROUPS_CLAIM"]
     .filter((name) => given[name] !== undefined);
+  if (given.DEMO_TEAMS === "true") sources.push("DEMO_TEAMS");
   return [
     ...sources.length < 2 ? [] : [
       `${sources.join(" and ")} are both set: expected one of them`,
@@ -92,11 +93,21 @@ export function groupsErrors(given: EnvVars): string[] {
   ];
 }
 
-/** Demo mode gives a token to every client, so only this machine may reach it. */
+/**
+ * Demo mode gives a token to every client, so only this machine may reach it. No other server has the
+ * demo's teams.
+ */
 export function demoErrors(given: EnvVars): string[] {
+  if (hasKey(given) || hasDatabase(given)) {
+    return given.DEMO_TEAMS === "true"
+      ? [
+        'DEMO_TEAMS="true": expected false outside of demo mode; set GROUPS_TABLE or JWT_GROUPS_CLAIM for groups of your own',
+      ]
+      : [];
+  }
   const isReachable = given.HOST !== undefined &&
     !LOOPBACK_HOSTS.includes(given.HOST);
-  if (hasKey(given) || hasDatabase(given) || !isReachable) return [];
+  if (!isReachable) return [];
   return [
     `HOST="${given.HOST}": expected ${
       LOOPBACK_HOSTS.join(" or ")

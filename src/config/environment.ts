@@ -172,6 +172,7 @@ export const environment = z.object({
   // Who sees whom.
   GROUPS_TABLE: z.string().optional(),
   MAX_GROUPS_PER_USER: integer(100, 1, 1_000),
+  DEMO_TEAMS: oneOf(["true", "false"]).default("false"),
   // Access over HTTP.
   ADMIN_TOKEN: secret(
     z.string().regex(

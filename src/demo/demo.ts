@@ -2,7 +2,8 @@
  * The demo: a page, a few users, their tokens for anyone who asks, and simulated users.
  *
  * - `GET /`: the page. Its files are below `/demo/`.
- * - `GET /demo/users`: the demo's users.
+ * - `GET /demo/users`: the demo's users, with their teams if it has teams.
+ * - `POST /demo/teams`: moves a user between the teams.
  * - `GET /demo/token?user=ada`: a token for one of them. `/demo/token.txt`: the token alone.
  * - `GET /demo/since`: since when each user is online.
  * - `GET`, `POST`, `DELETE /demo/crowd`: reads, adds to, and clears the simulated users (`crowd.ts`).
@@ -29,6 +30,7 @@ import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 import { demoUserId } from "./demo_users.ts";
 import { problem } from "../http/problem.ts";
 import { Crowd, type CrowdDeps } from "./crowd.ts";
+import { type DemoTeams, TEAMS } from "./demo_teams.ts";
 
 /** The users that demo mode adds to its database, with the ids 1, 2, and so on. */
 export const DEMO_USERS: readonly string[] = [
@@ -45,9 +47,10 @@ const LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 const TOKEN_TTL_SECONDS = 12 * 3_600;
 
 const PAGE = [
-  ...["style.css", "faces.css", "activity.css"],
+  ...["style.css", "faces.css", "activity.css", "teams.css"],
   ...["page", "dom", "session", "headline", "guide", "faces", "fit", "log"]
-    .concat("entries", "announcer", "chart", "crowd", "snippets", "time")
+    .concat("entries", "announcer", "chart", "crowd", "snippets", "teams")
+    .concat("time")
     .map((name) => `${name}.js`),
 ];
 
@@ -76,6 +79,8 @@ export interface DemoDeps {
   readonly ids: UserIds;
   readonly url: CrowdDeps["url"];
   readonly addUsers: CrowdDeps["addUsers"];
+  /** `undefined`: everybody sees everybody. */
+  readonly teams: DemoTeams | undefined;
   /** At most `limit` online users, and since when each is online (ISO 8601). */
   readonly onlineSince: (
     limit: number,
@@ -90,7 +95,7 @@ export interface Demo {
 
 /** @throws {Error} without a secret to sign tokens with. Demo mode always has one. */
 export function createDemo(deps: DemoDeps): Demo {
-  const { version, token, ids, onlineSince } = deps;
+  const { version, token, ids, onlineSince, addUsers, teams } = deps;
   const { key } = token;
   if (key.kind !== "secret") {
     throw new Error(
@@ -99,18 +104,20 @@ export function createDemo(deps: DemoDeps): Demo {
   }
   const sign = (userId: UserId) =>
     signToken({ ...token, key }, userId, TOKEN_TTL_SECONDS);
-  const crowd = new Crowd({ ...deps, sign });
+  const crowd = new Crowd({
+    ...{ ...deps, sign },
+    addUsers: async (usernames, first) => {
+      await teams?.spread(
+        usernames.map((_, index) => demoUserId(ids, first + index)),
+      );
+      await addUsers(usernames, first);
+    },
+  });
   const app = new Hono();
   app.use("/demo/*", guard);
   addFile(app, "/", "index.html", version);
   for (const name of PAGE) addFile(app, `/demo/${name}`, name, version);
-  app.get("/demo/users", () => {
-    const users = DEMO_USERS.map((username, index) => ({
-      id: demoUserId(ids, index + 1),
-      username,
-    }));
-    return Response.json({ users });
-  });
+  addPeople(app, ids, teams);
   app.get("/demo/since", shared(() => onlineSince(DEMO_SINCE_ROWS_MAX)));
   app.get("/demo/token", async (c) => {
     const answer = await tokenFor(c.req.query("user") ?? "", ids, sign);
@@ -182,16 +189,65 @@ async function tokenFor(
   ids: UserIds,
   sign: (userId: UserId) => Promise<string>,
 ): Promise<Response | Readonly<Record<string, unknown>> & { token: string }> {
-  const nth = DEMO_USERS.indexOf(username) + 1;
-  if (nth === 0) {
-    const message = `there is no demo user ${
-      JSON.stringify(username)
-    }; expected one of ${DEMO_USERS.join(", ")}`;
-    return problem(404, "unknown_demo_user", message);
-  }
-  const userId = demoUserId(ids, nth);
+  const userId = idOf(username, ids);
+  if (userId === undefined) return refuseUser(username);
   const expiresInSeconds = TOKEN_TTL_SECONDS;
   return { userId, username, token: await sign(userId), expiresInSeconds };
+}
+
+/** The id of a user of the demo. */
+function idOf(username: unknown, ids: UserIds): UserId | undefined {
+  const nth = DEMO_USERS.findIndex((name) => name === username) + 1;
+  return nth === 0 ? undefined : demoUserId(ids, nth);
+}
+
+function refuseUser(username: unknown): Response {
+  const message = `there is no demo user ${
+    JSON.stringify(username)
+  }; expected one of ${DEMO_USERS.join(", ")}`;
+  return problem(404, "unknown_demo_user", message);
+}
+
+/** The demo's users, and, if there are teams, the teams of each, and the way to change them. */
+function addPeople(
+  app: Hono,
+  ids: UserIds,
+  teams: DemoTeams | undefined,
+): void {
+  const users = DEMO_USERS.map((username, index) => ({
+    id: demoUserId(ids, index + 1),
+    username,
+  }));
+  const answer = async () => {
+    if (teams === undefined) return Response.json({ users });
+    const sets = await teams.read(users.map(({ id }) => id));
+    const inTeams = users.map((user, index) => ({
+      ...{ ...user, teams: sets[index] ?? [] },
+    }));
+    return Response.json({ teams: TEAMS, users: inTeams }, {
+      headers: NO_STORE,
+    });
+  };
+  app.get("/demo/users", answer);
+  if (teams === undefined) return;
+  const refuse = () => {
+    const message = `expected {"user": "ada", "teams": [...]}, with none, ${
+      TEAMS.join(" or ")
+    }, or both`;
+    return problem(400, "bad_teams", message);
+  };
+  const limit = bodyLimit({ maxSize: DEMO_BODY_BYTES_MAX, onError: refuse });
+  app.post("/demo/teams", limit, async (c) => {
+    const body = await c.req.json().catch(() => undefined);
+    const named: unknown = body?.teams;
+    if (!Array.isArray(named)) return refuse();
+    const chosen = TEAMS.filter((team) => named.includes(team));
+    if (chosen.length !== named.length) return refuse();
+    const userId = idOf(body.user, ids);
+    if (userId === undefined) return refuseUser(body.user);
+    await teams.move(userId, chosen);
+    return await answer();
+  });
 }
 
 function addCrowd(app: Hono, crowd: Crowd): void {

@@ -73,10 +73,10 @@ export async function onlineSince(
 }
 
 /** Runs one statement on a database connection of its own. */
-async function runStatement(
+export async function runStatement(
   url: string | undefined,
   sql: string,
-  values: unknown[],
+  values: unknown[] = [],
 ): Promise<pg.QueryResult> {
   const client = await connect(url);
   try {

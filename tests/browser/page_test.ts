@@ -99,6 +99,8 @@ tests.test("a tab that is not connected shows who is online", async () => {
     await bob.connected();
     await viewer.listShows(["bob"]);
     await viewer.shows("#freshness", /every 3 s/);
+    // Everybody sees everybody.
+    deepEqual(await viewer.texts("#teams:not([hidden])"), []);
   }
   await viewer.listShows([]);
 }, ["Chromium"]);

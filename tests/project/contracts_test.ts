@@ -20,7 +20,8 @@ const EVERYWHERE = [
 ];
 
 /** Only the demo has these. */
-const DEMO = /^\d+ (bad_crowd|crowd_full|unknown_demo_user|not_loopback)$/;
+const DEMO =
+  /^\d+ (bad_crowd|bad_teams|crowd_full|unknown_demo_user|not_loopback)$/;
 
 Deno.test("messages.schema.json is made from the types of the messages (WRITE=1 makes it)", async () => {
   const schema = await messageSchema();

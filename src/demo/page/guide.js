@@ -7,8 +7,8 @@ import { element, setText } from "./dom.js";
 
 /**
  * @param {{ selected: string, second: string, count?: number, names: number, people: number,
- *   isOpen: boolean, isConnected: boolean }} view `selected` is the user of this tab, `second` one for
- *   another tab. `names` is how many of the `count` users have names, `people` how many are not
+ *   isOpen: boolean, isConnected: boolean, hasTeams: boolean, isInSight: boolean }} view `selected` is
+ *   the user of this tab, `second` one for another tab, whom `selected` sees if `isInSight`. `names` is how many of the `count` users have names, `people` how many are not
  *   simulated.
  */
 export function showGuide(view) {
@@ -40,9 +40,19 @@ function stepOf({ isOpen, people }, isEmpty) {
   return people <= 1 ? "second" : "play";
 }
 
-function hintOf({ isOpen, isConnected, people, second }) {
-  if (!isOpen) return `Connect here first, then watch ${second} arrive.`;
-  if (!isConnected) return "";
-  if (people <= 1) return `${second} connects there and appears here.`;
-  return "Then close that tab, reload it, or open one user twice.";
+function hintOf(view) {
+  const { selected, second, isOpen, isConnected, people } = view;
+  const { hasTeams, isInSight } = view;
+  if (isOpen && !isConnected) return "";
+  if (isOpen && people > 1) {
+    return hasTeams
+      ? "Then move one of you to another team, or close that tab."
+      : "Then close that tab, reload it, or open one user twice.";
+  }
+  if (!isInSight) {
+    return `${second} shares no team with ${selected}, and does not appear here.`;
+  }
+  return isOpen
+    ? `${second} connects there and appears here.`
+    : `Connect here first, then watch ${second} arrive.`;
 }

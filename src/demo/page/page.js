@@ -17,6 +17,7 @@ import { showHeadline, showTitle } from "./headline.js";
 import { Log } from "./log.js";
 import { Session, showState } from "./session.js";
 import { showSnippets, startCopying } from "./snippets.js";
+import { Teams } from "./teams.js";
 
 /** The time between two polls. The page shows it. */
 const POLL_MS = 3_000;
@@ -69,6 +70,10 @@ const session = new Session({
   },
   onYou: (userId) => you = userId,
 });
+const teams = new Teams((username, sentence) => {
+  if (username === session.username) log.note(sentence);
+  show();
+});
 const faces = new Faces(read);
 const chart = new Chart(() => isCurrent() ? read().count : undefined);
 const draw = oncePerFrame(() => {
@@ -78,8 +83,12 @@ const draw = oncePerFrame(() => {
     ...{ count, freshness: freshness(), isCurrent: isCurrent() },
     simulated: users.size - people.length,
   });
+  const selected = element("user").value;
+  const second = secondUser(people);
+  teams.explain(selected);
   showGuide({
-    ...{ selected: element("user").value, second: secondUser(people) },
+    ...{ selected, second, hasTeams: teams.isOn },
+    isInSight: teams.share(selected, second),
     ...{ count, names: users.size, people: people.length },
     ...{ isOpen: session.isOpen, isConnected: session.isConnected },
   });
@@ -106,6 +115,8 @@ function tick() {
 function onTransition(kind, user) {
   log.record(kind, user);
   announcer.record(kind, user);
+  // The user of this tab, or the other one, may have been moved to another team.
+  if (!isSimulated(user)) teams.read();
   show();
 }
 
@@ -118,7 +129,7 @@ async function fetchSince() {
 /** Fetches the online users, unless a session has them. */
 async function poll() {
   const isNeeded = () => session.users === undefined && !document.hidden;
-  const list = isNeeded() && await getJson("/users/online").catch(() => false);
+  const list = isNeeded() && await getList().catch(() => false);
   if (!isNeeded()) return;
   isPollCurrent = Boolean(list);
   isPollFailed = !list;
@@ -128,6 +139,15 @@ async function poll() {
     fetchSince();
   }
   show();
+}
+
+/** With teams, the list that the selected user sees. */
+async function getList() {
+  if (!teams.isOn) return await getJson("/users/online");
+  const user = encodeURIComponent(element("user").value);
+  const { token } = await getJson(`/demo/token?user=${user}`);
+  const headers = { authorization: `Bearer ${token}` };
+  return await getJson("/users/online", { headers });
 }
 
 async function keepPolling() {
@@ -144,14 +164,15 @@ function freshness() {
   return `The server does not answer. ${hasPolled ? LAST_KNOWN : ""}`;
 }
 
-/** The first of the demo's users who is not online and not selected here. */
+/** The first of the demo's users who is not online and not selected here; one in sight, if there is one. */
 function secondUser(people) {
   const { options, value } = element("user");
   const online = new Set(people.map(({ username }) => username));
-  const free = [...options].find((option) =>
-    option.value !== value && !online.has(option.value)
+  const free = [...options].map(({ value }) => value).filter((username) =>
+    username !== value && !online.has(username)
   );
-  return (free ?? options[0])?.value ?? "";
+  const first = free.find((username) => teams.share(username, value));
+  return first ?? free[0] ?? options[0]?.value ?? "";
 }
 
 /** One button connects and disconnects, so that it keeps the keyboard focus. */
@@ -166,15 +187,27 @@ function onSubmit(event) {
   else session.open(value);
 }
 
+/** Returns the demo's users, when it is known whether they have teams. */
+async function startPeople() {
+  const people = await getJson("/demo/users");
+  const { users } = people;
+  element("user").append(...users.map(({ username }) => new Option(username)));
+  teams.start(people);
+  showSnippets(teams.isOn);
+  return users;
+}
+
 async function start() {
-  showSnippets();
   startCopying((text) => announcer.speak(text));
   startCrowd();
   setInterval(tick, TICK_MS);
-  keepPolling();
-  const { users } = await getJson("/demo/users");
-  element("user").append(...users.map(({ username }) => new Option(username)));
-  element("user").onchange = show;
+  const users = await startPeople().finally(() => {
+    keepPolling();
+  });
+  element("user").onchange = () => {
+    show();
+    if (teams.isOn) poll();
+  };
   element("form").onsubmit = onSubmit;
   element("connect").disabled = false;
   show();

@@ -7,8 +7,12 @@ import { element } from "./dom.js";
 
 const COPIED_MS = 2_000;
 
-/** No token is in them: each command gets its own, so it runs as it is, also tomorrow. */
-export function showSnippets() {
+/**
+ * No token is in them: each command gets its own, so it runs as it is, also tomorrow.
+ *
+ * @param {boolean} hasTeams Whether the list is that of a user, and needs a token.
+ */
+export function showSnippets(hasTeams) {
   const { origin } = location;
   const socketUrl = `${origin.replace("http", "ws")}/ws`;
   element("snippet-browser").textContent =
@@ -20,9 +24,11 @@ const rollcall = connect("${socketUrl}", { token });
 rollcall.on("state", (users) => console.log([...users.values()]));
 rollcall.on("online", ({ user }) => console.log(user.username, "is online"));
 rollcall.on("offline", ({ user }) => console.log(user.username, "is offline"));`;
-  element("snippet-curl").textContent = `curl ${origin}/users/online`;
+  const token = `$(curl -s '${origin}/demo/token.txt?user=bob')`;
+  const header = hasTeams ? `-H "Authorization: Bearer ${token}" ` : "";
+  element("snippet-curl").textContent = `curl ${header}${origin}/users/online`;
   element("snippet-wscat").textContent =
-    `npx -y wscat -s rollcall.v2 -c "${socketUrl}?token=$(curl -s '${origin}/demo/token.txt?user=bob')"`;
+    `npx -y wscat -s rollcall.v2 -c "${socketUrl}?token=${token}"`;
 }
 
 /** @param {(text: string) => void} announce Speaks the result to users of a screen reader. */

@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok, throws } from "node:assert/strict";
 import {
+  DEMO_TEAMS_TABLE,
   readConfig,
   readDatabaseConfig,
   readTokenConfig,
@@ -103,6 +104,18 @@ const refused: Record<string, { env: Record<string, string>; error: RegExp }> =
     "two sources of groups": {
       env: { ...secret, GROUPS_TABLE: "teams", JWT_GROUPS_CLAIM: "teams" },
       error: /^GROUPS_TABLE and JWT_GROUPS_CLAIM are both set/,
+    },
+    "the demo's teams beside other groups": {
+      env: { DEMO_TEAMS: "true", GROUPS_TABLE: "teams" },
+      error: /^GROUPS_TABLE and DEMO_TEAMS are both set/,
+    },
+    "the demo's teams outside of demo mode": {
+      env: { ...secret, DEMO_TEAMS: "true" },
+      error: /^DEMO_TEAMS="true": expected false outside of demo mode/,
+    },
+    "a public list with the demo's teams": {
+      env: { DEMO_TEAMS: "true", ROSTER_ACCESS: "public" },
+      error: /^ROSTER_ACCESS="public": expected token beside DEMO_TEAMS/,
     },
     "a public list with groups of a table": {
       env: { ...secret, GROUPS_TABLE: "teams", ROSTER_ACCESS: "public" },
@@ -373,6 +386,12 @@ Deno.test("[V1] groups come from a table or from tokens, and a list without a to
   // In demo mode.
   equal(readConfig({}, () => "kept").rosterAccess, "public");
   equal(readConfig(table, () => "kept").rosterAccess, "token");
+  const teams = readConfig({ DEMO_TEAMS: "true" }, () => "kept");
+  equal(teams.rosterAccess, "token");
+  deepEqual(teams.users.groups?.source, {
+    ...{ kind: "table", name: DEMO_TEAMS_TABLE },
+  });
+  equal(readConfig({}, () => "kept").users.groups, undefined);
 });
 
 Deno.test("[U3] a token is signed for the ids of the table that is made, or for any id of another table", () => {
