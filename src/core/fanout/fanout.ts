@@ -104,6 +104,7 @@ export class Fanout implements ConnectionObserver {
     this.#v1Pump = new Pump({
       ...{ clock, pauseMs: BROADCAST_INTERVAL_MS },
       pending: subscriptions.pendingV1,
+      begin: () => broadcast.beginPass(),
       visit: (subscriber) => broadcast.visit(subscriber),
       delivered: (ms) => metrics.delivered(ms, 1),
     });
@@ -183,7 +184,10 @@ export class Fanout implements ConnectionObserver {
 
   /** Ends all delivery to a connection. Safe to repeat. */
   ended(connection: Connection): void {
-    this.#deps.subscriptions.remove(connection);
+    const { subscriptions } = this.#deps;
+    const subscriber = subscriptions.of(connection);
+    if (subscriber instanceof V1Subscriber) this.#broadcast.ended(subscriber);
+    subscriptions.remove(connection);
   }
 
   /** Notes a change of the roster, which has it and not the next one. */

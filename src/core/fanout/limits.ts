@@ -53,10 +53,11 @@ export const SEND_BUFFER_BYTES_MAX = 65_536;
 export const SENDS_PER_VISIT_MAX = 128;
 
 /**
- * Messages that wait for a version 1 connection because its user came into other groups while it was
- * behind. Past it the connection is closed, as one for which the ring does not reach back.
+ * Messages that wait on a node for version 1 connections whose users came into other groups, at 8 bytes
+ * each. It also bounds the time that such a change takes. Past it a connection is closed, as one for
+ * which the ring does not reach back.
  */
-export const QUEUED_MESSAGES_MAX = 65_536;
+export const QUEUED_MESSAGES_MAX = 1_000_000;
 
 /**
  * Groups that a node knows: those of every user who is online, at about 500 bytes each. Past it the

@@ -8,7 +8,9 @@
  */
 import type { Audience } from "./audience.ts";
 
-export class Pending<Subscriber> {
+export class Pending<
+  Subscriber extends { readonly audience?: Audience | undefined },
+> {
   readonly #membersOf: (audience: Audience) => ReadonlySet<Subscriber>;
   #audiences = new Set<Audience>();
   #subscribers = new Set<Subscriber>();
@@ -34,13 +36,21 @@ export class Pending<Subscriber> {
     this.#subscribers.delete(subscriber);
   }
 
-  /** All of them, of which none is pending any more. The walk may be spread over time. */
+  /**
+   * All of them, of which none is pending any more, audience by audience: its members share texts.
+   * The walk may be spread over time.
+   */
   *take(): Generator<Subscriber> {
     const audiences = this.#audiences;
     const subscribers = this.#subscribers;
     this.#audiences = new Set();
     this.#subscribers = new Set();
-    for (const audience of audiences) yield* this.#membersOf(audience);
-    yield* subscribers;
+    const others = Map.groupBy(subscribers, ({ audience }) => audience);
+    for (const audience of audiences) {
+      yield* this.#membersOf(audience);
+      yield* others.get(audience) ?? [];
+      others.delete(audience);
+    }
+    for (const members of others.values()) yield* members;
   }
 }

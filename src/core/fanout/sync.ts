@@ -53,8 +53,11 @@ export class Sync {
   /** The head of the ring, and the roster's `seq`, when the current pass began. */
   #head = 0;
   #seq = 0;
-  /** Of the current pass. */
-  readonly #messages = new Map<Audience, SyncMessages>();
+  /**
+   * Of the audience that was visited last. Those that are pending are visited audience by audience, and
+   * the texts of all of them together could be large.
+   */
+  #messages: SyncMessages | undefined;
   /** Bytes of snapshots that a user may still get by `watch`. */
   readonly #budgets: TokenBuckets<UserId>;
 
@@ -71,7 +74,7 @@ export class Sync {
     const { ring, seq } = this.#deps.roster;
     this.#head = ring.head;
     this.#seq = seq;
-    this.#messages.clear();
+    this.#messages?.beginPass(ring.head);
   }
 
   /** Sends what brings the client up to date. */
@@ -206,14 +209,11 @@ export class Sync {
   }
 
   #messagesOf(audience: Audience): SyncMessages {
-    const known = this.#messages.get(audience);
-    if (known !== undefined) return known;
+    if (this.#messages?.view === audience.view) return this.#messages;
     const { roster, metrics } = this.#deps;
-    const messages = new SyncMessages(
+    return this.#messages = new SyncMessages(
       ...[roster, audience.view, this.#head, metrics] as const,
     );
-    this.#messages.set(audience, messages);
-    return messages;
   }
 
   /** Sends the message that gives the client this copy, then the control messages that waited. */

@@ -1,6 +1,6 @@
 /**
- * The sync messages are the texts of version 2 for one audience, in one pass: snapshots, diffs,
- * counts and the rest.
+ * The sync messages are the texts of version 2 for one audience: snapshots, diffs, counts and the
+ * rest.
  *
  * A text that several connections need is made once for all of them. This file does not know
  * the connections, and sends nothing.
@@ -25,10 +25,10 @@ export interface Diff {
 }
 
 export class SyncMessages {
+  readonly view: View;
   readonly #roster: Roster;
-  readonly #view: View;
   /** The position in the ring at which the diffs of the pass end. */
-  readonly #head: number;
+  #head: number;
   readonly #metrics: Pick<Metrics, "merged">;
   /** By the position at which they begin. All end at `#head`. */
   readonly #diffs = new Map<number, Diff>();
@@ -41,18 +41,24 @@ export class SyncMessages {
     head: number,
     metrics: Pick<Metrics, "merged">,
   ) {
+    this.view = view;
     this.#roster = roster;
-    this.#view = view;
     this.#head = head;
     this.#metrics = metrics;
+  }
+
+  /** Another pass begins, whose diffs end at `head`. */
+  beginPass(head: number): void {
+    this.#head = head;
+    this.#diffs.clear();
   }
 
   /** The snapshot of every user in the view. */
   state(): string {
     const { seq } = this.#roster;
-    const { version } = this.#view;
+    const { version } = this.view;
     if (seq !== this.#state.seq || version !== this.#state.version) {
-      const users = this.#view.users();
+      const users = this.view.users();
       const text = encode({ type: "presence_state", seq, users });
       this.#state = { seq, version, text };
     }
@@ -69,10 +75,10 @@ export class SyncMessages {
     if (known !== undefined) return known;
     const merged: MergedSightings = new Map();
     let count = 0;
-    for (const change of this.#view.changesFrom(position)) {
+    for (const change of this.view.changesFrom(position)) {
       if (change.position >= this.#head) break;
       count += 1;
-      const sighting = this.#view.sightingOf(change);
+      const sighting = this.view.sightingOf(change);
       if (sighting !== undefined) mergeSighting(merged, sighting);
     }
     this.#metrics.merged(count);
@@ -84,7 +90,7 @@ export class SyncMessages {
   /** The snapshot of the users in the view among these. */
   watchedState(ids: ReadonlySet<UserId>): string {
     const { seq } = this.#roster;
-    const users = this.#view.users(ids);
+    const users = this.view.users(ids);
     return encode({ type: "presence_state", seq, users });
   }
 
@@ -95,7 +101,7 @@ export class SyncMessages {
 
   count(): string {
     const { seq } = this.#roster;
-    return encode({ type: "presence_count", seq, online: this.#view.size });
+    return encode({ type: "presence_count", seq, online: this.view.size });
   }
 
   #encodeDiff(seq: number, merged: MergedSightings): Diff {
@@ -105,7 +111,7 @@ export class SyncMessages {
       if (sighting?.status === "offline") offline.push(id);
       if (sighting?.status !== "online") continue;
       // A user that was renamed after the change has the new name in the roster.
-      const name = this.#view.has(id) ? this.#roster.nameOf(id) : undefined;
+      const name = this.view.has(id) ? this.#roster.nameOf(id) : undefined;
       const username = name ?? sighting.username;
       online.push({ id, username });
     }

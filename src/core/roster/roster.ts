@@ -51,7 +51,7 @@ interface OnlineUser {
 
 /** In which groups a user was last visible, and the position of the change since which it is so. */
 interface Stay {
-  readonly key: string;
+  readonly groups: Groups;
   readonly since: number;
 }
 
@@ -276,8 +276,9 @@ export class Roster {
   }
 
   /** Invariant: the changes of each user in the ring follow each other, even if the feed repeats one. */
-  #change(userId: UserId, name: string, after: Groups): Change | undefined {
+  #change(userId: UserId, name: string, groups: Groups): Change | undefined {
     const username = cutText(name, USERNAME_LENGTH_MAX);
+    const after = this.#shared(userId, groups);
     const before = this.#set(userId, username, after);
     if (before.key === after.key) return undefined;
     return this.#record({ userId, username }, before, after, this.#seq);
@@ -341,14 +342,20 @@ export class Roster {
     if (known === undefined && isUngrouped(before) && isUngrouped(after)) {
       return;
     }
-    const stayed = known ?? { key: before.key, since: -1 };
-    const isSame = after === NOBODY || after.key === stayed.key;
+    const stayed = known ?? { groups: before, since: -1 };
+    const isSame = after === NOBODY || after.key === stayed.groups.key;
     this.#stays.delete(userId);
     this.#stays.set(
       userId,
-      isSame ? stayed : { key: after.key, since: position },
+      isSame ? stayed : { groups: after, since: position },
     );
     deleteOldest(this.#stays, this.#ringCapacity);
+  }
+
+  /** An equal set that the user had before, so that the ring does not hold one for each change. */
+  #shared(userId: UserId, groups: Groups): Groups {
+    const known = [this.groupsOf(userId), this.#stays.get(userId)?.groups];
+    return known.find((one) => one?.key === groups.key) ?? groups;
   }
 
   #group(name: string): Group {

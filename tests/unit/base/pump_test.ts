@@ -1,6 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { STALLED_RECHECK_MS } from "../../../src/base/limits.ts";
-import { Pending } from "../../../src/core/fanout/pending.ts";
 import { Pump, type Visited } from "../../../src/base/pump.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 
@@ -13,7 +12,15 @@ function createPump(
   const clock = new FakeClock();
   const visited: string[] = [];
   const passes = { ended: 0, deliveredMs: [] as number[] };
-  const pending = new Pending<string>(() => new Set(Object.keys(visits)));
+  let names = new Set<string>();
+  const pending = {
+    add: (name: string) => void names.add(name),
+    take: () => {
+      const taken = names;
+      names = new Set();
+      return taken;
+    },
+  };
   const pump = new Pump<string>({
     ...{ clock, pauseMs },
     pending,
