@@ -22,6 +22,7 @@ import {
 
 const postgres = postgresForThisFile();
 const text = await readDocument("docs/visibility.md");
+const operations = await readDocument("docs/operations.md");
 
 /** Whom each of these users sees. */
 type Sight = Readonly<Record<number, readonly number[]>>;
@@ -150,6 +151,16 @@ Deno.test("[V3] visibility.md, teams: a membership table as it is, with the user
     people.map(([user = "", , sees]) => [idOf(user), list(sees).map(idOf)]),
   );
   await using clients = await connectAll(server, sight);
+  // What the runbook asks, as the server's role.
+  const runbook = sectionOf(operations, "Who shares a group");
+  const [shown = "", next = ""] = codeBlocks(runbook, "sql").join()
+    .replaceAll("(7, 8)", "(1, 3)").split(";");
+  deepEqual(await query(server.databaseUrl, `${shown} order by user_id`), [
+    { user_id: "1", is_online: true, groups: ["blue"] },
+    { user_id: "3", is_online: true, groups: ["blue", "orange"] },
+  ]);
+  equal((await query(server.databaseUrl, next)).length, 3);
+
   await runAsApp(
     application,
     "insert into memberships values (6, 'blue'); delete from memberships where user_id = 2",
