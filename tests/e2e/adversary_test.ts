@@ -50,6 +50,7 @@ async function attack(source: Source, isAlive: boolean): Promise<Observed> {
     if (isAlive) await act(world, open);
     observed[name] = await adversary.tryDoors();
   }
+  observed["was there before"] = await adversary.comeTooLate();
   observed["sockets that were open all the time"] = await adversary.end();
   return observed;
 }

@@ -8,6 +8,7 @@
  * @module
  */
 import { deepEqual } from "node:assert/strict";
+import { query } from "./database.ts";
 import { Doors, type Observed, type Tokens, UNSEEN } from "./doors.ts";
 import {
   ATTACKER,
@@ -34,6 +35,8 @@ export class Adversary implements AsyncDisposable {
   #steps = 0;
   /** Of the first message to the first tap: before the hidden users did anything. */
   #firstSeq = 0;
+  /** One of each time. */
+  readonly #seqs: number[] = [];
   #friendSeq: number | undefined;
 
   private constructor(
@@ -100,10 +103,39 @@ export class Adversary implements AsyncDisposable {
     const before = this.#events();
     const last = Math.max(...this.#friendly.map(({ tap }) => tap.seq));
     const seqs = { first: this.#firstSeq, last };
+    this.#seqs.push(last);
     const doors = await this.#doors.tryAll(url, seqs);
     // What the adversary does itself causes no message to its other sockets.
     deepEqual(this.#events(), before);
     return { ...friend, ...doors };
+  }
+
+  /**
+   * Comes into the group of the hidden users when all of them have left it, and resumes from each
+   * time before. It shares a group with none of them at any time.
+   */
+  async comeTooLate(): Promise<Observed> {
+    const { source, databaseUrl } = this.#world;
+    const observed: Observed = {};
+    const moved = this.#friendly.filter(({ tap }) => tap.version === 2)
+      .map(({ tap }) => ({ tap, seen: tap.events.length }));
+    await this.#world.setGroups(ATTACKER, ["hidden", "seen"]);
+    const token = await this.#world.tokenOf(ATTACKER);
+    if (source === "JWT_GROUPS_CLAIM") {
+      moved[0]?.tap.send({ type: "refresh", token });
+    } else {
+      const sql = `select rollcall.groups_changed(array[${ATTACKER}])`;
+      await query(databaseUrl, sql);
+    }
+    await Promise.all(
+      moved.map(({ tap, seen }) => tap.receives("presence_state", seen)),
+    );
+    for (const [at, seq] of this.#seqs.entries()) {
+      const url = this.#world.urlOf(at);
+      const seen = await this.#doors.open(url, `since=${seq}`, token);
+      observed[`resumed from time ${at}`] = seen;
+    }
+    return observed;
   }
 
   /** Closes all sockets, and returns all that came over those that were open all the time. */

@@ -109,7 +109,7 @@ export class Doors {
   }
 
   /** Opens a socket, waits for its first message or its end, and closes it. */
-  async #handshake(
+  async open(
     url: string,
     query: string,
     token = this.#tokens.own,
@@ -135,19 +135,17 @@ export class Doors {
     for (const [name, since] of Object.entries(seqs)) {
       const queries = UNSEEN.map((id) => `since=${since}&watch=${id}`);
       const [first, ...others] = await Promise.all(
-        [`since=${since}`, ...queries].map((query) =>
-          this.#handshake(url, query)
-        ),
+        [`since=${since}`, ...queries].map((query) => this.open(url, query)),
       );
       observed[`since ${name} seq`] = first;
       observed[`watch of unseen ids since ${name} seq`] = others;
       for (const other of others) deepEqual(other, others[0]);
     }
-    observed["a socket with an older token"] = await this.#handshake(
+    observed["a socket with an older token"] = await this.open(
       ...[url, "", this.#tokens.older] as const,
     );
-    observed["watch of a bad id"] = await this.#handshake(url, "watch=x");
-    observed["too many in watch"] = await this.#handshake(
+    observed["watch of a bad id"] = await this.open(url, "watch=x");
+    observed["too many in watch"] = await this.open(
       url,
       `watch=${Array.from({ length: 21 }, (_, n) => n)}`,
     );

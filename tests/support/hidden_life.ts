@@ -153,4 +153,5 @@ export const LIFE: Readonly<Record<string, Act>> = {
     );
     await world.witnessLists(name);
   },
+  "leaves for good": (world, open) => go(world, open),
 };
