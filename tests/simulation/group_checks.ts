@@ -228,6 +228,11 @@ export async function checkFenced(world: World): Promise<void> {
     );
   Object.assign(node?.pool.faults ?? {}, { cut: true });
   await clock.advance(LEASE_MS + 3 * HEARTBEAT_MS);
+  // A small ring forgets that they went offline.
+  for (let changes = 0; changes < 3; changes++) {
+    changeSome(world, "named");
+    await clock.advance(AT_ONCE_MS);
+  }
   memberships.lock();
   Object.assign(node?.pool.faults ?? {}, { cut: false });
   await clock.advance(10_000);

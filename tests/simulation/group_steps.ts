@@ -25,6 +25,7 @@ export type GroupStep =
     /** Takes back a change by a failover, and makes another one. */
     readonly do: "lose";
     readonly userId: UserId;
+    readonly node: number;
     readonly lost: readonly string[];
     readonly kept: readonly string[];
     readonly ms: number;
@@ -138,7 +139,7 @@ export function lossSteps(
   return [take(
     3,
     fc.record({
-      ...{ do: fc.constant("lose"), userId: oneOf(...users) },
+      ...{ do: fc.constant("lose"), userId: oneOf(...users), node },
       ...{ lost: one, kept: one, ms: oneOf(0, 20, 400) },
     }),
   )];
@@ -156,11 +157,17 @@ export async function performOfGroups(
       return memberships.change(step.changes, step.naming);
     case "lose": {
       const { userId, lost, kept, ms } = step;
+      const node = world.at(step.node);
+      world.enter(node, userId, { version: 1, watch: "*" });
+      await clock.advance(20);
       await world.perform({ do: "replicate" });
       memberships.change([{ userId, how: "set", groups: lost }], "named");
       await clock.advance(ms);
       await world.perform({ do: "fail over" });
-      memberships.change([{ userId, how: "set", groups: kept }], "named");
+      memberships.change([{ userId, how: "set", groups: kept }], "silent");
+      await clock.advance(0);
+      // Its groups are read at once, before a node has found the loss.
+      world.enter(node, userId, { version: 2, watch: "*" });
       return;
     }
     case "name":
