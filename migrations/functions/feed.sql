@@ -9,6 +9,8 @@ select greatest(c.seq, (select max(f.seq) from rollcall_internal.feed f)) as seq
 -- Appends transitions to the feed in the given order and notifies every node of the new head. `is_grouped`: they
 -- have the groups of presence, after a user came and before one went; `befores` has those of users who were
 -- online before, as texts: see `group_users`.
+-- With groups, those who only leave some come first, and one who leaves a group that somebody else comes into
+-- leaves it first. So no two users meet in between who share no group before or after.
 -- Locks the counter until the transaction ends, so it must be the last thing that a transaction does.
 create or replace function rollcall_internal.append(
   ids :ID_TYPE[], names text[], states text[], is_grouped boolean, befores text[]
@@ -25,11 +27,38 @@ begin
     return;
   end if;
   if is_grouped then
-    select array_agg(case when c.state = 'online' then p.groups::text end order by c.position),
-           array_agg(case when c.state = 'online' then c.before else p.groups::text end order by c.position)
-      into sets, befores
-      from unnest(ids, states, befores) with ordinality as c (id, state, before, position)
-      join rollcall_internal.presence p on p.user_id = c.id;
+    with compared as (
+      select c.id, c.name, c.state, c.position,
+             case when c.state = 'online' then p.groups end as after,
+             case when c.state = 'online' then cast(c.before as text[]) else p.groups end as before
+        from unnest(ids, names, states, befores) with ordinality as c (id, name, state, before, position)
+        join rollcall_internal.presence p on p.user_id = c.id
+    ), moved as (
+      select c.*, array(select unnest(c.before) except select unnest(c.after)) as lost,
+             array(select unnest(c.after) except select unnest(c.before)) as gained
+        from compared c
+    ), parted as (
+      -- Somebody comes into a group that this user leaves for another one.
+      select m.*, cardinality(m.gained) > 0
+                  and m.lost && array(select distinct unnest(other.gained) from moved other) as is_split,
+             array(
+               select kept.name from (select unnest(m.before) as name intersect select unnest(m.after)) kept
+                order by kept.name collate "C"
+             ) as common
+        from moved m
+    ), step as (
+      select r.id, r.name, r.state, r.position, r.before, r.common as after, 0 as part
+        from parted r where r.is_split
+      union all
+      select r.id, r.name, r.state, r.position, case when r.is_split then r.common else r.before end, r.after,
+             case when cardinality(r.lost) > 0 and cardinality(r.gained) = 0 then 0 else 1 end
+        from parted r
+    )
+    select array_agg(s.id order by s.part, s.position), array_agg(s.name order by s.part, s.position),
+           array_agg(s.state order by s.part, s.position), array_agg(s.after::text order by s.part, s.position),
+           array_agg(s.before::text order by s.part, s.position)
+      into ids, names, states, sets, befores
+      from step s;
   end if;
   perform from rollcall_internal.counter for update;
   select h.seq + cardinality(ids) into head from rollcall_internal.head h;

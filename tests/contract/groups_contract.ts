@@ -174,6 +174,30 @@ function changesContract(test: GroupsTest): void {
     deepEqual(await store.snapshot(), ["1 ()", "2 ()", "3 (b)"]);
   });
 
+  test("[V1] of users who change groups at the same time, one who leaves a group is out of it before another one is in", async (store) => {
+    await store.join(A, LEASE_MS);
+    await store.setGroups(1, ["a", "x"]);
+    await store.setGroups(2, ["b"]);
+    await store.setGroups(3, ["c"]);
+    await store.apply(A, [1, 2, 3, 4]);
+    // 1 and 2 swap, 3 comes to where 1 was, and 4 comes into a group that nobody leaves.
+    await store.setGroups(1, ["b", "x"]);
+    await store.setGroups(2, ["a"]);
+    await store.setGroups(3, ["a", "c"]);
+    await store.setGroups(4, ["d"]);
+    deepEqual(await store.sweep(A), [
+      ...["5 1 online (a,x) (x)", "6 2 online (b) ()"],
+      ...["7 1 online (x) (b,x)", "8 2 online () (a)"],
+      ...["9 3 online (c) (a,c)", "10 4 online () (d)"],
+    ]);
+    // 2 replaces 3, and has the lower id.
+    await store.setGroups(2, ["a", "c"]);
+    await store.setGroups(3, ["a"]);
+    deepEqual(await store.sweep(A), [
+      ...["11 3 online (a,c) (a)", "12 2 online (a) (a,c)"],
+    ]);
+  });
+
   test("[V3] a sweep passes over a user whom another transaction writes, and a later one finds that user", async (store) => {
     await store.join(A, LEASE_MS);
     await store.apply(A, [1, 2]);

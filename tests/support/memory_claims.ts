@@ -205,7 +205,10 @@ function* release(
 /** A user, the name, the status now, and the groups until now. */
 type Change = readonly [UserId, string, Status, Groups];
 
-/** Appends transitions to the feed in id order, and notifies of the new head. */
+/**
+ * Appends transitions to the feed in id order, and notifies of the new head. Users who only leave
+ * groups come first, and one who leaves a group that somebody else comes into leaves it first.
+ */
 function* append(
   db: MemoryDatabase,
   tx: Transaction,
@@ -213,17 +216,17 @@ function* append(
 ): Steps<Transition[]> {
   yield* tx.lock(db.counter, "seq", "no key update");
   let seq = tx.get(db.counter, "seq") ?? 0;
-  const transitions = sorted(db, changes)
-    .map(([userId, username, status, groupsBefore]): Transition => {
-      const groups = status === "online"
-        ? tx.get(db.presence, userId)?.groups
-        : undefined;
-      return {
-        ...{ seq: ++seq, userId, username, status },
-        ...groups === undefined ? {} : { groups },
-        ...groupsBefore === undefined ? {} : { groupsBefore },
-      };
-    });
+  const moves = sorted(db, changes).map((change) =>
+    moveOf(change, tx.get(db.presence, change[0])?.groups)
+  );
+  const gained = new Set(moves.flatMap((move) => move.gained));
+  const steps = moves.flatMap((move) => stepsOf(move, gained));
+  const transitions = steps.sort((a, b) => a.part - b.part)
+    .map(({ user: [userId, username, status], before, after }): Transition => ({
+      ...{ seq: ++seq, userId, username, status },
+      ...after === undefined ? {} : { groups: after },
+      ...before === undefined ? {} : { groupsBefore: before },
+    }));
   tx.set(db.counter, "seq", seq);
   for (const transition of transitions) {
     tx.set(db.feed, transition.seq, transition);
@@ -231,6 +234,38 @@ function* append(
   tx.notify(String(seq));
   yield;
   return transitions;
+}
+
+interface Move {
+  readonly user: Change;
+  readonly before: Groups;
+  readonly after: Groups;
+  readonly lost: readonly string[];
+  readonly gained: readonly string[];
+}
+
+function moveOf(user: Change, groups: Groups): Move {
+  const [, , status, before] = user;
+  const after = status === "online" ? groups : undefined;
+  const without = (one: Groups, other: Groups) =>
+    (one ?? []).filter((name) => !other?.includes(name));
+  return {
+    ...{ user, before, after },
+    ...{ lost: without(before, after), gained: without(after, before) },
+  };
+}
+
+function stepsOf(move: Move, gained: ReadonlySet<string>) {
+  const { user, before, after, lost } = move;
+  const comes = move.gained.length > 0;
+  if (!comes || !lost.some((name) => gained.has(name))) {
+    return [{ user, before, after, part: lost.length > 0 && !comes ? 0 : 1 }];
+  }
+  const common = (before ?? []).filter((name) => after?.includes(name));
+  return [
+    { user, before, after: common, part: 0 },
+    { user, before: common, after, part: 1 },
+  ];
 }
 
 /** Leaves a hole in the feed behind `beyond`. */
