@@ -52,6 +52,9 @@ export const LIST_WHOLE_BYTES_MAX = 262_144;
 /** Bytes of the lists that are kept for sets of groups. Past it the oldest are made again. */
 export const LISTS_KEPT_BYTES_MAX = 33_554_432;
 
+/** What a list that is kept takes beside its body and the names of its groups. */
+export const LIST_ENTRY_BYTES = 300;
+
 /** Bytes of a piece of a longer list. Smaller ones cost more CPU. */
 export const LIST_PIECE_BYTES = 65_536;
 

@@ -11,7 +11,11 @@ import { EVERYBODY } from "../core/roster/groups.ts";
 import type { View } from "../core/roster/view.ts";
 import type { OnlineUsers } from "../client/protocol/messages.ts";
 import { shortHash } from "./etag.ts";
-import { LIST_WHOLE_BYTES_MAX, LISTS_KEPT_BYTES_MAX } from "./limits.ts";
+import {
+  LIST_ENTRY_BYTES,
+  LIST_WHOLE_BYTES_MAX,
+  LISTS_KEPT_BYTES_MAX,
+} from "./limits.ts";
 
 export interface List {
   /** Bytes, if it is sent in pieces: its readers share them. */
@@ -50,7 +54,7 @@ export class ListCache {
     const list = makeList(view, seq);
     this.#drop(key);
     this.#kept.set(key, { list, version });
-    this.#bytes += list.bytes;
+    this.#bytes += costOf(key, list);
     for (const oldest of this.#kept.keys()) {
       if (this.#bytes <= this.#bytesMax || oldest === key) break;
       this.#drop(oldest);
@@ -59,9 +63,15 @@ export class ListCache {
   }
 
   #drop(key: string): void {
-    this.#bytes -= this.#kept.get(key)?.list.bytes ?? 0;
+    const kept = this.#kept.get(key);
+    if (kept !== undefined) this.#bytes -= costOf(key, kept.list);
     this.#kept.delete(key);
   }
+}
+
+/** Bytes of an entry. Those of many small lists are mostly in their keys. */
+function costOf(key: string, { bytes }: List): number {
+  return bytes + key.length + LIST_ENTRY_BYTES;
 }
 
 /**

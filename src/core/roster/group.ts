@@ -18,7 +18,12 @@ export class Group {
   #changes: Change[] = [];
   #first = 0;
   #end = 0;
-  #forgottenEnd = 0;
+  #forgottenEnd: number;
+
+  /** @param tail The oldest position in the ring. What is before it is forgotten. */
+  constructor(tail: number) {
+    this.#forgottenEnd = tail;
+  }
 
   get members(): ReadonlySet<UserId> {
     return this.#members;

@@ -115,9 +115,10 @@ export class Roster {
     for (const transition of history) {
       const { userId, groupsBefore, status } = transition;
       const before = status === "offline" || groupsBefore !== undefined
-        ? groupsFor(userId, groupsBefore)
+        ? this.#shared(userId, groupsFor(userId, groupsBefore))
         : NOBODY;
-      this.#record(transition, before, groupsAfter(transition), transition.seq);
+      const after = this.#shared(userId, groupsAfter(transition));
+      this.#record(transition, before, after, transition.seq);
     }
     this.#seq = snapshot.seq;
     this.#snapshotRow = { seq: snapshot.seq, row: history.at(-1) };
@@ -361,7 +362,7 @@ export class Roster {
   #group(name: string): Group {
     const known = this.#groups.get(name);
     if (known !== undefined) return known;
-    const group = new Group();
+    const group = new Group(this.ring.tail);
     this.#groups.set(name, group);
     return group;
   }

@@ -30,6 +30,7 @@ export class View {
   readonly #names: ReadonlySet<string>;
   readonly #groups: readonly Group[];
   readonly #version: number;
+  #counted = { version: -1, size: 0 };
   /** The one group of most views: it is read directly. */
   readonly #only: Group | undefined;
 
@@ -60,9 +61,14 @@ export class View {
     return newest;
   }
 
-  /** How many users it shows. */
+  /** How many users it shows. Those of several groups are counted once for each version. */
   get size(): number {
-    return this.ids().size;
+    if (this.#only !== undefined) return this.#only.members.size;
+    const { version } = this;
+    if (version !== this.#counted.version) {
+      this.#counted = { version, size: this.ids().size };
+    }
+    return this.#counted.size;
   }
 
   /** Whether it shows more users than that. Counts them only if the sizes of the groups leave it open. */
