@@ -2,13 +2,12 @@
  * A chaos run: many clients on several nodes, faults of every kind, and in the end, when all is
  * quiet, a check of every promise.
  *
- * By hand: `deno task chaos --minutes 10 --seed 7`. The seed decides which client does what. It
+ * By hand: `deno task chaos --minutes 10 --seed 7`, with `--groups` the run of `groups_chaos.ts`. The seed decides which client does what. It
  * does not decide how the operating system schedules it, so it may take several runs to see a
  * failure again.
  *
  * @module
  */
-import { equal } from "node:assert/strict";
 import { parseArgs } from "node:util";
 import { INTEGER_IDS, type UserId } from "../../src/client/protocol/user_id.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
@@ -17,7 +16,8 @@ import { randomFrom } from "../support/random.ts";
 import { pause, until, untilEqual } from "../support/until.ts";
 import { printLine } from "../support/print_line.ts";
 import { actAsApplication, endApplication } from "./application.ts";
-import { Machine, TIMES } from "./cluster.ts";
+import { Machine } from "./cluster.ts";
+import { causeFaults, pick } from "./faults.ts";
 import { type FeedRow, judgeFeed } from "./history.ts";
 import {
   type ChaosClient,
@@ -36,9 +36,8 @@ export interface ChaosOptions {
   readonly print: (line: string) => void;
 }
 
-const QUIET_MS = 60_000;
+export const QUIET_MS = 60_000;
 const LIBRARY_CLIENTS = 12;
-const LEASE_MS = Number(TIMES.LEASE_MS);
 
 export async function chaos(options: ChaosOptions): Promise<void> {
   const { minutes, seed, nodes, clients, print } = options;
@@ -123,7 +122,7 @@ function watchSet(users: number, random: () => number): UserId[] {
 }
 
 /** Opens, closes and moves clients until the signal. */
-async function drive(
+export async function drive(
   moving: readonly MovingClient[],
   machines: readonly Machine[],
   random: () => number,
@@ -156,109 +155,8 @@ async function act(
   if (!isOpen || dice >= 0.6) await client.enter(machine);
 }
 
-type Fault = (
-  machine: Machine,
-  databaseUrl: string,
-  directory: string,
-) => Promise<void>;
-
-const FAULTS: Readonly<Record<string, Fault>> = {
-  "kill -9": async (machine) => {
-    await machine.end("SIGKILL");
-    await pause(300);
-    await machine.start();
-  },
-  "SIGTERM": async (machine) => {
-    equal(await machine.end("SIGTERM"), 0);
-    await machine.start();
-  },
-  "SIGSTOP past the lease": async (machine) => {
-    machine.signal("SIGSTOP");
-    await pause(LEASE_MS * 1.7);
-    machine.signal("SIGCONT");
-  },
-  "SIGSTOP within the lease": async (machine) => {
-    machine.signal("SIGSTOP");
-    await pause(LEASE_MS / 3);
-    machine.signal("SIGCONT");
-  },
-  "random backends terminated": async (_machine, url) => {
-    await query(
-      url,
-      `select pg_terminate_backend(pid) from pg_stat_activity
-        where application_name = 'rollcall' and random() < 0.5`,
-    );
-  },
-  "LISTEN connections terminated": async (_machine, url) => {
-    await query(
-      url,
-      `select pg_terminate_backend(pid) from pg_stat_activity
-        where application_name = 'rollcall'
-          and (query like 'listen%' or query like 'select seq from rollcall_internal.head%')`,
-    );
-  },
-  "database refused": async (machine) => {
-    machine.proxy.set("refusing");
-    await pause(LEASE_MS * 0.8);
-    machine.proxy.set("open");
-  },
-  "database silent past the lease": async (machine) => {
-    machine.proxy.set("silent");
-    await pause(LEASE_MS * 1.7);
-    machine.proxy.set("open");
-  },
-  "Postgres killed": async (_machine, url, directory) => {
-    const file = await Deno.readTextFile(
-      `${directory}/postgres/postmaster.pid`,
-    );
-    Deno.kill(Number(file.split("\n")[0]), "SIGKILL");
-    await until(
-      "Postgres is back",
-      () => query(url, "select 1").then(() => true, () => false),
-      30_000,
-    );
-  },
-  "Postgres stopped and started": async (_machine, url, directory) => {
-    const file = await Deno.readTextFile(
-      `${directory}/postgres/postmaster.pid`,
-    );
-    Deno.kill(Number(file.split("\n")[0]), "SIGINT");
-    await pause(200);
-    await until(
-      "Postgres is back",
-      () => query(url, "select 1").then(() => true, () => false),
-      30_000,
-    );
-  },
-};
-
-/** One fault after another. Every kind has its turn, and chance decides the node. */
-async function causeFaults(
-  machines: readonly Machine[],
-  databaseUrl: string,
-  directory: string,
-  random: () => number,
-  minutes: number,
-  print: (line: string) => void,
-): Promise<void> {
-  const startedAt = Date.now();
-  let names: string[] = [];
-  while (Date.now() - startedAt < minutes * 60_000) {
-    await pause(500 + random() * 1_500);
-    if (names.length === 0) names = shuffled(Object.keys(FAULTS), random);
-    const name = names.pop() ?? "";
-    const machine = pick(machines, random);
-    print(
-      `${
-        ((Date.now() - startedAt) / 1000).toFixed(1).padStart(6)
-      } s  ${machine.name}  ${name}`,
-    );
-    await FAULTS[name]?.(machine, databaseUrl, directory);
-  }
-}
-
 /** The users with an open socket on a node that runs, ascending. */
-function connectedUsers(everyClient: readonly ChaosClient[]): UserId[] {
+export function connectedUsers(everyClient: readonly ChaosClient[]): UserId[] {
   const open = everyClient.filter(({ isOpen }) => isOpen);
   return [...new Set(open.map(({ userId }) => userId))].sort(
     INTEGER_IDS.compare,
@@ -308,7 +206,9 @@ async function quiet(
 }
 
 /** What the database says: users by status, by the view and by claim, nodes, and claims of no node. */
-async function recordedState(databaseUrl: string) {
+export async function recordedState(
+  databaseUrl: string,
+): Promise<Record<string, unknown>> {
   const [row] = await query(
     databaseUrl,
     `select array(select id from users where status = 'online' order by id) as online,
@@ -343,15 +243,6 @@ async function readFeed(databaseUrl: string): Promise<FeedRow[]> {
   );
 }
 
-function pick<T>(items: readonly T[], random: () => number): T {
-  return items[Math.floor(random() * items.length)] as T;
-}
-
-function shuffled<T>(items: readonly T[], random: () => number): T[] {
-  return items.map((item) => ({ item, key: random() }))
-    .sort((a, b) => a.key - b.key).map(({ item }) => item);
-}
-
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
@@ -359,9 +250,13 @@ if (import.meta.main) {
       seed: { type: "string", default: String(Date.now() % 2 ** 31) },
       nodes: { type: "string", default: "3" },
       clients: { type: "string", default: "120" },
+      groups: { type: "boolean", default: false },
     },
   });
-  await chaos({
+  const run = values.groups
+    ? (await import("./groups_chaos.ts")).groupsChaos
+    : chaos;
+  await run({
     minutes: Number(values.minutes),
     seed: Number(values.seed),
     nodes: Number(values.nodes),

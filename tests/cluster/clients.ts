@@ -10,6 +10,7 @@ import {
   type Rollcall,
 } from "../../src/client/client.ts";
 import { within } from "../../src/base/clock.ts";
+import type { ServerMessage } from "../../src/client/protocol/messages.ts";
 import { INTEGER_IDS, type UserId } from "../../src/client/protocol/user_id.ts";
 import { open, type TestClient, tokenFor } from "../support/client.ts";
 import { connectSync, type SyncClient } from "../support/sync_client.ts";
@@ -25,6 +26,8 @@ export interface ChaosClient {
   readonly isOpen: boolean;
   /** Messages, or events of the library, so far. */
   readonly received: number;
+  /** Of whom it received anything. */
+  readonly mentioned: ReadonlySet<UserId>;
   /** Whether the client has received every transition that concerns it. */
   isCurrent(feed: readonly FeedRow[], online: readonly UserId[]): boolean;
   /** @throws if what it received is not what happened. */
@@ -57,6 +60,11 @@ export class V1Client implements MovingClient {
       (sum, { received }) => sum + received.length,
       0,
     );
+  }
+
+  get mentioned(): ReadonlySet<UserId> {
+    const messages = this.#lives().flatMap(({ received }) => received);
+    return new Set(messages.map(({ userId }) => userId));
   }
 
   async enter({ url, name }: Machine): Promise<void> {
@@ -108,6 +116,7 @@ export class V2Client implements MovingClient {
   #client: SyncClient | undefined;
   #known: { readonly since: number; readonly known: UserId[] } | undefined;
   #receivedBefore = 0;
+  readonly #mentioned = new Set<UserId>();
 
   constructor(userId: UserId, watch?: readonly UserId[]) {
     this.userId = userId;
@@ -120,6 +129,13 @@ export class V2Client implements MovingClient {
 
   get received(): number {
     return this.#receivedBefore + (this.#client?.messages.length ?? 0);
+  }
+
+  get mentioned(): ReadonlySet<UserId> {
+    return new Set([
+      ...this.#mentioned,
+      ...mentionedIn(this.#client?.messages ?? []),
+    ]);
   }
 
   async enter({ url }: Machine): Promise<void> {
@@ -144,6 +160,7 @@ export class V2Client implements MovingClient {
     this.#client = undefined;
     if (client === undefined) return;
     this.#receivedBefore += client.messages.length;
+    for (const id of mentionedIn(client.messages)) this.#mentioned.add(id);
     const { seq, ids } = client.model;
     if (client.messages.length > 0) this.#known = { since: seq, known: ids };
     const closing = Promise.resolve(client[Symbol.asyncDispose]());
@@ -183,6 +200,7 @@ export class LibraryClient implements ChaosClient {
   /** Who is online by the events alone. */
   readonly #byEvents = new Set<UserId>();
   readonly #faults: string[] = [];
+  readonly mentioned = new Set<UserId>();
   #events = 0;
 
   constructor(
@@ -198,10 +216,14 @@ export class LibraryClient implements ChaosClient {
     });
     this.#rollcall.on("state", (users) => {
       this.#byEvents.clear();
-      for (const id of users.keys()) this.#byEvents.add(id);
+      for (const id of users.keys()) {
+        this.#byEvents.add(id);
+        this.mentioned.add(id);
+      }
     });
     this.#rollcall.on("online", ({ user }) => {
       this.#events += 1;
+      this.mentioned.add(user.id);
       if (this.#byEvents.has(user.id)) {
         this.#faults.push(`${user.id} came online twice`);
       }
@@ -209,6 +231,7 @@ export class LibraryClient implements ChaosClient {
     });
     this.#rollcall.on("offline", ({ user }) => {
       this.#events += 1;
+      this.mentioned.add(user.id);
       if (!this.#byEvents.delete(user.id)) {
         this.#faults.push(`${user.id} went offline twice`);
       }
@@ -269,4 +292,14 @@ async function readSeq(url: string): Promise<number> {
 /** The seq of the roster, with which the ETag begins. */
 export function seqOf(response: Response): number {
   return parseInt((response.headers.get("etag") ?? "").slice(1));
+}
+
+function mentionedIn(messages: readonly ServerMessage[]): UserId[] {
+  return messages.flatMap((message) => {
+    if (message.type === "presence_state") {
+      return message.users.map(({ id }) => id);
+    }
+    if (message.type !== "presence_diff") return [];
+    return [...message.online.map(({ id }) => id), ...message.offline];
+  });
 }

@@ -88,7 +88,7 @@ export class Adversary implements AsyncDisposable {
     }));
     const adversary = new Adversary(
       world,
-      { own, older, friend, hidden },
+      { own, older, friend, hidden, many },
       friendly,
       others,
     );

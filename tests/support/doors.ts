@@ -25,6 +25,8 @@ export interface Tokens {
   readonly friend: string;
   /** Of a hidden user. */
   readonly hidden: string;
+  /** Of a user who gets counts. */
+  readonly many: string;
 }
 
 /** A `seq` that the adversary has seen. */
@@ -180,7 +182,10 @@ export class Doors {
     await other.receives("presence_state");
     other.send({ type: "refresh", token: this.#tokens.older });
     await other.asks({ type: "ping" }, "keepalive");
+    await using counted = new Tap(url, this.#tokens.many);
+    await counted.receives("presence_count");
     return {
+      "a count": counted.observed,
       "an older token in a message": other.observed,
       "messages of version 2": tap.observed,
     };
