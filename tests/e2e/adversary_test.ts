@@ -24,7 +24,7 @@ import { until, untilEqual } from "../support/until.ts";
 
 const postgres = postgresForThisFile();
 
-const WITHOUT_SWEEP = { HEARTBEAT_MS: "60000", LEASE_MS: "200000" };
+const WITHOUT_SWEEP = { HEARTBEAT_MS: "250000", LEASE_MS: "600000" };
 
 /** All that the adversary observes, after each act or where it would have been. */
 async function attack(source: Source, isAlive: boolean): Promise<Observed> {

@@ -12,7 +12,7 @@ const postgres = postgresForThisFile();
 
 /** No sweep comes in time to do what a connect or a refresh must do. */
 const WITHOUT_SWEEP = {
-  ...{ ROSTER_ACCESS: "token", HEARTBEAT_MS: "60000", LEASE_MS: "200000" },
+  ...{ ROSTER_ACCESS: "token", HEARTBEAT_MS: "250000", LEASE_MS: "600000" },
 };
 const ADMIN_TOKEN = "an-admin-token-that-every-test-knows-0123";
 
