@@ -67,11 +67,23 @@ async function takeCrowd(browser: Browser, server: TestServer): Promise<void> {
   await save(phone, "phone");
 }
 
+/** The window of somebody in one team, while people of both are online. */
+async function takeTeams(browser: Browser, server: TestServer): Promise<void> {
+  for (const username of ["bob", "chen", "dora", "emre"]) {
+    await open(browser, server, username);
+  }
+  const page = await open(browser, server, "ada");
+  await sleep(8);
+  await save(page, "teams");
+}
+
 await using server = await startServer();
+await using grouped = await startServer({ env: { DEMO_TEAMS: "true" } });
 const browser = await launchPlaywright("/usr/bin/chromium");
 try {
   await takePeople(browser, server);
   await takeCrowd(browser, server);
+  await takeTeams(browser, grouped);
 } finally {
   await browser.close();
 }

@@ -46,7 +46,7 @@ function hintOf(view) {
   if (isOpen && !isConnected) return "";
   if (isOpen && people > 1) {
     return hasTeams
-      ? "Then move one of you to another team, or close that tab."
+      ? "Then move somebody to another team, or close that tab."
       : "Then close that tab, reload it, or open one user twice.";
   }
   if (!isInSight) {
