@@ -23,7 +23,7 @@ import { DISCONNECT } from "../client/protocol/disconnect.ts";
 import type { Connection } from "../core/connections/connection.ts";
 import type { Fanout } from "../core/fanout/fanout.ts";
 import { forEachSliced } from "../base/sliced.ts";
-import { encodeError } from "../core/fanout/sync_messages.ts";
+import { encodeError } from "../client/protocol/messages.ts";
 import {
   CONNECTION_CHECK_MS,
   KEEPALIVE_MS,

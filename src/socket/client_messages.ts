@@ -18,9 +18,8 @@ import {
 import { TokenBucket } from "../base/token_bucket.ts";
 import type { Connection } from "../core/connections/connection.ts";
 import type { Fanout } from "../core/fanout/fanout.ts";
-import { encodeError } from "../core/fanout/sync_messages.ts";
 import { DISCONNECT } from "../client/protocol/disconnect.ts";
-import type { ErrorCode } from "../client/protocol/messages.ts";
+import { encodeError, type ErrorCode } from "../client/protocol/messages.ts";
 import type { UserId, UserIds } from "../client/protocol/user_id.ts";
 import { BAD_MESSAGE_COST } from "./limits.ts";
 import { TokenRefresh, type TokenRefreshDeps } from "./token_refresh.ts";

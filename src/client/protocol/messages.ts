@@ -157,3 +157,22 @@ export function encodeStatus(userId: UserId, status: Status): string {
   const message: UserStatusBroadcast = { type: `user_${status}`, userId };
   return JSON.stringify(message);
 }
+
+/** Returns the JSON of a version 2 message. */
+export function encodeMessage(message: ServerMessage): string {
+  return JSON.stringify(message);
+}
+
+/**
+ * Returns the JSON of an error.
+ *
+ * @param ref Of the `watch` that is refused, if it had one.
+ */
+export function encodeError(
+  code: ErrorCode,
+  message: string,
+  ref?: number,
+): string {
+  const about = ref === undefined ? {} : { ref };
+  return encodeMessage({ type: "error", code, message, ...about });
+}

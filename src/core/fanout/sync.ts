@@ -11,6 +11,7 @@ import type { Clock } from "../../base/clock.ts";
 import { CLIENT_MESSAGES_MAX } from "../../base/limits.ts";
 import type { Metrics } from "../../base/metrics.ts";
 import { TokenBuckets } from "../../base/token_buckets.ts";
+import { encodeError, encodeMessage } from "../../client/protocol/messages.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Roster } from "../roster/roster.ts";
 import type { Audience } from "./audience.ts";
@@ -31,13 +32,7 @@ import type {
   V2Subscriber,
   Watching,
 } from "./subscriber.ts";
-import {
-  type Diff,
-  encodeError,
-  encodeKeepalive,
-  encodeWatching,
-  SyncMessages,
-} from "./sync_messages.ts";
+import { type Diff, SyncMessages } from "./sync_messages.ts";
 
 export interface SyncDeps {
   readonly roster: Roster;
@@ -91,7 +86,10 @@ export class Sync {
       case "needs snapshot":
         if (!this.#budgets.has(connection.userId)) return "retry later";
         if (copy.ref !== undefined) {
-          this.#send(subscriber, encodeWatching(copy.ref));
+          this.#send(
+            subscriber,
+            encodeMessage({ type: "watching", ref: copy.ref }),
+          );
         }
         return this.#sendSnapshot(subscriber, audience, copy.scope);
       case "following":
@@ -124,7 +122,7 @@ export class Sync {
     // A keepalive states that the client's copy is right as of the keepalive's `seq`.
     const end = subscriber.audience?.view.end ?? Infinity;
     if (!subscriber.isBehind(end)) {
-      this.sendControl(subscriber, encodeKeepalive(seq));
+      this.sendControl(subscriber, encodeMessage({ type: "keepalive", seq }));
     }
   }
 

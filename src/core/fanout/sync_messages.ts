@@ -8,10 +8,9 @@
  * @module
  */
 import type { Metrics } from "../../base/metrics.ts";
-import type {
-  ErrorCode,
-  OnlineUserInfo,
-  ServerMessage,
+import {
+  encodeMessage,
+  type OnlineUserInfo,
 } from "../../client/protocol/messages.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
 import { type MergedSightings, mergeSighting } from "../roster/change.ts";
@@ -59,7 +58,7 @@ export class SyncMessages {
     const { version } = this.view;
     if (seq !== this.#state.seq || version !== this.#state.version) {
       const users = this.view.users();
-      const text = encode({ type: "presence_state", seq, users });
+      const text = encodeMessage({ type: "presence_state", seq, users });
       this.#state = { seq, version, text };
     }
     return this.#state.text;
@@ -91,7 +90,7 @@ export class SyncMessages {
   watchedState(ids: ReadonlySet<UserId>): string {
     const { seq } = this.#roster;
     const users = this.view.users(ids);
-    return encode({ type: "presence_state", seq, users });
+    return encodeMessage({ type: "presence_state", seq, users });
   }
 
   /** The diff of watched users that changed. */
@@ -101,7 +100,11 @@ export class SyncMessages {
 
   count(): string {
     const { seq } = this.#roster;
-    return encode({ type: "presence_count", seq, online: this.view.size });
+    return encodeMessage({
+      type: "presence_count",
+      seq,
+      online: this.view.size,
+    });
   }
 
   #encodeDiff(seq: number, merged: MergedSightings): Diff {
@@ -116,30 +119,8 @@ export class SyncMessages {
       online.push({ id, username });
     }
     return {
-      text: encode({ type: "presence_diff", seq, online, offline }),
+      text: encodeMessage({ type: "presence_diff", seq, online, offline }),
       isEmpty: online.length + offline.length === 0,
     };
   }
-}
-
-/** @param ref Of the `watch` that is refused, if it had one. */
-export function encodeError(
-  code: ErrorCode,
-  message: string,
-  ref?: number,
-): string {
-  const about = ref === undefined ? {} : { ref };
-  return encode({ type: "error", code, message, ...about });
-}
-
-export function encodeKeepalive(seq: number): string {
-  return encode({ type: "keepalive", seq });
-}
-
-export function encodeWatching(ref: number): string {
-  return encode({ type: "watching", ref });
-}
-
-function encode(message: ServerMessage): string {
-  return JSON.stringify(message);
 }

@@ -18,12 +18,14 @@
  * The parts:
  *
  * - `claims.ts`: what is known of each claim, and what the next write must contain.
- * - `grace.ts`: users who left and may return within `OFFLINE_GRACE_MS`. They stay claimed, so a
- *   return causes no write and no transition. A client that leaves for good, a token that expired
- *   and an administrator end it at once.
  * - `lease.ts`: this node's right to claim. `LEASE_MS` is the time after which other nodes may
  *   release the claims of a node that died. A node whose lease ended claims all its users again
  *   under a new node id.
+ *
+ * A user who left may return within the grace of `OFFLINE_GRACE_MS`, and stays claimed until then. So a
+ * return causes no write and no transition. A client that leaves for good, a token that expired and
+ * an administrator end the grace at once. With groups, each new connection and token causes a write,
+ * which reads the user's groups again and changes nothing where they are the same.
  *
  * A connection gets messages only after its user's claim is held and the roster has the user
  * online. So a client with a token for an unknown user gets none, and the first state that a
@@ -35,6 +37,7 @@
 import { BackgroundTask } from "../../base/background_task.ts";
 import { type Clock, retryMs } from "../../base/clock.ts";
 import { GROUP_ID_LENGTH_MAX } from "../../base/limits.ts";
+import { Expiring } from "../../base/expiring.ts";
 import type { Log } from "../../base/log.ts";
 import { messageOf } from "../../base/message_of.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
@@ -60,7 +63,6 @@ import {
   type Store,
 } from "../store/store.ts";
 import { type Batch, Claims, type Whereabouts } from "./claims.ts";
-import { Grace } from "./grace.ts";
 import type { Lease } from "./lease.ts";
 
 export interface PresenceDeps {
@@ -88,7 +90,8 @@ export class Presence implements ConnectionObserver {
   readonly #deps: PresenceDeps;
   readonly #random: () => number;
   readonly #claims = new Claims();
-  readonly #grace: Grace;
+  /** Users who left, each with the id of the last token. */
+  readonly #grace: Expiring<UserId, string | undefined>;
   /** Users to compare and write. Bounded by the users with a connection or a claim, and so by admission. */
   readonly #dirty = new Set<UserId>();
   /** Since when there are dirty users. */
@@ -107,7 +110,7 @@ export class Presence implements ConnectionObserver {
   constructor(deps: PresenceDeps, random = Math.random) {
     this.#deps = deps;
     this.#random = random;
-    this.#grace = new Grace(
+    this.#grace = new Expiring(
       ...[deps.offlineGraceMs, deps.clock] as const,
       (userId) => this.#markDirty(userId),
     );
