@@ -21,6 +21,9 @@ export const SWEEP_ROUNDS_MAX = 100;
 /** Time for which a sweep waits for the row of one user that another node writes. Longer than a write takes. */
 export const SWEEP_LOCK_MS = 100;
 
+/** Time for which a comparison of groups that the application named waits for the write of one node. */
+export const REGROUP_LOCK_MS = 1_000;
+
 /**
  * Users that one sweep compares with the application's table, for each of its passes: a few
  * milliseconds. With more users, a full round takes several heartbeats.

@@ -11,6 +11,7 @@ import {
   COPY_PAUSE_MS,
   LEAVE_COPY_MS,
   PROVISION_LOCK_MS,
+  REGROUP_LOCK_MS,
   SWEEP_COPY_MS,
   SWEEP_LOCK_MS,
   USERS_READ_LOCK_MS,
@@ -82,6 +83,7 @@ const BOUNDS: Readonly<Record<string, string>> = Object.fromEntries(
     SWEEP_LOCK_MS,
     LEAVE_COPY_MS,
     PROVISION_LOCK_MS,
+    REGROUP_LOCK_MS,
   }).map(([name, ms]) => [name, String(ms)]),
 );
 

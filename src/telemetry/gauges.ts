@@ -72,7 +72,8 @@ export const GAUGES: readonly GaugeOf<Observed>[] = [
   },
   {
     name: "rollcall_groups",
-    help: "Groups of the users who are online. 1: there are no groups",
+    help:
+      "Groups that the node knows: with users online, or with changes that it keeps. 1: there are no groups",
     read: ({ roster }) => roster.groups.size,
   },
   {

@@ -64,6 +64,10 @@ export class Audiences {
     return this.#byKey.size;
   }
 
+  all(): Iterable<Audience> {
+    return this.#byKey.values();
+  }
+
   /** Adds a subscriber to the audience of these groups, and takes it out of its present one. */
   move(subscriber: Subscriber, groups: Groups): Audience {
     this.leave(subscriber);

@@ -161,9 +161,9 @@ export class Subscriptions {
    */
   lag(): number {
     let lag = 0;
-    for (const subscribers of [this.#v1, this.#v2]) {
-      for (const { cursor = Infinity, audience } of subscribers.values()) {
-        lag = Math.max(lag, (audience?.view.end ?? 0) - cursor);
+    for (const { v1, wildcards, view: { end } } of this.#audiences.all()) {
+      for (const { cursor = end } of [...v1, ...wildcards]) {
+        lag = Math.max(lag, end - cursor);
       }
     }
     return lag;

@@ -70,11 +70,14 @@ export class SyncMessages {
    * @param seq The roster's `seq` when the pass began.
    */
   diff(position: number, seq: number): Diff {
-    const known = this.#diffs.get(position);
+    // After a quiet time cursors differ, and the changes behind them do not.
+    const [first] = this.view.changesFrom(position, 1);
+    const begin = first?.position ?? this.#head;
+    const known = this.#diffs.get(begin);
     if (known !== undefined) return known;
     const merged: MergedSightings = new Map();
     let count = 0;
-    for (const change of this.view.changesFrom(position)) {
+    for (const change of this.view.changesFrom(begin)) {
       if (change.position >= this.#head) break;
       count += 1;
       const sighting = this.view.sightingOf(change);
@@ -82,7 +85,7 @@ export class SyncMessages {
     }
     this.#metrics.merged(count);
     const diff = this.#encodeDiff(seq, merged);
-    this.#diffs.set(position, diff);
+    this.#diffs.set(begin, diff);
     return diff;
   }
 
