@@ -472,8 +472,8 @@ Deno.test("[V2] the newest token of a user says its groups, and an older one doe
   await set(1, 10, "same second");
   await set(2, 0);
   deepEqual(brief((await it.store.apply(A, [1, 2], [])).transitions), [
-    "1 online a,b > same second",
     '2 online NULL,\\,a,"b",{} > ',
+    "1 online a,b > same second",
   ]);
   deepEqual(await it.store.findUsers([1, 2, 3, 99]), [
     { id: 1, groups: ["same second"] },
