@@ -4,8 +4,10 @@
  *
  * What is bounded and not equal: `seq` grows, so it shows that something happened to somebody. So
  * does the time of an answer, because all users share the work of a node: a diff may wait for the
- * pass before it (`FANOUT_INTERVAL_MS`), a write for the batch before it. Neither depends on who it
- * was. An answer about a user is made from the attacker's own view, so it reads nothing that
+ * pass before it (`FANOUT_INTERVAL_MS`), a write for the batch before it. And a peer that does not
+ * read while the whole cluster has more changes than the ring keeps (65,536) receives a state in
+ * place of a diff, or is closed on version 1, if one of them was for it. None of this depends on
+ * who it was. An answer about a user is made from the attacker's own view, so it reads nothing that
  * an answer about nobody does not read.
  */
 import { deepEqual, equal } from "node:assert/strict";
