@@ -1,5 +1,6 @@
 -- The feed: transitions in commit order. Every transaction takes its locks in the same order: the node's
--- row, rows of presence by user id, the counter.
+-- row, its row of writes, the queue of groups or the position of the sweep, rows of presence by user id, the
+-- counter.
 
 -- The newest seq.
 create or replace view rollcall_internal.head as

@@ -4,6 +4,7 @@
 --   :GROUPS         the table or view with the columns user_id and group_id, quoted
 --   :GROUPS_MAX     groups that a user may be in
 --   :GROUP_ID_MAX   characters of a group's id
+--   :GROUPS_CUT, :GROUP_ID_CUT  one more of each: enough to know that there are too many
 --   :NAMED_TYPE     the type of the ids that an application names
 --
 -- A read of groups that is older than another one must not win. So whoever writes the groups of a user first

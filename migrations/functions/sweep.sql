@@ -176,8 +176,8 @@ $$;
 
 -- Writes up to `most` copies that are due, within a second. Returns the users whose copies are right now,
 -- or who have no row, with the moment of the status that was copied: `copies_done` forgets the debt unless
--- the status has changed since. Two transactions, because rows of presence are never locked while a row of
--- the application may have to be waited for.
+-- the status has changed since. Two transactions, because rows of presence are not locked while a row of
+-- the application may have to be waited for; only a read of groups waits under them, and briefly.
 create or replace function rollcall_internal.copy_due(node uuid, most integer)
 returns table (user_id :ID_TYPE, changed_at timestamptz)
 language plpgsql set search_path = pg_catalog, pg_temp

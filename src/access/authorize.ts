@@ -14,6 +14,9 @@
  * - `provision.ts` writes the user's row, if the operator wants that.
  * - `group_writer.ts` writes the groups of the token, if tokens have some.
  * - `authorize.ts`, this file, calls them in order when the socket is open.
+ * - `unknown_users.ts` decides what follows when the store does not know the user.
+ * - `eviction.ts` closes connections whose token expired, and `revocations.ts` those that an
+ *   administrator revoked.
  *
  * ## The order
  *

@@ -102,7 +102,7 @@ export class Revocations {
 
   /**
    * Remembers the tokens, and closes every connection on this node that is concerned. One walk over
-   * the connections is enough for any number of revocations. Who left before is offline at once.
+   * the connections is enough for any number of revocations. Users who left before, and are in grace, go offline at once.
    */
   async #enforce(revocations: readonly Revocation[]): Promise<void> {
     const { connections, endGrace, clock, log } = this.#deps;

@@ -1,5 +1,5 @@
 /**
- * A pump visits the pending subscribers in slices so short that no other work has to wait for it.
+ * A pump visits what is pending, such as subscribers, in slices so short that no other work has to wait.
  *
  * Any number of wakes in one turn cause one pass. A subscriber that cannot continue is visited
  * again after a pause, so that no pass waits for it. The pump measures the time from a change to

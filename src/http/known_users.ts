@@ -30,7 +30,7 @@ import {
  */
 export type Knowledge = Groups | "unknown" | "unavailable" | "overgrouped";
 
-/** Reads those of these users that there are. Rejects if they, or their groups, cannot be read. */
+/** Reads which of these users exist, with their groups. Rejects if either cannot be read. */
 export type FindUsers = (
   ids: readonly UserId[],
 ) => Promise<readonly FoundUser[]>;

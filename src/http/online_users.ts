@@ -72,7 +72,7 @@ interface Reader {
 
 export class OnlineUsersEndpoint {
   readonly #deps: OnlineUsersDeps;
-  /** `undefined`: every good token is one of a user, because it creates the user; and sees everybody. */
+  /** `undefined`: there are no groups, and every good token belongs to a user, because it creates one. */
   readonly #knownUsers: KnownUsers | undefined;
   readonly #budget: ListBudget;
   readonly #lists = new ListCache();

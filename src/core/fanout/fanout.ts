@@ -38,11 +38,12 @@
  *
  * **Costs.** A change costs one send for each version 1 connection that may see it. A pass costs at
  * most one send for each pending version 2 connection without a watch set, and one for each watcher
- * of a user that changed. Passes yield to other work every `SLICE_MS`. Memory: a subscriber
- * takes at most 150 bytes, a watched id about 200, an audience about 1 KB, and the ring about 10 MB.
+ * of a user that changed. Passes yield to other work every `SLICE_MS`. Memory: a subscriber takes at
+ * most 150 bytes, a watched id about 200, an audience 1 KB and 160 bytes for each of its groups, and
+ * the ring about 10 MB, and more where users change their groups.
  *
  * **Parts.** `subscriber.ts` is the state of one connection. `subscriptions.ts` holds all
- * subscribers, and `pending.ts` those to visit. `pump.ts` decides when to visit them, and this
+ * subscribers, and `pending.ts` those to visit. A pump (`base/pump.ts`) decides when to visit them, and this
  * file has one pump for each version. `broadcast.ts` and `sync.ts` are what a visit does.
  * `sync_messages.ts` encodes the messages of version 2. The fan-out does not know why a user
  * changed, or what is claimed in the store.

@@ -2,10 +2,10 @@
  * A subscriber is the delivery state of one connection: what its client was sent, and which
  * message it needs next.
  *
- * Which users it may see is decided by the view of its audience. The state of
- * version 2 is a union: each member has the fields of that state and no others. So the compiler
- * rejects, for example, a watch set on a connection that receives counts. A subscriber does not
- * know the other subscribers. It encodes nothing and sends nothing.
+ * The state of version 2 is a union: each member has the fields of that state and no others. So the
+ * compiler rejects, for example, a watch set on a connection that receives counts. Which users it may
+ * see is not decided here: the view of its audience does. A subscriber does not know the other
+ * subscribers. It encodes nothing and sends nothing.
  *
  * @module
  */
@@ -111,7 +111,7 @@ export type V2State = Opening | CopyState;
 /** Version 2: a snapshot, then diffs. */
 export class V2Subscriber {
   readonly connection: Connection;
-  /** As of version 1. */
+  /** `undefined`: the connection is not live, or the groups of its user are not known yet. */
   audience: Audience | undefined = undefined;
   /** The `seq` with which the client connected, until it is resumed or needs a snapshot. */
   since: number | undefined;

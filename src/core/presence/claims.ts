@@ -30,7 +30,7 @@ export interface Batch {
   readonly leaving: readonly UserId[];
 }
 
-/** What became of the arriving users of a batch for whom something was written. */
+/** The result for the arriving users of a batch, without those who were deferred or refused. */
 export interface BatchResult {
   /** Users whose claims are held now. */
   readonly held: readonly UserId[];

@@ -7,7 +7,8 @@
  * with a new node id and claims its users again.
  *
  * After each heartbeat the node sweeps: it asks the store to release the claims of nodes whose
- * leases ended. What claims exist is not known here.
+ * leases ended. When the application names users whose groups it changed, the node asks the store to
+ * compare them. What claims exist is not known here.
  *
  * @module
  */

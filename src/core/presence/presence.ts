@@ -300,21 +300,21 @@ export class Presence implements ConnectionObserver {
       ...[groups?.perUserMax ?? 0, GROUP_ID_LENGTH_MAX],
     );
     for (const userId of applied.overgrouped) {
-      this.#refuse(userId, "live", tooManyGroups);
+      this.#refuse(userId, "all", tooManyGroups);
     }
     for (const userId of applied.unknown) {
       if (onUnknown !== undefined) onUnknown(userId);
-      else this.#refuse(userId, "live", DISCONNECT.unknownUser);
+      else this.#refuse(userId, "all", DISCONNECT.unknownUser);
     }
     for (const userId of inDoubt) this.#markDirty(userId);
     this.#makeLiveOnceOnline(held);
   }
 
-  /** Closes the connections of a user that wait for their claim, and if `upTo` is `live`, the others too. */
-  #refuse(userId: UserId, upTo: "joining" | "live", why: Disconnect): void {
+  /** Closes the connections of a user: those that wait for their claim, or all. */
+  #refuse(userId: UserId, which: "joining" | "all", why: Disconnect): void {
     const { connections, log } = this.#deps;
     for (const connection of this.#hub.connectionsOf(userId)) {
-      if (upTo === "joining" && connection.state === "live") continue;
+      if (which === "joining" && connection.state === "live") continue;
       log.info({ userId, reason: why.reason }, "refused a user");
       connections.disconnect(connection, why);
     }

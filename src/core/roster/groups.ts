@@ -39,7 +39,7 @@ export function groupsFor(
   return { names: [own], key: own };
 }
 
-/** The groups that are in one of two sets, but not in both. */
+/** The groups that are in one of two sets, and not in the other: the symmetric difference. */
 export function difference(one: Groups, other: Groups): readonly string[] {
   // Most users come online or go offline.
   if (one === NOBODY) return other.names;
@@ -50,8 +50,12 @@ export function difference(one: Groups, other: Groups): readonly string[] {
   ];
 }
 
-/** The set of a user who leaves the groups of one set that are not in the other, and comes into no other. */
-export function kept(userId: UserId, before: Groups, after: Groups): Groups {
+/** The groups of a user that are in both sets. */
+export function intersection(
+  userId: UserId,
+  before: Groups,
+  after: Groups,
+): Groups {
   if (before.key === after.key) return after;
   const names = before.names.filter((name) => after.names.includes(name));
   return groupsFor(userId, names);

@@ -32,7 +32,7 @@ import {
   EVERYBODY,
   type Groups,
   groupsFor,
-  kept,
+  intersection,
   NOBODY,
 } from "./groups.ts";
 import { Ring } from "./ring.ts";
@@ -49,7 +49,7 @@ interface OnlineUser {
   readonly groups: Groups;
 }
 
-/** In which groups a user was last visible, and the position of the change since which it is so. */
+/** The last groups of a user, and the position of the change that brought the user there. */
 interface Stay {
   readonly groups: Groups;
   readonly since: number;
@@ -100,7 +100,7 @@ export class Roster {
     return this.#users.size;
   }
 
-  /** The groups that somebody is in, or looks at. */
+  /** The groups that this copy knows: with members, with a view, or with changes in the ring. */
   get groups(): ReadonlyMap<string, { readonly members: ReadonlySet<UserId> }> {
     return this.#groups;
   }
@@ -170,7 +170,7 @@ export class Roster {
     for (const { id, username, groups } of users) {
       const before = this.groupsOf(id);
       if (before === undefined) continue;
-      apply(id, username, kept(id, before, groupsFor(id, groups)));
+      apply(id, username, intersection(id, before, groupsFor(id, groups)));
     }
     for (const { id, username, groups } of users) {
       apply(id, username, groupsFor(id, groups));
@@ -221,7 +221,7 @@ export class Roster {
     return this.#view(groups, found);
   }
 
-  /** What a set of groups sees, until it is given to `dropView`. */
+  /** What a set of groups sees, from now on. The caller gives the view back to `dropView`. */
   keepView(groups: Groups): View {
     const found = groups.names.map((name) => this.#group(name));
     for (const group of found) group.views += 1;
@@ -340,7 +340,9 @@ export class Roster {
   #recordStay({ userId, before, after, position }: Change): void {
     const known = this.#stays.get(userId);
     // Without groups every user sees the same all the time.
-    if (known === undefined && isUngrouped(before) && isUngrouped(after)) {
+    if (
+      known === undefined && isWithoutGroups(before) && isWithoutGroups(after)
+    ) {
       return;
     }
     const stayed = known ?? { groups: before, since: -1 };
@@ -375,7 +377,7 @@ export class Roster {
   }
 }
 
-function isUngrouped(groups: Groups): boolean {
+function isWithoutGroups(groups: Groups): boolean {
   return groups === EVERYBODY || groups === NOBODY;
 }
 

@@ -150,7 +150,7 @@ export interface Store {
   /**
    * Releases the claims of nodes whose leases ended. Users without another claim go offline. Finds
    * what the application did to its users since: a bounded number of users at a time are compared
-   * with the users table. Who was deleted goes offline, a new name is taken over, a wrong copy of
+   * with the users table. A user who was deleted goes offline, a new name is taken over, a wrong copy of
    * the status is corrected, and other groups are taken over. A table that cannot be read makes
    * nobody go offline, and changes the groups of nobody. One node sweeps at a time. Also prunes the feed.
    *
