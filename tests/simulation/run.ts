@@ -83,9 +83,12 @@ export function testRuns(
         ...[steps, fc.nat(), options] as const,
         (steps, seed, chosen) => {
           const world = { ...WORLD_OPTIONS, ...chosen, nodeCount };
-          // A loss is found by the rows that differ, which are kept for a day.
-          const { feedRows } = kind === "lossy" ? WORLD_OPTIONS : world;
-          return run(kind, steps, seed, { ...world, feedRows });
+          // A loss is found by the rows that differ: the feed keeps them for a day, and the ring for
+          // longer than a node needs to compare them.
+          const { feedRows, ringCapacity } = kind === "lossy"
+            ? WORLD_OPTIONS
+            : world;
+          return run(kind, steps, seed, { ...world, feedRows, ringCapacity });
         },
       );
       await fc.assert(property, { numRuns, seed: SEED });
