@@ -31,7 +31,7 @@ export const LEASE_MS = 10_000;
 export const HEARTBEAT_MS = 3_000;
 
 /** Small, so that every sweep has several slices. */
-const SWEEP_BOUNDS = { usersMax: 2, sliceRows: 2 };
+const SWEEP_BOUNDS = { usersMax: 2, sliceRows: 2, groupRows: 2 };
 
 export interface SimNodeOptions {
   readonly offlineGraceMs: number;
