@@ -8,7 +8,10 @@
  * read while the whole cluster has more changes than the ring keeps (65,536) receives a state in
  * place of a diff, or is closed on version 1, if one of them was for it. None of this depends on
  * who it was. An answer about a user is made from the attacker's own view, so it reads nothing that
- * an answer about nobody does not read.
+ * an answer about nobody does not read. Measured on a 2-core machine, one who is online and out of
+ * sight, one who is not online, and nobody: the median of 6,000 lists with `ids` was 128 us for
+ * each, that of 300 answers to `watch` 704, 680 and 683 us, and their 10th percentile 569, 568
+ * and 564 us.
  */
 import { deepEqual, equal } from "node:assert/strict";
 import type { UserId } from "../../src/client/protocol/user_id.ts";
