@@ -2,19 +2,13 @@
  * A chaos run: many clients on several nodes, faults of every kind, and in the end, when all is
  * quiet, a check of every promise.
  *
- * By hand: `deno task chaos --minutes 10 --seed 7`, with `--groups` the run of `groups_chaos.ts`. The seed decides which client does what. It
- * does not decide how the operating system schedules it, so it may take several runs to see a
- * failure again.
- *
  * @module
  */
-import { parseArgs } from "node:util";
 import { INTEGER_IDS, type UserId } from "../../src/client/protocol/user_id.ts";
 import { migrateDatabase } from "../../src/postgres/migrate.ts";
 import { query, scratchPostgres } from "../support/database.ts";
 import { randomFrom } from "../support/random.ts";
 import { pause, until, untilEqual } from "../support/until.ts";
-import { printLine } from "../support/print_line.ts";
 import { actAsApplication, endApplication } from "./application.ts";
 import { Machine } from "./cluster.ts";
 import { causeFaults, pick } from "./faults.ts";
@@ -241,27 +235,4 @@ async function readFeed(databaseUrl: string): Promise<FeedRow[]> {
     databaseUrl,
     `select seq::int, user_id as "userId", status from rollcall_internal.feed order by seq`,
   );
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: "string", default: "10" },
-      seed: { type: "string", default: String(Date.now() % 2 ** 31) },
-      nodes: { type: "string", default: "3" },
-      clients: { type: "string", default: "120" },
-      groups: { type: "boolean", default: false },
-    },
-  });
-  const run = values.groups
-    ? (await import("./groups_chaos.ts")).groupsChaos
-    : chaos;
-  await run({
-    minutes: Number(values.minutes),
-    seed: Number(values.seed),
-    nodes: Number(values.nodes),
-    clients: Number(values.clients),
-    print: printLine,
-  });
-  Deno.exit(0);
 }

@@ -17,7 +17,7 @@ const STAYED_GROUPS = 6;
 
 export class Memberships {
   readonly #databaseUrl: string;
-  readonly #users: number;
+  readonly users: number;
   /** Every group that a user was ever in, or may have been: a commit may be lost or not. */
   readonly #ever = new Map<UserId, Set<string>>();
   /** What was done, and how often. */
@@ -25,7 +25,7 @@ export class Memberships {
 
   private constructor(databaseUrl: string, users: number) {
     this.#databaseUrl = databaseUrl;
-    this.#users = users;
+    this.users = users;
   }
 
   /** Makes the table, with users from 1 on. */
@@ -97,7 +97,7 @@ export class Memberships {
       ]];
     }
     const id = MOVED *
-      (1 + Math.floor(random() * Math.floor(this.#users / MOVED)));
+      (1 + Math.floor(random() * Math.floor(this.users / MOVED)));
     const groups = MOVED_GROUPS.filter(() => random() < 0.4);
     for (const group of groups) this.#ever.get(id)?.add(group);
     const rows = groups.map((group) => `(${id}, '${group}')`);
