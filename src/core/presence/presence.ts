@@ -98,6 +98,12 @@ export class Presence implements ConnectionObserver {
   #dirtySince = 0;
   /** Users in the current write. */
   #writing = 0;
+  /** Writes that began. */
+  #writes = 0;
+  /** With groups: how many writes had begun when a connection opened. A later one must read its user's groups. */
+  readonly #openedBefore = new WeakMap<Connection, number>();
+  /** Users whose groups are read again after the current write. */
+  readonly #rereads = new Set<UserId>();
   readonly #flusher = new BackgroundTask((signal) => this.#flush(signal));
   /** Writes that failed in a row. */
   #failures = 0;
@@ -116,11 +122,14 @@ export class Presence implements ConnectionObserver {
     );
   }
 
-  /** A connection is in the hub. If its user's claim is held, no write is needed. */
-  opened({ userId }: Connection): void {
+  /** A connection is in the hub. If its user's claim is held, no write is needed without groups. */
+  opened(connection: Connection): void {
+    const { userId } = connection;
     this.#grace.end(userId);
-    this.reread(userId);
-    if (this.#claims.stateOf(userId) === "held") {
+    if (this.#deps.groups !== undefined) {
+      this.#openedBefore.set(connection, this.#writes);
+      this.reread(userId);
+    } else if (this.#claims.stateOf(userId) === "held") {
       this.#makeLiveOnceOnline([userId]);
     } else {
       this.#markDirty(userId);
@@ -150,6 +159,12 @@ export class Presence implements ConnectionObserver {
    */
   reread(userId: UserId): void {
     if (this.#deps.groups === undefined) return;
+    // The write that is under way is good enough for the connections that were there before it.
+    if (this.#writing > 0) this.#rereads.add(userId);
+    else this.#reread(userId);
+  }
+
+  #reread(userId: UserId): void {
     this.#claims.requireWrite(userId);
     this.#markDirty(userId);
   }
@@ -194,7 +209,8 @@ export class Presence implements ConnectionObserver {
 
   /** Users whose claims have to be written, or are being written. */
   get unwritten(): number {
-    return this.#dirty.size + this.#writing + this.#deferred.size;
+    return this.#dirty.size + this.#writing + this.#deferred.size +
+      this.#rereads.size;
   }
 
   /** Starts no further write, and resolves when the current write has ended. */
@@ -229,6 +245,8 @@ export class Presence implements ConnectionObserver {
     const outcome = await this.#writeBatch();
     this.#writing = 0;
     this.#claims.endWrite(outcome);
+    for (const userId of this.#rereads) this.#reread(userId);
+    this.#rereads.clear();
     if (outcome === "done") {
       this.#failures = 0;
     } else {
@@ -251,6 +269,7 @@ export class Presence implements ConnectionObserver {
     const nodeId = lease.nodeId;
     this.#dirtySince = clock.now();
     this.#claims.beginWrite(batch);
+    this.#writes += 1;
     try {
       const applied = await store.apply(nodeId, batch.arriving, batch.leaving);
       feed.ingest(applied.transitions, since);
@@ -335,6 +354,7 @@ export class Presence implements ConnectionObserver {
       if (this.#claims.stateOf(userId) !== "held") continue;
       for (const connection of this.#hub.connectionsOf(userId)) {
         if (connection.state !== "joining") continue;
+        if (this.#openedBefore.get(connection) === this.#writes) continue;
         connection.confirm();
         onLive(connection);
       }

@@ -28,7 +28,11 @@ function changeOf(userId: number, status: Status): Change {
 }
 
 /** A presence whose writes wait until the test answers them. */
-function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
+function createPresence(
+  offlineGraceMs = 0,
+  catchUp = () => Promise.resolve(),
+  groups?: { perUserMax: number },
+) {
   const clock = new FakeClock();
   const online = new Set<UserId>();
   const writes: {
@@ -40,7 +44,7 @@ function createPresence(offlineGraceMs = 0, catchUp = () => Promise.resolve()) {
   }[] = [];
   const connections = new Connections(new Hub(), noMetrics);
   const presence = new Presence({
-    ...{ connections, clock, offlineGraceMs },
+    ...{ connections, clock, offlineGraceMs, groups },
     log: rememberingLog(),
     store: {
       apply: (_nodeId, arriving, leaving) => {
@@ -241,5 +245,63 @@ Deno.test("[L1] a write that fails is halved down to one user, and writes that s
   await writes.at(-1)?.answer();
   equal(new Set(writes.flatMap(({ arriving }) => arriving)).size, 1_000);
   equal(writes.length, 10);
+  await presence.stop();
+});
+
+Deno.test("[V3] with groups a connection becomes live by a write that began after it opened, however many open meanwhile", async () => {
+  const { connections, presence, clock, writes, online } = createPresence(
+    ...[0, undefined, { perUserMax: 100 }] as const,
+  );
+  online.add(7);
+  const open = () => {
+    const { connection } = joiningConnection(7);
+    connections.open(connection);
+    return connection;
+  };
+  const tabs = [open()];
+  await clock.advance(0);
+  for (let n = 0; n < 5; n++) {
+    tabs.push(open());
+    await writes[n]?.answer();
+    deepEqual(writes[n + 1]?.arriving, [7]);
+    deepEqual(tabs.map(({ state }) => state), [
+      ...Array(n + 1).fill("live"),
+      "joining",
+    ]);
+  }
+  await writes[5]?.answer();
+  equal(tabs.at(-1)?.state, "live");
+  presence.reread(7);
+  await clock.advance(0);
+  deepEqual(writes[6]?.arriving, [7]);
+  await writes[6]?.answer();
+  equal(writes.length, 7);
+  await presence.stop();
+});
+
+Deno.test("[V5] with groups that cannot be read a newcomer is closed with 1013, and a user who is in stays", async () => {
+  const { connections, presence, clock, writes, online } = createPresence(
+    ...[0, undefined, { perUserMax: 100 }] as const,
+  );
+  const first = joiningConnection(7);
+  connections.open(first.connection);
+  await clock.advance(0);
+  online.add(7);
+  await writes[0]?.answer();
+  const others = [joiningConnection(7), joiningConnection(8)];
+  for (const { connection } of others) connections.open(connection);
+  await clock.advance(0);
+  deepEqual(writes[1]?.arriving, [7, 8]);
+  await writes[1]?.answer({ ungrouped: [8] });
+  deepEqual(
+    [first, ...others].map(({ connection }) => connection.state),
+    ["live", "live", "closing"],
+  );
+  deepEqual(others[1]?.socket.closes, [
+    "1013 groups cannot be read now, try again",
+  ]);
+  await clock.advance(0);
+  deepEqual(writes[2]?.leaving, [8]);
+  await writes[2]?.answer();
   await presence.stop();
 });
