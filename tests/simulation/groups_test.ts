@@ -6,7 +6,7 @@ import { testRuns } from "./run.ts";
 import { GROUP_RUNS } from "./steps.ts";
 import type { WorldOptions } from "./world.ts";
 
-const RUNS_OF_EACH = 200;
+const RUNS_OF_EACH = 120;
 
 const options: fc.Arbitrary<Partial<WorldOptions>> = fc.record({
   hasGroups: fc.constant(true),
