@@ -19,6 +19,8 @@ Deno.test("the metrics count connections, users, transitions, writes, closes and
   {
     await using _ada = await connect(server.url, 1);
     await using bob = await connectSync(server.url, 2);
+    // From here on it receives changes. What is in its first state is no delivery.
+    await bob.holds([1, 2]);
     await using chen = await connectSync(server.url, 3, { watch: [1, 2] });
     await bob.holds([1, 2, 3]);
     await chen.holds([1, 2]);
