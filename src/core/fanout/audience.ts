@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { SetMap } from "../../base/set_map.ts";
 import type { Change } from "../roster/change.ts";
 import { difference, type Groups } from "../roster/groups.ts";
 import type { Roster } from "../roster/roster.ts";
@@ -52,8 +53,7 @@ export class Audience {
 export class Audiences {
   readonly #roster: Roster;
   readonly #byKey = new Map<string, Audience>();
-  /** Invariant: no set is empty. */
-  readonly #byGroup = new Map<string, Set<Audience>>();
+  readonly #byGroup = new SetMap<string, Audience>();
 
   constructor(roster: Roster) {
     this.#roster = roster;
@@ -90,12 +90,10 @@ export class Audiences {
   of({ before, after }: Change): Iterable<Audience> {
     const names = difference(before, after);
     const [first = ""] = names;
-    if (names.length <= 1) return this.#byGroup.get(first) ?? [];
+    if (names.length <= 1) return this.#byGroup.of(first);
     const audiences = new Set<Audience>();
     for (const name of names) {
-      for (const audience of this.#byGroup.get(name) ?? []) {
-        audiences.add(audience);
-      }
+      for (const audience of this.#byGroup.of(name)) audiences.add(audience);
     }
     return audiences;
   }
@@ -103,11 +101,7 @@ export class Audiences {
   #create(groups: Groups): Audience {
     const audience = new Audience(this.#roster.keepView(groups));
     this.#byKey.set(groups.key, audience);
-    for (const name of groups.names) {
-      const audiences = this.#byGroup.get(name);
-      if (audiences !== undefined) audiences.add(audience);
-      else this.#byGroup.set(name, new Set([audience]));
-    }
+    for (const name of groups.names) this.#byGroup.add(name, audience);
     return audience;
   }
 
@@ -115,9 +109,7 @@ export class Audiences {
     const { view } = audience;
     this.#byKey.delete(view.groups.key);
     for (const name of view.groups.names) {
-      const audiences = this.#byGroup.get(name);
-      audiences?.delete(audience);
-      if (audiences?.size === 0) this.#byGroup.delete(name);
+      this.#byGroup.delete(name, audience);
     }
     this.#roster.dropView(view);
   }

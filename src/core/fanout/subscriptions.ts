@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { SetMap } from "../../base/set_map.ts";
 import { Totals } from "../../base/totals.ts";
 import type { UserId } from "../../client/protocol/user_id.ts";
 import type { Connection } from "../connections/connection.ts";
@@ -29,8 +30,7 @@ export class Subscriptions {
   readonly #audiences: Audiences;
   readonly #v1 = new Map<Connection, V1Subscriber>();
   readonly #v2 = new Map<Connection, V2Subscriber>();
-  /** Invariant: no set is empty. */
-  readonly #watchersByUser = new Map<UserId, Set<V2Subscriber>>();
+  readonly #watchersByUser = new SetMap<UserId, V2Subscriber>();
   #watchers = 0;
   readonly #watchedIdsMax: number;
   readonly #userIdsMax: number;
@@ -96,12 +96,11 @@ export class Subscriptions {
   ): "watching" | "full" {
     const ids = sizeOf(scope) - sizeOf(subscriber.scope);
     if (!this.#hasRoom(subscriber, ids)) return "full";
-    const groups = subscriber.audience?.view.groups;
     this.#unindex(subscriber);
-    this.#audiences.leave(subscriber);
+    subscriber.audience?.delete(subscriber);
     subscriber.watch(scope, ref);
+    subscriber.audience?.add(subscriber);
     this.#index(subscriber);
-    if (groups !== undefined) this.move(subscriber, groups);
     return "watching";
   }
 
@@ -139,7 +138,7 @@ export class Subscriptions {
       this.pendingV2.addAll(audience);
       count += audience.v1.size + audience.wildcards.size;
     }
-    for (const watcher of this.#watchersByUser.get(change.userId) ?? []) {
+    for (const watcher of this.#watchersByUser.of(change.userId)) {
       const sighting = watcher.audience?.view.sightingOf(change);
       if (sighting === undefined) continue;
       watcher.record(sighting);
@@ -179,11 +178,7 @@ export class Subscriptions {
     if (scope === "*") return;
     this.#watchers += 1;
     this.#watchedIds.add(connection.userId, scope.size);
-    for (const id of scope) {
-      const watchers = this.#watchersByUser.get(id);
-      if (watchers !== undefined) watchers.add(subscriber);
-      else this.#watchersByUser.set(id, new Set([subscriber]));
-    }
+    for (const id of scope) this.#watchersByUser.add(id, subscriber);
   }
 
   #unindex(subscriber: V2Subscriber): void {
@@ -191,11 +186,7 @@ export class Subscriptions {
     if (scope === "*") return;
     this.#watchers -= 1;
     this.#watchedIds.add(connection.userId, -scope.size);
-    for (const id of scope) {
-      const watchers = this.#watchersByUser.get(id);
-      watchers?.delete(subscriber);
-      if (watchers?.size === 0) this.#watchersByUser.delete(id);
-    }
+    for (const id of scope) this.#watchersByUser.delete(id, subscriber);
   }
 }
 

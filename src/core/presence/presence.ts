@@ -202,7 +202,7 @@ export class Presence implements ConnectionObserver {
     }
   }
 
-  /** Writes a user again whom the store did not know. */
+  /** Writes a user again who was unknown to the store. */
   retry(userId: UserId): void {
     this.#markDirty(userId);
   }
@@ -314,12 +314,10 @@ export class Presence implements ConnectionObserver {
       this.#refuse(userId, "joining", DISCONNECT.groupsUnavailable);
     }
     const { onUnknown, groups } = this.#deps;
-    const tooManyGroups = withDetail(
-      DISCONNECT.tooManyGroups,
-      ...[groups?.perUserMax ?? 0, GROUP_ID_LENGTH_MAX],
-    );
     for (const userId of applied.overgrouped) {
-      this.#refuse(userId, "all", tooManyGroups);
+      const limits = [groups?.perUserMax ?? 0, GROUP_ID_LENGTH_MAX];
+      const why = withDetail(DISCONNECT.tooManyGroups, ...limits);
+      this.#refuse(userId, "all", why);
     }
     for (const userId of applied.unknown) {
       if (onUnknown !== undefined) onUnknown(userId);

@@ -48,7 +48,7 @@ export class Change {
     this.position = position;
   }
 
-  /** For a viewer to whom the user comes into sight, or goes out of it. */
+  /** For a viewer that comes to see the user, or sees it no longer. */
   as(status: Status): Sighting {
     return status === "online"
       ? this.#online ??= this.#sighting(status)
