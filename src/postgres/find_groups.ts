@@ -7,7 +7,6 @@
  * @module
  */
 import type pg from "pg";
-import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import type { UserIdType } from "../client/protocol/user_id.ts";
 import {
@@ -15,6 +14,7 @@ import {
   type GroupsConfig,
   TOKEN_MEMBERSHIPS,
 } from "./groups_table.ts";
+import { refuseHiddenRows, tryToRead } from "./readable.ts";
 import {
   type Column,
   findRelation,
@@ -45,7 +45,8 @@ export async function findGroups(
   const groups = mapGroups(relation, config, idType);
   if (relation === undefined) return groups;
   refuseWithoutRights(relation);
-  await tryToRead(client, relation);
+  const columns = ["user_id", "group_id"];
+  await tryToRead(client, relation.table, columns, GROUPS_SOUGHT);
   return groups;
 }
 
@@ -159,35 +160,11 @@ function grants(
 }
 
 function refuseWithoutRights(relation: Relation): void {
-  const { table, role, hidesRows } = relation;
+  const { table, role } = relation;
   if (missingGroupsGrants(relation).length > 0) {
     throw new LackingRightsError(
       `Cannot read groups from ${table}: the role ${role} lacks rights`,
     );
   }
-  if (!hidesRows) return;
-  throw new StartError(
-    `Cannot read groups from ${table}: row level security hides rows from the role ${role}; run: ${
-      bypass(relation)
-    }; or set GROUPS_TABLE to a view that the table's owner made`,
-  );
-}
-
-/** Reads no row, with all rights that reading one needs. */
-async function tryToRead(
-  client: pg.ClientBase,
-  { table }: Relation,
-): Promise<void> {
-  try {
-    // Policies on a table behind a view hide rows too. Then the read fails instead.
-    await client.query("set local row_security = off");
-    await client.query(`select user_id, group_id from ${table} limit 0`);
-  } catch (cause) {
-    throw new StartError(
-      `Cannot read groups from ${table}: ${
-        messageOf(cause)
-      }; set GROUPS_TABLE to a table or view that can be read as a whole`,
-      { cause },
-    );
-  }
+  refuseHiddenRows(relation, GROUPS_SOUGHT);
 }

@@ -5,7 +5,6 @@
  * @module
  */
 import type pg from "pg";
-import { messageOf } from "../base/message_of.ts";
 import { StartError } from "../base/start_error.ts";
 import { USER_ID_TYPES, type UserIdType } from "../client/protocol/user_id.ts";
 import { refuseOtherName, refuseOtherTable, type Settled } from "./settled.ts";
@@ -15,6 +14,7 @@ import {
   LackingRightsError,
   likelyUsersTables,
   type Relation,
+  USERS_SOUGHT,
 } from "./users_catalog.ts";
 import {
   inShell,
@@ -22,7 +22,8 @@ import {
   type UsersConfig,
   type UsersTable,
 } from "./users_table.ts";
-import { bypass, missingGrants } from "./users_rights.ts";
+import { refuseHiddenRows, tryToRead } from "./readable.ts";
+import { missingGrants } from "./users_rights.ts";
 
 const NAME_TYPES = ["text", "character varying", "citext", "character"];
 const STATUS_TYPES = ["text", "character varying"];
@@ -46,7 +47,9 @@ export async function findUsersTable(
   const users = mapColumns(relation, config);
   refuseOtherTable(users, settled);
   refuseWithoutRights(relation, users, config);
-  await tryToRead(client, users);
+  const { idColumn, nameColumn = idColumn } = users;
+  const columns = [quote(idColumn), quote(nameColumn)];
+  await tryToRead(client, users.table, columns, USERS_SOUGHT);
   return await checkWords(client, users, config, settled);
 }
 
@@ -124,33 +127,7 @@ function refuseWithoutRights(
       `Cannot use the users table ${table}: the role ${role} lacks rights`,
     );
   }
-  if (!relation.hidesRows) return;
-  throw new StartError(
-    `Cannot read users from ${table}: row level security hides rows from the role ${role}; run: ${
-      bypass(relation)
-    }; or set USERS_TABLE to a view that the table's owner made`,
-  );
-}
-
-/** Reads no row, with all rights that reading one needs. */
-async function tryToRead(
-  client: pg.ClientBase,
-  { table, idColumn, nameColumn = idColumn }: UsersTable,
-): Promise<void> {
-  try {
-    // Policies on a table behind a view hide rows too. Then the read fails instead.
-    await client.query("set local row_security = off");
-    await client.query(
-      `select ${quote(idColumn)}, ${quote(nameColumn)} from ${table} limit 0`,
-    );
-  } catch (cause) {
-    throw new StartError(
-      `Cannot read users from ${table}: ${
-        messageOf(cause)
-      }; set USERS_TABLE to a table or view that can be read as a whole`,
-      { cause },
-    );
-  }
+  refuseHiddenRows(relation, USERS_SOUGHT);
 }
 
 /**

@@ -7,7 +7,8 @@
  *   tables that record it, `pinned.ts` runs it all with a pinned search path.
  *   `pre_release.ts` and `rights.ts` explain why it cannot.
  * - `mapping.ts` settles which users table of the application presence belongs to. `find_users.ts`
- *   finds and checks it, by what `users_catalog.ts` reads; `users_rights.ts` knows the grants, and
+ *   finds and checks it, by what `users_catalog.ts` reads; `users_rights.ts` knows the grants,
+ *   `readable.ts` tries whether a table can be read, and
  *   `users_table.ts` the variables and the placeholders. `find_groups.ts` and `groups_table.ts` are the
  *   same for groups. `explain.ts` prints all that, and does nothing.
  * - This file sends arrays of ids into SQL functions and turns rows into the core's types. It

@@ -121,7 +121,7 @@ export interface Sought {
   readonly variable: string;
 }
 
-const USERS_SOUGHT: Sought = { noun: "users", variable: "USERS_TABLE" };
+export const USERS_SOUGHT: Sought = { noun: "users", variable: "USERS_TABLE" };
 
 /**
  * Finds a table or a view by its name. `undefined`: there is none that the role can see.
