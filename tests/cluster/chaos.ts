@@ -179,6 +179,21 @@ async function quiet(
     }
     return true;
   }, QUIET_MS);
+  await databaseAgrees(everyClient, machines, databaseUrl);
+  // The last changes of the rosters are on their way to the clients.
+  await until("every client is current", async () => {
+    const feed = await readFeed(databaseUrl);
+    const online = connectedUsers(everyClient);
+    return everyClient.every((client) => client.isCurrent(feed, online));
+  }, QUIET_MS);
+}
+
+/** Waits until the database says that exactly the connected users are online, on exactly these nodes. */
+export async function databaseAgrees(
+  everyClient: readonly ChaosClient[],
+  machines: readonly Machine[],
+  databaseUrl: string,
+): Promise<void> {
   await untilEqual(
     "the database agrees",
     () => recordedState(databaseUrl),
@@ -191,16 +206,10 @@ async function quiet(
     },
     QUIET_MS,
   );
-  // The last changes of the rosters are on their way to the clients.
-  await until("every client is current", async () => {
-    const feed = await readFeed(databaseUrl);
-    const online = connectedUsers(everyClient);
-    return everyClient.every((client) => client.isCurrent(feed, online));
-  }, QUIET_MS);
 }
 
 /** What the database says: users by status, by the view and by claim, nodes, and claims of no node. */
-export async function recordedState(
+async function recordedState(
   databaseUrl: string,
 ): Promise<Record<string, unknown>> {
   const [row] = await query(

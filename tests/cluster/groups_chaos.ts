@@ -14,13 +14,13 @@ import { tokenFor } from "../support/client.ts";
 import { query, scratchPostgres } from "../support/database.ts";
 import { onlineIds } from "../support/endpoints.ts";
 import { randomFrom } from "../support/random.ts";
-import { until, untilEqual } from "../support/until.ts";
+import { until } from "../support/until.ts";
 import {
   type ChaosOptions,
   connectedUsers,
+  databaseAgrees,
   drive,
   QUIET_MS,
-  recordedState,
 } from "./chaos.ts";
 import { type ChaosClient, LibraryClient, V2Client } from "./clients.ts";
 import { Machine } from "./cluster.ts";
@@ -107,18 +107,7 @@ async function quiet(
   databaseUrl: string,
   memberships: Memberships,
 ): Promise<void> {
-  await untilEqual(
-    "the database agrees",
-    () => recordedState(databaseUrl),
-    () => {
-      const online = connectedUsers(everyClient);
-      return {
-        ...{ online, listed: online, claimed: online },
-        ...{ nodes: machines.length, strays: 0 },
-      };
-    },
-    QUIET_MS,
-  );
+  await databaseAgrees(everyClient, machines, databaseUrl);
   await until("every client is current", async () => {
     const visible = await sight(everyClient, memberships);
     return everyClient.every((client) =>
