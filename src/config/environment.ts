@@ -169,7 +169,7 @@ export const environment = z.object({
   USER_ID_TYPE: oneOf(USER_ID_TYPES).default("integer"),
   CREATE_USERS: oneOf(["true", "false"]).default("false"),
   USER_ID_JSON: oneOf(["number", "string"]).default("number"),
-  // Who sees whom.
+  // Which users see each other.
   GROUPS_TABLE: z.string().optional(),
   MAX_GROUPS_PER_USER: integer(100, 1, 1_000),
   DEMO_TEAMS: oneOf(["true", "false"]).default("false"),

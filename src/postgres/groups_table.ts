@@ -62,7 +62,7 @@ function namedIds(idType: UserIdType): Record<string, string> {
   return { NAMED_TYPE: idType, IS_ID: "i.id is not null" };
 }
 
-/** For the start log: where the groups come from, and who sees whom. */
+/** For the start log: where the groups come from, and what they limit. */
 export function describeGroups(groups: Groups | undefined): string {
   if (groups === undefined) {
     return "groups: none are configured, everybody sees everybody";

@@ -100,7 +100,7 @@ export async function migrateDatabase(
   }
 }
 
-/** Says what was done, which tables are read and written from now on, and who sees whom. */
+/** Says what was done, which tables are read and written from now on, and whether there are groups. */
 export function logMigration(
   { applied, users, madeUsers, groups }: Migrated,
   log: Log,
